@@ -1,0 +1,89 @@
+//! Which version last changed each field of a row.
+
+use super::superseded::{read_varint, write_varint};
+use super::{Columns, CorruptHistory, ServerVersion};
+
+/// For each column of a collection, in the collection's order, the version that last changed it.
+///
+/// On the table: for each column the distance from the row's current version, as a LEB128 varint; about a byte or two a
+/// column. A column that was appended to the collection later counts as last changed by the oldest version listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changed(Vec<u64>);
+
+impl Changed {
+    /// The record after a write at `version` that turned `old` into `new`; no `old` means that all columns are new.
+    pub fn after(&self, columns: &[&str], old: Option<&Columns>, new: &Columns, version: ServerVersion) -> Self {
+        let oldest = self.0.iter().min().copied();
+        Self(
+            columns
+                .iter()
+                .enumerate()
+                .map(|(index, column)| match (old, self.0.get(index).copied().or(oldest)) {
+                    (Some(old), Some(changed)) if old.get(*column) == new.get(*column) => changed,
+                    _ => version.get(),
+                })
+                .collect(),
+        )
+    }
+
+    /// The version that last changed the column at this place of the collection's order, where it is known.
+    pub fn version_of(&self, index: usize) -> Option<u64> {
+        self.0.get(index).copied()
+    }
+
+    /// The bytes for the table, for a row whose current version is `current`.
+    pub fn encode(&self, current: ServerVersion) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.0.len());
+        for version in &self.0 {
+            write_varint(&mut bytes, current.get() - version);
+        }
+        bytes
+    }
+
+    /// Reads what [`Changed::encode`] wrote; an error for anything else.
+    pub fn decode(mut bytes: &[u8], current: ServerVersion) -> Result<Self, CorruptHistory> {
+        let mut versions = Vec::new();
+        while !bytes.is_empty() {
+            let distance = read_varint(&mut bytes)?;
+            versions.push(current.get().checked_sub(distance).filter(|v| *v > 0).ok_or(CorruptHistory)?);
+        }
+        Ok(Self(versions))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const COLUMNS: &[&str] = &["a", "b"];
+
+    fn columns(value: serde_json::Value) -> Columns {
+        value.as_object().expect("an object").clone()
+    }
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    #[test]
+    fn only_the_columns_that_a_write_changes_take_its_version() {
+        let first = columns(json!({"a": 1, "b": null}));
+        let second = columns(json!({"a": 2, "b": null}));
+        let changed = Changed::default().after(COLUMNS, None, &first, version(3));
+        let changed = changed.after(COLUMNS, Some(&first), &second, version(9));
+        assert_eq!((changed.version_of(0), changed.version_of(1)), (Some(9), Some(3)));
+        assert_eq!(Changed::decode(&changed.encode(version(9)), version(9)), Ok(changed));
+    }
+
+    #[test]
+    fn a_column_added_later_counts_as_old_as_the_oldest() {
+        let row = columns(json!({"a": 1}));
+        let changed = Changed::default().after(&["a"], None, &row, version(3));
+        let wider = columns(json!({"a": 2, "b": null}));
+        let narrow_with_null = columns(json!({"a": 1, "b": null}));
+        let changed = changed.after(COLUMNS, Some(&narrow_with_null), &wider, version(8));
+        assert_eq!((changed.version_of(0), changed.version_of(1)), (Some(8), Some(3)));
+    }
+}

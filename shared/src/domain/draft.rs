@@ -1,0 +1,286 @@
+//! A commit in the making: what was read, and what is to be written.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{
+    Actor, Collection, Columns, Counter, Error, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, UserId,
+    Write, authorize, membership_id, parse,
+};
+
+/// Whether a decision is done with one commit.
+#[derive(Debug)]
+pub enum Step<T> {
+    /// This commit is the last one, and this is the answer.
+    Last(T),
+    /// What is drafted is committed, then the decision is made again: it takes more than one transaction.
+    More,
+}
+
+/// What a decision sees and what it decides: the rows that were read, overlaid with its own writes.
+///
+/// A decision is a pure function over a draft. It may look only at rows that were named, and list only collections that
+/// were listed, before: anything else is a bug and panics.
+#[derive(Debug)]
+pub struct Draft {
+    project: ProjectId,
+    counter: Option<Counter>,
+    read: HashMap<RowKey, Option<Row>>,
+    named: HashSet<RowKey>,
+    listed: HashSet<Collection>,
+    writes: BTreeMap<RowKey, Write>,
+    deletes_project: bool,
+    room: usize,
+}
+
+/// One row's write with its condition: the row as it was read.
+#[derive(Debug)]
+pub struct PlannedRow {
+    /// The version that was read; none when there was no row.
+    pub condition: Option<ServerVersion>,
+    /// The row to be.
+    pub row: Row,
+}
+
+impl Draft {
+    /// A draft over what was read: the rows that were named, absent ones too, and every row of the collections in
+    /// `listed`. Up to `room` rows beyond the named ones fit into the transaction.
+    pub fn new(
+        project: ProjectId,
+        counter: Option<Counter>,
+        named_rows: HashMap<RowKey, Option<Row>>,
+        listed: HashSet<Collection>,
+        listed_rows: Vec<Row>,
+        room: usize,
+    ) -> Self {
+        let named = named_rows.keys().cloned().collect();
+        let mut read = named_rows;
+        // A listing is read after the named rows, so its copy is the newer one.
+        read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
+        Self { project, counter, read, named, listed, writes: BTreeMap::new(), deletes_project: false, room }
+    }
+
+    /// The project that is written to.
+    pub fn project(&self) -> &ProjectId {
+        &self.project
+    }
+
+    /// The project's counter as it was read; none when there is no such project.
+    pub fn counter(&self) -> Option<&Counter> {
+        self.counter.as_ref()
+    }
+
+    /// Lets a member in, see [`authorize`].
+    pub fn authorize(&self, user: &UserId, needed: Role) -> Result<Actor, Error> {
+        let key = RowKey::new(Collection::Memberships, membership_id(&self.project, user));
+        authorize(self.counter(), self.row(&key), user, needed)
+    }
+
+    /// The row as it was read, own writes aside.
+    ///
+    /// # Panics
+    ///
+    /// When the row was neither named nor listed.
+    pub fn row(&self, key: &RowKey) -> Option<&Row> {
+        let row = self.read.get(key);
+        assert!(row.is_some() || self.listed.contains(&key.collection), "{key} was not read");
+        row.and_then(Option::as_ref)
+    }
+
+    /// The columns of a live row, own writes included.
+    pub fn live(&self, key: &RowKey) -> Option<&Columns> {
+        match self.writes.get(key) {
+            Some(Write::Put(columns)) => Some(columns),
+            Some(Write::Delete) => None,
+            None => self.row(key).and_then(Row::live),
+        }
+    }
+
+    /// The columns of a live row, or `NotFound`.
+    pub fn expect_live(&self, key: &RowKey) -> Result<&Columns, Error> {
+        self.live(key).ok_or_else(|| Error::NotFound(key.clone()))
+    }
+
+    /// Every live row of a listed collection, own writes included, in the order of the ids.
+    pub fn all<R: Resource>(&self) -> Result<Vec<(RowId, R)>, Error> {
+        assert!(self.listed.contains(&R::COLLECTION), "{} was not listed", R::COLLECTION.name());
+        let mut keys: Vec<_> = self.read.keys().chain(self.writes.keys()).collect();
+        keys.retain(|key| key.collection == R::COLLECTION);
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().filter_map(|key| self.live(key).map(|columns| Ok((key.id.clone(), parse(columns)?)))).collect()
+    }
+
+    /// The row shall be there with these columns.
+    pub fn put<R: Resource>(&mut self, id: RowId, resource: &R) -> Result<(), Error> {
+        let columns = match serde_json::to_value(resource) {
+            Ok(serde_json::Value::Object(columns)) => columns,
+            other => return Err(Error::Corrupt(format!("a row that is no JSON object: {other:?}"))),
+        };
+        self.writes.insert(RowKey::new(R::COLLECTION, id), Write::Put(columns));
+        Ok(())
+    }
+
+    /// The row shall be a tombstone.
+    pub fn delete(&mut self, key: RowKey) {
+        if self.row(&key).is_some() {
+            self.writes.insert(key, Write::Delete);
+        } else {
+            self.writes.remove(&key);
+        }
+    }
+
+    /// The project shall be deleted.
+    pub fn delete_project(&mut self) {
+        self.delete(RowKey::project(&self.project));
+        self.deletes_project = true;
+    }
+
+    /// Does this draft delete the project?
+    pub fn deletes_project(&self) -> bool {
+        self.deletes_project
+    }
+
+    /// How many more rows fit into the transaction; a named row always does.
+    pub fn room(&self) -> usize {
+        let beyond = self.writes.keys().filter(|key| !self.named.contains(*key)).count();
+        self.room.saturating_sub(beyond)
+    }
+
+    /// The rows that were named and are not written, each with the version that was read: the commit's other conditions.
+    pub fn looked_at(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
+        self.named
+            .iter()
+            .filter(|key| !self.writes.contains_key(*key))
+            .map(|key| (key, self.row(key).map(|row| row.version)))
+    }
+
+    /// Takes over rows that were committed.
+    pub fn apply(&mut self, rows: Vec<Row>) {
+        self.writes.clear();
+        self.read.extend(rows.into_iter().map(|row| (row.key.clone(), Some(row))));
+    }
+
+    /// The rows as they were read or applied.
+    pub fn into_rows(self) -> HashMap<RowKey, Row> {
+        self.read.into_iter().filter_map(|(key, row)| Some((key, row?))).collect()
+    }
+
+    /// The rows to write, in the order of their versions, which follow the counter's without a gap.
+    ///
+    /// The order lets no reference dangle at any version: an edge's tombstone comes before its task's, a task before the
+    /// edges that name it, a calendar before the project that uses it.
+    pub fn plan(&self) -> Result<Vec<PlannedRow>, Error> {
+        let mut writes: Vec<_> = self.writes.iter().collect();
+        writes.sort_by_key(|(key, write)| match (write, key.collection) {
+            (Write::Delete, Collection::Dependencies) => 0,
+            (Write::Put(_), Collection::Calendars) => 1,
+            (Write::Put(_), Collection::Projects) => 2,
+            (Write::Put(_), Collection::Memberships) => 3,
+            (Write::Put(_), Collection::Tasks) => 4,
+            (Write::Put(_), Collection::Dependencies) => 5,
+            (Write::Delete, _) => 6,
+        });
+        let current = self.counter.as_ref().map_or(0, |counter| counter.current.get());
+        let mut planned = Vec::with_capacity(writes.len());
+        for (number, (key, write)) in (current + 1..).zip(writes) {
+            let version = ServerVersion::try_from(number)
+                .map_err(|_| Error::Corrupt("the project's versions are used up".to_owned()))?;
+            let old = self.read.get(key).and_then(Option::as_ref);
+            planned.push(PlannedRow {
+                condition: old.map(|row| row.version),
+                row: Row::written(old, key.clone(), write.clone(), version),
+            });
+        }
+        Ok(planned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Dependency, DependencyType};
+    use super::*;
+
+    fn key(text: &str) -> RowKey {
+        text.parse().expect("a key")
+    }
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    fn put(text: &str) -> Write {
+        Write::Put(serde_json::from_str(text).expect("columns"))
+    }
+
+    fn edge(successor: &str) -> Dependency {
+        Dependency {
+            predecessor: "a".parse().expect("an id"),
+            successor: successor.parse().expect("an id"),
+            dep_type: DependencyType::FS,
+            lag: 0,
+        }
+    }
+
+    /// Task a at 1, edge e at 2, named task b that is not there.
+    fn draft() -> Draft {
+        let task = Row::written(None, key("tasks#a"), put(r#"{"name": "A"}"#), version(1));
+        let columns = r#"{"predecessor": "a", "successor": "z"}"#;
+        let dependency = Row::written(None, key("dependencies#e"), put(columns), version(2));
+        let counter = Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![] };
+        Draft::new(
+            "p".parse().expect("a project"),
+            Some(counter),
+            [(key("tasks#a"), Some(task)), (key("tasks#b"), None)].into(),
+            [Collection::Dependencies].into(),
+            vec![dependency],
+            10,
+        )
+    }
+
+    #[test]
+    fn versions_follow_the_counter_and_an_edge_dies_before_its_task() {
+        let mut draft = draft();
+        draft.delete(key("tasks#a"));
+        draft.delete(key("dependencies#e"));
+        let plan = draft.plan().expect("a plan");
+        let order: Vec<_> = plan.iter().map(|p| (p.row.key.to_string(), p.row.version.get(), p.condition)).collect();
+        assert_eq!(
+            order,
+            [("dependencies#e".to_owned(), 3, Some(version(2))), ("tasks#a".to_owned(), 4, Some(version(1)))]
+        );
+    }
+
+    #[test]
+    fn what_was_looked_at_and_not_written_becomes_a_condition() {
+        let mut draft = draft();
+        draft.delete(key("tasks#a"));
+        assert_eq!(draft.looked_at().collect::<Vec<_>>(), [(&key("tasks#b"), None)]);
+    }
+
+    #[test]
+    fn a_decision_sees_its_own_writes() {
+        let mut draft = draft();
+        draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
+        assert_eq!(draft.all::<Dependency>().expect("edges").len(), 2);
+        draft.delete(key("dependencies#e"));
+        assert_eq!(draft.all::<Dependency>().expect("edges").len(), 1);
+        draft.delete(key("dependencies#f"));
+        assert!(draft.all::<Dependency>().expect("edges").is_empty());
+        assert_eq!(draft.plan().expect("a plan").len(), 1, "made and deleted at once is no row");
+    }
+
+    #[test]
+    fn rows_beyond_the_named_ones_take_room() {
+        let mut draft = draft();
+        draft.delete(key("tasks#a"));
+        assert_eq!(draft.room(), 10);
+        draft.delete(key("dependencies#e"));
+        assert_eq!(draft.room(), 9);
+    }
+
+    #[test]
+    #[should_panic(expected = "tasks#c was not read")]
+    fn looking_at_a_row_that_was_not_read_is_a_bug() {
+        let _ = draft().live(&key("tasks#c"));
+    }
+}

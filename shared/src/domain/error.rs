@@ -1,0 +1,91 @@
+//! What can go wrong, one variant for each case that a caller treats differently.
+
+use super::{Role, RowId, RowKey, ServerVersion};
+
+/// One field of a request and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct FieldError {
+    /// The field, or a path into it: `exceptions[0].end`.
+    pub field: String,
+    /// What it must be.
+    pub message: String,
+}
+
+/// Why a request got no ordinary answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The project does not exist, or the caller never was a member: the two look the same.
+    #[error("not a member of the project")]
+    NotAMember,
+    /// The caller was a member and was removed.
+    #[error("the membership was revoked")]
+    MembershipRevoked,
+    /// The caller is a member, but may not do this.
+    #[error("needs at least the role {needed:?}")]
+    RoleTooLow {
+        /// What it takes.
+        needed: Role,
+    },
+    /// The caller is a member of a project that was deleted.
+    #[error("the project is deleted")]
+    ProjectDeleted,
+    /// No such live row.
+    #[error("{0} is not there")]
+    NotFound(RowKey),
+    /// Another row has this id.
+    #[error("{0} is taken")]
+    IdTaken(RowKey),
+    /// A deleted row had this id.
+    #[error("{0} was deleted")]
+    IdDeleted(RowKey),
+    /// Fields that break a rule.
+    #[error("{} field(s) break a rule", .0.len())]
+    Invalid(Vec<FieldError>),
+    /// The dependency would close a cycle through these tasks.
+    #[error("the dependency closes a cycle")]
+    DependencyCycle {
+        /// The tasks on it, in the order of the edges.
+        tasks: Vec<RowId>,
+    },
+    /// A live dependency with the same ends and type.
+    #[error("the dependency is there already")]
+    DuplicateDependency {
+        /// The one that is there.
+        id: RowId,
+    },
+    /// The project uses the calendar.
+    #[error("the calendar is in use")]
+    CalendarInUse,
+    /// The last owner can neither leave nor be demoted.
+    #[error("the last owner")]
+    LastOwner,
+    /// The row changed since the caller read it.
+    #[error("the row is at version {version}")]
+    Stale {
+        /// Where it is now.
+        version: ServerVersion,
+        /// The row as REST shows it.
+        row: String,
+    },
+    /// The device's mark is ahead of the counter: a restored backup, the wrong stage or project.
+    #[error("the mark is ahead of the server's {current}")]
+    SinceAheadOfServer {
+        /// The counter, read once more.
+        current: ServerVersion,
+    },
+    /// Others were faster until the deadline; nothing was written.
+    #[error("the project is too busy")]
+    Busy,
+    /// A write's fate is not known at the deadline: the same request again finds out.
+    #[error("the outcome of the write is not known")]
+    OutcomeUnknown,
+    /// A pull could not be proven complete until the deadline.
+    #[error("could not prove that nothing is missing")]
+    NotProven,
+    /// The table is missing, unreachable or refuses.
+    #[error("the table is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The table holds something that this code never writes.
+    #[error("the table is corrupt: {0}")]
+    Corrupt(String),
+}

@@ -1,0 +1,139 @@
+//! Identifiers, checked once at the edge and never again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A text that is no identifier, with the rule it breaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidId(&'static str);
+
+const ROW_ID_RULE: &str = "must be 1 to 64 characters out of A-Z, a-z, 0-9, _ and -";
+const USER_ID_RULE: &str = "must be 1 to 128 characters without control characters";
+
+/// Fits WatermelonDB's own random ids and UUIDs, needs no escaping in URLs, keys and JSON.
+fn is_row_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+fn is_user_id(text: &str) -> bool {
+    (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+macro_rules! id_type {
+    ($(#[$doc:meta])* $name:ident, $valid:ident, $rule:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = InvalidId;
+
+            fn try_from(text: String) -> Result<Self, InvalidId> {
+                if $valid(&text) { Ok(Self(text)) } else { Err(InvalidId($rule)) }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0
+            }
+        }
+    };
+}
+
+id_type! {
+    /// A project's id: `[A-Za-z0-9_-]{1,64}`, given by the client or made by the server.
+    ProjectId, is_row_id, ROW_ID_RULE
+}
+id_type! {
+    /// A row's id, unique in its project and collection: `[A-Za-z0-9_-]{1,64}`.
+    RowId, is_row_id, ROW_ID_RULE
+}
+id_type! {
+    /// Who is calling: the token's `sub`, 1 to 128 characters.
+    UserId, is_user_id, USER_ID_RULE
+}
+
+impl RowId {
+    /// A new id, ordered by the time it was made (UUIDv7).
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+}
+
+impl ProjectId {
+    /// A new id, ordered by the time it was made (UUIDv7).
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+
+    /// The id of the project's own row, which is the project's id.
+    pub fn row_id(&self) -> RowId {
+        RowId(self.0.clone())
+    }
+}
+
+/// The namespace of membership ids; any fixed value does, and this one must never change.
+const MEMBERSHIPS: Uuid = Uuid::from_u128(0x2f6a_91c4_7d0e_4b1c_9a53_5e1b_c0d8_64f7);
+
+/// The id of a user's membership in a project: UUIDv5 over both, so that authorising is one read by key.
+///
+/// A member who is added again gets the same id. No project id contains `/`, so two pairs never meet.
+pub fn membership_id(project: &ProjectId, user: &UserId) -> RowId {
+    RowId(Uuid::new_v5(&MEMBERSHIPS, format!("{project}/{user}").as_bytes()).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_watermelondb_and_uuids_are_row_ids() {
+        for id in ["bVvC2oXCRx4Ts0aL", "0198c8d5-6b1e-7cc0-8f0e-0d8f6b6a1c11", "_", "a-b_C9"] {
+            assert_eq!(id.parse::<RowId>().map(String::from), Ok(id.to_owned()));
+        }
+    }
+
+    #[test]
+    fn slashes_blanks_nul_and_overlong_texts_are_no_row_ids() {
+        let overlong = "x".repeat(65);
+        for text in ["", "a/b", "a b", "a\0", "ä", "a#b", overlong.as_str()] {
+            assert!(text.parse::<RowId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_membership_has_one_id_for_each_project_and_user() {
+        let id = |p: &str, u: &str| membership_id(&p.parse().expect("project"), &u.parse().expect("user"));
+        assert_eq!(id("p", "ann"), id("p", "ann"));
+        assert_ne!(id("p", "ann"), id("p", "bob"));
+        assert_ne!(id("p", "ann"), id("q", "ann"));
+        assert_eq!(id("p", "ann").as_str(), "ebacdd80-e72a-5299-ac85-98f603204ccb", "ids on tables never change");
+    }
+}

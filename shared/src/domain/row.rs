@@ -1,0 +1,305 @@
+//! Rows as the table keeps them and as a device gets them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use super::{
+    Calendar, Changed, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion, Superseded, Task,
+};
+
+/// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
+pub type Columns = Map<String, Value>;
+
+/// One of the five tables of the device's database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Collection {
+    /// The project itself: one row, with the project's id.
+    Projects,
+    /// What is to be done.
+    Tasks,
+    /// Which task waits for which.
+    Dependencies,
+    /// When work is done.
+    Calendars,
+    /// Who may do what.
+    Memberships,
+}
+
+impl Collection {
+    /// All of them, in the order of the sync response.
+    pub const ALL: [Self; 5] = [Self::Projects, Self::Tasks, Self::Dependencies, Self::Calendars, Self::Memberships];
+
+    /// The name in URLs, keys and the sync response.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Projects => "projects",
+            Self::Tasks => "tasks",
+            Self::Dependencies => "dependencies",
+            Self::Calendars => "calendars",
+            Self::Memberships => "memberships",
+        }
+    }
+
+    /// The columns beside `id`, `server_version` and `project`, in the order they were introduced.
+    pub fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Projects => Project::COLUMNS,
+            Self::Tasks => Task::COLUMNS,
+            Self::Dependencies => Dependency::COLUMNS,
+            Self::Calendars => Calendar::COLUMNS,
+            Self::Memberships => Membership::COLUMNS,
+        }
+    }
+}
+
+/// A text that names no collection, or no row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no row")]
+pub struct InvalidKey(String);
+
+impl FromStr for Collection {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        Self::ALL.into_iter().find(|c| c.name() == text).ok_or_else(|| InvalidKey(text.to_owned()))
+    }
+}
+
+/// Which row of a project: `tasks#<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowKey {
+    /// The collection the row is in.
+    pub collection: Collection,
+    /// The row's id in the collection.
+    pub id: RowId,
+}
+
+impl RowKey {
+    /// The key of a row.
+    pub fn new(collection: Collection, id: RowId) -> Self {
+        Self { collection, id }
+    }
+
+    /// The key of the project's own row.
+    pub fn project(project: &ProjectId) -> Self {
+        Self::new(Collection::Projects, project.row_id())
+    }
+}
+
+impl fmt::Display for RowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}#{}", self.collection.name(), self.id)
+    }
+}
+
+impl FromStr for RowKey {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        let invalid = || InvalidKey(text.to_owned());
+        let (collection, id) = text.split_once('#').ok_or_else(invalid)?;
+        Ok(Self { collection: collection.parse()?, id: id.parse().map_err(|_| invalid())? })
+    }
+}
+
+/// A row's content, or its last one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// The row is there.
+    Live(Columns),
+    /// The row is soft-deleted: a tombstone that keeps the last content.
+    Dead(Columns),
+}
+
+/// What a commit does to one row.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// The row shall be there with these columns.
+    Put(Columns),
+    /// The row shall be a tombstone.
+    Delete,
+}
+
+/// One row with the bookkeeping that proofs and merges rely on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Which row.
+    pub key: RowKey,
+    /// The version of its last write.
+    pub version: ServerVersion,
+    /// How many versions it ever held, the current one included.
+    pub writes: u64,
+    /// The versions it held before.
+    pub superseded: Superseded,
+    /// Which version last changed each column.
+    pub changed: Changed,
+    /// Its content.
+    pub state: State,
+    /// On a membership: the versions at which it was removed, oldest first.
+    pub removed_at: Vec<ServerVersion>,
+}
+
+impl Row {
+    /// The row after a write at `version`; `old` is the row before, if there was one.
+    ///
+    /// Deleting what never was is a tombstone without content.
+    pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
+        let old_columns = old.map(Self::columns);
+        let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
+        let mut removed_at = old.map(|row| row.removed_at.clone()).unwrap_or_default();
+        let (changed, state) = match write {
+            Write::Put(new) => {
+                let alive_before = old.and_then(Self::live);
+                (changed.after(key.collection.columns(), alive_before, &new, version), State::Live(new))
+            }
+            Write::Delete => {
+                if key.collection == Collection::Memberships {
+                    removed_at.push(version);
+                }
+                (changed, State::Dead(old_columns.cloned().unwrap_or_default()))
+            }
+        };
+        Self {
+            key,
+            version,
+            writes: old.map_or(0, |row| row.writes) + 1,
+            superseded: old.map(|row| row.superseded.superseding(row.version, version)).unwrap_or_default(),
+            changed,
+            state,
+            removed_at,
+        }
+    }
+
+    /// The columns of a live row.
+    pub fn live(&self) -> Option<&Columns> {
+        match &self.state {
+            State::Live(columns) => Some(columns),
+            State::Dead(_) => None,
+        }
+    }
+
+    /// The columns, the last ones if the row is dead.
+    pub fn columns(&self) -> &Columns {
+        match &self.state {
+            State::Live(columns) | State::Dead(columns) => columns,
+        }
+    }
+
+    /// The row as a device gets it: one flat JSON object with every column, nested values as JSON text.
+    ///
+    /// Flat, because WatermelonDB stores an array or an object as ''.
+    pub fn device_json(&self, project: &ProjectId) -> String {
+        self.json(project, |value| match value {
+            Value::Array(_) | Value::Object(_) => Value::String(value.to_string()),
+            scalar => scalar.clone(),
+        })
+    }
+
+    /// The row as REST shows it: the same, nested values as JSON.
+    pub fn rest_json(&self, project: &ProjectId) -> String {
+        self.json(project, Value::clone)
+    }
+
+    fn json(&self, project: &ProjectId, render: impl Fn(&Value) -> Value) -> String {
+        let mut text = format!(r#"{{"id":"{}","server_version":{}"#, self.key.id, self.version);
+        if self.key.collection != Collection::Projects {
+            text.push_str(&format!(r#","project":"{project}""#));
+        }
+        for column in self.key.collection.columns() {
+            let value = self.columns().get(*column).unwrap_or(&Value::Null);
+            text.push_str(&format!(r#","{column}":{}"#, render(value)));
+        }
+        text.push('}');
+        text
+    }
+
+    /// The columns back out of [`Row::device_json`].
+    pub fn columns_of(collection: Collection, device_json: &str) -> Result<Columns, serde_json::Error> {
+        let mut columns: Columns = serde_json::from_str(device_json)?;
+        columns.retain(|name, _| collection.columns().contains(&name.as_str()));
+        if collection == Collection::Calendars
+            && let Some(Value::String(exceptions)) = columns.get("exceptions")
+        {
+            let exceptions = serde_json::from_str(exceptions)?;
+            columns.insert("exceptions".to_owned(), exceptions);
+        }
+        Ok(columns)
+    }
+}
+
+/// A project's counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counter {
+    /// The version of the latest row write.
+    pub current: ServerVersion,
+    /// The rows of the latest commit, each with its version.
+    pub last: Vec<(RowKey, ServerVersion)>,
+    /// The version of the commit that deleted the project.
+    pub deleted_at: Option<ServerVersion>,
+    /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
+    pub skipped: Vec<(u64, u64)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    fn columns(value: Value) -> Columns {
+        value.as_object().expect("an object").clone()
+    }
+
+    fn key(text: &str) -> RowKey {
+        text.parse().expect("a key")
+    }
+
+    #[test]
+    fn a_key_survives_the_table_and_a_counter_is_no_row() {
+        assert_eq!(key("tasks#a-1").to_string(), "tasks#a-1");
+        for text in ["_counter", "tasks", "tasks#", "tasks#a/b", "people#1"] {
+            assert!(text.parse::<RowKey>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_collection_sorts_behind_the_counter() {
+        assert!(Collection::ALL.iter().all(|c| c.name() >= "a" && "_counter" < "a"));
+    }
+
+    #[test]
+    fn a_row_counts_its_writes_and_remembers_the_versions_it_held() {
+        let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
+        let first = Row::written(None, key("memberships#m"), put(), version(2));
+        let removed = Row::written(Some(&first), first.key.clone(), Write::Delete, version(5));
+        let back = Row::written(Some(&removed), first.key.clone(), put(), version(9));
+        assert_eq!((first.writes, removed.writes, back.writes), (1, 2, 3));
+        assert_eq!(back.superseded.versions(), [5, 2]);
+        assert_eq!(back.removed_at, [version(5)]);
+        assert!(removed.live().is_none() && back.live().is_some());
+        assert_eq!(back.changed.version_of(0), Some(9), "a revived row is new in every column");
+    }
+
+    #[test]
+    fn a_device_gets_a_flat_row_and_rest_gets_the_nested_one() {
+        let calendar = json!({
+            "name": "Site \"A\"", "working_days": 31, "hours_per_day": 7.5, "timezone": "Europe/Berlin",
+            "exceptions": [{"start": "2026-12-24", "end": "2026-12-26", "description": "X-mas"}],
+        });
+        let row = Row::written(None, key("calendars#c"), Write::Put(columns(calendar.clone())), version(3));
+        let project = "p".parse().expect("a project");
+        let flat: Value = serde_json::from_str(&row.device_json(&project)).expect("JSON");
+        assert!(flat.as_object().expect("an object").values().all(|v| !v.is_array() && !v.is_object()));
+        assert_eq!(flat["project"], "p");
+        let nested: Value = serde_json::from_str(&row.rest_json(&project)).expect("JSON");
+        assert_eq!(nested["exceptions"], calendar["exceptions"]);
+        let back = Row::columns_of(Collection::Calendars, &row.device_json(&project)).expect("columns");
+        assert_eq!(&back, row.columns());
+    }
+}

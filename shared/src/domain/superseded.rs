@@ -1,0 +1,160 @@
+//! The versions a row held before, as kept on the row for the proof of a pull.
+
+use super::ServerVersion;
+
+/// The versions a row held before its current one, newest first, and below which version that list is silent.
+///
+/// On the table: LEB128 varints. First the floor (0: the list is complete; otherwise versions below the floor may have
+/// been held and are not listed), then for each version its distance to the next newer one, beginning with the distance
+/// to the row's current version. At most [`Superseded::MAX_BYTES`]; the oldest are dropped to keep to it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Superseded {
+    floor: u64,
+    newest_first: Vec<u64>,
+}
+
+/// Bytes that are no list of versions below the row's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the list of superseded versions is corrupt")]
+pub struct CorruptHistory;
+
+impl Superseded {
+    /// What the list may take on the table, so that a busy row does not swell the index.
+    pub const MAX_BYTES: usize = 256;
+
+    /// The listed versions, newest first.
+    pub fn versions(&self) -> &[u64] {
+        &self.newest_first
+    }
+
+    /// The list says nothing about versions below this one; 0 when it is complete.
+    pub fn floor(&self) -> u64 {
+        self.floor
+    }
+
+    /// Nothing was ever superseded.
+    pub fn is_empty(&self) -> bool {
+        self.newest_first.is_empty() && self.floor == 0
+    }
+
+    /// The list once `old`, the row's version so far, is superseded by `new`.
+    pub fn superseding(&self, old: ServerVersion, new: ServerVersion) -> Self {
+        debug_assert!(old < new && self.newest_first.first().is_none_or(|v| *v < old.get()));
+        let mut next = Self {
+            floor: self.floor,
+            newest_first: std::iter::once(old.get()).chain(self.newest_first.iter().copied()).collect(),
+        };
+        while next.encode(new).len() > Self::MAX_BYTES {
+            let Some(dropped) = next.newest_first.pop() else { break };
+            next.floor = dropped + 1;
+        }
+        next
+    }
+
+    /// The bytes for the table, for a row whose current version is `current`.
+    pub fn encode(&self, current: ServerVersion) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write_varint(&mut bytes, self.floor);
+        let mut newer = current.get();
+        for version in &self.newest_first {
+            write_varint(&mut bytes, newer - version);
+            newer = *version;
+        }
+        bytes
+    }
+
+    /// Reads what [`Superseded::encode`] wrote; an error for anything else.
+    pub fn decode(mut bytes: &[u8], current: ServerVersion) -> Result<Self, CorruptHistory> {
+        let floor = read_varint(&mut bytes)?;
+        let mut newer = current.get();
+        let mut newest_first = Vec::new();
+        while !bytes.is_empty() {
+            let distance = read_varint(&mut bytes)?;
+            newer = match newer.checked_sub(distance) {
+                Some(version) if distance > 0 && version > 0 && version >= floor => version,
+                _ => return Err(CorruptHistory),
+            };
+            newest_first.push(newer);
+        }
+        Ok(Self { floor, newest_first })
+    }
+}
+
+/// Appends `number` as LEB128.
+pub(super) fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Takes one LEB128 number off the front.
+pub(super) fn read_varint(bytes: &mut &[u8]) -> Result<u64, CorruptHistory> {
+    let mut number = 0_u64;
+    for shift in (0..63).step_by(7) {
+        let (first, rest) = bytes.split_first().ok_or(CorruptHistory)?;
+        *bytes = rest;
+        number |= u64::from(first & 0x7f) << shift;
+        if first & 0x80 == 0 {
+            return Ok(number);
+        }
+    }
+    Err(CorruptHistory)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    /// A row written at each of these rising versions.
+    fn history(versions: &[u64]) -> Superseded {
+        versions
+            .windows(2)
+            .fold(Superseded::default(), |list, pair| list.superseding(version(pair[0]), version(pair[1])))
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_survives_the_table(mut versions in prop::collection::btree_set(1..=ServerVersion::MAX, 1..200)) {
+            let current = version(versions.pop_last().expect("one at least"));
+            versions.insert(current.get());
+            let versions: Vec<u64> = versions.into_iter().collect();
+            let list = history(&versions);
+            let bytes = list.encode(current);
+            prop_assert!(bytes.len() <= Superseded::MAX_BYTES);
+            prop_assert_eq!(Superseded::decode(&bytes, current), Ok(list));
+        }
+
+        #[test]
+        fn a_list_names_every_superseded_version_that_is_not_below_its_floor(
+            versions in prop::collection::btree_set(1..1_000_000_u64, 1..400)
+        ) {
+            let versions: Vec<u64> = versions.into_iter().collect();
+            let list = history(&versions);
+            let expected: Vec<u64> = versions[..versions.len() - 1]
+                .iter().rev().copied().filter(|v| *v >= list.floor()).collect();
+            prop_assert_eq!(list.versions(), expected);
+            prop_assert_eq!(list.floor() == 0, list.versions().len() == versions.len() - 1);
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), current in 1..=ServerVersion::MAX) {
+            let _ = Superseded::decode(&bytes, version(current));
+        }
+    }
+
+    #[test]
+    fn a_busy_row_keeps_its_newest_versions_and_says_where_it_is_silent() {
+        let list = history(&(1..=1000).collect::<Vec<_>>());
+        assert_eq!(list.versions().first(), Some(&999));
+        assert_eq!(list.versions().last(), Some(&list.floor()));
+        assert!(list.versions().len() > 250, "one byte for each neighbouring version");
+    }
+}

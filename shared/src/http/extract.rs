@@ -1,0 +1,177 @@
+//! What handlers ask for. Each extractor refuses bad input before the handler's body starts.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use super::Problem;
+use crate::auth::{TokenError, Verifier};
+use crate::domain::{Columns, ServerVersion, UserId};
+
+/// The largest request body, in bytes.
+const MAX_BODY: usize = 256 * 1024;
+
+/// Who is calling; 401 when nobody is.
+#[derive(Debug, Clone)]
+pub struct Caller(pub UserId);
+
+impl<S> FromRequestParts<S> for Caller
+where
+    S: Send + Sync,
+    Arc<Verifier>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let mut headers = parts.headers.get_all(header::AUTHORIZATION).iter();
+        let authorization = match (headers.next(), headers.next()) {
+            (Some(value), None) => Some(value.to_str().map_err(|_| TokenError::Invalid)?),
+            (None, _) => None,
+            // Two tokens: which of them a gateway looked at is anyone's guess.
+            (Some(_), Some(_)) => return Err(TokenError::Invalid.into()),
+        };
+        Ok(Self(Arc::<Verifier>::from_ref(state).caller(authorization)?))
+    }
+}
+
+/// The parts of the path; 400 naming the one that is no id.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Path<T>
+where
+    T: DeserializeOwned + Send,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Path::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(path)) => Ok(Self(path)),
+            Err(PathRejection::FailedToDeserializePathParams(failure)) => Err(match failure.into_kind() {
+                ErrorKind::DeserializeError { key, message, .. } => Problem::parameter(&key, message),
+                ErrorKind::InvalidUtf8InPathParam { key } => Problem::parameter(&key, "must be UTF-8"),
+                other => Problem::parameter("path", other.to_string()),
+            }),
+            Err(other) => Err(Problem::parameter("path", other.body_text())),
+        }
+    }
+}
+
+/// A JSON object of at most 256 KB: 413, 415 or 400 otherwise.
+#[derive(Debug)]
+pub struct Json(pub Columns);
+
+impl<S: Send + Sync> FromRequest<S> for Json {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "Not JSON",
+                "Send JSON, with the header `Content-Type: application/json`.",
+            ));
+        }
+        let body = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "Body too large",
+                "A request body has at most 262144 bytes.",
+            )
+        })?;
+        match serde_json::from_slice(&body) {
+            Ok(serde_json::Value::Object(columns)) => Ok(Self(columns)),
+            Ok(_) => Err(malformed("The body must be a JSON object.".to_owned())),
+            Err(error) => Err(malformed(format!("The body is not JSON: {error}."))),
+        }
+    }
+}
+
+fn malformed(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "Malformed JSON", detail)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(value)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else {
+        return false;
+    };
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    ["application/json", "application/merge-patch+json"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
+}
+
+/// The query's parameters. One that is unknown is ignored, one that is repeated is 400 when it is asked for.
+#[derive(Debug)]
+pub struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+impl Params {
+    /// A parameter's value, if it is there.
+    pub fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
+        let mut values = self.0.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(Problem::parameter(name, "must be given once"));
+        }
+        Ok(value)
+    }
+
+    /// A parameter's value as an integer in a range: digits and nothing else.
+    pub fn integer(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Problem> {
+        let Some(text) = self.get(name)? else { return Ok(None) };
+        // `parse` alone would take a sign.
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        match text.parse::<u64>() {
+            Ok(number) if digits && (min..=max).contains(&number) => Ok(Some(number)),
+            _ => Err(Problem::parameter(name, format!("must be an integer from {min} to {max}"))),
+        }
+    }
+}
+
+/// The `If-Match` header: which versions of the row the caller is ready to change. Without the header, any.
+#[derive(Debug, Clone)]
+pub struct IfMatch(Option<Vec<u64>>);
+
+impl IfMatch {
+    /// May a row at this version be changed?
+    pub fn allows(&self, version: ServerVersion) -> bool {
+        self.0.as_ref().is_none_or(|versions| versions.contains(&version.get()))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let values = parts.headers.get_all(header::IF_MATCH).iter();
+        let tags: Vec<&str> =
+            values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
+        if tags.is_empty() || tags.contains(&"*") {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(tags.into_iter().map(entity_tag).collect::<Result<_, _>>()?)))
+    }
+}
+
+fn entity_tag(tag: &str) -> Result<u64, Problem> {
+    tag.strip_prefix('"')
+        .and_then(|tag| tag.strip_suffix('"'))
+        .and_then(|version| version.parse().ok())
+        .ok_or_else(|| Problem::parameter("If-Match", "must be an ETag of this server, as in \"42\""))
+}

@@ -1,0 +1,9 @@
+//! How both functions speak HTTP: extractors that fail as a [`Problem`], and the one place where errors become answers.
+
+mod extract;
+mod problem;
+mod route;
+
+pub use extract::{Caller, IfMatch, Json, Params, Path};
+pub use problem::Problem;
+pub use route::{both_slashes, finish};

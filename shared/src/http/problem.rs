@@ -1,0 +1,233 @@
+//! Errors as RFC 9457 problem details.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::auth::TokenError;
+use crate::domain::{Error, FieldError};
+
+/// An answer that is no success: `application/problem+json` with a stable `code`.
+///
+/// Never has a member called `timestamp` or `changes`: the plain client would take it for a sync response and move the
+/// device's cursor.
+#[derive(Debug)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    members: Map<String, Value>,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Problem {
+    /// A problem; `detail` tells the caller what to do.
+    pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, title, detail: detail.into(), members: Map::new(), headers: vec![] }
+    }
+
+    /// A part of the request other than its body is wrong: 400 `invalid_parameter`, naming it.
+    pub fn parameter(name: &str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_parameter",
+            "A parameter is not valid",
+            format!("{name} {message}."),
+        )
+        .with("errors", json!([FieldError { field: name.to_owned(), message }]))
+    }
+
+    #[must_use]
+    fn with(mut self, member: &str, value: Value) -> Self {
+        self.members.insert(member.to_owned(), value);
+        self
+    }
+
+    #[must_use]
+    fn header(mut self, name: HeaderName, value: impl AsRef<str>) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
+            self.headers.push((name, value));
+        }
+        self
+    }
+
+    fn retry_later(code: &'static str, title: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).header(header::RETRY_AFTER, "1")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = self.members;
+        body.insert("type".to_owned(), json!(format!("urn:trueppm:problem:{}", self.code)));
+        body.insert("title".to_owned(), json!(self.title));
+        body.insert("status".to_owned(), json!(self.status.as_u16()));
+        body.insert("detail".to_owned(), json!(self.detail));
+        body.insert("code".to_owned(), json!(self.code));
+        let mut response = (self.status, Value::Object(body).to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.extend(self.headers);
+        response
+    }
+}
+
+/// The only place that knows which status an error has, and the one that logs what the caller is not told.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        use StatusCode as S;
+        match error {
+            Error::NotAMember => Self::new(
+                S::FORBIDDEN,
+                "not_a_member",
+                "Not a member",
+                "There is no such project, or you are not a member of it.",
+            ),
+            Error::MembershipRevoked => Self::new(
+                S::FORBIDDEN,
+                "membership_revoked",
+                "Membership revoked",
+                "You are no longer a member of this project. Delete what the device holds of it.",
+            ),
+            Error::RoleTooLow { needed } => Self::new(
+                S::FORBIDDEN,
+                "role_too_low",
+                "Role too low",
+                format!("This takes at least the role {needed:?} ({}).", i64::from(needed)),
+            ),
+            Error::ProjectDeleted => Self::new(
+                S::GONE,
+                "project_deleted",
+                "Project deleted",
+                "This project was deleted. Delete what the device holds of it.",
+            ),
+            Error::NotFound(key) => {
+                Self::new(S::NOT_FOUND, "not_found", "Not found", format!("There is no {key} in this project."))
+            }
+            Error::IdTaken(key) => Self::new(
+                S::CONFLICT,
+                "id_taken",
+                "Id taken",
+                format!("{key} is there already with other content. Change it with PATCH, or choose another id."),
+            ),
+            Error::IdDeleted(key) => Self::new(
+                S::CONFLICT,
+                "id_deleted",
+                "Id deleted",
+                format!("{key} was deleted, and its id is not used again. Choose another id."),
+            ),
+            Error::Invalid(errors) => {
+                let fields: Vec<_> = errors.iter().map(|e| format!("{} {}", e.field, e.message)).collect();
+                Self::new(
+                    S::UNPROCESSABLE_ENTITY,
+                    "validation_failed",
+                    "Validation failed",
+                    format!("{}.", fields.join("; ")),
+                )
+                .with("errors", json!(errors))
+            }
+            Error::DependencyCycle { tasks } => {
+                let tasks: Vec<String> = tasks.into_iter().map(String::from).collect();
+                Self::new(
+                    S::CONFLICT,
+                    "dependency_cycle",
+                    "Dependency cycle",
+                    format!("The dependency would close a cycle: {} -> {}.", tasks.join(" -> "), tasks[0]),
+                )
+                .with("tasks", json!(tasks))
+            }
+            Error::DuplicateDependency { id } => Self::new(
+                S::CONFLICT,
+                "duplicate_dependency",
+                "Duplicate dependency",
+                format!("Dependency {id} already ties these tasks with this type. Change that one."),
+            )
+            .with("id", json!(id)),
+            Error::CalendarInUse => Self::new(
+                S::CONFLICT,
+                "calendar_in_use",
+                "Calendar in use",
+                "The project uses this calendar. Give the project another one first.",
+            ),
+            Error::LastOwner => Self::new(
+                S::CONFLICT,
+                "last_owner",
+                "Last owner",
+                "A project needs an owner. Make someone else an owner first.",
+            ),
+            Error::Stale { version, row } => Self::new(
+                S::PRECONDITION_FAILED,
+                "version_mismatch",
+                "The row has changed",
+                format!("The row is at version {version}; `current` has it. Decide again and send its ETag."),
+            )
+            .with("current", serde_json::from_str(&row).unwrap_or_default())
+            .header(header::ETAG, format!("\"{version}\"")),
+            Error::SinceAheadOfServer { current } => Self::new(
+                S::CONFLICT,
+                "since_ahead_of_server",
+                "The device is ahead of the server",
+                format!(
+                    "The project is at version {current}: the device belongs to another server, or a backup was restored. \
+                     Reset its database and sync from 0."
+                ),
+            ),
+            Error::Busy => Self::retry_later(
+                "busy",
+                "The project is busy",
+                "Others were faster, and nothing was written. Send the request again.",
+            ),
+            Error::OutcomeUnknown => Self::retry_later(
+                "outcome_unknown",
+                "The outcome is not known",
+                "The change may have been made. Send the request again, or read the row.",
+            ),
+            Error::NotProven => {
+                tracing::error!(alarm = "not_proven", "a pull could not be proven complete");
+                Self::retry_later(
+                    "not_proven",
+                    "Not everything could be read yet",
+                    "The answer could not be proven complete. Send the request again.",
+                )
+            }
+            Error::Unavailable(source) => {
+                tracing::error!(alarm = "unavailable", error = %source, "the table is unavailable");
+                Self::retry_later("unavailable", "Unavailable", "The service cannot reach its data. Try again later.")
+            }
+            Error::Corrupt(what) => {
+                tracing::error!(alarm = "corrupt", what, "the table holds something unexpected");
+                Self::new(
+                    S::INTERNAL_SERVER_ERROR,
+                    "internal_error",
+                    "Internal error",
+                    "Something is wrong on the server. It has been logged.",
+                )
+            }
+        }
+    }
+}
+
+impl From<TokenError> for Problem {
+    fn from(error: TokenError) -> Self {
+        let (code, title, detail, challenge) = match error {
+            TokenError::Missing => {
+                ("token_missing", "No token", "Send the header `Authorization: Bearer <token>`.", "Bearer")
+            }
+            TokenError::Expired => (
+                "token_expired",
+                "Token expired",
+                "The token has expired. Sign in again.",
+                r#"Bearer error="invalid_token""#,
+            ),
+            TokenError::Invalid => (
+                "token_invalid",
+                "Token not valid",
+                "The token is not valid here. Sign in again.",
+                r#"Bearer error="invalid_token""#,
+            ),
+        };
+        Self::new(StatusCode::UNAUTHORIZED, code, title, detail).header(header::WWW_AUTHENTICATE, challenge)
+    }
+}

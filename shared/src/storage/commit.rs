@@ -1,0 +1,329 @@
+//! The only way to write.
+//!
+//! 1. Counter, the caller's membership and the rows that the request names are read in one strong `BatchGetItem`.
+//! 2. A commit starts only when its predecessor is wholly applied. A transaction is applied item by item, so what was
+//!    read may show half of one. The counter names the rows of the latest commit (`last`): each is seen in place at its
+//!    version, or becomes a condition of this transaction. Sets are queried strongly only after all of `last` was seen.
+//! 3. A pure decision drafts the rows, or refuses.
+//! 4. One `TransactWriteItems`: the counter from the value that was read to that plus the rows written, with the new
+//!    `last`; each row on the condition that it is as it was read; the same condition on each row that the decision looked
+//!    at and did not write.
+//! 5. Cancelled: someone was faster, so the decision is made again on fresh values. No answer: the same payload is sent
+//!    with the same token until its fate is known, so that nothing commits twice.
+//!
+//! So all commits of a project are serialisable, whatever runs them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::backoff::Backoff;
+use super::layout::{self, COUNTER, key, number};
+use super::read::membership_key;
+use super::table::Table;
+use crate::domain::{Collection, Counter, Draft, Error, ProjectId, Row, RowKey, ServerVersion, Step, UserId};
+
+/// How long a commit tries before it answers `Busy`.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// The most items a transaction holds.
+const MAX_ITEMS: usize = 100;
+/// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
+const MAX_CONDITIONS_ON_LAST: usize = 4;
+
+/// What a decision looks at.
+#[derive(Debug, Clone)]
+pub struct Look {
+    rows: Vec<RowKey>,
+    sets: Vec<Collection>,
+}
+
+impl Look {
+    /// Looks at the caller's membership, as every decision does.
+    pub fn by(project: &ProjectId, caller: &UserId) -> Self {
+        Self { rows: vec![membership_key(project, caller)], sets: vec![] }
+    }
+
+    /// … and at these rows, whether they are there or not.
+    #[must_use]
+    pub fn at(mut self, rows: impl IntoIterator<Item = RowKey>) -> Self {
+        self.rows.extend(rows);
+        self
+    }
+
+    /// … and at all live rows of these collections.
+    #[must_use]
+    pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
+        self.sets.extend(sets);
+        self
+    }
+}
+
+/// What a commit left behind.
+#[derive(Debug)]
+pub struct Committed<T> {
+    /// What the decision answered.
+    pub answer: T,
+    /// The rows that were read, those that were written in their new state.
+    rows: HashMap<RowKey, Row>,
+}
+
+impl<T> Committed<T> {
+    /// A row as it is after the commit; `NotFound` when there is none.
+    pub fn row(&self, key: &RowKey) -> Result<&Row, Error> {
+        self.rows.get(key).ok_or_else(|| Error::NotFound(key.clone()))
+    }
+}
+
+/// What became of a transaction.
+enum Fate {
+    Committed,
+    /// A condition failed or a conflict was met: nothing was written, and nothing will be.
+    Refused,
+}
+
+impl Table {
+    /// Makes a decision and commits what it drafts, or returns its refusal.
+    ///
+    /// `decide` is called again on fresh values for as long as others are faster, up to 5 s: then `Busy`, with nothing
+    /// written, or `OutcomeUnknown` when the last answer was lost. A decision that drafts nothing commits nothing.
+    pub async fn commit<T>(
+        &self,
+        project: &ProjectId,
+        look: &Look,
+        mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
+    ) -> Result<Committed<T>, Error> {
+        let mut deadline = Instant::now() + DEADLINE;
+        let mut backoff = Backoff::until(deadline);
+        loop {
+            let Some((mut draft, conditions)) = self.draft(project, look, deadline).await? else {
+                if !backoff.wait().await {
+                    return Err(Error::Busy);
+                }
+                continue;
+            };
+            let step = decide(&mut draft)?;
+            let plan = draft.plan()?;
+            if !plan.is_empty() {
+                let rows: Vec<Row> = plan.iter().map(|planned| planned.row.clone()).collect();
+                let mut items = vec![counter_update(self, &draft, &rows)?];
+                for planned in &plan {
+                    items.push(row_put(self, project, &planned.row, planned.condition)?);
+                }
+                for (key, version) in draft.looked_at() {
+                    items.push(condition_check(self, project, key, version)?);
+                }
+                for (key, version) in &conditions {
+                    items.push(condition_check(self, project, key, Some(*version))?);
+                }
+                debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
+                match self.transact(items, deadline).await? {
+                    Fate::Committed => draft.apply(rows),
+                    Fate::Refused => {
+                        if !backoff.wait().await {
+                            return Err(Error::Busy);
+                        }
+                        continue;
+                    }
+                }
+            }
+            match step {
+                Step::Last(answer) => return Ok(Committed { answer, rows: draft.into_rows() }),
+                Step::More => {
+                    deadline = Instant::now() + DEADLINE;
+                    backoff = Backoff::until(deadline);
+                }
+            }
+        }
+    }
+
+    /// Reads what a decision looks at, the predecessor in place; with it the rows of the latest commit that are yet to be
+    /// made conditions. None when what was read is older than the latest commit: read again.
+    async fn draft(
+        &self,
+        project: &ProjectId,
+        look: &Look,
+        deadline: Instant,
+    ) -> Result<Option<(Draft, Vec<(RowKey, ServerVersion)>)>, Error> {
+        let snapshot = self.snapshot(project, &look.rows).await?;
+        let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
+        let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| look.rows.contains(key));
+        let in_place =
+            |(key, version): &(RowKey, ServerVersion)| snapshot.row(key).is_some_and(|row| row.version >= *version);
+        if !named.iter().all(in_place) {
+            return Ok(None);
+        }
+        if !look.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
+            self.see_in_place(project, &unseen, deadline).await?;
+            unseen.clear();
+        }
+        let mut listed_rows = Vec::new();
+        for collection in &look.sets {
+            listed_rows.extend(self.list_all(project, *collection).await?);
+        }
+        let counter = snapshot.counter.clone();
+        let named_rows = snapshot.into_rows();
+        let room = MAX_ITEMS - 1 - named_rows.len() - unseen.len();
+        let listed = look.sets.iter().copied().collect();
+        Ok(Some((Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room), unseen)))
+    }
+
+    /// Waits until each row is there at its version or a later one.
+    async fn see_in_place(
+        &self,
+        project: &ProjectId,
+        rows: &[(RowKey, ServerVersion)],
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut backoff = Backoff::until(deadline);
+        let mut unseen = rows.to_vec();
+        while !unseen.is_empty() {
+            let keys: Vec<RowKey> = unseen.iter().map(|(key, _)| key.clone()).collect();
+            let snapshot = self.snapshot(project, &keys).await?;
+            unseen.retain(|(key, version)| snapshot.row(key).is_none_or(|row| row.version < *version));
+            if !unseen.is_empty() && !backoff.wait().await {
+                return Err(Error::Busy);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one transaction until its fate is known.
+    async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
+        let token = Uuid::now_v7().to_string();
+        let mut backoff = Backoff::until(deadline);
+        // An earlier try with this token may have taken effect, or may yet.
+        let mut in_doubt = false;
+        loop {
+            let result = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()))
+                .client_request_token(&token)
+                .customize()
+                // Tried again here and not by the SDK, which would hide that an earlier try is in doubt.
+                .config_override(aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled()))
+                .send()
+                .await;
+            let error = match result {
+                Ok(_) => return Ok(Fate::Committed),
+                Err(error) => error,
+            };
+            match meaning(&error) {
+                Meaning::Conflict if in_doubt => {}
+                Meaning::Conflict | Meaning::ConditionFailed => return Ok(Fate::Refused),
+                Meaning::Throttled => {}
+                Meaning::Lost => in_doubt = true,
+                Meaning::Fault => return Err(Error::Unavailable(DisplayErrorContext(error).to_string().into())),
+            }
+            if !backoff.wait().await {
+                return Err(if in_doubt { Error::OutcomeUnknown } else { Error::Busy });
+            }
+        }
+    }
+}
+
+/// What a failed try says about the transaction.
+enum Meaning {
+    /// Conditions were evaluated and one does not hold; it never will again, since versions only rise.
+    ConditionFailed,
+    /// Another transaction was at one of the items, or one of them was throttled. Says nothing about an earlier try.
+    Conflict,
+    /// Not executed.
+    Throttled,
+    /// May have been executed, or may be yet.
+    Lost,
+    /// Trying again is of no use.
+    Fault,
+}
+
+fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
+    let SdkError::ServiceError(service) = error else {
+        return match error {
+            SdkError::ConstructionFailure(_) => Meaning::Fault,
+            _ => Meaning::Lost,
+        };
+    };
+    match service.err() {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            let codes: Vec<&str> = cancelled.cancellation_reasons().iter().filter_map(|r| r.code()).collect();
+            if codes.iter().all(|code| matches!(*code, "None" | "ConditionalCheckFailed")) {
+                Meaning::ConditionFailed
+            } else if codes.iter().any(|code| matches!(*code, "ValidationError" | "ItemCollectionSizeLimitExceeded")) {
+                Meaning::Fault
+            } else {
+                Meaning::Conflict
+            }
+        }
+        TransactWriteItemsError::TransactionInProgressException(_) => Meaning::Lost,
+        TransactWriteItemsError::InternalServerError(_) => Meaning::Lost,
+        TransactWriteItemsError::ProvisionedThroughputExceededException(_)
+        | TransactWriteItemsError::RequestLimitExceeded(_) => Meaning::Throttled,
+        other => match other.code() {
+            Some("ThrottlingException" | "Throttling") => Meaning::Throttled,
+            _ if service.raw().status().is_server_error() => Meaning::Lost,
+            _ => Meaning::Fault,
+        },
+    }
+}
+
+fn counter_update(table: &Table, draft: &Draft, rows: &[Row]) -> Result<TransactWriteItem, Error> {
+    let new = rows.last().map(|row| row.version).ok_or_else(|| Error::Corrupt("an empty commit".to_owned()))?;
+    let mut update = Update::builder()
+        .table_name(&table.name)
+        .set_key(Some(key(draft.project(), COUNTER)))
+        .expression_attribute_values(":new", number(new))
+        .expression_attribute_values(":last", layout::last(rows.iter().map(|row| (row.key.to_string(), row.version))))
+        // `last` is a reserved word.
+        .expression_attribute_names("#last", "last");
+    let mut set = "SET current_version = :new, #last = :last".to_owned();
+    if draft.deletes_project() {
+        set.push_str(", deleted_at = :new");
+    }
+    update = match draft.counter() {
+        Some(Counter { current, .. }) => {
+            update.condition_expression("current_version = :read").expression_attribute_values(":read", number(current))
+        }
+        None => update.condition_expression("attribute_not_exists(current_version)"),
+    };
+    let update = update.update_expression(set).build().map_err(|error| Error::Unavailable(error.into()))?;
+    Ok(TransactWriteItem::builder().update(update).build())
+}
+
+const AS_READ: &str = "server_version = :read";
+const ABSENT: &str = "attribute_not_exists(entity)";
+
+fn row_put(
+    table: &Table,
+    project: &ProjectId,
+    row: &Row,
+    condition: Option<ServerVersion>,
+) -> Result<TransactWriteItem, Error> {
+    let put = Put::builder().table_name(&table.name).set_item(Some(layout::row_item(project, row)));
+    let put = match condition {
+        Some(read) => put.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
+        None => put.condition_expression(ABSENT),
+    };
+    let put = put.build().map_err(|error| Error::Unavailable(error.into()))?;
+    Ok(TransactWriteItem::builder().put(put).build())
+}
+
+fn condition_check(
+    table: &Table,
+    project: &ProjectId,
+    row: &RowKey,
+    version: Option<ServerVersion>,
+) -> Result<TransactWriteItem, Error> {
+    let check = ConditionCheck::builder().table_name(&table.name).set_key(Some(key(project, row.to_string())));
+    let check = match version {
+        Some(read) => check.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
+        None => check.condition_expression(ABSENT),
+    };
+    let check = check.build().map_err(|error| Error::Unavailable(error.into()))?;
+    Ok(TransactWriteItem::builder().condition_check(check).build())
+}

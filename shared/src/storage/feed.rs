@@ -1,0 +1,123 @@
+//! What a pull reads: rows in the order of their versions from the index, or all of them from the table.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::layout::{self, Item, number, text};
+use super::table::{BY_VERSION, Table, unavailable};
+use crate::domain::{Error, ProjectId, RowKey, ServerVersion, Superseded};
+
+/// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedRow {
+    /// Which row.
+    pub key: RowKey,
+    /// The version of this copy.
+    pub version: ServerVersion,
+    /// How many versions it had held then.
+    pub writes: u64,
+    /// Which ones.
+    pub superseded: Superseded,
+    /// The row as a device gets it; none for a tombstone.
+    pub json: Option<String>,
+}
+
+/// Where the next page of a query begins.
+#[derive(Debug, Clone)]
+pub struct PageCursor(Item);
+
+/// One page, at most 1 MB of items.
+#[derive(Debug)]
+pub struct FeedPage {
+    /// The rows; from the index in the order of their versions, from the table in the order of their keys.
+    pub rows: Vec<FeedRow>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<PageCursor>,
+}
+
+impl Table {
+    /// The rows of a project with a `server_version` above `after`, ascending, as the index has them now.
+    ///
+    /// Eventually consistent in every way: rows may be missing, old, there twice, or gone on a later page. There is no
+    /// upper end, because a row that is newer than the counter still holds the versions it held before.
+    pub async fn feed_page(
+        &self,
+        project: &ProjectId,
+        after: u64,
+        cursor: Option<PageCursor>,
+    ) -> Result<FeedPage, Error> {
+        let query = self
+            .client
+            .query()
+            .index_name(BY_VERSION)
+            .key_condition_expression("project_id = :project AND server_version > :after")
+            .expression_attribute_values(":project", text(project.as_str()))
+            .expression_attribute_values(":after", number(after));
+        page(query, &self.name, cursor).await
+    }
+
+    /// All rows of a project, tombstones included, read strongly from the table.
+    ///
+    /// Each row is current, but rows of one commit may be there and others not yet.
+    pub async fn rows_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
+        let query = self
+            .client
+            .query()
+            .consistent_read(true)
+            .key_condition_expression("project_id = :project AND entity >= :first")
+            .expression_attribute_values(":project", text(project.as_str()))
+            .expression_attribute_values(":first", text(layout::FIRST_ROW))
+            // `row` is a reserved word. Without `deleted_row`, which no pull shows.
+            .projection_expression("project_id, entity, server_version, writes, superseded, is_deleted, #row")
+            .expression_attribute_names("#row", "row");
+        page(query, &self.name, cursor).await
+    }
+
+    /// The keys of all rows of a project, tombstones included, read strongly from the table.
+    pub async fn all_keys(&self, project: &ProjectId) -> Result<Vec<RowKey>, Error> {
+        let mut keys = Vec::new();
+        let mut start: Option<Item> = None;
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("project_id = :project AND entity >= :first")
+                .expression_attribute_values(":project", text(project.as_str()))
+                .expression_attribute_values(":first", text(layout::FIRST_ROW))
+                .projection_expression("project_id, entity")
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(unavailable)?;
+            for item in output.items() {
+                keys.push(layout::row_key(item)?);
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(keys);
+            }
+        }
+    }
+}
+
+type Query = aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+
+async fn page(query: Query, table: &str, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
+    let output = query
+        .table_name(table)
+        .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
+        .send()
+        .await
+        .map_err(unavailable)?;
+    let items = output.items.unwrap_or_default();
+    Ok(FeedPage {
+        rows: items.into_iter().map(layout::feed_row).collect::<Result<_, _>>()?,
+        next: output.last_evaluated_key.map(PageCursor),
+    })
+}
+
+/// The attributes a key condition needs, for any query of one collection.
+pub(super) fn collection_prefix(collection: crate::domain::Collection) -> AttributeValue {
+    text(format!("{}#", collection.name()))
+}

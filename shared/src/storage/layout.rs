@@ -1,0 +1,272 @@
+//! What the items of the table look like.
+//!
+//! Keys: `project_id` (S) and `entity` (S). `_` sorts before every collection's name, so `entity >= "a"` is the rows.
+//!
+//! **Counter**, `entity = _counter`: `current_version` N (not `server_version`, which would put it into the index),
+//! `last` M (entity to version, the rows of the latest commit), `deleted_at` N once the project is deleted, `skipped` L of
+//! `[first, last]` (versions that no row holds).
+//!
+//! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
+//! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
+//! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
+//! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
+//! which puts it into `by_user`, and `removed_at` L of N once it was removed.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::feed::FeedRow;
+use crate::domain::{Changed, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const COUNTER: &str = "_counter";
+/// Where the rows of a project begin, behind its counter.
+pub(super) const FIRST_ROW: &str = "a";
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// The key of any item of a project.
+pub(super) fn key(project: &ProjectId, entity: impl Into<String>) -> Item {
+    [("project_id".to_owned(), text(project.as_str())), ("entity".to_owned(), text(entity))].into()
+}
+
+/// The item of a row.
+pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
+    let mut item = key(project, row.key.to_string());
+    let mut set = |name: &str, value| item.insert(name.to_owned(), value);
+    set("server_version", number(row.version));
+    set("writes", number(row.writes));
+    if !row.superseded.is_empty() {
+        set("superseded", AttributeValue::B(Blob::new(row.superseded.encode(row.version))));
+    }
+    set("changed", AttributeValue::B(Blob::new(row.changed.encode(row.version))));
+    let json = text(row.device_json(project));
+    match &row.state {
+        State::Live(columns) => {
+            set("row", json);
+            if row.key.collection == Collection::Memberships
+                && let Some(user) = columns.get("user").and_then(|user| user.as_str())
+            {
+                set("user_id", text(user));
+            }
+        }
+        State::Dead(_) => {
+            set("deleted_row", json);
+            set("is_deleted", AttributeValue::Bool(true));
+            set("deleted_version", number(row.version));
+        }
+    }
+    if !row.removed_at.is_empty() {
+        set("removed_at", AttributeValue::L(row.removed_at.iter().map(number).collect()));
+    }
+    item
+}
+
+/// The row of an item, read whole from the table.
+pub(super) fn row(item: &Item) -> Result<Row, Error> {
+    let key = row_key(item)?;
+    let version = version_of(item, "server_version")?;
+    let deleted = is_deleted(item);
+    let json = string(item, if deleted { "deleted_row" } else { "row" })?;
+    let columns = Row::columns_of(key.collection, json).map_err(|error| corrupt(item, &error.to_string()))?;
+    Ok(Row {
+        version,
+        writes: integer(item, "writes")?,
+        superseded: superseded(item, version)?,
+        changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
+        state: if deleted { State::Dead(columns) } else { State::Live(columns) },
+        removed_at: match item.get("removed_at") {
+            Some(AttributeValue::L(versions)) => versions
+                .iter()
+                .map(|v| as_version(v).ok_or_else(|| corrupt(item, "removed_at")))
+                .collect::<Result<_, _>>()?,
+            _ => vec![],
+        },
+        key,
+    })
+}
+
+/// The row of an item as a pull needs it, from the index or the table.
+pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
+    let version = version_of(&item, "server_version")?;
+    let deleted = is_deleted(&item);
+    let json = match item.remove("row") {
+        Some(AttributeValue::S(json)) if !deleted => Some(json),
+        None if deleted => None,
+        _ => return Err(corrupt(&item, "row")),
+    };
+    Ok(FeedRow {
+        key: row_key(&item)?,
+        version,
+        writes: integer(&item, "writes")?,
+        superseded: superseded(&item, version)?,
+        json,
+    })
+}
+
+/// The counter of an item.
+pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
+    let last = match item.get("last") {
+        Some(AttributeValue::M(last)) => last
+            .iter()
+            .map(|(entity, at)| {
+                let at = as_version(at).ok_or_else(|| corrupt(item, "last"))?;
+                Ok((entity.parse().map_err(|_| corrupt(item, "last"))?, at))
+            })
+            .collect::<Result<_, Error>>()?,
+        _ => return Err(corrupt(item, "last")),
+    };
+    let skipped = match item.get("skipped") {
+        Some(AttributeValue::L(ranges)) => ranges
+            .iter()
+            .map(|range| range_of(range).ok_or_else(|| corrupt(item, "skipped")))
+            .collect::<Result<_, _>>()?,
+        _ => vec![],
+    };
+    let deleted_at = item.contains_key("deleted_at").then(|| version_of(item, "deleted_at")).transpose()?;
+    Ok(Counter { current: version_of(item, "current_version")?, last, deleted_at, skipped })
+}
+
+/// `last` as the counter keeps it.
+pub(super) fn last(rows: impl Iterator<Item = (String, ServerVersion)>) -> AttributeValue {
+    AttributeValue::M(rows.map(|(entity, version)| (entity, number(version))).collect())
+}
+
+fn range_of(value: &AttributeValue) -> Option<(u64, u64)> {
+    match value.as_l().ok()?.as_slice() {
+        [first, last] => Some((first.as_n().ok()?.parse().ok()?, last.as_n().ok()?.parse().ok()?)),
+        _ => None,
+    }
+}
+
+/// What a row's item says it is: the key that its sort key spells.
+pub(super) fn row_key(item: &Item) -> Result<RowKey, Error> {
+    string(item, "entity")?.parse().map_err(|_| corrupt(item, "entity"))
+}
+
+pub(super) fn is_deleted(item: &Item) -> bool {
+    matches!(item.get("is_deleted"), Some(AttributeValue::Bool(true)))
+}
+
+pub(super) fn string<'a>(item: &'a Item, name: &str) -> Result<&'a str, Error> {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| corrupt(item, name))
+}
+
+pub(super) fn version_of(item: &Item, name: &str) -> Result<ServerVersion, Error> {
+    item.get(name).and_then(as_version).ok_or_else(|| corrupt(item, name))
+}
+
+fn as_version(value: &AttributeValue) -> Option<ServerVersion> {
+    value.as_n().ok()?.parse::<u64>().ok()?.try_into().ok()
+}
+
+fn integer(item: &Item, name: &str) -> Result<u64, Error> {
+    item.get(name).and_then(|value| value.as_n().ok()?.parse().ok()).ok_or_else(|| corrupt(item, name))
+}
+
+fn bytes<'a>(item: &'a Item, name: &str) -> &'a [u8] {
+    item.get(name).and_then(|value| value.as_b().ok()).map_or(&[], |blob| blob.as_ref())
+}
+
+fn superseded(item: &Item, version: ServerVersion) -> Result<Superseded, Error> {
+    match item.get("superseded") {
+        None => Ok(Superseded::default()),
+        Some(AttributeValue::B(blob)) => {
+            Superseded::decode(blob.as_ref(), version).map_err(|_| corrupt(item, "superseded"))
+        }
+        Some(_) => Err(corrupt(item, "superseded")),
+    }
+}
+
+/// Names the item and the attribute, never the content.
+fn corrupt(item: &Item, what: &str) -> Error {
+    let part = |name: &str| item.get(name).and_then(|v| v.as_s().ok()).map_or("?", String::as_str);
+    Error::Corrupt(format!("{}/{}: {what}", part("project_id"), part("entity")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Write;
+
+    fn project() -> ProjectId {
+        "p".parse().expect("a project")
+    }
+
+    /// What happened to a membership: its role after each write, or none for a removal, at rising versions.
+    fn life() -> impl Strategy<Value = Row> {
+        prop::collection::vec((1..1_000_u64, prop::option::of(prop::sample::select(vec![1, 100, 400]))), 1..60)
+            .prop_map(|writes| {
+                let mut row: Option<Row> = None;
+                let mut version = 0;
+                for (gap, role) in writes {
+                    version += gap;
+                    let write = match role {
+                        Some(role) => Write::Put(
+                            json!({"user": "ann \"the\" \\ boss\n", "role": role})
+                                .as_object()
+                                .expect("columns")
+                                .clone(),
+                        ),
+                        None => Write::Delete,
+                    };
+                    let key = "memberships#m".parse().expect("a key");
+                    let version = ServerVersion::try_from(version).expect("a version");
+                    row = Some(Row::written(row.as_ref(), key, write, version));
+                }
+                row.expect("one write at least")
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_survives_the_table(row in life()) {
+            let mut row = row;
+            if row.columns().is_empty() {
+                // A tombstone of what never was; its columns read back as null.
+                row.state = State::Dead(json!({"user": null, "role": null}).as_object().expect("columns").clone());
+            }
+            prop_assert_eq!(super::row(&row_item(&project(), &row)).expect("a row"), row);
+        }
+
+        #[test]
+        fn a_row_in_the_feed_says_the_same_as_in_the_table(row in life()) {
+            let fed = feed_row(row_item(&project(), &row)).expect("a row");
+            prop_assert_eq!(fed.json, row.live().map(|_| row.device_json(&project())));
+            prop_assert_eq!((fed.key, fed.version, fed.writes, fed.superseded),
+                (row.key, row.version, row.writes, row.superseded));
+        }
+    }
+
+    #[test]
+    fn a_dead_membership_is_in_no_users_list_and_no_tombstone_has_content_in_the_index() {
+        let put = Write::Put(json!({"user": "ann", "role": 1}).as_object().expect("columns").clone());
+        let row = Row::written(None, "memberships#m".parse().expect("a key"), put, ServerVersion::FIRST);
+        assert!(row_item(&project(), &row).contains_key("user_id"));
+        let next = ServerVersion::FIRST.next().expect("2");
+        let dead = row_item(&project(), &Row::written(Some(&row), row.key.clone(), Write::Delete, next));
+        assert!(!dead.contains_key("user_id") && !dead.contains_key("row"));
+        assert_eq!(dead["deleted_version"], number(2));
+    }
+
+    #[test]
+    fn a_counter_without_its_last_commit_is_corrupt_not_a_fresh_start() {
+        let mut item = key(&project(), COUNTER);
+        item.insert("current_version".to_owned(), number(3));
+        assert!(matches!(counter(&item), Err(Error::Corrupt(_))));
+        item.insert("last".to_owned(), last([("tasks#a".to_owned(), ServerVersion::FIRST)].into_iter()));
+        assert_eq!(counter(&item).expect("a counter").last.len(), 1);
+    }
+}

@@ -1,0 +1,18 @@
+//! The one table, and the only module that names DynamoDB.
+//!
+//! - [`layout`](self): what an item looks like, documented in `layout.rs`
+//! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
+//! - [`Table::commit`]: the only way to write
+//! - [`Table::feed_page`], [`Table::rows_page`]: what a pull reads
+
+mod backoff;
+mod commit;
+mod feed;
+mod layout;
+mod read;
+mod table;
+
+pub use commit::{Committed, Look};
+pub use feed::{FeedPage, FeedRow, PageCursor};
+pub use read::Snapshot;
+pub use table::{BY_USER, BY_VERSION, ConfigError, Table};
