@@ -1,1 +1,16 @@
-fn main() {}
+//! The Lambda function `rest`: configuration and clients once, then requests.
+
+use std::sync::Arc;
+
+use lambda_http::{Error, run, tracing};
+use rest::{App, router};
+use shared::auth::Verifier;
+use shared::storage::Table;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    tracing::init_default_subscriber();
+    let verifier = Arc::new(Verifier::from_env()?);
+    let table = Table::from_env().await?;
+    run(router(App { table, verifier })).await
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
     Actor, Collection, Columns, Counter, Error, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, UserId,
-    Write, authorize, membership_id, parse,
+    Write, authorize, parse,
 };
 
 /// Whether a decision is done with one commit.
@@ -71,7 +71,7 @@ impl Draft {
 
     /// Lets a member in, see [`authorize`].
     pub fn authorize(&self, user: &UserId, needed: Role) -> Result<Actor, Error> {
-        let key = RowKey::new(Collection::Memberships, membership_id(&self.project, user));
+        let key = RowKey::membership(&self.project, user);
         authorize(self.counter(), self.row(&key), user, needed)
     }
 

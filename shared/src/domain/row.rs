@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Calendar, Changed, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion, Superseded, Task,
+    UserId, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -85,6 +86,11 @@ impl RowKey {
     /// The key of the project's own row.
     pub fn project(project: &ProjectId) -> Self {
         Self::new(Collection::Projects, project.row_id())
+    }
+
+    /// The key of a user's membership.
+    pub fn membership(project: &ProjectId, user: &UserId) -> Self {
+        Self::new(Collection::Memberships, membership_id(project, user))
     }
 }
 

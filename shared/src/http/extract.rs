@@ -149,6 +149,11 @@ impl Params {
 pub struct IfMatch(Option<Vec<u64>>);
 
 impl IfMatch {
+    /// Without a header: any version will do.
+    pub fn any() -> Self {
+        Self(None)
+    }
+
     /// May a row at this version be changed?
     pub fn allows(&self, version: ServerVersion) -> bool {
         self.0.as_ref().is_none_or(|versions| versions.contains(&version.get()))

@@ -25,7 +25,6 @@ use uuid::Uuid;
 
 use super::backoff::Backoff;
 use super::layout::{self, COUNTER, key, number};
-use super::read::membership_key;
 use super::table::Table;
 use crate::domain::{Collection, Counter, Draft, Error, ProjectId, Row, RowKey, ServerVersion, Step, UserId};
 
@@ -46,7 +45,7 @@ pub struct Look {
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![membership_key(project, caller)], sets: vec![] }
+        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![] }
     }
 
     /// … and at these rows, whether they are there or not.

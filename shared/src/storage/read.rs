@@ -10,9 +10,7 @@ use super::backoff::Backoff;
 use super::feed::collection_prefix;
 use super::layout::{self, COUNTER, Item, key, text};
 use super::table::{BY_USER, Table, unavailable};
-use crate::domain::{
-    Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize, membership_id,
-};
+use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
 
 /// The most keys one `BatchGetItem` takes.
 const BATCH: usize = 100;
@@ -36,17 +34,12 @@ impl Snapshot {
 
     /// Lets a member in, see [`authorize`]; their membership must have been asked for.
     pub fn authorize(&self, project: &ProjectId, user: &UserId, needed: Role) -> Result<Actor, Error> {
-        authorize(self.counter.as_ref(), self.row(&membership_key(project, user)), user, needed)
+        authorize(self.counter.as_ref(), self.row(&RowKey::membership(project, user)), user, needed)
     }
 
     pub(super) fn into_rows(self) -> HashMap<RowKey, Option<Row>> {
         self.rows
     }
-}
-
-/// The key of a user's membership in a project.
-pub(crate) fn membership_key(project: &ProjectId, user: &UserId) -> RowKey {
-    RowKey::new(Collection::Memberships, membership_id(project, user))
 }
 
 impl Table {
@@ -137,7 +130,7 @@ impl Table {
         user: &UserId,
         after: Option<&ProjectId>,
         limit: usize,
-    ) -> Result<(Vec<Row>, Option<ProjectId>), Error> {
+    ) -> Result<(Vec<(ProjectId, Row)>, Option<ProjectId>), Error> {
         let mut rows = Vec::new();
         let mut after = after.cloned();
         loop {
@@ -157,7 +150,7 @@ impl Table {
         limit: usize,
     ) -> Result<(Vec<ProjectId>, bool), Error> {
         let start = after.map(|project| {
-            let mut start = key(project, membership_key(project, user).to_string());
+            let mut start = key(project, RowKey::membership(project, user).to_string());
             start.insert("user_id".to_owned(), text(user.as_str()));
             start
         });
@@ -182,10 +175,10 @@ impl Table {
     }
 
     /// The project rows of those projects that are live and have the user as a live member, in the order given.
-    async fn confirm(&self, user: &UserId, projects: Vec<ProjectId>) -> Result<Vec<Row>, Error> {
+    async fn confirm(&self, user: &UserId, projects: Vec<ProjectId>) -> Result<Vec<(ProjectId, Row)>, Error> {
         let mut keys = Vec::with_capacity(projects.len() * 2);
         for project in &projects {
-            keys.push(key(project, membership_key(project, user).to_string()));
+            keys.push(key(project, RowKey::membership(project, user).to_string()));
             keys.push(key(project, RowKey::project(project).to_string()));
         }
         let mut live: HashMap<String, HashMap<Collection, Row>> = HashMap::new();
@@ -196,9 +189,10 @@ impl Table {
                 live.entry(project).or_default().insert(row.key.collection, row);
             }
         }
-        let confirmed = projects.iter().filter_map(|project| {
+        let confirmed = projects.into_iter().filter_map(|project| {
             let mut rows = live.remove(project.as_str())?;
-            rows.contains_key(&Collection::Memberships).then(|| rows.remove(&Collection::Projects))?
+            rows.remove(&Collection::Memberships)?;
+            Some((project, rows.remove(&Collection::Projects)?))
         });
         Ok(confirmed.collect())
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
 use aws_smithy_http_client::tls;
@@ -39,22 +39,24 @@ impl Table {
         Self { client, name: name.into() }
     }
 
-    /// The table of the environment: `TABLE_NAME` and what the SDK itself reads (`AWS_REGION`,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, …). Connects at the first call.
-    pub async fn from_env() -> Result<Self, ConfigError> {
-        let name = std::env::var("TABLE_NAME").ok().filter(|name| !name.is_empty()).ok_or(ConfigError)?;
+    /// How the SDK is set up here: connections, retries and time limits. Credentials, region and endpoint are added.
+    pub fn sdk_config() -> ConfigLoader {
         // ring: aws-lc-rs, the SDK's default, takes 25 ms of CPU for its entropy at the first connection.
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
-        let config = aws_config::defaults(BehaviorVersion::latest())
+        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
             .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(
-                TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build(),
-            )
-            .load()
-            .await;
+            .timeout_config(timeouts)
+    }
+
+    /// The table of the environment: `TABLE_NAME` and what the SDK itself reads (`AWS_REGION`,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, …). Connects at the first call.
+    pub async fn from_env() -> Result<Self, ConfigError> {
+        let name = std::env::var("TABLE_NAME").ok().filter(|name| !name.is_empty()).ok_or(ConfigError)?;
+        let config = Self::sdk_config().load().await;
         Ok(Self::new(Client::new(&config), name))
     }
 }

@@ -1,0 +1,235 @@
+//! Memberships: who may do what, and who may say so.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{MethodRouter, get};
+use shared::domain::{
+    Actor, Collection, Columns, Draft, Error, Membership, Role, RowId, RowKey, Step, UserId, membership_id, merge,
+    parse,
+};
+use shared::http::{Caller, IfMatch, Json, Path, Problem};
+use shared::storage::Look;
+
+use crate::App;
+use crate::answer::RowAnswer;
+use crate::decide::{self, Creation, named, refuse};
+use crate::resource::{self, InProject, OneRow, take_id};
+
+/// The routes of the collection.
+pub(crate) fn collection() -> MethodRouter<App> {
+    get(resource::list::<Membership>).post(create)
+}
+
+/// The routes of a membership.
+pub(crate) fn row() -> MethodRouter<App> {
+    get(resource::read::<Membership>).patch(update).delete(delete)
+}
+
+async fn create(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(InProject { project_id }): Path<InProject>,
+    Json(mut fields): Json,
+) -> Result<RowAnswer, Problem> {
+    let given: Option<RowId> = take_id(&mut fields)?;
+    let user: Option<UserId> = named(&fields, "user");
+    let id = user.map(|user| membership_id(&project_id, &user));
+    let look = Look::by(&project_id, &caller);
+    let look = look.at(id.clone().map(|id| RowKey::new(Collection::Memberships, id)));
+    let decide = |draft: &mut _| decide_create(draft, &caller, given.as_ref(), &fields);
+    let committed = app.table.commit(&project_id, &look, decide).await?;
+    let (creation, id) = &committed.answer;
+    let row = committed.row(&RowKey::new(Collection::Memberships, id.clone()))?;
+    Ok(match creation {
+        Creation::Created => RowAnswer::created(&project_id, row),
+        Creation::Repeated => RowAnswer::found(&project_id, row),
+    })
+}
+
+async fn update(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(OneRow { project_id, id }): Path<OneRow>,
+    if_match: IfMatch,
+    Json(patch): Json,
+) -> Result<RowAnswer, Problem> {
+    let key = RowKey::new(Collection::Memberships, id);
+    let look = Look::by(&project_id, &caller).at([key.clone()]).at_all([Collection::Memberships]);
+    let decide = |draft: &mut _| decide_update(draft, &caller, &key, &patch, &if_match);
+    let committed = app.table.commit(&project_id, &look, decide).await?;
+    Ok(RowAnswer::found(&project_id, committed.row(&key)?))
+}
+
+async fn delete(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(OneRow { project_id, id }): Path<OneRow>,
+    if_match: IfMatch,
+) -> Result<impl IntoResponse, Problem> {
+    let key = RowKey::new(Collection::Memberships, id);
+    let look = Look::by(&project_id, &caller).at([key.clone()]).at_all([Collection::Memberships]);
+    app.table.commit(&project_id, &look, |draft| decide_delete(draft, &caller, &key, &if_match)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A new member, or one who was removed and is added again: the same row, revived.
+fn decide_create(
+    draft: &mut Draft,
+    caller: &UserId,
+    given: Option<&RowId>,
+    fields: &Columns,
+) -> Result<Step<(Creation, RowId)>, Error> {
+    let actor = draft.authorize(caller, Role::Admin)?;
+    let membership: Membership = parse(fields)?;
+    let id = membership_id(draft.project(), &membership.user);
+    if given.is_some_and(|given| *given != id) {
+        return Err(refuse("id", &format!("must be left out, or be {id}, which follows from project and user")));
+    }
+    let key = RowKey::new(Collection::Memberships, id.clone());
+    if let Some(live) = draft.live(&key) {
+        return match decide::repeated(&key, Some(live), fields)? {
+            Step::Last(creation) => Ok(Step::Last((creation, id))),
+            Step::More => Ok(Step::More),
+        };
+    }
+    expect_manages(&actor, membership.role)?;
+    draft.put(id.clone(), &membership)?;
+    Ok(Step::Last((Creation::Created, id)))
+}
+
+/// Another role for a member, by someone who may take the old one and give the new one.
+fn decide_update(
+    draft: &mut Draft,
+    caller: &UserId,
+    key: &RowKey,
+    patch: &Columns,
+    if_match: &IfMatch,
+) -> Result<Step<()>, Error> {
+    let actor = draft.authorize(caller, Role::Admin)?;
+    let columns = draft.expect_live(key)?;
+    let (before, after): (Membership, Membership) = (parse(columns)?, parse(&merge(columns, patch))?);
+    decide::check_version(draft, key, if_match)?;
+    if after.user != before.user {
+        return Err(refuse("user", "is read-only"));
+    }
+    if after.role == before.role {
+        return Ok(Step::Last(()));
+    }
+    expect_manages(&actor, before.role)?;
+    expect_manages(&actor, after.role)?;
+    expect_another_owner(draft, &key.id, before.role)?;
+    draft.put(key.id.clone(), &after)?;
+    Ok(Step::Last(()))
+}
+
+/// A member goes: by themselves, or by someone who may take the role.
+fn decide_delete(draft: &mut Draft, caller: &UserId, key: &RowKey, if_match: &IfMatch) -> Result<Step<()>, Error> {
+    let actor = draft.authorize(caller, Role::Viewer)?;
+    let Some(row) = draft.row(key) else { return Err(Error::NotFound(key.clone())) };
+    let membership: Membership = parse(row.columns())?;
+    if membership.user != actor.user {
+        expect_manages(&actor, membership.role)?;
+    }
+    if row.live().is_none() {
+        return Ok(Step::Last(()));
+    }
+    decide::check_version(draft, key, if_match)?;
+    expect_another_owner(draft, &key.id, membership.role)?;
+    draft.delete(key.clone());
+    Ok(Step::Last(()))
+}
+
+fn expect_manages(actor: &Actor, role: Role) -> Result<(), Error> {
+    if actor.role.manages(role) {
+        return Ok(());
+    }
+    let needed = if Role::Admin.manages(role) { Role::Admin } else { Role::Owner };
+    Err(Error::RoleTooLow { needed })
+}
+
+/// Refuses to take the last owner's role away.
+fn expect_another_owner(draft: &Draft, id: &RowId, role: Role) -> Result<(), Error> {
+    if role != Role::Owner {
+        return Ok(());
+    }
+    let owners = draft.all::<Membership>()?;
+    let another = owners.iter().any(|(other, membership)| other != id && membership.role == Role::Owner);
+    if another { Ok(()) } else { Err(Error::LastOwner) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decide::testing::{OWNER, World, fields, project, user, written};
+
+    fn world() -> World {
+        World::new().with_member("adam", 300).with_member("ada", 300).with_member("mia", 100).with_member("vic", 1)
+    }
+
+    fn key(name: &str) -> RowKey {
+        RowKey::membership(&project(), &user(name))
+    }
+
+    fn add(by: &str, who: &str, role: i64) -> Result<(), Error> {
+        decide_create(&mut world().draft(), &user(by), None, &fields(json!({"user": who, "role": role}))).map(|_| ())
+    }
+
+    fn set(by: &str, who: &str, role: i64) -> Result<(), Error> {
+        let patch = fields(json!({ "role": role }));
+        decide_update(&mut world().draft(), &user(by), &key(who), &patch, &IfMatch::any()).map(|_| ())
+    }
+
+    fn remove(by: &str, who: &str) -> Result<(), Error> {
+        decide_delete(&mut world().draft(), &user(by), &key(who), &IfMatch::any()).map(|_| ())
+    }
+
+    fn too_low(result: Result<(), Error>) -> bool {
+        matches!(result, Err(Error::RoleTooLow { .. }))
+    }
+
+    #[test]
+    fn an_admin_gives_and_takes_the_roles_below_and_no_other() {
+        assert!(add("adam", "new", 200).is_ok() && set("adam", "mia", 200).is_ok() && remove("adam", "mia").is_ok());
+        assert!(too_low(add("adam", "new", 300)) && too_low(set("adam", "mia", 300)));
+        assert!(too_low(set("adam", "ada", 100)) && too_low(remove("adam", "ada")) && too_low(remove("adam", OWNER)));
+    }
+
+    #[test]
+    fn an_owner_manages_every_role() {
+        assert!(add(OWNER, "new", 400).is_ok() && set(OWNER, "mia", 400).is_ok() && remove(OWNER, "adam").is_ok());
+    }
+
+    #[test]
+    fn below_admin_nobody_manages_memberships_but_everyone_may_leave() {
+        assert!(too_low(add("mia", "new", 1)) && too_low(set("mia", "vic", 100)) && too_low(remove("mia", "vic")));
+        assert!(remove("mia", "mia").is_ok() && remove("vic", "vic").is_ok() && remove("adam", "adam").is_ok());
+    }
+
+    #[test]
+    fn the_last_owner_can_neither_leave_nor_be_demoted() {
+        assert!(matches!(remove(OWNER, OWNER), Err(Error::LastOwner)));
+        assert!(matches!(set(OWNER, OWNER, 300), Err(Error::LastOwner)));
+        let two = world().with_member("otto", 400);
+        let left = decide_delete(&mut two.draft(), &user(OWNER), &key(OWNER), &IfMatch::any());
+        assert!(left.is_ok());
+    }
+
+    #[test]
+    fn a_membership_is_of_one_user_for_ever() {
+        let patch = fields(json!({"user": "eve"}));
+        let result = decide_update(&mut world().draft(), &user(OWNER), &key("mia"), &patch, &IfMatch::any());
+        assert!(matches!(result, Err(Error::Invalid(errors)) if errors[0].field == "user"));
+    }
+
+    #[test]
+    fn adding_a_member_again_with_the_same_role_writes_nothing() {
+        let mut draft = world().draft();
+        let again = decide_create(&mut draft, &user(OWNER), None, &fields(json!({"user": "mia", "role": 100})));
+        assert!(matches!(again, Ok(Step::Last((Creation::Repeated, _)))));
+        assert!(written(&draft).is_empty());
+        assert!(matches!(add(OWNER, "mia", 200), Err(Error::IdTaken(_))));
+    }
+}

@@ -1,0 +1,133 @@
+//! Projects: a project is a row of its own and comes with its counter and its owner.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::Value;
+use shared::domain::{
+    Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step, UserId,
+    membership_id, parse,
+};
+use shared::http::{Caller, IfMatch, Json, Params, Path, Problem};
+use shared::storage::Look;
+
+use crate::App;
+use crate::answer::{self, RowAnswer};
+use crate::decide::{self, Creation, Rules, named, refuse};
+use crate::resource::{self, InProject, OneRow, Page, take_id};
+
+pub(crate) async fn list(State(app): State<App>, Caller(caller): Caller, params: Params) -> Result<Response, Problem> {
+    let page = Page::<ProjectId>::of(&params)?;
+    let (rows, next) = app.table.projects_of(&caller, page.cursor.as_ref(), page.limit).await?;
+    let next = next.map(|last| format!("/api/v1/projects/?limit={}&cursor={last}", page.limit));
+    let rows = rows.iter().map(|(project, row)| row.rest_json(project)).collect();
+    answer::list(rows, next)
+}
+
+pub(crate) async fn create(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Json(mut fields): Json,
+) -> Result<RowAnswer, Problem> {
+    let project = take_id(&mut fields)?.unwrap_or_else(ProjectId::generate);
+    let look = Project::look_for_write(Look::by(&project, &caller), &project, &fields);
+    let look = look.at([RowKey::project(&project)]);
+    let committed = app.table.commit(&project, &look, |draft| decide_create(draft, &caller, &fields)).await?;
+    let row = committed.row(&RowKey::project(&project))?;
+    Ok(match committed.answer {
+        Creation::Created => RowAnswer::created(&project, row),
+        Creation::Repeated => RowAnswer::found(&project, row),
+    })
+}
+
+pub(crate) async fn read(
+    app: State<App>,
+    caller: Caller,
+    Path(InProject { project_id }): Path<InProject>,
+) -> Result<RowAnswer, Problem> {
+    let id = project_id.row_id();
+    resource::read::<Project>(app, caller, Path(OneRow { project_id, id })).await
+}
+
+pub(crate) async fn update(
+    app: State<App>,
+    caller: Caller,
+    Path(InProject { project_id }): Path<InProject>,
+    if_match: IfMatch,
+    patch: Json,
+) -> Result<RowAnswer, Problem> {
+    let id = project_id.row_id();
+    resource::update::<Project>(app, caller, Path(OneRow { project_id, id }), if_match, patch).await
+}
+
+pub(crate) async fn delete(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(InProject { project_id }): Path<InProject>,
+    if_match: IfMatch,
+) -> Result<impl IntoResponse, Problem> {
+    let look = Look::by(&project_id, &caller).at([RowKey::project(&project_id)]);
+    app.table.commit(&project_id, &look, |draft| decide_delete(draft, &caller, &if_match)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A new project with its creator as the owner. An id that is there already is told apart only for its members.
+fn decide_create(draft: &mut Draft, caller: &UserId, fields: &Columns) -> Result<Step<Creation>, Error> {
+    let key = RowKey::project(draft.project());
+    if draft.counter().is_some() {
+        return match draft.authorize(caller, Role::Viewer) {
+            Ok(_) => decide::repeated(&key, draft.live(&key), fields),
+            Err(Error::ProjectDeleted) => Err(Error::IdDeleted(key)),
+            Err(_) => Err(Error::IdTaken(key)),
+        };
+    }
+    let project: Project = parse(&Project::complete(fields.clone()))?;
+    project.accept(&key.id, None, draft)?;
+    draft.put(key.id, &project)?;
+    let owner = membership_id(draft.project(), caller);
+    draft.put(owner, &Membership { user: caller.clone(), role: Role::Owner })?;
+    Ok(Step::Last(Creation::Created))
+}
+
+/// The project's tombstone and the mark on its counter; every other row stays as it is.
+fn decide_delete(draft: &mut Draft, caller: &UserId, if_match: &IfMatch) -> Result<Step<()>, Error> {
+    draft.authorize(caller, Role::Owner)?;
+    decide::check_version(draft, &RowKey::project(draft.project()), if_match)?;
+    draft.delete_project();
+    Ok(Step::Last(()))
+}
+
+impl Rules for Project {
+    const WRITER: Role = Role::Admin;
+
+    /// A project starts today unless it says when (in UTC).
+    fn complete(mut fields: Columns) -> Columns {
+        let today = || jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+        fields.entry("start_date").or_insert_with(|| Value::from(today()));
+        fields
+    }
+
+    fn look_for_write(look: Look, _: &ProjectId, fields: &Columns) -> Look {
+        look.at(named(fields, "calendar").map(|id| RowKey::new(Collection::Calendars, id)))
+    }
+
+    fn look_for_delete(look: Look, _: &ProjectId) -> Look {
+        look
+    }
+
+    /// A project's calendar is one of its own.
+    fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft) -> Result<(), Error> {
+        let unchanged = before.is_some_and(|before| before.calendar == self.calendar);
+        match &self.calendar {
+            Some(id) if !unchanged && draft.live(&RowKey::new(Collection::Calendars, id.clone())).is_none() => {
+                Err(refuse("calendar", "must be a calendar of this project, or null"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn delete(_: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
+        draft.delete_project();
+        Ok(Step::Last(()))
+    }
+}

@@ -1,0 +1,143 @@
+//! The handlers that tasks, dependencies and calendars share.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use serde::Deserialize;
+use shared::domain::{Collection, Columns, Error, ProjectId, Resource, Role, RowId, RowKey};
+use shared::http::{Caller, IfMatch, Json, Params, Path, Problem};
+use shared::storage::Look;
+
+use crate::App;
+use crate::answer::{self, RowAnswer};
+use crate::decide::{self, Creation, Rules, refuse};
+
+/// `/projects/{project_id}/…`
+#[derive(Debug, Deserialize)]
+pub(crate) struct InProject {
+    pub(crate) project_id: ProjectId,
+}
+
+/// `/projects/{project_id}/…/{id}/`
+#[derive(Debug, Deserialize)]
+pub(crate) struct OneRow {
+    pub(crate) project_id: ProjectId,
+    pub(crate) id: RowId,
+}
+
+/// The routes of a collection.
+pub(crate) fn collection<R: Rules>() -> MethodRouter<App> {
+    get(list::<R>).post(create::<R>)
+}
+
+/// The routes of a row.
+pub(crate) fn row<R: Rules>() -> MethodRouter<App> {
+    get(read::<R>).patch(update::<R>).delete(delete::<R>)
+}
+
+pub(crate) async fn read<R: Resource>(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(OneRow { project_id, id }): Path<OneRow>,
+) -> Result<RowAnswer, Problem> {
+    let key = RowKey::new(R::COLLECTION, id);
+    let membership = RowKey::membership(&project_id, &caller);
+    let snapshot = app.table.snapshot(&project_id, &[membership, key.clone()]).await?;
+    snapshot.authorize(&project_id, &caller, Role::Viewer)?;
+    let row = snapshot.row(&key).filter(|row| row.live().is_some()).ok_or(Error::NotFound(key))?;
+    Ok(RowAnswer::found(&project_id, row))
+}
+
+pub(crate) async fn list<R: Resource>(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(InProject { project_id }): Path<InProject>,
+    params: Params,
+) -> Result<Response, Problem> {
+    let page = Page::<RowId>::of(&params)?;
+    let membership = RowKey::membership(&project_id, &caller);
+    app.table.snapshot(&project_id, &[membership]).await?.authorize(&project_id, &caller, Role::Viewer)?;
+    let after = page.cursor.map(|id| RowKey::new(R::COLLECTION, id));
+    let (rows, more) = app.table.list(&project_id, R::COLLECTION, after.as_ref(), page.limit).await?;
+    let next = rows.last().filter(|_| more).map(|last| {
+        let collection = R::COLLECTION.name();
+        format!("/api/v1/projects/{project_id}/{collection}/?limit={}&cursor={}", page.limit, last.key.id)
+    });
+    answer::list(rows.iter().map(|row| row.rest_json(&project_id)).collect(), next)
+}
+
+async fn create<R: Rules>(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(InProject { project_id }): Path<InProject>,
+    Json(mut fields): Json,
+) -> Result<RowAnswer, Problem> {
+    let id = take_id(&mut fields)?.unwrap_or_else(RowId::generate);
+    let key = RowKey::new(R::COLLECTION, id.clone());
+    let look = Look::by(&project_id, &caller).at([key.clone()]);
+    let look = R::look_for_write(look, &project_id, &fields);
+    let committed =
+        app.table.commit(&project_id, &look, |draft| decide::create::<R>(draft, &caller, &id, &fields)).await?;
+    let row = committed.row(&key)?;
+    Ok(match committed.answer {
+        Creation::Created => RowAnswer::created(&project_id, row),
+        Creation::Repeated => RowAnswer::found(&project_id, row),
+    })
+}
+
+pub(crate) async fn update<R: Rules>(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(OneRow { project_id, id }): Path<OneRow>,
+    if_match: IfMatch,
+    Json(patch): Json,
+) -> Result<RowAnswer, Problem> {
+    let key = RowKey::new(R::COLLECTION, id.clone());
+    let look = R::look_for_write(Look::by(&project_id, &caller).at([key.clone()]), &project_id, &patch);
+    let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &if_match);
+    let committed = app.table.commit(&project_id, &look, decide).await?;
+    Ok(RowAnswer::found(&project_id, committed.row(&key)?))
+}
+
+async fn delete<R: Rules>(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(OneRow { project_id, id }): Path<OneRow>,
+    if_match: IfMatch,
+) -> Result<impl IntoResponse, Problem> {
+    let key = RowKey::new(R::COLLECTION, id.clone());
+    let look = R::look_for_delete(Look::by(&project_id, &caller).at([key]), &project_id);
+    app.table.commit(&project_id, &look, |draft| decide::delete::<R>(draft, &caller, &id, &if_match)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes the client's id out of a creation's fields.
+pub(crate) fn take_id<Id: std::str::FromStr>(fields: &mut Columns) -> Result<Option<Id>, Error>
+where
+    Id::Err: std::fmt::Display,
+{
+    let Some(value) = fields.remove("id") else { return Ok(None) };
+    let text = value.as_str().ok_or_else(|| refuse("id", "must be a string"))?;
+    text.parse().map(Some).map_err(|error: Id::Err| refuse("id", &error.to_string()))
+}
+
+/// Which part of a list is asked for: `limit` 1 to 1000, default 100, and `cursor`, the last id of the page before.
+pub(crate) struct Page<Id> {
+    pub(crate) limit: usize,
+    pub(crate) cursor: Option<Id>,
+}
+
+impl<Id: std::str::FromStr> Page<Id> {
+    pub(crate) fn of(params: &Params) -> Result<Self, Problem> {
+        let limit = params.integer("limit", 1, 1000)?.unwrap_or(100);
+        let cursor = params.get("cursor")?.map(str::parse).transpose();
+        Ok(Self {
+            limit: usize::try_from(limit).unwrap_or(1000),
+            cursor: cursor.map_err(|_| Problem::parameter("cursor", "must be taken from a `next`"))?,
+        })
+    }
+}
+
+/// Rows of which collection a rule lists.
+pub(crate) const EDGES: [Collection; 1] = [Collection::Dependencies];

@@ -1,0 +1,144 @@
+//! The rules of tasks.
+
+use serde_json::Value;
+use shared::domain::{Columns, Dependency, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
+use shared::storage::Look;
+
+use crate::decide::{Rules, named, refuse};
+use crate::resource::EDGES;
+
+impl Rules for Task {
+    const WRITER: Role = Role::Member;
+
+    /// Of duration and milestone, each follows from the other when only one is given.
+    fn complete(mut fields: Columns) -> Columns {
+        let milestone = fields.get("is_milestone") == Some(&Value::Bool(true));
+        let no_duration = fields.get("duration") == Some(&Value::from(0));
+        if milestone && !fields.contains_key("duration") {
+            fields.insert("duration".to_owned(), Value::from(0));
+        } else if no_duration && !fields.contains_key("is_milestone") {
+            fields.insert("is_milestone".to_owned(), Value::Bool(true));
+        }
+        fields
+    }
+
+    fn look_for_write(look: Look, project: &ProjectId, fields: &Columns) -> Look {
+        let assignee = named::<UserId>(fields, "assignee");
+        look.at(assignee.map(|user| RowKey::membership(project, &user)))
+    }
+
+    fn look_for_delete(look: Look, _: &ProjectId) -> Look {
+        look.at_all(EDGES)
+    }
+
+    /// Whom a task is newly assigned to must be a member; who was one may stay.
+    fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft) -> Result<(), Error> {
+        let unchanged = before.is_some_and(|before| before.assignee == self.assignee);
+        match &self.assignee {
+            Some(user) if !unchanged && draft.live(&RowKey::membership(draft.project(), user)).is_none() => {
+                Err(refuse("assignee", "must be a member of the project, or null"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The task and every live dependency that names it. Those that do not fit into one commit go first, so that at no
+    /// version there is a dead task with a live edge.
+    fn delete(id: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
+        let mut edges = draft.all::<Dependency>()?;
+        edges.retain(|(_, edge)| edge.predecessor == *id || edge.successor == *id);
+        let room = draft.room();
+        let step = if edges.len() > room { Step::More } else { Step::Last(()) };
+        for (edge, _) in edges.into_iter().take(room) {
+            draft.delete(RowKey::new(shared::domain::Collection::Dependencies, edge));
+        }
+        if let Step::Last(()) = step {
+            draft.delete(RowKey::new(shared::domain::Collection::Tasks, id.clone()));
+        }
+        Ok(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decide::testing::{OWNER, World, fields, id, refused_fields, user, written};
+    use crate::decide::{self, Creation};
+    use shared::domain::parse;
+
+    fn create(world: &World, value: Value) -> Result<Step<Creation>, Error> {
+        decide::create::<Task>(&mut world.draft(), &user(OWNER), &id("new"), &fields(value))
+    }
+
+    #[test]
+    fn a_milestone_and_a_duration_of_0_follow_from_each_other_when_one_is_given() {
+        let task = |value| parse::<Task>(&Task::complete(fields(value)));
+        assert_eq!(task(json!({"name": "M", "is_milestone": true})).expect("a task").duration, 0);
+        assert!(task(json!({"name": "M", "duration": 0})).expect("a task").is_milestone);
+        assert!(task(json!({"name": "M", "duration": 0, "is_milestone": false})).is_err());
+        assert!(task(json!({"name": "M", "duration": 3, "is_milestone": true})).is_err());
+    }
+
+    #[test]
+    fn a_task_is_assigned_to_members_only() {
+        let world = World::new().with_member("ann", 100);
+        assert!(create(&world, json!({"name": "Dig", "assignee": "ann"})).is_ok());
+        assert_eq!(refused_fields(create(&world, json!({"name": "Dig", "assignee": "bob"}))), ["assignee"]);
+    }
+
+    #[test]
+    fn an_assignee_who_left_stays_until_the_task_is_assigned_anew() {
+        let world = World::new().with("tasks#t", json!({"name": "Dig", "assignee": "gone"}));
+        let any = any_version();
+        let patch = |value| {
+            decide::update::<Task>(&mut world.draft(), &user(OWNER), &id("t"), &fields(value), &any).map(|_| ())
+        };
+        assert!(patch(json!({"name": "Dig deeper"})).is_ok());
+        assert!(patch(json!({"assignee": null})).is_ok());
+        assert_eq!(refused_fields(patch(json!({"assignee": "also-gone"}))), ["assignee"]);
+    }
+
+    fn any_version() -> shared::http::IfMatch {
+        shared::http::IfMatch::any()
+    }
+
+    #[test]
+    fn a_deleted_task_takes_its_edges_along_and_they_go_first() {
+        let world = World::new().with_task("a").with_task("b").with_task("c");
+        let world = world.with_edge("e1", "a", "b").with_edge("e2", "b", "c").with_edge("e3", "a", "c");
+        let mut draft = world.draft();
+        let step = decide::delete::<Task>(&mut draft, &user(OWNER), &id("b"), &any_version()).expect("a step");
+        assert!(matches!(step, Step::Last(())));
+        assert_eq!(written(&draft), ["dependencies#e1", "dependencies#e2", "tasks#b"]);
+    }
+
+    #[test]
+    fn edges_beyond_one_commit_go_first_and_the_task_stays_for_the_last_one() {
+        let world = (0..7).fold(World::new().with_task("hub"), |world, n| {
+            world.with_task(&format!("t{n}")).with_edge(&format!("e{n}"), "hub", &format!("t{n}"))
+        });
+        let mut draft = world.draft_with_room(5);
+        let step = decide::delete::<Task>(&mut draft, &user(OWNER), &id("hub"), &any_version()).expect("a step");
+        assert!(matches!(step, Step::More));
+        assert_eq!(written(&draft).len(), 5);
+        assert!(!written(&draft).contains(&"tasks#hub".to_owned()));
+    }
+
+    #[test]
+    fn a_repeated_creation_is_recognised_and_another_content_is_refused() {
+        let world = World::new().with("tasks#new", json!({"name": "Dig", "notes": "deep"}));
+        assert!(matches!(create(&world, json!({"name": "Dig"})), Ok(Step::Last(Creation::Repeated))));
+        assert!(matches!(create(&world, json!({"name": "Fill"})), Err(Error::IdTaken(_))));
+    }
+
+    #[test]
+    fn a_patch_that_changes_nothing_writes_nothing() {
+        let world = World::new().with_task("t");
+        let mut draft = world.draft();
+        decide::update::<Task>(&mut draft, &user(OWNER), &id("t"), &fields(json!({"name": "t"})), &any_version())
+            .expect("a step");
+        assert!(written(&draft).is_empty());
+    }
+}

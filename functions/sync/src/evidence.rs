@@ -1,0 +1,268 @@
+//! The proof that a pull misses nothing.
+//!
+//! Every version from 1 to the counter was given to exactly one row, and that row holds it: as its `server_version` or
+//! among those it superseded. So when the rows in hand hold *all* versions in `(since, t]`, every row whose current
+//! version lies in there is in hand in its current copy, however late, torn or jumbled the index is. And when *all* rows
+//! of a project are in hand, their `writes` less the versions they hold above `s` add up to exactly `s`.
+
+use std::collections::HashMap;
+
+use shared::domain::{RowKey, ServerVersion};
+use shared::storage::FeedRow;
+
+use crate::body::Budget;
+
+/// The rows read so far and the versions they account for.
+pub(crate) struct Evidence {
+    since: u64,
+    /// Ranges that no row holds; they count as held.
+    skipped: Vec<(u64, u64)>,
+    rows: HashMap<RowKey, FeedRow>,
+    /// Versions above `since` that copies of rows held. Kept of old copies too: what a row held, it held.
+    held: Vec<u64>,
+    held_is_sorted: bool,
+    /// Everything up to here is accounted for.
+    proven: u64,
+}
+
+impl Evidence {
+    pub(crate) fn new(since: u64, skipped: Vec<(u64, u64)>) -> Self {
+        Self { since, skipped, rows: HashMap::new(), held: vec![], held_is_sorted: true, proven: since }
+    }
+
+    /// Takes a copy of a row into account; of two copies the newer counts.
+    pub(crate) fn add(&mut self, row: FeedRow) {
+        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
+        self.held.extend(versions.take_while(|version| *version > self.since));
+        self.held_is_sorted = false;
+        match self.rows.get(&row.key) {
+            Some(known) if known.version >= row.version => {}
+            _ => {
+                self.rows.insert(row.key.clone(), row);
+            }
+        }
+    }
+
+    /// The row in hand, if it is.
+    pub(crate) fn row(&self, key: &RowKey) -> Option<&FeedRow> {
+        self.rows.get(key)
+    }
+
+    /// The newest version in hand, 0 if there is none.
+    pub(crate) fn newest(&self) -> u64 {
+        self.rows.values().map(|row| row.version.get()).max().unwrap_or(0)
+    }
+
+    /// The version up to which everything is accounted for by the versions held.
+    pub(crate) fn proven(&mut self) -> u64 {
+        if !self.held_is_sorted {
+            self.held.sort_unstable();
+            self.held.dedup();
+            self.held_is_sorted = true;
+        }
+        let mut proven = self.proven;
+        for version in &self.held[self.held.partition_point(|version| *version <= proven)..] {
+            proven = skip(&self.skipped, proven);
+            if *version > proven + 1 {
+                break;
+            }
+            proven = proven.max(*version);
+        }
+        self.proven = skip(&self.skipped, proven);
+        self.proven
+    }
+
+    /// Do the rows in hand, taken for all rows of the project, account for all versions up to `counter`?
+    ///
+    /// Lists may be silent below `counter`, never above: then it is not known how many versions lie above.
+    pub(crate) fn proves_by_sum(&mut self, counter: ServerVersion) -> bool {
+        let counter = counter.get();
+        let silent_above = |row: &FeedRow| row.superseded.floor() > counter + 1;
+        if self.rows.values().any(silent_above) {
+            return false;
+        }
+        let held_up_to_counter = |row: &FeedRow| {
+            let superseded_above = row.superseded.versions().iter().take_while(|version| **version > counter).count();
+            row.writes.saturating_sub(superseded_above as u64 + u64::from(row.version.get() > counter))
+        };
+        let held: u64 = self.rows.values().map(held_up_to_counter).sum();
+        let skipped: u64 = self.skipped.iter().map(|(first, last)| counter.min(*last).saturating_sub(first - 1)).sum();
+        let proven = held + skipped == counter;
+        if proven {
+            self.proven = self.proven.max(counter);
+        }
+        proven
+    }
+
+    /// The rows of the answer in the order of their versions: those above `since`, and none above `to` if that is given.
+    pub(crate) fn into_rows(self, to: Option<ServerVersion>) -> Vec<FeedRow> {
+        let to = to.map_or(u64::MAX, ServerVersion::get);
+        let wanted = self.since + 1..=to;
+        let mut rows: Vec<_> = self.rows.into_values().filter(|row| wanted.contains(&row.version.get())).collect();
+        rows.sort_unstable_by_key(|row| row.version);
+        rows
+    }
+
+    /// Do the rows in hand exceed what one response may hold?
+    pub(crate) fn exceeds(&self, budget: &Budget) -> bool {
+        let mut left = *budget;
+        !self.rows.values().filter(|row| row.version.get() > self.since).all(|row| left.take(row))
+    }
+
+    /// The version at which to cut: of the rows in hand the last one up to which everything fits, is proven and is not
+    /// above `counter`. Always a row's own version, never a number between two. None while nothing is proven.
+    pub(crate) fn cut(&mut self, counter: ServerVersion, budget: &Budget) -> Option<ServerVersion> {
+        let proven = self.proven().min(counter.get());
+        let candidates = self.since + 1..=proven;
+        let mut rows: Vec<_> = self.rows.values().filter(|row| candidates.contains(&row.version.get())).collect();
+        rows.sort_unstable_by_key(|row| row.version);
+        let mut left = *budget;
+        rows.into_iter().take_while(|row| left.take(row)).last().map(|row| row.version)
+    }
+}
+
+/// The last version of the skipped ranges that follow on `version`, or `version` itself.
+fn skip(skipped: &[(u64, u64)], mut version: u64) -> u64 {
+    while let Some((_, last)) = skipped.iter().find(|(first, last)| *first <= version + 1 && version < *last) {
+        version = *last;
+    }
+    version
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::domain::Superseded;
+
+    use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    /// The copy of a task that was written at these rising versions.
+    fn task(id: u64, versions: &[u64]) -> FeedRow {
+        let superseded = versions
+            .windows(2)
+            .fold(Superseded::default(), |list, pair| list.superseding(version(pair[0]), version(pair[1])));
+        FeedRow {
+            key: format!("tasks#{id}").parse().expect("a key"),
+            version: version(*versions.last().expect("a write")),
+            writes: versions.len() as u64,
+            superseded,
+            json: Some("{}".to_owned()),
+        }
+    }
+
+    fn evidence(since: u64, rows: impl IntoIterator<Item = FeedRow>) -> Evidence {
+        let mut evidence = Evidence::new(since, vec![]);
+        rows.into_iter().for_each(|row| evidence.add(row));
+        evidence
+    }
+
+    #[test]
+    fn a_gap_ends_what_is_proven() {
+        assert_eq!(evidence(0, [task(1, &[1]), task(2, &[2]), task(4, &[4])]).proven(), 2);
+        assert_eq!(evidence(2, [task(4, &[4])]).proven(), 2);
+        assert_eq!(evidence(3, [task(4, &[4])]).proven(), 4);
+        assert_eq!(evidence(7, []).proven(), 7);
+    }
+
+    #[test]
+    fn a_newer_copy_still_holds_the_versions_before() {
+        assert_eq!(evidence(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven(), 5);
+    }
+
+    #[test]
+    fn an_old_copy_does_not_stand_in_for_the_write_it_misses() {
+        let mut evidence = evidence(0, [task(1, &[1]), task(2, &[2])]);
+        assert!(evidence.proven() < 3 && !evidence.proves_by_sum(version(3)));
+        evidence.add(task(1, &[1, 3]));
+        assert!(evidence.proven() == 3 && evidence.proves_by_sum(version(3)));
+    }
+
+    #[test]
+    fn versions_that_no_row_holds_count_as_held() {
+        let mut evidence = Evidence::new(0, vec![(3, 1_000_000), (1, 1)]);
+        evidence.add(task(1, &[2]));
+        evidence.add(task(2, &[1_000_001]));
+        assert_eq!(evidence.proven(), 1_000_001);
+        assert!(evidence.proves_by_sum(version(1_000_001)));
+        assert!(!evidence.proves_by_sum(version(1_000_002)));
+    }
+
+    #[test]
+    fn the_sum_proves_where_lists_are_cut_but_not_when_they_are_silent_above_the_counter() {
+        let busy: Vec<u64> = (2..=900).collect();
+        let mut evidence = evidence(0, [task(1, &[1]), task(2, &busy)]);
+        assert!(evidence.row(&"tasks#2".parse().expect("a key")).expect("a row").superseded.floor() > 100);
+        assert_eq!(evidence.proven(), 1);
+        assert!(evidence.proves_by_sum(version(900)) && evidence.proven() == 900);
+        let mut evidence = self::evidence(0, [task(1, &[1]), task(2, &busy)]);
+        assert!(!evidence.proves_by_sum(version(100)), "nobody knows how often it was written since");
+    }
+
+    #[test]
+    fn a_cut_is_at_a_row_and_never_past_what_is_proven_or_fits() {
+        let rows = [task(1, &[1]), task(2, &[2, 4]), task(3, &[3]), task(6, &[6])];
+        let mut evidence = evidence(0, rows);
+        assert_eq!(evidence.cut(version(6), &Budget::rows(1)), Some(version(1)));
+        assert_eq!(evidence.cut(version(6), &Budget::rows(2)), Some(version(3)), "2 is no row's version any more");
+        assert_eq!(evidence.cut(version(6), &Budget::rows(9)), Some(version(4)), "5 is missing");
+        assert_eq!(evidence.cut(version(3), &Budget::rows(9)), Some(version(3)), "never past the counter");
+    }
+
+    /// A true history: which task each version was given to.
+    fn history() -> impl Strategy<Value = Vec<u64>> {
+        prop::collection::vec(0..12_u64, 1..300)
+    }
+
+    /// The copy of a task as of a version, if it existed.
+    fn copy(history: &[u64], id: u64, as_of: u64) -> Option<FeedRow> {
+        let versions: Vec<u64> = (1..=as_of).filter(|v| history[(*v - 1) as usize] == id).collect();
+        (!versions.is_empty()).then(|| task(id, &versions))
+    }
+
+    proptest! {
+        /// Whatever copies the index shows, what is called proven contains every row that is current in there.
+        #[test]
+        fn what_is_proven_misses_no_current_row(
+            history in history(),
+            since in 0..300_u64,
+            shown in prop::collection::vec((0..12_u64, 1..=300_u64), 0..30),
+        ) {
+            let counter = history.len() as u64;
+            let since = since.min(counter);
+            let copies = shown.iter().filter_map(|(id, as_of)| copy(&history, *id, (*as_of).min(counter)));
+            let copies: Vec<_> = copies.filter(|row| row.version.get() > since).collect();
+            let mut evidence = evidence(since, copies);
+            let proven = evidence.proven().min(counter);
+            for id in 0..12 {
+                let Some(current) = copy(&history, id, counter) else { continue };
+                if current.version.get() > since && current.version.get() <= proven {
+                    prop_assert_eq!(evidence.row(&current.key), Some(&current));
+                }
+            }
+        }
+
+        /// The sum holds exactly when every row is in hand in its state at the counter or a later one.
+        #[test]
+        fn the_sum_is_reached_exactly_by_the_rows_complete_up_to_the_counter(
+            history in history(),
+            counter in 1..=300_u64,
+            lag in prop::collection::vec(0..4_u64, 12),
+        ) {
+            let end = history.len() as u64;
+            let counter = counter.min(end);
+            let seen = |id: u64| end.saturating_sub(lag[id as usize] * 20);
+            let copies = (0..12).filter_map(|id| copy(&history, id, seen(id)));
+            let mut evidence = evidence(0, copies);
+            let silent = evidence.rows.values().any(|row| row.superseded.floor() > counter + 1);
+            let complete = (0..12).all(|id| {
+                let holds = |as_of: u64| history[..as_of as usize].iter().take(counter as usize).filter(|t| **t == id).count();
+                holds(seen(id)) == holds(end)
+            });
+            prop_assert_eq!(evidence.proves_by_sum(version(counter)), complete && !silent);
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A pull does not trust what it reads, it checks it.
+//!
+//! 1. Counter and membership in one strong read. Up to date: an empty answer without a look at the index.
+//! 2. The rows above `since` from the index, ascending and without an upper end.
+//! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
+//!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
+//!    Not proven: ask the index again, then read all rows strongly. Still not: 503, never a guess.
+//! 4. Too much for one response: cut at a row's version up to which everything is proven and fits.
+//! 5. Before a busy or a cut answer the counter is read until it is not below the newest row, since a commit may be in
+//!    the index before it is on the counter.
+//! 6. Counter and membership are two items, not one moment: a caller whose own dead membership is among the rows was
+//!    removed. `deleted_at` is on the counter and looked at whenever that is read.
+
+use std::time::Duration;
+
+use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, UserId};
+use shared::storage::Table;
+use tokio::time::{Instant, sleep};
+
+use crate::body::{Answer, Budget};
+use crate::evidence::Evidence;
+use crate::paths::PullPath;
+
+/// How long a pull tries to prove its answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How often a lagging index is asked again before all rows are read strongly, and how often a counter that runs ahead is
+/// caught up with.
+const TRIES: u32 = 3;
+/// The longest pause before the index is asked again; it grows with each try.
+const PAUSE: Duration = Duration::from_millis(40);
+
+/// What is asked for.
+pub(crate) struct Pull {
+    pub(crate) project: ProjectId,
+    pub(crate) caller: UserId,
+    pub(crate) since: Since,
+    pub(crate) limit: Option<usize>,
+    pub(crate) turbo: bool,
+}
+
+/// A change of what the answer is about, found on the way: not the rows, but that there are none for this caller any more.
+enum Ended {
+    Deleted(ServerVersion),
+    Removed(ServerVersion),
+}
+
+/// Why gathering rows stopped.
+enum Stop {
+    Ended(Ended),
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Ended> for Stop {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+/// Answers a pull, and says which way it took.
+pub(crate) async fn pull(table: &Table, pull: &Pull) -> Result<(Answer, PullPath), Error> {
+    let membership = RowKey::membership(&pull.project, &pull.caller);
+    let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
+    let (Some(counter), Some(membership)) = (&snapshot.counter, snapshot.row(&membership)) else {
+        return Err(Error::NotAMember);
+    };
+    match Gathering::answer(table, pull, counter.clone(), membership).await {
+        Ok(answered) => Ok(answered),
+        Err(Stop::Failed(error)) => Err(error),
+        Err(Stop::Ended(ended)) => Ok((wipe(table, pull, ended).await?, PullPath::Wiped)),
+    }
+}
+
+/// Every id of the project as a tombstone, in one response: a device that applies it holds nothing any more.
+///
+/// Bounded by the response's size: 90,000 rows with ids of 64 characters, 150,000 with UUIDs.
+async fn wipe(table: &Table, pull: &Pull, ended: Ended) -> Result<Answer, Error> {
+    let since = pull.since.get();
+    let end = match ended {
+        Ended::Removed(end) if since >= end.get() => return Err(Error::MembershipRevoked),
+        Ended::Deleted(end) if since >= end.get() => return Ok(Answer::empty(since)),
+        Ended::Removed(end) | Ended::Deleted(end) => end.get(),
+    };
+    if pull.leaves_tombstones_out() {
+        return Ok(Answer::empty(end));
+    }
+    Ok(Answer { deleted: table.all_keys(&pull.project).await?, ..Answer::empty(end) })
+}
+
+impl Pull {
+    /// Turbo mode refuses tombstones on a first sync, and a fresh database needs none.
+    fn leaves_tombstones_out(&self) -> bool {
+        self.turbo && self.since == Since::NOTHING
+    }
+}
+
+/// A pull under way.
+struct Gathering<'a> {
+    table: &'a Table,
+    pull: &'a Pull,
+    membership: &'a Row,
+    counter: Counter,
+    /// What the device holds; nothing, if it was wiped.
+    since: u64,
+    budget: Budget,
+    evidence: Evidence,
+    path: PullPath,
+    deadline: Instant,
+}
+
+impl<'a> Gathering<'a> {
+    async fn answer(
+        table: &'a Table,
+        pull: &'a Pull,
+        counter: Counter,
+        membership: &'a Row,
+    ) -> Result<(Answer, PullPath), Stop> {
+        // A device that was wiped holds the version of the removal, which no ordinary mark can be.
+        let wiped = membership.removed_at.iter().any(|version| version.get() == pull.since.get());
+        let since = if wiped { 0 } else { pull.since.get() };
+        let mut gathering = Self {
+            table,
+            pull,
+            membership,
+            since,
+            budget: Budget::rows(pull.limit.unwrap_or(usize::MAX)),
+            evidence: Evidence::new(since, counter.skipped.clone()),
+            counter,
+            path: PullPath::FirstRead,
+            deadline: Instant::now() + DEADLINE,
+        };
+        if membership.live().is_none() {
+            return Err(Ended::Removed(membership.version).into());
+        }
+        gathering.expect_not_deleted()?;
+        if gathering.since > gathering.counter.current.get() {
+            // The device may have seen a commit's rows before its counter.
+            gathering.read_counter().await?;
+        }
+        let current = gathering.counter.current;
+        match current.get().cmp(&gathering.since) {
+            std::cmp::Ordering::Less => Err(Error::SinceAheadOfServer { current }.into()),
+            std::cmp::Ordering::Equal => Ok((Answer::empty(current.get()), PullPath::Unchanged)),
+            std::cmp::Ordering::Greater => gathering.gather().await,
+        }
+    }
+
+    /// Reads, proves, and answers.
+    async fn gather(mut self) -> Result<(Answer, PullPath), Stop> {
+        let mut tries = TRIES;
+        let mut cut = self.read_index(self.since).await?;
+        loop {
+            if cut.is_none() {
+                cut = self.prove_or_read_on().await?;
+            }
+            self.expect_not_removed()?;
+            if let Some(cut) = cut {
+                self.wait_for_counter().await?;
+                return Ok(self.finish(cut, true));
+            }
+            let counter = self.counter.current;
+            if self.evidence.newest() <= counter.get() {
+                return Ok(self.finish(counter, false));
+            }
+            if self.evidence.exceeds(&self.budget) {
+                // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
+                self.wait_for_counter().await?;
+            } else if tries > 0 {
+                tries -= 1;
+                self.catch_up().await?;
+            } else {
+                self.path = self.path.max(PullPath::Busy);
+                self.wait_for_counter().await?;
+                return Ok(self.finish(counter, false));
+            }
+        }
+    }
+
+    /// Reads the index above `after`, page by page. Stops early with a cut as soon as there is more than fits and some of
+    /// it is proven.
+    async fn read_index(&mut self, after: u64) -> Result<Option<ServerVersion>, Stop> {
+        let mut cursor = None;
+        loop {
+            let page = self.table.feed_page(&self.pull.project, after, cursor).await?;
+            page.rows.into_iter().for_each(|row| self.evidence.add(row));
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(None);
+            }
+            if self.evidence.exceeds(&self.budget) {
+                self.expect_not_removed()?;
+                if let Some(cut) = self.evidence.cut(self.counter.current, &self.budget) {
+                    return Ok(Some(cut));
+                }
+            }
+        }
+    }
+
+    /// Is everything up to the counter in hand?
+    fn prove(&mut self) -> bool {
+        let counter = self.counter.current;
+        // On a first pull the index was read from its beginning, so that the sum counts however many lists are cut.
+        self.evidence.proven() >= counter.get() || (self.since == 0 && self.evidence.proves_by_sum(counter))
+    }
+
+    /// Proves the rows in hand up to the counter, with more readings if it takes them. Returns where to cut when they
+    /// exceed what fits.
+    async fn prove_or_read_on(&mut self) -> Result<Option<ServerVersion>, Stop> {
+        for attempt in 1..=TRIES {
+            if self.prove() {
+                break;
+            }
+            self.path = self.path.max(PullPath::AskedAgain);
+            sleep((PAUSE * attempt).mul_f64(fastrand::f64())).await;
+            let after = self.evidence.proven();
+            if let Some(cut) = self.read_index(after).await? {
+                return Ok(Some(cut));
+            }
+        }
+        if !self.prove() {
+            self.read_strongly().await?;
+        }
+        if !self.evidence.exceeds(&self.budget) {
+            return Ok(None);
+        }
+        Ok(self.evidence.cut(self.counter.current, &self.budget))
+    }
+
+    /// Reads all rows strongly until they add up.
+    async fn read_strongly(&mut self) -> Result<(), Stop> {
+        self.path = PullPath::Strong;
+        let mut pause = PAUSE;
+        loop {
+            let mut cursor = None;
+            loop {
+                let page = self.table.rows_page(&self.pull.project, cursor).await?;
+                page.rows.into_iter().for_each(|row| self.evidence.add(row));
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            // A row written more often than its list holds needs a counter of now.
+            if self.evidence.proves_by_sum(self.counter.current) {
+                return Ok(());
+            }
+            self.read_counter().await?;
+            if self.evidence.proves_by_sum(self.counter.current) {
+                return Ok(());
+            }
+            if Instant::now() + pause >= self.deadline {
+                return Err(Error::NotProven.into());
+            }
+            sleep(pause.mul_f64(fastrand::f64())).await;
+            pause *= 2;
+        }
+    }
+
+    /// Rows are newer than the counter: reads it again and proves what is in hand against that, with another look at the
+    /// index if it takes one. What was proven stays proven when this is not.
+    async fn catch_up(&mut self) -> Result<(), Stop> {
+        self.path = self.path.max(PullPath::CaughtUp);
+        let proven = self.counter.clone();
+        self.read_counter().await?;
+        if !self.prove() {
+            let after = self.evidence.proven();
+            self.read_index(after).await?;
+        }
+        if !self.prove() {
+            self.counter = proven;
+        }
+        Ok(())
+    }
+
+    /// Reads the counter again; the project may have been deleted.
+    async fn read_counter(&mut self) -> Result<(), Stop> {
+        let counter = self.table.counter(&self.pull.project).await?.ok_or(Error::NotAMember)?;
+        // Never back: what was read before was true.
+        if counter.current >= self.counter.current {
+            self.counter = counter;
+        }
+        self.expect_not_deleted()
+    }
+
+    /// Waits until the counter is not below the newest row in hand, which may be visible before it.
+    async fn wait_for_counter(&mut self) -> Result<(), Stop> {
+        let newest = self.evidence.newest();
+        while self.counter.current.get() < newest {
+            self.read_counter().await?;
+            if self.counter.current.get() < newest {
+                if Instant::now() >= self.deadline {
+                    return Err(Error::NotProven.into());
+                }
+                sleep(PAUSE.mul_f64(fastrand::f64())).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_not_deleted(&self) -> Result<(), Stop> {
+        self.counter.deleted_at.map_or(Ok(()), |end| Err(Ended::Deleted(end).into()))
+    }
+
+    /// The caller's own membership, dead and newer than the one that let them in, is an answer of its own.
+    fn expect_not_removed(&self) -> Result<(), Stop> {
+        match self.evidence.row(&self.membership.key) {
+            Some(row) if row.json.is_none() && row.version > self.membership.version => {
+                Err(Ended::Removed(row.version).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The answer up to `mark`; with newer rows beside, unless it is cut there.
+    fn finish(self, mark: ServerVersion, cut: bool) -> (Answer, PullPath) {
+        let mut rows = self.evidence.into_rows(cut.then_some(mark));
+        if self.pull.leaves_tombstones_out() {
+            rows.retain(|row| row.json.is_some());
+        }
+        (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.path)
+    }
+}

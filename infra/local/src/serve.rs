@@ -1,0 +1,45 @@
+//! Both functions behind one address, as the gateway puts them.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderName, Method, header};
+use shared::auth::Verifier;
+use shared::storage::Table;
+use tower::ServiceExt;
+use tower_http::cors::{Any, CorsLayer};
+
+/// The deployed routes: pulls to the sync function, everything else to the rest function, CORS for both.
+pub fn router(table: Table, verifier: Arc<Verifier>) -> Router {
+    let sync = sync::router(sync::App::new(table.clone(), Arc::clone(&verifier)));
+    let rest = rest::router(rest::App { table, verifier });
+    // Not as nested routers, which would hand their parts of the path on to one another.
+    let by_route = move |request: Request| {
+        let function = if is_sync(request.uri().path()) { sync.clone() } else { rest.clone() };
+        function.oneshot(request)
+    };
+    Router::new().fallback(by_route).layer(cors())
+}
+
+/// `/api/v1/projects/{project_id}/sync`, with or without a slash.
+fn is_sync(path: &str) -> bool {
+    let project =
+        path.strip_prefix("/api/v1/projects/").and_then(|rest| rest.trim_end_matches('/').strip_suffix("/sync"));
+    project.is_some_and(|project| !project.contains('/'))
+}
+
+/// What template.yaml says of CORS.
+fn cors() -> CorsLayer {
+    let custom = [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-base-version")];
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers(
+            [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH]
+                .into_iter()
+                .chain(custom)
+                .collect::<Vec<_>>(),
+        )
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+}
