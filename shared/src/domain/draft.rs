@@ -154,6 +154,24 @@ impl Draft {
             .map(|key| (key, self.row(key).map(|row| row.version)))
     }
 
+    /// Puts the draft on top of a commit that came between; false when it has to be made again.
+    ///
+    /// It stands when exactly one commit came between and that one wrote no row that the decision looked at, nor one in a
+    /// collection that it listed. That commit's rows (`last`) must then be conditions of this one.
+    pub fn rebase(&mut self, counter: Counter) -> bool {
+        let Some(read) = &self.counter else { return false };
+        let came_between = read.current.get() + 1..=counter.current.get();
+        let one_commit = counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
+            && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get());
+        let untouched =
+            counter.last.iter().all(|(key, _)| !self.named.contains(key) && !self.listed.contains(&key.collection));
+        let stands = one_commit && untouched && counter.deleted_at.is_none();
+        if stands {
+            self.counter = Some(counter);
+        }
+        stands
+    }
+
     /// Takes over rows that were committed.
     pub fn apply(&mut self, rows: Vec<Row>) {
         self.writes.clear();
@@ -276,6 +294,26 @@ mod tests {
         assert_eq!(draft.room(), 10);
         draft.delete(key("dependencies#e"));
         assert_eq!(draft.room(), 9);
+    }
+
+    #[test]
+    fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
+        let counter = |current: u64, last: &[(&str, u64)], deleted_at| Counter {
+            current: version(current),
+            last: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
+            deleted_at,
+            skipped: vec![],
+        };
+        assert!(draft().rebase(counter(3, &[("tasks#x", 3)], None)));
+        assert!(draft().rebase(counter(4, &[("tasks#x", 3), ("tasks#y", 4)], None)));
+        assert!(!draft().rebase(counter(4, &[("tasks#x", 4)], None)), "two commits came between");
+        assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
+        assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
+        assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");
+        let mut rebased = draft();
+        rebased.delete(key("tasks#a"));
+        assert!(rebased.rebase(counter(3, &[("tasks#x", 3)], None)));
+        assert_eq!(rebased.plan().expect("a plan")[0].row.version, version(4));
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod version;
 
 pub use access::{Actor, Role, authorize};
 pub use changed::Changed;
-pub use draft::{Draft, Step};
+pub use draft::{Draft, PlannedRow, Step};
 pub use error::{Error, FieldError};
 pub use fields::{FieldErrors, merge, parse};
 pub use graph::cycle_through;

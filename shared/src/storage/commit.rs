@@ -8,8 +8,10 @@
 //! 4. One `TransactWriteItems`: the counter from the value that was read to that plus the rows written, with the new
 //!    `last`; each row on the condition that it is as it was read; the same condition on each row that the decision looked
 //!    at and did not write.
-//! 5. Cancelled: someone was faster, so the decision is made again on fresh values. No answer: the same payload is sent
-//!    with the same token until its fate is known, so that nothing commits twice.
+//! 5. Cancelled: someone was faster. The refusal brings the fresh counter along: if just one commit came between and it
+//!    touched nothing that the decision looked at, the same draft is sent on top of it, with that commit's rows as
+//!    conditions. Otherwise the decision is made again on fresh values. No answer: the same payload is sent with the same
+//!    token until its fate is known, so that nothing commits twice.
 //!
 //! So all commits of a project are serialisable, whatever runs them.
 
@@ -19,14 +21,16 @@ use std::time::Duration;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Contention};
 use super::layout::{self, COUNTER, key, number};
 use super::table::Table;
-use crate::domain::{Collection, Counter, Draft, Error, ProjectId, Row, RowKey, ServerVersion, Step, UserId};
+use crate::domain::{
+    Collection, Counter, Draft, Error, PlannedRow, ProjectId, Row, RowKey, ServerVersion, Step, UserId,
+};
 
 /// How long a commit tries before it answers `Busy`.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -82,8 +86,9 @@ impl<T> Committed<T> {
 /// What became of a transaction.
 enum Fate {
     Committed,
-    /// A condition failed or a conflict was met: nothing was written, and nothing will be.
-    Refused,
+    /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
+    /// the counter that had moved.
+    Refused(Option<Counter>),
 }
 
 impl Table {
@@ -97,48 +102,63 @@ impl Table {
         look: &Look,
         mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
     ) -> Result<Committed<T>, Error> {
-        let mut deadline = Instant::now() + DEADLINE;
-        let mut backoff = Backoff::until(deadline);
+        let mut contention = Contention::until(Instant::now() + DEADLINE);
         loop {
-            let Some((mut draft, conditions)) = self.draft(project, look, deadline).await? else {
-                if !backoff.wait().await {
-                    return Err(Error::Busy);
-                }
+            let Some((mut draft, mut conditions)) = self.draft(project, look, contention.deadline()).await? else {
+                contention.step_back().await?;
                 continue;
             };
             let step = decide(&mut draft)?;
-            let plan = draft.plan()?;
-            if !plan.is_empty() {
-                let rows: Vec<Row> = plan.iter().map(|planned| planned.row.clone()).collect();
-                let mut items = vec![counter_update(self, &draft, &rows)?];
-                for planned in &plan {
-                    items.push(row_put(self, project, &planned.row, planned.condition)?);
+            let committed = loop {
+                let plan = draft.plan()?;
+                if plan.is_empty() {
+                    break true;
                 }
-                for (key, version) in draft.looked_at() {
-                    items.push(condition_check(self, project, key, version)?);
-                }
-                for (key, version) in &conditions {
-                    items.push(condition_check(self, project, key, Some(*version))?);
-                }
-                debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
-                match self.transact(items, deadline).await? {
-                    Fate::Committed => draft.apply(rows),
-                    Fate::Refused => {
-                        if !backoff.wait().await {
-                            return Err(Error::Busy);
-                        }
-                        continue;
+                let items = self.items(&draft, &plan, &conditions)?;
+                match self.transact(items, contention.deadline()).await? {
+                    Fate::Committed => {
+                        draft.apply(plan.into_iter().map(|planned| planned.row).collect());
+                        break true;
                     }
+                    Fate::Refused(Some(counter)) if contention.at_once() => {
+                        let last = counter.last.clone();
+                        let room = MAX_ITEMS - 1 - plan.len() - draft.looked_at().count();
+                        if last.len() > room || !draft.rebase(counter) {
+                            break false;
+                        }
+                        conditions = last;
+                    }
+                    Fate::Refused(_) => break false,
                 }
-            }
+            };
             match step {
+                _ if !committed => contention.step_back().await?,
                 Step::Last(answer) => return Ok(Committed { answer, rows: draft.into_rows() }),
-                Step::More => {
-                    deadline = Instant::now() + DEADLINE;
-                    backoff = Backoff::until(deadline);
-                }
+                Step::More => contention = Contention::until(Instant::now() + DEADLINE),
             }
         }
+    }
+
+    /// The transaction of a draft: the counter, the rows, and the conditions on everything else that was looked at.
+    fn items(
+        &self,
+        draft: &Draft,
+        plan: &[PlannedRow],
+        conditions: &[(RowKey, ServerVersion)],
+    ) -> Result<Vec<TransactWriteItem>, Error> {
+        let project = draft.project();
+        let mut items = vec![counter_update(self, draft, plan)?];
+        for planned in plan {
+            items.push(row_put(self, project, &planned.row, planned.condition)?);
+        }
+        for (key, version) in draft.looked_at() {
+            items.push(condition_check(self, project, key, version)?);
+        }
+        for (key, version) in conditions {
+            items.push(condition_check(self, project, key, Some(*version))?);
+        }
+        debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
+        Ok(items)
     }
 
     /// Reads what a decision looks at, the predecessor in place; with it the rows of the latest commit that are yet to be
@@ -215,7 +235,8 @@ impl Table {
             };
             match meaning(&error) {
                 Meaning::Conflict if in_doubt => {}
-                Meaning::Conflict | Meaning::ConditionFailed => return Ok(Fate::Refused),
+                Meaning::Conflict => return Ok(Fate::Refused(None)),
+                Meaning::ConditionFailed => return Ok(Fate::Refused(moved_counter(&error)?)),
                 Meaning::Throttled => {}
                 Meaning::Lost => in_doubt = true,
                 Meaning::Fault => return Err(Error::Unavailable(DisplayErrorContext(error).to_string().into())),
@@ -241,6 +262,8 @@ enum Meaning {
     Fault,
 }
 
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+
 fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
     let SdkError::ServiceError(service) = error else {
         return match error {
@@ -251,7 +274,7 @@ fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
     match service.err() {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => {
             let codes: Vec<&str> = cancelled.cancellation_reasons().iter().filter_map(|r| r.code()).collect();
-            if codes.iter().all(|code| matches!(*code, "None" | "ConditionalCheckFailed")) {
+            if codes.iter().all(|code| matches!(*code, "None" | CONDITION_FAILED)) {
                 Meaning::ConditionFailed
             } else if codes.iter().any(|code| matches!(*code, "ValidationError" | "ItemCollectionSizeLimitExceeded")) {
                 Meaning::Fault
@@ -271,13 +294,25 @@ fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
     }
 }
 
-fn counter_update(table: &Table, draft: &Draft, rows: &[Row]) -> Result<TransactWriteItem, Error> {
-    let new = rows.last().map(|row| row.version).ok_or_else(|| Error::Corrupt("an empty commit".to_owned()))?;
+/// The counter, if its condition is among those that failed. It is the first item of each transaction.
+fn moved_counter(error: &SdkError<TransactWriteItemsError>) -> Result<Option<Counter>, Error> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return Ok(None);
+    };
+    let counter = cancelled.cancellation_reasons().first().filter(|reason| reason.code() == Some(CONDITION_FAILED));
+    counter.and_then(|reason| reason.item()).map(layout::counter).transpose()
+}
+
+fn counter_update(table: &Table, draft: &Draft, plan: &[PlannedRow]) -> Result<TransactWriteItem, Error> {
+    let rows = plan.iter().map(|planned| &planned.row);
+    let new =
+        rows.clone().next_back().map(|row| row.version).ok_or_else(|| Error::Corrupt("an empty commit".to_owned()))?;
     let mut update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(draft.project(), COUNTER)))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .expression_attribute_values(":new", number(new))
-        .expression_attribute_values(":last", layout::last(rows.iter().map(|row| (row.key.to_string(), row.version))))
+        .expression_attribute_values(":last", layout::last(rows.map(|row| (row.key.to_string(), row.version))))
         // `last` is a reserved word.
         .expression_attribute_names("#last", "last");
     let mut set = "SET current_version = :new, #last = :last".to_owned();
