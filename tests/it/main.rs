@@ -1,1 +1,3 @@
-fn main() {}
+//! What the whole does, seen from outside: over HTTP, and in the table.
+
+mod tasks;
