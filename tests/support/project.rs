@@ -143,6 +143,21 @@ impl TestProject {
         membership_id(&project, &user).to_string()
     }
 
+    /// Makes someone a member with this role.
+    pub fn give(&self, user: &str, role: impl Into<i64>) -> Call {
+        self.post("memberships", &json!({"user": user, "role": role.into()}))
+    }
+
+    /// Gives a member another role.
+    pub fn change(&self, user: &str, role: impl Into<i64>) -> Call {
+        self.patch(&format!("memberships/{}", self.membership(user)), &json!({ "role": role.into() }))
+    }
+
+    /// Removes a member.
+    pub fn remove(&self, user: &str) -> Call {
+        self.delete(&format!("memberships/{}", self.membership(user)))
+    }
+
     /// Sends a call that must change nothing in the table, to the byte.
     pub async fn writes_nothing(&self, call: Call) -> Answer {
         let before = self.items().await;
