@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Method, Request, header, request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header, request};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -104,6 +104,21 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// What the gateway makes of a function's response.
+    pub fn of_lambda(response: &Value) -> Self {
+        let status = response["statusCode"].as_u64().expect("a status");
+        let headers = response["headers"].as_object().expect("headers").iter().map(|(name, value)| {
+            let value = value.as_str().expect("a text").parse::<HeaderValue>().expect("a header's value");
+            (name.parse::<HeaderName>().expect("a header's name"), value)
+        });
+        Self {
+            what: "an event".to_owned(),
+            status: u16::try_from(status).expect("a status"),
+            headers: headers.collect(),
+            text: response["body"].as_str().expect("a text").to_owned(),
+        }
+    }
+
     /// This status, or the test fails and shows the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
