@@ -135,6 +135,36 @@ async fn of_two_edges_that_would_close_a_cycle_together_one_is_refused() {
     project.assert_dense().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_that_is_deleted_while_edges_are_made_takes_all_of_them_along() {
+    let project = TestApp::new().await.with_project().with_tasks(8).await;
+    let mut writers = Vec::new();
+    for _ in 0..8 {
+        writers.push(project.seen_by(TestApp::new().await));
+    }
+    for round in 0..6 {
+        let hub = format!("hub{round}");
+        project.create("tasks", json!({"id": hub, "name": "hub"})).await;
+        let edges = (1..8).map(|task| writers[task].post_edge(&hub, &format!("t{task}")));
+        // A hub has edges already when it is deleted, and more are on their way.
+        let deletion = {
+            let (writer, hub) = (writers[0].clone(), format!("tasks/{hub}"));
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(10 * round)).await;
+                writer.delete(&hub).await
+            })
+        };
+        for tied in race(edges).await {
+            if tied.status != 201 {
+                tied.problem(422, "validation_failed");
+            }
+        }
+        deletion.await.expect("no panic").expect(204);
+        assert!(project.pull(0).await.updated("dependencies").is_empty());
+        project.assert_dense().await;
+    }
+}
+
 #[tokio::test]
 async fn of_two_owners_who_leave_at_once_one_stays() {
     let app = TestApp::new().await;
