@@ -1,1 +1,22 @@
-fn main() {}
+//! What the whole does, seen from outside: over HTTP, and in the table.
+
+mod access;
+mod architecture;
+mod auth;
+mod bad_input;
+mod calendars;
+mod cascade;
+mod creation;
+mod dependencies;
+mod lists;
+mod memberships;
+mod outage;
+mod paging;
+mod preconditions;
+mod projects;
+mod pull;
+mod races;
+mod removal;
+mod routes;
+mod tasks;
+mod versions;

@@ -51,7 +51,7 @@ pub(crate) fn create<R: Rules>(
     draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
     if let Some(row) = draft.row(&key) {
-        return repeated(&key, row.live(), fields);
+        return repeated::<R>(&key, row.live(), fields);
     }
     let resource: R = parse(&R::complete(fields.clone()))?;
     resource.accept(id, None, draft)?;
@@ -60,12 +60,22 @@ pub(crate) fn create<R: Rules>(
 }
 
 /// The answer to a creation whose id is there, with these columns if it is live.
-pub(crate) fn repeated(key: &RowKey, live: Option<&Columns>, fields: &Columns) -> Result<Step<Creation>, Error> {
-    match live {
-        None => Err(Error::IdDeleted(key.clone())),
-        Some(columns) if merge(columns, fields) == *columns => Ok(Step::Last(Creation::Repeated)),
-        Some(_) => Err(Error::IdTaken(key.clone())),
+pub(crate) fn repeated<R: Resource>(
+    key: &RowKey,
+    live: Option<&Columns>,
+    fields: &Columns,
+) -> Result<Step<Creation>, Error> {
+    let Some(columns) = live else { return Err(Error::IdDeleted(key.clone())) };
+    let current: R = parse(columns)?;
+    // Compared as the resource reads them: 8 hours are 8.0, and what is left out inside a field has its default.
+    match parse::<R>(&merge(columns, fields)) {
+        Ok(again) if same(&again, &current) => Ok(Step::Last(Creation::Repeated)),
+        _ => Err(Error::IdTaken(key.clone())),
     }
+}
+
+fn same<R: Resource>(one: &R, other: &R) -> bool {
+    serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
 }
 
 /// The row with some fields changed; nothing is written when they all have their values already.
@@ -82,7 +92,7 @@ pub(crate) fn update<R: Rules>(
     check_version(draft, &key, if_match)?;
     let after = merge(&before, patch);
     let (resource, before): (R, R) = (parse(&after)?, parse(&before)?);
-    if serde_json::to_value(&resource).ok() != serde_json::to_value(&before).ok() {
+    if !same(&resource, &before) {
         resource.accept(id, Some(&before), draft)?;
         draft.put(id.clone(), &resource)?;
     }

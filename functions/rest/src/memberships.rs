@@ -88,7 +88,7 @@ fn decide_create(
     }
     let key = RowKey::new(Collection::Memberships, id.clone());
     if let Some(live) = draft.live(&key) {
-        return match decide::repeated(&key, Some(live), fields)? {
+        return match decide::repeated::<Membership>(&key, Some(live), fields)? {
             Step::Last(creation) => Ok(Step::Last((creation, id))),
             Step::More => Ok(Step::More),
         };

@@ -76,7 +76,7 @@ fn decide_create(draft: &mut Draft, caller: &UserId, fields: &Columns) -> Result
     let key = RowKey::project(draft.project());
     if draft.counter().is_some() {
         return match draft.authorize(caller, Role::Viewer) {
-            Ok(_) => decide::repeated(&key, draft.live(&key), fields),
+            Ok(_) => decide::repeated::<Project>(&key, draft.live(&key), fields),
             Err(Error::ProjectDeleted) => Err(Error::IdDeleted(key)),
             Err(_) => Err(Error::IdTaken(key)),
         };

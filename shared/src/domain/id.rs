@@ -1,9 +1,11 @@
 //! Identifiers, checked once at the edge and never again.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 /// A text that is no identifier, with the rule it breaks.
@@ -23,11 +25,26 @@ fn is_user_id(text: &str) -> bool {
     (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
 }
 
+/// Refuses while the text is read and not after it: that is how a path's deserializer can tell which part is wrong.
+struct AnyId<Id>(PhantomData<Id>);
+
+impl<Id: FromStr<Err = InvalidId>> Visitor<'_> for AnyId<Id> {
+    type Value = Id;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Id, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 macro_rules! id_type {
     ($(#[$doc:meta])* $name:ident, $valid:ident, $rule:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(into = "String")]
         pub struct $name(String);
 
         impl $name {
@@ -56,6 +73,12 @@ macro_rules! id_type {
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
                 Self::try_from(text.to_owned())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(AnyId(PhantomData))
             }
         }
 

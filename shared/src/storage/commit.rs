@@ -162,7 +162,7 @@ impl Table {
     }
 
     /// Reads what a decision looks at, the predecessor in place; with it the rows of the latest commit that are yet to be
-    /// made conditions. None when what was read is older than the latest commit: read again.
+    /// made conditions. None when rows are older than the latest commit, or newer because someone was faster: read again.
     async fn draft(
         &self,
         project: &ProjectId,
@@ -187,6 +187,10 @@ impl Table {
         }
         let counter = snapshot.counter.clone();
         let named_rows = snapshot.into_rows();
+        let current = counter.as_ref().map_or(0, |counter| counter.current.get());
+        if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
+            return Ok(None);
+        }
         let room = MAX_ITEMS - 1 - named_rows.len() - unseen.len();
         let listed = look.sets.iter().copied().collect();
         Ok(Some((Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room), unseen)))

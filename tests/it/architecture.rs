@@ -1,0 +1,108 @@
+//! The arrows between the parts, as the sources have them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// Every Rust source below a directory of the workspace, with its path in the workspace.
+fn sources(directory: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut directories = vec![workspace().join(directory)];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(&directory).expect("a directory") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(workspace()).expect("in the workspace").to_string_lossy().into_owned();
+                found.push((name, fs::read_to_string(&path).expect("a source")));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{directory} has no sources");
+    found
+}
+
+#[track_caller]
+fn assert_names_none(directory: &str, except: &str, words: &[&str]) {
+    for (path, source) in sources(directory) {
+        if except.is_empty() || !path.starts_with(except) {
+            for word in words {
+                let line = source.lines().find(|line| line.contains(word));
+                assert!(line.is_none(), "{path} names {word}: {}", line.unwrap_or_default());
+            }
+        }
+    }
+}
+
+/// The crates that a manifest names, in whatever section.
+fn dependencies(manifest: &str) -> Vec<String> {
+    let text = fs::read_to_string(workspace().join(manifest)).expect("a manifest");
+    let mut section = String::new();
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+        } else if section.ends_with("dependencies") && !line.starts_with('#') {
+            found.extend(line.split(['.', ' ', '=']).next().filter(|name| !name.is_empty()).map(str::to_owned));
+        }
+    }
+    assert!(!found.is_empty(), "{manifest} names no dependencies");
+    found
+}
+
+#[test]
+fn only_the_storage_names_dynamodb() {
+    assert_names_none("shared/src", "shared/src/storage/", &["aws_", "dynamodb"]);
+    assert_names_none("functions", "", &["aws_", "dynamodb"]);
+}
+
+#[test]
+fn the_domain_knows_neither_http_nor_input_and_output_nor_the_other_modules() {
+    let words = [
+        "axum",
+        "lambda_http",
+        "tokio",
+        "async fn",
+        "crate::http",
+        "crate::auth",
+        "crate::storage",
+        "std::env",
+        "std::fs",
+    ];
+    assert_names_none("shared/src/domain", "", &words);
+}
+
+#[test]
+fn storage_and_http_do_not_know_each_other() {
+    assert_names_none("shared/src/storage", "", &["axum", "crate::http", "crate::auth"]);
+    assert_names_none("shared/src/http", "", &["crate::storage"]);
+    let auth = fs::read_to_string(workspace().join("shared/src/auth.rs")).expect("a source");
+    assert!(!auth.contains("axum") && !auth.contains("crate::http") && !auth.contains("crate::storage"));
+}
+
+#[test]
+fn no_function_depends_on_another_and_shared_on_none_of_them() {
+    let ours = ["rest", "sync", "local", "tests", "shared"];
+    let of_ours = |manifest| -> Vec<String> {
+        dependencies(manifest).into_iter().filter(|name| ours.contains(&name.as_str())).collect()
+    };
+    assert_eq!(of_ours("functions/rest/Cargo.toml"), ["shared"]);
+    assert_eq!(of_ours("functions/sync/Cargo.toml"), ["shared"]);
+    assert!(of_ours("shared/Cargo.toml").is_empty());
+}
+
+#[test]
+fn the_functions_main_and_the_crates_root_hold_nothing_else() {
+    for main in ["functions/rest/src/main.rs", "functions/sync/src/main.rs"] {
+        let text = fs::read_to_string(workspace().join(main)).expect("a source");
+        assert!(text.lines().count() <= 40, "{main} does more than make its clients and run");
+    }
+    let root = fs::read_to_string(workspace().join("shared/src/lib.rs")).expect("a source");
+    for line in root.lines().filter(|line| !line.is_empty()) {
+        assert!(["//!", "pub mod ", "pub use "].iter().any(|start| line.starts_with(start)), "{line}");
+    }
+}

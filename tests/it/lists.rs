@@ -1,0 +1,83 @@
+//! Lists, page by page.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use shared::domain::Role;
+use tests::support::{OWNER, TestApp, TestProject};
+
+fn ids(page: &Value) -> Vec<String> {
+    let results = page["results"].as_array().expect("an array");
+    results.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// Follows `next` from the first page on.
+async fn pages(project: &TestProject, first: &str) -> Vec<Vec<String>> {
+    let mut pages = Vec::new();
+    let mut next = Some(format!("/api/v1/projects/{}/{first}", project.id));
+    while let Some(path) = next {
+        let page = project.app.call(Method::GET, &path).by(OWNER).await.expect(200).json();
+        assert_eq!(page.as_object().map(|page| page.len()), Some(2), "results and next");
+        pages.push(ids(&page));
+        next = page["next"].as_str().map(str::to_owned);
+    }
+    pages
+}
+
+#[tokio::test]
+async fn a_list_is_cut_into_pages_of_the_limit_with_each_row_once_in_the_order_of_ids() {
+    let project = TestApp::new().await.with_project().with_tasks(7).await;
+    assert_eq!(pages(&project, "tasks/?limit=3").await, [vec!["t1", "t2", "t3"], vec!["t4", "t5", "t6"], vec!["t7"]]);
+    assert_eq!(pages(&project, "tasks?limit=7").await.len(), 1, "no page after the last row");
+    assert_eq!(pages(&project, "tasks/").await.len(), 1);
+}
+
+#[tokio::test]
+async fn tombstones_neither_show_up_in_a_list_nor_shorten_its_pages() {
+    let project = TestApp::new().await.with_project().with_tasks(9).await;
+    for task in ["t2", "t3", "t4", "t5", "t8", "t9"] {
+        project.delete(&format!("tasks/{task}")).await.expect(204);
+    }
+    assert_eq!(pages(&project, "tasks/?limit=2").await, [vec!["t1", "t6"], vec!["t7"]]);
+}
+
+#[tokio::test]
+async fn a_list_holds_its_own_collection_only() {
+    let setup = TestApp::new().await.with_project().with_tasks(2).with_edge("t1", "t2").with_calendar("site");
+    let project = setup.with_member("mia", Role::Viewer).await;
+    assert_eq!(pages(&project, "tasks/").await, [["t1", "t2"]]);
+    assert_eq!(pages(&project, "dependencies/").await, [["t1-t2"]]);
+    assert_eq!(pages(&project, "calendars/").await, [["site"]]);
+    let mut members = vec![project.membership(OWNER), project.membership("mia")];
+    members.sort_unstable();
+    assert_eq!(pages(&project, "memberships/").await, [members]);
+}
+
+#[tokio::test]
+async fn a_page_has_a_hundred_rows_unless_it_says_otherwise() {
+    let project = TestApp::new().await.with_project().with_tasks(101).await;
+    let sizes: Vec<usize> = pages(&project, "tasks/").await.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [100, 1]);
+}
+
+#[tokio::test]
+async fn a_limit_outside_1_to_1000_or_a_strange_cursor_is_named() {
+    let project = TestApp::new().await.with_project().await;
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=ten", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("cursor=a/b", "cursor"),
+        ("cursor=", "cursor"),
+        ("cursor=a&cursor=b", "cursor"),
+    ] {
+        for list in [format!("/api/v1/projects/{}/tasks/", project.id), "/api/v1/projects/".to_owned()] {
+            let call = project.app.call(Method::GET, &format!("{list}?{query}")).by(OWNER);
+            let answer = project.refuses(call, 400, "invalid_parameter").await;
+            assert_eq!(answer.fields(), [field], "{query}");
+        }
+    }
+    let listed = project.get("tasks/?limit=1000&unknown=1").await.expect(200).json();
+    assert_eq!(listed, json!({"results": [], "next": null}));
+}

@@ -1,0 +1,112 @@
+//! Memberships: who belongs to a project, as what, and who may say so.
+
+use serde_json::json;
+use shared::domain::Role;
+use tests::support::{OWNER, Setup, TestApp};
+
+async fn with_team() -> Setup {
+    let setup = TestApp::new().await.with_project();
+    let setup = setup.with_member("adam", Role::Admin).with_member("ada", Role::Admin);
+    setup.with_member("sofia", Role::Scheduler).with_member("mia", Role::Member).with_member("vic", Role::Viewer)
+}
+
+#[tokio::test]
+async fn a_membership_has_an_id_that_follows_from_project_and_user() {
+    let project = TestApp::new().await.with_project().await;
+    let added = project.give("mia", Role::Member).await.expect(201);
+    let id = project.membership("mia");
+    let expected = json!({"id": id, "server_version": 3, "project": project.id, "user": "mia", "role": 100});
+    assert_eq!(added.row(), expected);
+    let address = format!("/api/v1/projects/{}/memberships/{id}/", project.id);
+    assert_eq!(added.header("location"), Some(address.as_str()));
+    let named = json!({"id": id, "user": "mia", "role": 100});
+    assert_eq!(project.post("memberships", &named).await.expect(200).row(), expected);
+    let misnamed = json!({"id": "mine", "user": "vic", "role": 1});
+    project.refuses_fields(project.post("memberships", &misnamed), &["id"]).await;
+}
+
+#[tokio::test]
+async fn an_admin_gives_changes_and_takes_the_roles_below_the_own() {
+    let project = with_team().await.await;
+    project.give("new", Role::Scheduler).by("adam").await.expect(201);
+    project.change("new", Role::Viewer).by("adam").await.expect(200);
+    project.remove("new").by("adam").await.expect(204);
+    for call in [
+        project.give("eve", Role::Admin),
+        project.give("eve", Role::Owner),
+        project.change("mia", Role::Admin),
+        project.change("ada", Role::Viewer),
+        project.change("adam", Role::Owner),
+        project.change(OWNER, Role::Viewer),
+        project.remove("ada"),
+        project.remove(OWNER),
+    ] {
+        project.refuses(call.by("adam"), 403, "role_too_low").await;
+    }
+}
+
+#[tokio::test]
+async fn below_admin_nobody_manages_memberships_and_everyone_may_leave() {
+    let project = with_team().await.await;
+    for user in ["sofia", "mia", "vic"] {
+        for call in [project.give("eve", Role::Viewer), project.change("vic", Role::Member), project.remove("ada")] {
+            project.refuses(call.by(user), 403, "role_too_low").await;
+        }
+    }
+    project.refuses(project.remove("vic").by("mia"), 403, "role_too_low").await;
+    for user in ["vic", "mia", "sofia", "ada"] {
+        project.remove(user).by(user).await.expect(204);
+        project.refuses(project.get("").by(user), 403, "membership_revoked").await;
+    }
+}
+
+#[tokio::test]
+async fn an_owner_manages_every_role_and_can_make_another_owner() {
+    let project = with_team().await.await;
+    project.change("adam", Role::Owner).await.expect(200);
+    project.change(OWNER, Role::Admin).by("adam").await.expect(200);
+    project.refuses(project.remove("adam"), 403, "role_too_low").await;
+    project.remove(OWNER).by("adam").await.expect(204);
+}
+
+#[tokio::test]
+async fn the_last_owner_can_neither_leave_nor_be_demoted() {
+    let project = with_team().await.await;
+    project.refuses(project.remove(OWNER), 409, "last_owner").await;
+    project.refuses(project.change(OWNER, Role::Admin), 409, "last_owner").await;
+    project.give("otto", Role::Owner).await.expect(201);
+    project.remove(OWNER).await.expect(204);
+    project.refuses(project.remove("otto").by("otto"), 409, "last_owner").await;
+}
+
+#[tokio::test]
+async fn a_role_is_one_of_five_numbers_and_a_membership_is_of_one_user_for_ever() {
+    let project = with_team().await.await;
+    for role in [0, 2, 150, 401, -1] {
+        project.refuses_fields(project.give("eve", role), &["role"]).await;
+        project.refuses_fields(project.change("mia", role), &["role"]).await;
+    }
+    let row = format!("memberships/{}", project.membership("mia"));
+    project.refuses_fields(project.patch(&row, &json!({"user": "eve"})), &["user"]).await;
+    for user in ["", "a\nb"] {
+        project.refuses_fields(project.give(user, Role::Viewer), &["user"]).await;
+    }
+    project.refuses_fields(project.post("memberships", &json!({"role": 1})), &["user"]).await;
+    project.refuses(project.give("mia", Role::Viewer), 409, "id_taken").await;
+    project.refuses(project.remove("never"), 404, "not_found").await;
+}
+
+#[tokio::test]
+async fn a_member_who_is_added_again_is_the_same_row_that_knows_when_it_was_removed() {
+    let project = TestApp::new().await.with_project().with_member("mia", Role::Member).await;
+    let key = format!("memberships#{}", project.membership("mia"));
+    for round in [4, 6] {
+        project.remove("mia").await.expect(204);
+        assert!(project.stored().await[&key].is_dead());
+        assert_eq!(project.give("mia", Role::Viewer).await.expect(201).version(), round + 1);
+    }
+    let stored = &project.stored().await[&key];
+    assert_eq!(stored.numbers("removed_at"), [4, 6]);
+    assert_eq!(stored.versions(), [3, 4, 5, 6, 7]);
+    project.get("").by("mia").await.expect(200);
+}

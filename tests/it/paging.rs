@@ -1,0 +1,144 @@
+//! Deltas that do not fit into one response.
+
+use std::collections::BTreeSet;
+
+use lambda_http::request::LambdaRequest;
+use lambda_http::{Context, LambdaEvent};
+use serde_json::{Value, json};
+use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject};
+use tower::Service;
+
+/// Each page with its mark, from `since` to the end, as a looping client asks.
+async fn pages(project: &TestProject, since: u64, limit: usize) -> Vec<Pull> {
+    let mut device = Device { mark: since, ..Device::default() };
+    let mut pages = Vec::new();
+    loop {
+        let page = device.synchronize(project, Some(limit)).await;
+        let done = !page.has_more;
+        pages.push(page);
+        if done {
+            return pages;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_delta_that_exceeds_the_limit_is_cut_at_a_rows_version_and_says_so() {
+    let project = TestApp::new().await.with_project().with_tasks(8).await;
+    // Versions 3 and 5 belong to no row any more.
+    project.patch("tasks/t1", &json!({"name": "one"})).await.expect(200);
+    project.patch("tasks/t3", &json!({"name": "three"})).await.expect(200);
+    let versions: BTreeSet<u64> = project.stored().await.values().map(|row| row.number("server_version")).collect();
+    let end = project.current_version().await;
+    for limit in 1..=11 {
+        let pages = pages(&project, 0, limit).await;
+        let mut seen = BTreeSet::new();
+        let mut since = 0;
+        for page in &pages {
+            assert!(page.len() <= limit && versions.contains(&page.mark));
+            assert!(
+                page.versions().iter().all(|version| (since + 1..=page.mark).contains(version)),
+                "nothing newer beside"
+            );
+            seen.extend(page.versions());
+            since = page.mark;
+        }
+        assert_eq!(seen, versions);
+        assert_eq!(since, end);
+        assert_eq!(pages.len(), 10_usize.div_ceil(limit), "pages are as full as they may be");
+    }
+}
+
+#[tokio::test]
+async fn has_more_is_there_only_when_there_is_more() {
+    let project = TestApp::new().await.with_project().with_tasks(3).await;
+    let cut = project.sync("since=0&limit=4").await.json();
+    assert_eq!((&cut["has_more"], &cut["timestamp"]), (&json!(true), &json!(4)));
+    for query in ["since=0&limit=5", "since=4&limit=1", "since=5&limit=1"] {
+        assert_eq!(project.sync(query).await.json().get("has_more"), None, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn tombstones_count_as_rows_of_a_page() {
+    let project = TestApp::new().await.with_project().with_tasks(4).await;
+    for task in ["t1", "t2", "t3"] {
+        project.delete(&format!("tasks/{task}")).await.expect(204);
+    }
+    let pages = pages(&project, 2, 2).await;
+    let contents: Vec<_> = pages.iter().map(|page| (page.updated("tasks"), page.deleted("tasks"))).collect();
+    assert_eq!(contents, [(vec!["t4"], vec!["t1"]), (vec![], vec!["t2", "t3"])]);
+}
+
+#[tokio::test]
+async fn a_client_that_has_never_heard_of_has_more_converges_while_others_write() {
+    let project = TestApp::new().await.with_project().with_tasks(6).await;
+    let mut plain = Device::default();
+    for n in 0..6 {
+        plain.synchronize(&project, Some(2)).await;
+        project.patch(&format!("tasks/t{}", n % 3 + 1), &json!({ "notes": n.to_string() })).await.expect(200);
+    }
+    project.delete("tasks/t6").await.expect(204);
+    while plain.synchronize(&project, Some(2)).await.mark < project.current_version().await {}
+    assert_eq!(plain.rows, project.live_rows().await);
+}
+
+#[tokio::test]
+async fn a_looping_client_arrives_in_one_go() {
+    let project = TestApp::new().await.with_project().with_tasks(7).with_edge("t1", "t2").await;
+    let mut device = Device::default();
+    for page in pages(&project, 0, 3).await {
+        device.apply(&page);
+    }
+    assert_eq!(device.rows, project.live_rows().await);
+    assert!(project.pull(device.mark).await.is_empty());
+}
+
+/// 50,000 characters that take two bytes or more each, as JSON and once more inside the function's response.
+fn notes(n: usize) -> String {
+    let pattern = ["\"\\", "ä\"", "🏠\\", "\n\"", "\u{1}x"][n % 5];
+    pattern.repeat(25_000)
+}
+
+/// A pull through Lambda's own types: the event as the gateway sends it, and the bytes that the function sends back.
+async fn pull_through_lambda(project: &TestProject, since: u64) -> (usize, Pull) {
+    let path = format!("/api/v1/projects/{}/sync/", project.id);
+    let event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": format!("since={since}"),
+        "headers": {"authorization": format!("Bearer {}", TestApp::token(OWNER))},
+        "queryStringParameters": {"since": since.to_string()}, "isBase64Encoded": false,
+        "requestContext": {"accountId": "1", "apiId": "a", "domainName": "localhost", "domainPrefix": "a",
+            "requestId": "r", "routeKey": "$default", "stage": "$default", "timeEpoch": 0,
+            "http": {"method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "127.0.0.1", "userAgent": "t"}}
+    });
+    let event: LambdaRequest = serde_json::from_value(event).expect("an event");
+    let mut adapter = lambda_http::Adapter::from(project.app.sync.clone());
+    let response = adapter.call(LambdaEvent::new(event, Context::default())).await.expect("a response");
+    let bytes = serde_json::to_vec(&response).expect("JSON");
+    let response: Value = serde_json::from_slice(&bytes).expect("JSON");
+    assert_eq!(response["isBase64Encoded"], false);
+    (bytes.len(), Pull::of(&Answer::of_lambda(&response)))
+}
+
+#[tokio::test]
+async fn a_response_with_long_notes_full_of_quotes_stays_below_lambdas_limit() {
+    let project = TestApp::new().await.with_project().await;
+    for n in 0..38 {
+        let body = json!({ "id": format!("t{n}"), "name": "Dig \"deep\"", "notes": notes(n) });
+        project.create("tasks", body).await;
+    }
+    let mut device = Device::default();
+    let mut pages = 0;
+    loop {
+        let (bytes, page) = pull_through_lambda(&project, device.mark).await;
+        assert!(bytes <= sync::MAX_RESPONSE, "{bytes} bytes");
+        device.apply(&page);
+        pages += 1;
+        if !page.has_more {
+            break;
+        }
+        assert!(bytes > sync::MAX_RESPONSE - 400_000, "{bytes} bytes: another row would have fitted");
+    }
+    assert!(pages > 1);
+    assert_eq!(device.rows, project.live_rows().await);
+}

@@ -1,0 +1,94 @@
+//! Addresses and methods, and what is answered to others.
+
+use axum::http::Method;
+use tests::support::{OWNER, TestApp};
+
+#[tokio::test]
+async fn an_unknown_address_is_404() {
+    let app = TestApp::new().await;
+    for path in [
+        "/",
+        "/api/v1/",
+        "/api/v2/projects/",
+        "/api/v1/projects/p/people/",
+        "/api/v1/projects/p/tasks/t/x",
+        "/health/x",
+    ] {
+        app.call(Method::GET, path).by(OWNER).await.problem(404, "no_such_route");
+        app.call_sync(path).by(OWNER).await.problem(404, "no_such_route");
+    }
+}
+
+#[tokio::test]
+async fn a_method_that_an_address_does_not_know_is_405_and_allow_names_those_it_does() {
+    let project = TestApp::new().await.with_project().with_tasks(1).await;
+    for (path, method, allowed) in [
+        ("", Method::PUT, "DELETE,GET,HEAD,PATCH"),
+        ("", Method::POST, "DELETE,GET,HEAD,PATCH"),
+        ("tasks/", Method::DELETE, "GET,HEAD,POST"),
+        ("memberships", Method::PATCH, "GET,HEAD,POST"),
+        ("tasks/t1/", Method::PUT, "DELETE,GET,HEAD,PATCH"),
+        ("calendars/c", Method::POST, "DELETE,GET,HEAD,PATCH"),
+    ] {
+        let answer = project.refuses(project.call(method, path), 405, "method_not_allowed").await;
+        let mut allow: Vec<&str> = answer.header("allow").expect("Allow").split(',').map(str::trim).collect();
+        allow.sort_unstable();
+        assert_eq!(allow.join(","), allowed, "{path}");
+    }
+    let health = project.app.call(Method::POST, "/health").await;
+    health.problem(405, "method_not_allowed");
+    let sync =
+        tests::support::Call::new(project.app.sync.clone(), Method::POST, "/api/v1/projects/p/sync/").by(OWNER).await;
+    sync.problem(405, "method_not_allowed");
+    assert!(sync.header("allow").is_some_and(|allow| allow.contains("GET")));
+}
+
+#[tokio::test]
+async fn a_preflight_is_answered_without_a_token_on_any_address() {
+    let app = TestApp::new().await;
+    for path in ["/api/v1/projects/", "/api/v1/projects/p/tasks/t/", "/anything"] {
+        let answer = app.call(Method::OPTIONS, path).await.expect(204);
+        assert!(answer.text.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn health_says_the_version_and_nothing_secret_without_a_token() {
+    let app = TestApp::new().await;
+    let health = app.call(Method::GET, "/health").await.expect(200).json();
+    let version = health["version"].as_str().expect("a version").to_owned();
+    assert_eq!(health, serde_json::json!({"status": "ok", "version": version}));
+}
+
+#[tokio::test]
+async fn a_pull_that_the_gateway_gives_to_rest_is_sent_to_the_address_without_the_slash() {
+    let app = TestApp::new().await;
+    let answer = app.call(Method::GET, "/api/v1/projects/p/sync/?since=3&turbo=true").await.expect(308);
+    assert_eq!(answer.header("location"), Some("/api/v1/projects/p/sync?since=3&turbo=true"));
+}
+
+#[tokio::test]
+async fn an_id_in_the_address_that_is_none_is_named() {
+    let project = TestApp::new().await.with_project().await;
+    for (path, field) in [
+        ("/api/v1/projects/a%20b/", "project_id"),
+        ("/api/v1/projects/a%2Fb/tasks/", "project_id"),
+        ("/api/v1/projects/p/tasks/%00/", "id"),
+        ("/api/v1/projects/p/tasks/a%2Fb/", "id"),
+        ("/api/v1/projects/p/tasks/%FF/", "id"),
+        ("/api/v1/projects/p/tasks/x%23y/", "id"),
+    ] {
+        for method in [Method::GET, Method::DELETE] {
+            if path.ends_with("/tasks/") && method == Method::DELETE {
+                continue;
+            }
+            let answer = project.app.call(method, path).by(OWNER).await;
+            answer.problem(400, "invalid_parameter");
+            assert_eq!(answer.fields(), [field], "{path}");
+        }
+    }
+    let overlong = format!("/api/v1/projects/{}/sync/", "x".repeat(65));
+    let answer = project.app.call_sync(&overlong).by(OWNER).await;
+    answer.problem(400, "invalid_parameter");
+    assert_eq!(answer.fields(), ["project_id"]);
+}

@@ -1,0 +1,73 @@
+//! Both functions over one table.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use axum::Router;
+use axum::http::Method;
+use local::token::{LOCAL_SECRET, sign};
+use shared::auth::Verifier;
+use shared::storage::Table;
+use sync::PullPaths;
+
+use super::{Call, Setup, TestTable};
+
+/// Both functions, as deployed but for the network in front of them.
+#[derive(Clone)]
+pub struct TestApp {
+    /// The function `rest`.
+    pub rest: Router,
+    /// The function `sync`.
+    pub sync: Router,
+    /// How often each way to the answer of a pull was taken.
+    pub paths: Arc<PullPaths>,
+    /// A look into the table past the product.
+    pub(super) client: Client,
+    pub(super) table: String,
+}
+
+impl TestApp {
+    /// On this process's table, with a client of its own.
+    pub async fn new() -> Self {
+        let table = TestTable::of_this_process().await;
+        Self::on(table, table.table().await).await
+    }
+
+    /// On a table that the product sees as `seen`: through a proxy, say.
+    pub async fn on(table: &TestTable, seen: Table) -> Self {
+        Self::with_verifier(table, seen, |name| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned())).await
+    }
+
+    /// … checking tokens as these variables say.
+    pub async fn with_verifier(table: &TestTable, seen: Table, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let verifier = Arc::new(Verifier::configured(variable).expect("a verifier"));
+        let sync = sync::App::new(seen.clone(), Arc::clone(&verifier));
+        Self {
+            paths: sync.paths(),
+            rest: rest::router(rest::App { table: seen, verifier }),
+            sync: sync::router(sync),
+            client: table.client().await,
+            table: table.name.clone(),
+        }
+    }
+
+    /// A token that the app accepts.
+    pub fn token(user: &str) -> String {
+        sign(LOCAL_SECRET, user).expect("a token")
+    }
+
+    /// A call of the function `rest`, without a token yet.
+    pub fn call(&self, method: Method, path: &str) -> Call {
+        Call::new(self.rest.clone(), method, path)
+    }
+
+    /// A call of the function `sync`, without a token yet.
+    pub fn call_sync(&self, path: &str) -> Call {
+        Call::new(self.sync.clone(), Method::GET, path)
+    }
+
+    /// A new project of its own, once it is awaited.
+    pub fn with_project(&self) -> Setup {
+        Setup::new(self.clone())
+    }
+}

@@ -1,0 +1,21 @@
+//! Helpers that read like the domain.
+//!
+//! - [`TestApp`]: both functions over one table, through the real SDK
+//! - [`TestProject`]: a project of its own for each test, set up over REST: `TestApp::new().await.with_project().with_tasks(3).await`
+//! - [`Call`] and [`Answer`]: one request and what came back
+//! - [`Pull`] and [`Device`]: what a device gets and what it holds then
+//! - [`Stored`]: what the table holds, read strongly
+
+mod app;
+mod call;
+mod project;
+mod pull;
+mod stored;
+mod table;
+
+pub use app::TestApp;
+pub use call::{Answer, Call};
+pub use project::{OWNER, Setup, TestProject};
+pub use pull::{Device, Pull};
+pub use stored::Stored;
+pub use table::TestTable;

@@ -1,0 +1,162 @@
+//! What a device gets and what it holds then.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+use shared::domain::Collection;
+
+use super::{Answer, TestProject};
+
+/// A sync response that obeys every rule of its form.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// `timestamp`.
+    pub mark: u64,
+    /// Was it cut?
+    pub has_more: bool,
+    /// Which way the server took.
+    pub path: String,
+    updated: BTreeMap<(String, String), Value>,
+    deleted: BTreeSet<(String, String)>,
+}
+
+impl Pull {
+    /// Reads an answer and checks what must hold for each of them.
+    #[track_caller]
+    pub fn of(answer: &Answer) -> Self {
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let body = answer.json();
+        let body = body.as_object().expect("an object");
+        assert!(
+            body.keys().all(|key| ["changes", "timestamp", "has_more"].contains(&key.as_str())),
+            "{:?}",
+            body.keys()
+        );
+        let mark = body["timestamp"].as_u64().expect("an integer");
+        assert!((1..=9_007_199_254_740_991).contains(&mark), "{mark}");
+        let mut pull = Self {
+            mark,
+            has_more: body.get("has_more").is_some_and(|more| more.as_bool().expect("a boolean")),
+            path: timing(answer),
+            updated: BTreeMap::new(),
+            deleted: BTreeSet::new(),
+        };
+        let changes = body["changes"].as_object().expect("an object");
+        let names: BTreeSet<&str> = changes.keys().map(String::as_str).collect();
+        assert_eq!(names, Collection::ALL.map(Collection::name).into());
+        for (collection, changes) in changes {
+            pull.add(collection, changes);
+        }
+        pull
+    }
+
+    #[track_caller]
+    fn add(&mut self, collection: &str, changes: &Value) {
+        let changes = changes.as_object().expect("an object");
+        let arrays: Vec<&str> = changes.keys().map(String::as_str).collect();
+        assert_eq!(arrays.iter().collect::<BTreeSet<_>>(), ["created", "deleted", "updated"].iter().collect());
+        let array = |name: &str| changes[name].as_array().expect("an array");
+        assert!(array("created").is_empty());
+        for row in array("updated") {
+            assert_flat(collection, row);
+            let key = (collection.to_owned(), row["id"].as_str().expect("an id").to_owned());
+            assert!(self.updated.insert(key, row.clone()).is_none(), "twice: {row}");
+        }
+        for id in array("deleted") {
+            let key = (collection.to_owned(), id.as_str().expect("an id").to_owned());
+            assert!(!self.updated.contains_key(&key), "updated and deleted: {key:?}");
+            assert!(self.deleted.insert(key.clone()), "twice: {key:?}");
+        }
+    }
+
+    /// The ids of the live rows of a collection, in their order.
+    pub fn updated(&self, collection: &str) -> Vec<&str> {
+        self.updated.keys().filter(|(name, _)| name == collection).map(|(_, id)| id.as_str()).collect()
+    }
+
+    /// A live row.
+    #[track_caller]
+    pub fn row(&self, collection: &str, id: &str) -> &Value {
+        let row = self.updated.get(&(collection.to_owned(), id.to_owned()));
+        row.unwrap_or_else(|| panic!("{collection}/{id} is not in {:?}", self.updated.keys()))
+    }
+
+    /// The versions of the live rows, in their order.
+    pub fn versions(&self) -> Vec<u64> {
+        let mut versions: Vec<u64> =
+            self.updated.values().map(|row| row["server_version"].as_u64().expect("a version")).collect();
+        versions.sort_unstable();
+        versions
+    }
+
+    /// The ids of a collection's tombstones, in their order.
+    pub fn deleted(&self, collection: &str) -> Vec<&str> {
+        self.deleted.iter().filter(|(name, _)| name == collection).map(|(_, id)| id.as_str()).collect()
+    }
+
+    /// How many rows and tombstones there are.
+    pub fn len(&self) -> usize {
+        self.updated.len() + self.deleted.len()
+    }
+
+    /// Nothing but a mark.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// `pull;desc="…"`.
+fn timing(answer: &Answer) -> String {
+    let timing = answer.header("server-timing").expect("Server-Timing");
+    let path = timing.strip_prefix("pull;desc=\"").and_then(|rest| rest.strip_suffix('"'));
+    path.unwrap_or_else(|| panic!("Server-Timing: {timing}")).to_owned()
+}
+
+/// Every column, scalars only, and none of the names that WatermelonDB keeps for itself.
+#[track_caller]
+fn assert_flat(collection: &str, row: &Value) {
+    let row = row.as_object().expect("an object");
+    let collection: Collection = collection.parse().expect("a collection");
+    let mut expected: BTreeSet<&str> = collection.columns().iter().copied().chain(["id", "server_version"]).collect();
+    if collection != Collection::Projects {
+        expected.insert("project");
+    }
+    assert_eq!(row.keys().map(String::as_str).collect::<BTreeSet<_>>(), expected);
+    assert!(row.values().all(|value| !value.is_array() && !value.is_object()), "{row:?}");
+    let id = row["id"].as_str().expect("a string");
+    assert!(
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b)),
+        "{id}"
+    );
+}
+
+/// A device's database: what it holds after the pulls it made.
+#[derive(Debug, Clone, Default)]
+pub struct Device {
+    /// `lastPulledAt`; 0 at first.
+    pub mark: u64,
+    /// Its rows, by collection and id.
+    pub rows: BTreeMap<(String, String), Value>,
+}
+
+impl Device {
+    /// Applies a response as WatermelonDB does.
+    pub fn apply(&mut self, pull: &Pull) {
+        for key in &pull.deleted {
+            self.rows.remove(key);
+        }
+        self.rows.extend(pull.updated.clone());
+        self.mark = pull.mark;
+    }
+
+    /// One `synchronize()` of the plain client, which has never heard of `has_more`. `limit` is a page's size.
+    pub async fn synchronize(&mut self, project: &TestProject, limit: Option<usize>) -> Pull {
+        let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
+        let pull = Pull::of(&project.sync(&format!("since={}{limit}", self.mark)).await);
+        assert!(!pull.has_more || pull.mark > self.mark, "{} is not above {}", pull.mark, self.mark);
+        self.apply(&pull);
+        pull
+    }
+}

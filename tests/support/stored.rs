@@ -1,0 +1,125 @@
+//! What the table holds, read strongly and past the product's own reading.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+use shared::domain::{ServerVersion, Superseded};
+
+use super::TestProject;
+
+/// A row's item.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored(HashMap<String, AttributeValue>);
+
+impl Stored {
+    /// Any attribute.
+    pub fn get(&self, name: &str) -> Option<&AttributeValue> {
+        self.0.get(name)
+    }
+
+    /// `server_version`, `writes`, `current_version` and the like.
+    #[track_caller]
+    pub fn number(&self, name: &str) -> u64 {
+        let number = self.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
+        number.unwrap_or_else(|| panic!("{name} is no number in {:?}", self.0))
+    }
+
+    /// The numbers of a list, `removed_at` say; none when it is not there.
+    pub fn numbers(&self, name: &str) -> Vec<u64> {
+        let list = self.get(name).map(|value| value.as_l().expect("a list").as_slice()).unwrap_or_default();
+        list.iter().map(|value| value.as_n().expect("a number").parse().expect("an integer")).collect()
+    }
+
+    /// Is it a tombstone?
+    pub fn is_dead(&self) -> bool {
+        self.get("is_deleted") == Some(&AttributeValue::Bool(true))
+    }
+
+    /// `row` or `deleted_row`.
+    #[track_caller]
+    pub fn content(&self) -> Value {
+        let text = self.get(if self.is_dead() { "deleted_row" } else { "row" }).and_then(|value| value.as_s().ok());
+        serde_json::from_str(text.unwrap_or_else(|| panic!("no content in {:?}", self.0))).expect("JSON")
+    }
+
+    /// Every version that the row ever held, oldest first. Only for a row whose list was never cut.
+    #[track_caller]
+    pub fn versions(&self) -> Vec<u64> {
+        let current = ServerVersion::try_from(self.number("server_version")).expect("a version");
+        let superseded = self.get("superseded").map_or_else(Superseded::default, |value| {
+            Superseded::decode(value.as_b().expect("bytes").as_ref(), current).expect("a list")
+        });
+        assert_eq!(superseded.floor(), 0, "the list was cut");
+        let mut versions: Vec<u64> = superseded.versions().iter().copied().chain([current.get()]).collect();
+        versions.sort_unstable();
+        versions
+    }
+}
+
+impl TestProject {
+    /// Every item of the project, the counter included, by its sort key.
+    pub async fn items(&self) -> BTreeMap<String, Stored> {
+        let mut items = BTreeMap::new();
+        let mut start = None;
+        loop {
+            let query = self.app.client.query().table_name(&self.app.table).consistent_read(true);
+            let page = query
+                .key_condition_expression("project_id = :project")
+                .expression_attribute_values(":project", AttributeValue::S(self.id.clone()))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .expect("a page of the table");
+            start = page.last_evaluated_key;
+            for item in page.items.unwrap_or_default() {
+                let entity = item["entity"].as_s().expect("a sort key").clone();
+                items.insert(entity, Stored(item));
+            }
+            if start.is_none() {
+                return items;
+            }
+        }
+    }
+
+    /// The rows, without the counter.
+    pub async fn stored(&self) -> BTreeMap<String, Stored> {
+        let mut items = self.items().await;
+        items.retain(|entity, _| !entity.starts_with('_'));
+        items
+    }
+
+    /// The counter's item.
+    pub async fn counter(&self) -> Stored {
+        self.items().await.remove("_counter").expect("a counter")
+    }
+
+    /// The project's current version.
+    pub async fn current_version(&self) -> u64 {
+        self.counter().await.number("current_version")
+    }
+
+    /// What a device that missed nothing holds.
+    pub async fn live_rows(&self) -> BTreeMap<(String, String), Value> {
+        let live = self.stored().await.into_iter().filter(|(_, row)| !row.is_dead());
+        let keyed = live.map(|(entity, row)| {
+            let (collection, id) = entity.split_once('#').expect("a row's key");
+            ((collection.to_owned(), id.to_owned()), row.content())
+        });
+        keyed.collect()
+    }
+
+    /// Every version from 1 to the counter was given to exactly one row, which still says so.
+    pub async fn assert_dense(&self) {
+        let mut items = self.items().await;
+        let counter = items.remove("_counter").expect("a counter").number("current_version");
+        let mut held = Vec::new();
+        for (entity, row) in &items {
+            let versions = row.versions();
+            assert_eq!(row.number("writes"), versions.len() as u64, "{entity}");
+            held.extend(versions);
+        }
+        held.sort_unstable();
+        assert_eq!(held, (1..=counter).collect::<Vec<_>>());
+    }
+}

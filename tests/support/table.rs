@@ -1,0 +1,59 @@
+//! One table for the whole test process.
+
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::types::TableStatus;
+use shared::storage::Table;
+use tokio::sync::OnceCell;
+
+/// Where the tests' table is: on the embedded engine, or on the endpoint that `TEST_DYNAMODB_ENDPOINT` names.
+#[derive(Debug, Clone)]
+pub struct TestTable {
+    /// The endpoint.
+    pub endpoint: String,
+    /// The table's name, not used by any other process.
+    pub name: String,
+}
+
+impl TestTable {
+    /// This process's table, made by whoever asks first.
+    pub async fn of_this_process() -> &'static Self {
+        static TABLE: OnceCell<TestTable> = OnceCell::const_new();
+        TABLE.get_or_init(Self::make).await
+    }
+
+    /// A client of the caller's own: its pooled connections belong to the runtime that opens them, and each test has one.
+    pub async fn client(&self) -> Client {
+        local::table::client(&self.endpoint).await
+    }
+
+    /// The table as the product knows it, behind a client of its own.
+    pub async fn table(&self) -> Table {
+        Table::new(self.client().await, &self.name)
+    }
+
+    async fn make() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+        let name = format!("test-{}-{}", now.as_millis(), std::process::id());
+        let (endpoint, kind) = match std::env::var("TEST_DYNAMODB_ENDPOINT") {
+            Ok(endpoint) if !endpoint.is_empty() => (endpoint, "TEST_DYNAMODB_ENDPOINT"),
+            _ => (local::engine::start(0, None).expect("the embedded engine"), "the embedded engine"),
+        };
+        // Past the test harness, which shows what is printed only when a test fails.
+        writeln!(std::io::stderr(), "tests run on table {name} at {endpoint} ({kind})").expect("standard error");
+        let table = Self { endpoint, name };
+        let client = table.client().await;
+        local::table::create(&client, &table.name).await.expect("a table");
+        for _ in 0..240 {
+            let described = client.describe_table().table_name(&table.name).send().await.expect("the table");
+            let status = described.table.and_then(|table| table.table_status);
+            if status == Some(TableStatus::Active) {
+                return table;
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+        panic!("the table {} does not become active", table.name)
+    }
+}
