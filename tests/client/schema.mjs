@@ -1,0 +1,68 @@
+// The tables of the app, as a developer writes them for this backend. `?` marks a column that may be null.
+
+import { appSchema, Model, tableSchema } from '@nozbe/watermelondb'
+
+const columns = {
+  projects: {
+    server_version: 'number',
+    name: 'string',
+    description: 'string',
+    start_date: 'string?',
+    calendar: 'string?',
+  },
+  tasks: {
+    server_version: 'number',
+    project: 'string',
+    name: 'string',
+    wbs_path: 'string?',
+    duration: 'number',
+    percent_complete: 'number',
+    notes: 'string',
+    planned_start: 'string?',
+    status: 'string',
+    is_milestone: 'boolean',
+    assignee: 'string?',
+    optimistic_duration: 'number?',
+    most_likely_duration: 'number?',
+    pessimistic_duration: 'number?',
+  },
+  dependencies: {
+    server_version: 'number',
+    project: 'string',
+    predecessor: 'string',
+    successor: 'string',
+    dep_type: 'string',
+    lag: 'number',
+  },
+  calendars: {
+    server_version: 'number',
+    project: 'string',
+    name: 'string',
+    working_days: 'number',
+    hours_per_day: 'number',
+    timezone: 'string',
+    exceptions: 'string', // JSON
+  },
+  memberships: {
+    server_version: 'number',
+    project: 'string',
+    user: 'string',
+    role: 'number',
+  },
+}
+
+const column = ([name, type]) => ({ name, type: type.replace('?', ''), isOptional: type.endsWith('?') })
+
+export const tables = Object.keys(columns)
+
+export const schema = appSchema({
+  version: 1,
+  tables: tables.map((name) => tableSchema({ name, columns: Object.entries(columns[name]).map(column) })),
+})
+
+export const modelClasses = tables.map(
+  (name) =>
+    class extends Model {
+      static table = name
+    },
+)
