@@ -1,4 +1,9 @@
 //! What the whole does, seen from outside: over HTTP, and in the table.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in a test, a surprise is a failure; clippy knows tests, not their helpers"
+)]
 
 mod access;
 mod architecture;

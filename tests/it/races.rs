@@ -155,8 +155,10 @@ async fn a_task_that_is_deleted_while_edges_are_made_takes_all_of_them_along() {
             })
         };
         for tied in race(edges).await {
-            if tied.status != 201 {
-                tied.problem(422, "validation_failed");
+            match tied.status {
+                201 => {}
+                503 => assert_eq!(tied.problem(503, "busy")["status"], 503),
+                _ => assert_eq!(tied.problem(422, "validation_failed")["errors"][0]["field"], "predecessor"),
             }
         }
         deletion.await.expect("no panic").expect(204);
@@ -258,7 +260,7 @@ async fn of_eight_changes_of_one_version_exactly_one_wins() {
         writers.push(project.seen_by(TestApp::new().await));
     }
     let mut winners = HashSet::new();
-    for round in 0..4 {
+    for round in 0..20 {
         let seen = project.current_version().await;
         let name = |n: usize| -> Value { json!({ "name": format!("{round} {n}") }) };
         let calls = writers.iter().enumerate().map(|(n, writer)| writer.patch("tasks/t1", &name(n)).if_match(seen));
@@ -271,8 +273,11 @@ async fn of_eight_changes_of_one_version_exactly_one_wins() {
         }
         assert_eq!(project.current_version().await, seen + 1);
         winners.insert(won[0]);
+        if round >= 3 && winners.len() > 1 {
+            return;
+        }
     }
-    assert!(winners.len() > 1, "not always the same: {winners:?}");
+    panic!("always the same one: {winners:?}");
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ async fn one_who_was_removed_gets_every_id_as_a_tombstone_and_then_is_told_so() 
     let wipe = pull(&project, "mia", &query).await;
     assert_eq!((wipe.mark, wipe.has_more, wipe.path.as_str()), (removed_at, false, "wiped"));
     assert!(wipe.versions().is_empty(), "no row is shown any more");
+    assert_eq!(wipe.len(), project.stored().await.len(), "dead rows and later ones too");
     device.apply(&wipe);
     assert!(device.rows.is_empty());
     for since in [removed_at, removed_at + 1, 1_000] {

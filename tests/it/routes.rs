@@ -1,7 +1,7 @@
 //! Addresses and methods, and what is answered to others.
 
 use axum::http::Method;
-use tests::support::{OWNER, TestApp};
+use tests::support::{Call, OWNER, Pull, TestApp, TestTable};
 
 #[tokio::test]
 async fn an_unknown_address_is_404() {
@@ -37,8 +37,7 @@ async fn a_method_that_an_address_does_not_know_is_405_and_allow_names_those_it_
     }
     let health = project.app.call(Method::POST, "/health").await;
     health.problem(405, "method_not_allowed");
-    let sync =
-        tests::support::Call::new(project.app.sync.clone(), Method::POST, "/api/v1/projects/p/sync/").by(OWNER).await;
+    let sync = Call::new(project.app.sync.clone(), Method::POST, "/api/v1/projects/p/sync/").by(OWNER).await;
     sync.problem(405, "method_not_allowed");
     assert!(sync.header("allow").is_some_and(|allow| allow.contains("GET")));
 }
@@ -91,4 +90,27 @@ async fn an_id_in_the_address_that_is_none_is_named() {
     let answer = project.app.call_sync(&overlong).by(OWNER).await;
     answer.problem(400, "invalid_parameter");
     assert_eq!(answer.fields(), ["project_id"]);
+}
+
+#[tokio::test]
+async fn behind_one_address_each_request_reaches_its_function_and_browsers_may_call() {
+    let project = TestApp::new().await.with_project().with_tasks(1).await;
+    let variable = |name: &str| (name == "JWT_SECRET").then(|| local::token::LOCAL_SECRET.to_owned());
+    let verifier = shared::auth::Verifier::configured(variable).expect("a verifier");
+    let table = TestTable::of_this_process().await.table().await;
+    let gateway = local::serve::router(table, std::sync::Arc::new(verifier));
+    let call = |method, path: &str| {
+        Call::new(gateway.clone(), method, &format!("/api/v1/projects/{}/{path}", project.id)).by(OWNER)
+    };
+    for path in ["sync", "sync/", "sync?since=0", "sync/?since=0"] {
+        assert_eq!(Pull::of(&call(Method::GET, path).await).updated("tasks"), ["t1"], "{path}");
+    }
+    assert_eq!(call(Method::GET, "tasks/t1").await.row()["name"], "Task 1");
+    call(Method::GET, "sync/x").await.problem(404, "no_such_route");
+    let preflight = call(Method::OPTIONS, "tasks/t1").without_token().header("origin", "http://localhost:3000");
+    let preflight = preflight.header("access-control-request-method", "PATCH").await.expect(200);
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+    assert!(preflight.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PATCH")));
+    let read = call(Method::GET, "tasks/t1").header("origin", "http://localhost:3000").await;
+    assert!(read.header("access-control-expose-headers").is_some_and(|names| names.contains("etag")));
 }
