@@ -7,14 +7,16 @@
 //!    Not proven: ask the index again, then read all rows strongly. Still not: 503, never a guess.
 //! 4. Too much for one response: cut at a row's version up to which everything is proven and fits.
 //! 5. Before a busy or a cut answer the counter is read until it is not below the newest row, since a commit may be in
-//!    the index before it is on the counter.
+//!    the index before it is on the counter. A busy answer shows rows newer than its mark, so the membership is read along.
 //! 6. Counter and membership are two items, not one moment: a caller whose own dead membership is among the rows was
-//!    removed. `deleted_at` is on the counter and looked at whenever that is read.
+//!    removed. The membership that was read in 1 is one of the rows, so that an old tombstone in the index says nothing.
+//!    `deleted_at` is on the counter and looked at whenever that is read.
+//! 7. A device that was wiped holds the version of the removal and gets everything again. So no other answer ends there.
 
 use std::time::Duration;
 
 use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, UserId};
-use shared::storage::Table;
+use shared::storage::{FeedRow, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget};
@@ -120,7 +122,7 @@ impl<'a> Gathering<'a> {
         counter: Counter,
         membership: &'a Row,
     ) -> Result<(Answer, PullPath), Stop> {
-        // A device that was wiped holds the version of the removal, which no ordinary mark can be.
+        // A device that was wiped holds the version of the removal.
         let wiped = membership.removed_at.iter().any(|version| version.get() == pull.since.get());
         let since = if wiped { 0 } else { pull.since.get() };
         let mut gathering = Self {
@@ -134,6 +136,7 @@ impl<'a> Gathering<'a> {
             path: PullPath::FirstRead,
             deadline: Instant::now() + DEADLINE,
         };
+        gathering.evidence.add(FeedRow::of(&pull.project, membership));
         if membership.live().is_none() {
             return Err(Ended::Removed(membership.version).into());
         }
@@ -176,7 +179,13 @@ impl<'a> Gathering<'a> {
             } else {
                 self.path = self.path.max(PullPath::Busy);
                 self.wait_for_counter().await?;
-                return Ok(self.finish(counter, false));
+                let removed_at = self.read_membership().await?;
+                if !removed_at.contains(&counter) {
+                    return Ok(self.finish(counter, false));
+                }
+                if Instant::now() >= self.deadline {
+                    return Err(Error::NotProven.into());
+                }
             }
         }
     }
@@ -302,16 +311,26 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    /// Reads the caller's membership again, and returns the versions at which it was ever removed.
+    async fn read_membership(&self) -> Result<Vec<ServerVersion>, Stop> {
+        let key = &self.membership.key;
+        let snapshot = self.table.snapshot(&self.pull.project, std::slice::from_ref(key)).await?;
+        let row = snapshot.row(key).ok_or(Error::NotAMember)?;
+        if row.live().is_none() {
+            return Err(Ended::Removed(row.version).into());
+        }
+        Ok(row.removed_at.clone())
+    }
+
     fn expect_not_deleted(&self) -> Result<(), Stop> {
         self.counter.deleted_at.map_or(Ok(()), |end| Err(Ended::Deleted(end).into()))
     }
 
-    /// The caller's own membership, dead and newer than the one that let them in, is an answer of its own.
+    /// The caller's own membership, dead, is an answer of its own. The one that let them in is in hand, so a dead one is
+    /// newer than that.
     fn expect_not_removed(&self) -> Result<(), Stop> {
         match self.evidence.row(&self.membership.key) {
-            Some(row) if row.json.is_none() && row.version > self.membership.version => {
-                Err(Ended::Removed(row.version).into())
-            }
+            Some(row) if row.json.is_none() => Err(Ended::Removed(row.version).into()),
             _ => Ok(()),
         }
     }

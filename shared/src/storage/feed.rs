@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::layout::{self, Item, number, text};
 use super::table::{BY_VERSION, Table, unavailable};
-use crate::domain::{Error, ProjectId, RowKey, ServerVersion, Superseded};
+use crate::domain::{Error, ProjectId, Row, RowKey, ServerVersion, Superseded};
 
 /// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,19 @@ pub struct FeedRow {
     pub superseded: Superseded,
     /// The row as a device gets it; none for a tombstone.
     pub json: Option<String>,
+}
+
+impl FeedRow {
+    /// A row that was read whole, as the feed shows it.
+    pub fn of(project: &ProjectId, row: &Row) -> Self {
+        Self {
+            key: row.key.clone(),
+            version: row.version,
+            writes: row.writes,
+            superseded: row.superseded.clone(),
+            json: row.live().map(|_| row.device_json(project)),
+        }
+    }
 }
 
 /// Where the next page of a query begins.
