@@ -1,0 +1,149 @@
+//! The pure part of a commit: what was asked for, what was read, and what is to be written on which conditions.
+
+use crate::row::{Entity, PerRow, Row, Version};
+use crate::scenario::{Mutant, Scenario, View};
+use crate::table::{Counter, Moment, Table, Transaction};
+
+/// What a caller wants.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Job {
+    /// Change these rows in one commit.
+    Patch(&'static [Entity]),
+    /// Create the edge.
+    AddEdge,
+    /// Delete the task and with it the edges that name it, which are a set.
+    DeleteTask,
+    RemoveMember,
+    AddMemberAgain,
+}
+
+impl Job {
+    /// The rows that the request names: read together with the counter.
+    pub(crate) fn named(self) -> &'static [Entity] {
+        match self {
+            Self::Patch(entities) => entities,
+            Self::AddEdge => &[Entity::Task, Entity::Edge],
+            Self::DeleteTask => &[Entity::Task],
+            Self::RemoveMember | Self::AddMemberAgain => &[Entity::Membership],
+        }
+    }
+
+    /// The rows that only a query finds.
+    pub(crate) fn set(self) -> &'static [Entity] {
+        match self {
+            Self::DeleteTask => &[Entity::Edge],
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn uses_a_set(self) -> bool {
+        !self.set().is_empty()
+    }
+}
+
+/// A moment for counter and rows: which copies were read, or since when they are being read. Rows that are not read
+/// stay at 0.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Reads {
+    pub(crate) counter: Moment,
+    pub(crate) rows: PerRow<Moment>,
+}
+
+impl Reads {
+    pub(crate) fn begin(table: &Table, entities: &[Entity]) -> Self {
+        Self { counter: table.counter.now(), ..Self::default() }.and_begin(table, entities)
+    }
+
+    /// The same, and from now on these rows are read, too.
+    pub(crate) fn and_begin(mut self, table: &Table, entities: &[Entity]) -> Self {
+        for &entity in entities {
+            self.rows[entity] = table.rows[entity].now();
+        }
+        self
+    }
+
+    /// Each way in which reads of these rows, begun then and ended now, may have turned out.
+    pub(crate) fn rows_until_now(self, table: &Table, entities: &[Entity]) -> Vec<Self> {
+        entities.iter().fold(vec![self], |outcomes, &entity| {
+            let each_moment = |reads: Self| {
+                table.rows[entity].seen_since(reads.rows[entity]).map(move |moment| {
+                    let mut reads = reads;
+                    reads.rows[entity] = moment;
+                    reads
+                })
+            };
+            outcomes.into_iter().flat_map(each_moment).collect()
+        })
+    }
+
+    /// The same with the counter in the batch.
+    pub(crate) fn until_now(self, table: &Table, entities: &[Entity]) -> Vec<Self> {
+        let rows = self.rows_until_now(table, entities);
+        let with = |counter| rows.iter().map(move |&reads| Self { counter, ..reads });
+        table.counter.seen_since(self.counter).flat_map(with).collect()
+    }
+}
+
+/// Decides; `None` is an error (404, 409) for the caller.
+pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads) -> Option<Transaction> {
+    let View { scenario, table } = view;
+    let counter = table.counter.at(reads.counter)?;
+    let read = |entity: Entity| table.rows[entity].at(reads.rows[entity]);
+    let version = |entity: Entity| read(entity).map_or(0, |row| row.server_version);
+    let mut transaction = Transaction {
+        read: counter.current_version,
+        counter: Counter { current_version: counter.current_version, last: PerRow::default() },
+        expected: last_in_place(view, job, counter),
+        puts: PerRow::default(),
+    };
+    // Of each row of the decision: that it is as it was read.
+    if !scenario.is(Mutant::RowsLookedAtNotChecked) {
+        for &entity in job.named() {
+            transaction.expected[entity] = Some(version(entity));
+        }
+    }
+    for (index, (entity, is_deleted)) in writes(scenario, job, read)?.into_iter().enumerate() {
+        if index == 0 || !scenario.is(Mutant::TwoRowsGivenOneVersion) {
+            transaction.counter.current_version += 1;
+        }
+        let next = transaction.counter.current_version;
+        transaction.counter.last[entity] = next;
+        transaction.puts[entity] = Some(Row::next(scenario, read(entity), next, is_deleted));
+        transaction.expected[entity] =
+            if scenario.is(Mutant::RowsWrittenUnconditionally) { None } else { Some(version(entity)) };
+    }
+    Some(transaction)
+}
+
+/// The rows to write and whether as tombstones, in the order in which they take their versions: an edge's tombstone
+/// before its task's, so that the edge dangles at no version.
+fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a Row>) -> Option<Vec<(Entity, bool)>> {
+    let is_live = |entity: Entity| read(entity).is_some_and(|row| !row.is_deleted);
+    let is_dead = |entity: Entity| read(entity).is_some_and(|row| row.is_deleted);
+    match job {
+        Job::Patch(entities) => entities
+            .iter()
+            .all(|&entity| is_live(entity))
+            .then(|| entities.iter().map(|&entity| (entity, false)).collect()),
+        Job::AddEdge => (is_live(Entity::Task) && read(Entity::Edge).is_none()).then(|| vec![(Entity::Edge, false)]),
+        Job::DeleteTask if !is_live(Entity::Task) => None,
+        Job::DeleteTask if !is_live(Entity::Edge) => Some(vec![(Entity::Task, true)]),
+        Job::DeleteTask if scenario.is(Mutant::TaskTombstoneBeforeItsEdges) => {
+            Some(vec![(Entity::Task, true), (Entity::Edge, true)])
+        }
+        Job::DeleteTask => Some(vec![(Entity::Edge, true), (Entity::Task, true)]),
+        Job::RemoveMember => is_live(Entity::Membership).then(|| vec![(Entity::Membership, true)]),
+        Job::AddMemberAgain => is_dead(Entity::Membership).then(|| vec![(Entity::Membership, false)]),
+    }
+}
+
+/// The condition checks on `last`, unless it was seen in place.
+fn last_in_place(view: View<'_>, job: Job, counter: &Counter) -> PerRow<Option<Version>> {
+    let scenario = view.scenario;
+    let seen = scenario.sees_last(job) && !scenario.is(Mutant::SetsReadWhileLastIsOnlyConditionChecked);
+    let skipped = scenario.is(Mutant::LastNotChecked) || scenario.is(Mutant::LastNotCheckedWithoutSets);
+    PerRow::from_fn(|entity| {
+        let last = counter.last[entity];
+        (last != 0 && !seen && !skipped).then_some(last)
+    })
+}

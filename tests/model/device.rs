@@ -1,0 +1,83 @@
+//! The device, and what it is told.
+
+use crate::pull::Source;
+use crate::row::{Entity, PerRow, Row, Version};
+use crate::table::Table;
+
+/// A device: its mark, and the live rows that it shows, each by its version (0: not there).
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Device {
+    pub(crate) mark: Version,
+    pub(crate) rows: PerRow<Version>,
+    pub(crate) answer: Answer,
+    /// The version of the latest removal that the device was told of.
+    pub(crate) told_removed_at: Version,
+    /// Whether an answer ever took the mark back of a device that had not just been told of a removal.
+    pub(crate) mark_went_back: bool,
+    /// Whether it was ever told of a removal although the membership that the same pull had read was newer, and no
+    /// newer than S.
+    pub(crate) told_of_an_undone_removal: bool,
+}
+
+/// What the device was told last.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Answer {
+    Nothing,
+    /// Uncut, without rows newer than the mark.
+    Exact(How),
+    /// Uncut, with newer rows.
+    Busy(How),
+    /// `has_more`.
+    Cut(How),
+    Removed,
+}
+
+/// How an answer came about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct How {
+    pub(crate) source: Source,
+    /// Whether the server went back to 0 of its own accord.
+    pub(crate) resync: bool,
+}
+
+impl Device {
+    /// A device that holds the project's state at `mark`.
+    pub(crate) fn at(table: &Table, mark: Version) -> Self {
+        Self {
+            mark,
+            rows: PerRow::from_fn(|entity| shown(table.row_in_state(entity, mark))),
+            answer: Answer::Nothing,
+            told_removed_at: 0,
+            mark_went_back: false,
+            told_of_an_undone_removal: false,
+        }
+    }
+
+    pub(crate) fn tell<'a>(
+        &mut self,
+        answer: Answer,
+        mark: Version,
+        rows: impl IntoIterator<Item = (Entity, &'a Row)>,
+    ) {
+        self.mark_went_back |= mark < self.mark && self.answer != Answer::Removed;
+        self.mark = mark;
+        self.answer = answer;
+        for (entity, row) in rows {
+            self.rows[entity] = shown(Some(row));
+        }
+    }
+
+    /// The answer to a removed member: the device keeps nothing, and its mark is the version of the removal. A member
+    /// who is added again with such a mark needs everything anew, and is known by it.
+    pub(crate) fn tell_removal(&mut self, removed_at: Version) {
+        self.mark = removed_at;
+        self.answer = Answer::Removed;
+        self.rows = PerRow::default();
+        self.told_removed_at = removed_at;
+    }
+}
+
+/// What a device shows of a row.
+pub(crate) fn shown(row: Option<&Row>) -> Version {
+    row.filter(|row| !row.is_deleted).map_or(0, |row| row.server_version)
+}

@@ -1,0 +1,102 @@
+//! What reads of rows can bring: from the index, from the table.
+
+use crate::pull::Request;
+use crate::row::{Entity, PerRow, Row, Version, Versions};
+use crate::scenario::{Index, Mutant, View};
+use crate::table::{Moment, Table};
+
+/// The rows that were read: of each its newest copy, once, and every version that any copy held.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Hand {
+    /// 0 where no copy was read.
+    copies: PerRow<Moment>,
+    held: Versions,
+}
+
+impl Hand {
+    pub(crate) fn with(mut self, table: &Table, entity: Entity, moment: Moment) -> Self {
+        if let Some(row) = table.rows[entity].at(moment) {
+            self.copies[entity] = self.copies[entity].max(moment);
+            self.held = self.held.with(row.held());
+        }
+        self
+    }
+
+    pub(crate) fn copy(self, entity: Entity) -> Moment {
+        self.copies[entity]
+    }
+
+    pub(crate) fn rows(self, table: &Table) -> impl Iterator<Item = (Entity, &Row)> {
+        let row = move |entity| Some((entity, table.rows[entity].at(self.copies[entity])?));
+        Entity::ALL.into_iter().filter_map(row)
+    }
+
+    /// The rows after `since`, by version.
+    pub(crate) fn after(self, table: &Table, since: Version) -> Vec<(Entity, &Row)> {
+        let mut rows: Vec<_> = self.rows(table).filter(|(_, row)| row.server_version > since).collect();
+        rows.sort_by_key(|(_, row)| row.server_version);
+        rows
+    }
+
+    pub(crate) fn newest(self, table: &Table) -> Version {
+        self.rows(table).map(|(_, row)| row.server_version).max().unwrap_or(0)
+    }
+
+    /// The version up to which every version after `since` is held.
+    pub(crate) fn held_to(self, since: Version, current: Version) -> Version {
+        let held = (since + 1..=current).take_while(|&version| self.held.has(version));
+        held.last().unwrap_or(since)
+    }
+
+    /// Each way in which the index can answer `server_version > since` by now.
+    ///
+    /// A free index has applied any part of each row's history, and each time another: a row is missing, or there in
+    /// any copy that the table ever showed, or in two of them. So the index needs no state of its own: that it lags,
+    /// shows half of a commit, lacks a row between its old and its new key, goes back between two pages or two
+    /// queries, is all in the choice. For the same reason one step stands for all pages of a query, and for queries
+    /// whose rows are put together: what could be read earlier can be read at the end.
+    pub(crate) fn from_index(View { scenario, table }: View<'_>, request: Request) -> Vec<Self> {
+        let is_in_range = |row: &Row| {
+            row.server_version > request.since
+                && (row.server_version <= request.current || !scenario.is(Mutant::QueryBoundedAtTheMark))
+        };
+        Entity::ALL.into_iter().fold(vec![Self::default()], |hands, entity| {
+            let item = &table.rows[entity];
+            let oldest = match scenario.index {
+                Index::Free => 1,
+                Index::Current => item.now(),
+                Index::Empty => item.now() + 1,
+            };
+            let is_found = |&moment: &Moment| item.at(moment).is_some_and(is_in_range);
+            let copies: Vec<Moment> = (oldest..=item.now()).filter(is_found).collect();
+            let mut outcomes = Vec::new();
+            for hand in hands {
+                let begin = outcomes.len();
+                if scenario.index == Index::Free || copies.is_empty() {
+                    outcomes.push(hand);
+                }
+                for (index, &moment) in copies.iter().enumerate() {
+                    let one = hand.with(table, entity, moment);
+                    outcomes.push(one);
+                    outcomes.extend(copies[..index].iter().map(|&old| one.with(table, entity, old)));
+                }
+                // An older copy beside the newer one mostly adds nothing.
+                let mut distinct = outcomes.split_off(begin);
+                distinct.dedup();
+                outcomes.append(&mut distinct);
+            }
+            outcomes
+        })
+    }
+
+    /// Each way in which a strong read of all rows, begun then and ended now, may have turned out.
+    pub(crate) fn from_table(table: &Table, begin: PerRow<Moment>) -> Vec<Self> {
+        Entity::ALL.into_iter().fold(vec![Self::default()], |hands, entity| {
+            let each_copy = |hand: Self| {
+                let copies = table.rows[entity].seen_since(begin[entity]);
+                copies.map(move |moment| hand.with(table, entity, moment))
+            };
+            hands.into_iter().flat_map(each_copy).collect()
+        })
+    }
+}

@@ -1,0 +1,58 @@
+//! A model of commit, application item by item, index and pull, checked in every interleaving within small bounds.
+//!
+//! Emulators apply a transaction at once and keep their indexes current, so no test against them can show that the
+//! rules for a torn read or a lagging index are right, let alone needed. Here DynamoDB does all that it may do, and
+//! the checker tries every order. [`rules`] says what holds, and within which bounds. [`mutants`] leaves out one rule
+//! at a time and has the checker find what then goes wrong: a mutant that survives is a hole in the model, or a rule
+//! that nobody needs.
+//!
+//! # What is modelled
+//!
+//! - The counter with `current_version` and `last`; a task, an edge that names it and the membership of the device's
+//!   user, each with `server_version`, `superseded` (also as a list that is cut), `writes`, deadness and
+//!   `removed_at`. What a row says is not modelled: its version stands for it.
+//! - Transactions whose conditions are exact, which conflict with a commit that is still being applied to one of
+//!   their items, and which are applied item by item, in any order, at any time after they were decided.
+//! - Writers that read a batch, see `last` in place or condition-check it, read a set, decide, commit, decide again
+//!   when they were not the first, and repeat a request whose answer got lost or which is still on its way.
+//! - The index: see [`hand::Hand::from_index`].
+//! - One device that pulls as often as it likes: proof by held versions, proof by the sum, busy answers, cut pages,
+//!   removal of its user, and the full resync of a user who is added again.
+//!
+//! # How it is kept small
+//!
+//! Every reduction keeps all outcomes; none is a sample.
+//!
+//! - *A read is an interval.* Reads of several items, each at its own moment, begin with the step before and end with
+//!   the step that uses them, and of each item bring any copy that was visible in between. That is what item reads in
+//!   any order, as early or late as they like, can bring together.
+//! - *Reading again is no step* where what was read did not do: the state is the same.
+//! - *A killed writer* is one that takes no more steps, and every prefix of every run is looked at. What it sent may
+//!   still arrive.
+//! - *One device*: devices only read, so two of them do not notice each other. A pull whose answer got lost changes
+//!   nothing and is one that was not asked.
+//! - *No clock.* What is allowed until a deadline is allowed always.
+//!
+//! The checker remembers 64 bits of each state; that two of a million states share them is a matter of one in 10^7.
+//!
+//! # What is not modelled
+//!
+//! Deleting a project, restored backups (`skipped`), migrations, checksums, `turbo`; roles and the writers' own
+//! memberships; idempotency records, `If-Match`, field merging; responses measured in bytes; sets other than a task's
+//! edges (one decision over a set stands for all), cascades that fill more than one transaction; an index that is
+//! ahead of the table; that something happens at last (but see
+//! [`properties::Always::AnAppliedProjectIsProvenByTheTable`]).
+
+mod check;
+mod commit;
+mod decision;
+mod device;
+mod hand;
+mod mutants;
+mod proof;
+mod properties;
+mod pull;
+mod row;
+mod rules;
+mod scenario;
+mod table;

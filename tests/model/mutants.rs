@@ -1,0 +1,234 @@
+//! What goes wrong when a rule is left out: for each rule the shortest way to break a promise, found by the checker.
+//!
+//! Where the proof turns a mistake into mere extra reads, that is shown, too, and the mistake is made once more
+//! without the proof.
+
+use crate::check::{breaks, holds};
+use crate::decision::Job::{AddEdge, DeleteTask, Patch};
+use crate::properties::Always;
+use crate::row::Entity::{Edge, Membership, Task};
+use crate::rules::{CASCADE, EMULATOR, HOT_ROW, REMOVAL, TWO_WRITERS};
+use crate::scenario::{Index, Last, Mutant, Scenario};
+
+// The commit.
+
+#[test]
+fn a_counter_advanced_in_a_call_of_its_own_leaves_versions_that_no_row_holds() {
+    let mutants = &[Mutant::CounterAdvancedSeparately];
+    // A writer that is killed between the calls blocks every later pull, …
+    let scenario = Scenario { mutants, ..TWO_WRITERS };
+    breaks(scenario, Always::EachVersionIsHeldByOneRow);
+    breaks(scenario, Always::AnAppliedProjectIsProvenByTheTable);
+    // … thanks to the proof, without which rows are lost.
+    holds(Scenario { always: Always::OF_THE_DEVICE, ..scenario });
+    let mutants = &[Mutant::CounterAdvancedSeparately, Mutant::MarkTakenWithoutProof];
+    breaks(Scenario { mutants, ..EMULATOR }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+#[test]
+fn a_cascade_that_does_not_look_at_last_misses_an_edge() {
+    let mutants = &[Mutant::LastNotChecked];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+#[test]
+fn a_commit_that_uses_no_set_and_does_not_look_at_last_hides_its_predecessor_from_a_cascade() {
+    let mutants = &[Mutant::LastNotCheckedWithoutSets];
+    breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+/// The third writer's commit comes between the edge and the cascade.
+const THREE: Scenario = Scenario { writers: &[&[AddEdge], &[DeleteTask], &[Patch(&[Membership])]], ..CASCADE };
+
+#[test]
+fn a_set_read_before_last_was_seen_lacks_an_edge() {
+    let mutants = &[Mutant::SetsReadBeforeLastWasSeen];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+#[test]
+fn a_set_read_while_last_is_only_condition_checked_lacks_an_edge() {
+    let mutants = &[Mutant::SetsReadWhileLastIsOnlyConditionChecked];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+/// To condition-check `last` is to see it in place only because DynamoDB answers `TransactionConflict` while a commit
+/// is being applied. Should it ever judge such an item by what is decided, every commit would have to *see* `last`.
+#[test]
+fn a_condition_check_on_last_relies_on_the_conflict_with_a_commit_being_applied() {
+    let mutants = &[Mutant::NoConflictWithACommitBeingApplied];
+    breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+    holds(Scenario { mutants, last: Last::Seen, ..THREE });
+}
+
+#[test]
+fn a_row_that_was_looked_at_and_not_checked_is_gone_by_the_commit() {
+    let mutants = &[Mutant::RowsLookedAtNotChecked];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+#[test]
+fn a_row_written_unconditionally_forgets_a_version() {
+    let mutants = &[Mutant::RowsWrittenUnconditionally];
+    let writers: &[&[_]] = &[&[Patch(&[Task])], &[Patch(&[Task])]];
+    breaks(Scenario { mutants, writers, ..TWO_WRITERS }, Always::EachVersionIsHeldByOneRow);
+}
+
+#[test]
+fn two_rows_with_one_version_are_parted_by_a_page() {
+    let mutants = &[Mutant::TwoRowsGivenOneVersion];
+    let writers: &[&[_]] = &[&[Patch(&[Task, Edge])], &[Patch(&[Membership])]];
+    let scenario = Scenario { mutants, writers, limit: 1, ..TWO_WRITERS };
+    breaks(scenario, Always::EachVersionIsHeldByOneRow);
+    breaks(scenario, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+#[test]
+fn a_task_that_dies_a_version_before_its_edge_leaves_it_dangling() {
+    let mutants = &[Mutant::TaskTombstoneBeforeItsEdges];
+    let writers: &[&[_]] = &[&[DeleteTask]];
+    breaks(Scenario { mutants, writers, ..TWO_WRITERS }, Always::NoDeadTaskHasALiveEdge);
+}
+
+#[test]
+fn a_list_that_is_not_carried_on_makes_up_for_a_row_that_is_missing() {
+    let scenario = Scenario { mutants: &[Mutant::SupersededNotCarriedOn], ..HOT_ROW };
+    breaks(scenario, Always::EachVersionIsHeldByOneRow);
+    for index in [Index::Free, Index::Empty] {
+        breaks(Scenario { index, ..scenario }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+    }
+}
+
+#[test]
+fn a_new_token_after_a_lost_answer_commits_twice() {
+    let mutants = &[Mutant::NewTokenAfterALostAnswer];
+    let scenario = Scenario { mutants, answers_get_lost: true, pulls: false, ..TWO_WRITERS };
+    breaks(scenario, Always::NoChangeIsCommittedTwice);
+}
+
+#[test]
+fn a_conflict_answered_to_the_repetition_does_not_settle_the_fate_of_the_request() {
+    let mutants = &[Mutant::ConflictSettlesTheFate];
+    let scenario = Scenario { mutants, answers_get_lost: true, pulls: false, ..TWO_WRITERS };
+    breaks(scenario, Always::NoChangeIsCommittedTwice);
+}
+
+// The pull.
+
+#[test]
+fn a_mark_taken_without_proof_loses_rows_and_no_emulator_shows_it() {
+    let mutants = &[Mutant::MarkTakenWithoutProof];
+    breaks(Scenario { mutants, ..TWO_WRITERS }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+    holds(Scenario { mutants, always: Always::OF_THE_DEVICE, ..EMULATOR });
+}
+
+#[test]
+fn a_counter_read_after_the_rows_loses_rows_or_costs_reads() {
+    let mutants = &[Mutant::CounterReadAfterTheRows, Mutant::MarkTakenWithoutProof];
+    breaks(Scenario { mutants, ..EMULATOR }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+    // With the proof.
+    let mutants = &[Mutant::CounterReadAfterTheRows];
+    holds(Scenario { mutants, ..TWO_WRITERS });
+    let always = &[Always::TheIndexSuffices];
+    breaks(Scenario { mutants, always, ..EMULATOR }, Always::TheIndexSuffices);
+}
+
+#[test]
+fn a_query_bounded_at_the_mark_shows_no_state_or_costs_reads() {
+    let mutants = &[Mutant::QueryBoundedAtTheMark, Mutant::MarkTakenWithoutProof];
+    breaks(Scenario { mutants, ..EMULATOR }, Always::AnExactAnswerIsTheStateAtTheMark);
+    // With the proof.
+    let mutants = &[Mutant::QueryBoundedAtTheMark];
+    holds(Scenario { mutants, ..TWO_WRITERS });
+    let always = &[Always::TheIndexSuffices];
+    breaks(Scenario { mutants, always, ..EMULATOR }, Always::TheIndexSuffices);
+}
+
+#[test]
+fn a_table_believed_without_its_sum_loses_rows() {
+    let mutants = &[Mutant::TableBelievedWithoutItsSum];
+    breaks(Scenario { mutants, ..TWO_WRITERS }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+#[test]
+fn a_list_silent_above_the_mark_makes_up_for_a_row_that_is_missing() {
+    let mutants = &[Mutant::SilentListBelieved];
+    let scenario = Scenario { mutants, list_capacity: 1, ..HOT_ROW };
+    for index in [Index::Free, Index::Empty] {
+        breaks(Scenario { index, ..scenario }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+    }
+}
+
+#[test]
+fn a_final_mark_on_an_early_page_loses_the_later_ones() {
+    let scenario = Scenario { mutants: &[Mutant::FinalMarkOnAnEarlyPage], limit: 1, ..TWO_WRITERS };
+    breaks(scenario, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+/// Such a page may end at the version of a removal, and be taken for the mark of a removed member.
+#[test]
+fn a_page_that_ends_between_two_rows_makes_the_mark_go_back() {
+    let mutants = &[Mutant::PageEndsBetweenTwoRows];
+    breaks(Scenario { mutants, ..REMOVAL }, Always::TheMarkNeverGoesBack);
+}
+
+/// The next pull finds the counter at its mark and has nothing to add to rows from beyond it.
+#[test]
+fn a_busy_answer_ahead_of_the_counter_is_followed_by_a_wrong_empty_one() {
+    let mutants = &[Mutant::BusyAnswerAheadOfTheCounter];
+    breaks(Scenario { mutants, ..TWO_WRITERS }, Always::AnExactAnswerIsTheStateAtTheMark);
+}
+
+/// The same with a row that the page left out for being newer.
+#[test]
+fn a_cut_answer_ahead_of_the_counter_is_followed_by_a_wrong_empty_one() {
+    let mutants = &[Mutant::CutAnswerAheadOfTheCounter];
+    let scenario = Scenario { mutants, limit: 1, ..TWO_WRITERS };
+    breaks(scenario, Always::AnExactAnswerIsTheStateAtTheMark);
+}
+
+// The caller's membership.
+
+#[test]
+fn a_removed_member_is_served_where_the_own_dead_membership_is_not_looked_for() {
+    let mutants = &[Mutant::OwnDeadMembershipNotLookedFor];
+    breaks(Scenario { mutants, ..REMOVAL }, Always::NothingIsDeliveredAfterARemoval);
+}
+
+/// The index may show a tombstone long after the member was added again. The membership that was read with the
+/// counter is one of the rows read, and of two copies the newer counts.
+#[test]
+fn a_member_is_taken_for_removed_where_an_old_tombstone_is_believed() {
+    let mutants = &[Mutant::OldOwnTombstoneBelieved];
+    breaks(Scenario { mutants, ..REMOVAL }, Always::NoMemberIsTakenForRemoved);
+}
+
+/// Not to believe it is not enough: a page may still end with it.
+#[test]
+fn an_old_tombstone_among_the_rows_makes_the_mark_go_back() {
+    let mutants = &[Mutant::OldOwnTombstoneDelivered];
+    breaks(Scenario { mutants, ..REMOVAL }, Always::TheMarkNeverGoesBack);
+}
+
+/// The rows of a busy answer that are newer than S may be newer than the removal; but then it is wholly applied, and
+/// one more look at the membership, together with the counter, shows it.
+#[test]
+fn a_busy_answer_without_another_look_at_the_membership_shows_what_was_written_after_the_removal() {
+    let mutants = &[Mutant::MembershipNotReadAgain];
+    let scenario = Scenario { mutants, limit: 3, ..REMOVAL };
+    breaks(scenario, Always::NothingWrittenAfterARemovalIsDelivered);
+}
+
+/// The membership is back already while S is still the version of its removal.
+#[test]
+fn a_busy_answer_at_the_version_of_a_removal_makes_the_mark_go_back() {
+    let mutants = &[Mutant::BusyAnswerAtARemoval];
+    breaks(Scenario { mutants, ..REMOVAL }, Always::TheMarkNeverGoesBack);
+}
+
+/// Counter as old as the removal, membership live again: whoever compares `since` with S first finds them equal.
+#[test]
+fn a_member_added_again_gets_an_empty_answer_where_the_resync_is_looked_for_last() {
+    let mutants = &[Mutant::EmptyAnswerBeforeTheResync];
+    breaks(Scenario { mutants, ..REMOVAL }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}

@@ -1,0 +1,231 @@
+//! What is promised, and what has to happen now and then, lest a promise be kept by doing nothing.
+
+use stateright::Property;
+
+use crate::commit::Phase as Writing;
+use crate::device::{Answer, How, shown};
+use crate::hand::Hand;
+use crate::proof::{Verdict, judge};
+use crate::pull::{Found, Phase as Pulling, Request, Source};
+use crate::row::{Entity, PerRow};
+use crate::scenario::{Scenario, State, View};
+
+type Condition = fn(&Scenario, &State) -> bool;
+
+/// A promise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Always {
+    /// A row whose current version is up to the mark is on the device as it is. Judged by what is committed, visible
+    /// or not.
+    EveryRowUpToTheMarkIsOnTheDevice,
+    /// Except in the resync of a device that was told of a removal.
+    TheMarkNeverGoesBack,
+    TheMarkIsNeverAheadOfTheCounter,
+    /// Of an uncut answer without newer rows; of the empty one, too.
+    AnExactAnswerIsTheStateAtTheMark,
+    /// No answer accounts for the caller's removal, or comes after one that was told, unless the caller was added
+    /// again.
+    NothingIsDeliveredAfterARemoval,
+    /// Nor is what others wrote later shown beside an answer that accounts for less.
+    NothingWrittenAfterARemovalIsDelivered,
+    /// Nobody is told of a removal that was undone at S.
+    NoMemberIsTakenForRemoved,
+    /// At no version, as a pull may end at any.
+    NoDeadTaskHasALiveEdge,
+    /// Unless a list says that it is silent about it. And `writes` add up.
+    EachVersionIsHeldByOneRow,
+    NoChangeIsCommittedTwice,
+    /// With all commits applied, one read of the table is enough for a proof, so that 503 ends.
+    AnAppliedProjectIsProvenByTheTable,
+    /// The strong path is not taken. Only an index that is current can promise this.
+    TheIndexSuffices,
+}
+
+impl Always {
+    /// What holds with any index.
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::EveryRowUpToTheMarkIsOnTheDevice,
+        Self::TheMarkNeverGoesBack,
+        Self::TheMarkIsNeverAheadOfTheCounter,
+        Self::AnExactAnswerIsTheStateAtTheMark,
+        Self::NothingIsDeliveredAfterARemoval,
+        Self::NothingWrittenAfterARemovalIsDelivered,
+        Self::NoMemberIsTakenForRemoved,
+        Self::NoDeadTaskHasALiveEdge,
+        Self::EachVersionIsHeldByOneRow,
+        Self::NoChangeIsCommittedTwice,
+        Self::AnAppliedProjectIsProvenByTheTable,
+    ];
+
+    /// What the device is promised, whatever the writers do.
+    pub(crate) const OF_THE_DEVICE: &'static [Self] = &[
+        Self::EveryRowUpToTheMarkIsOnTheDevice,
+        Self::TheMarkNeverGoesBack,
+        Self::TheMarkIsNeverAheadOfTheCounter,
+        Self::AnExactAnswerIsTheStateAtTheMark,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        self.describe().0
+    }
+
+    pub(crate) fn property(self) -> Property<Scenario> {
+        let (name, condition) = self.describe();
+        Property::always(name, condition)
+    }
+
+    fn describe(self) -> (&'static str, Condition) {
+        match self {
+            Self::EveryRowUpToTheMarkIsOnTheDevice => {
+                ("every row up to the mark is on the device", every_row_up_to_the_mark_is_on_the_device)
+            }
+            Self::TheMarkNeverGoesBack => ("the mark never goes back", |_, state| !state.pull.device.mark_went_back),
+            Self::TheMarkIsNeverAheadOfTheCounter => ("the mark is never ahead of the counter", |_, state| {
+                let device = &state.pull.device;
+                device.answer == Answer::Removed || device.mark <= state.table.visible_version()
+            }),
+            Self::AnExactAnswerIsTheStateAtTheMark => {
+                ("an exact answer is the state at the mark", an_exact_answer_is_the_state_at_the_mark)
+            }
+            Self::NothingIsDeliveredAfterARemoval => {
+                ("nothing is delivered after a removal", nothing_is_delivered_after_a_removal)
+            }
+            Self::NothingWrittenAfterARemovalIsDelivered => {
+                ("nothing written after a removal is delivered", nothing_written_after_a_removal_is_delivered)
+            }
+            Self::NoMemberIsTakenForRemoved => {
+                ("no member is taken for removed", |_, state| !state.pull.device.told_of_an_undone_removal)
+            }
+            Self::NoDeadTaskHasALiveEdge => ("no dead task has a live edge", no_dead_task_has_a_live_edge),
+            Self::EachVersionIsHeldByOneRow => ("each version is held by one row", each_version_is_held_by_one_row),
+            Self::NoChangeIsCommittedTwice => {
+                ("no change is committed twice", |_, state| state.writers.iter().all(|writer| writer.commits <= 1))
+            }
+            Self::AnAppliedProjectIsProvenByTheTable => {
+                ("an applied project is proven by the table", an_applied_project_is_proven_by_the_table)
+            }
+            Self::TheIndexSuffices => {
+                ("the index suffices", |_, state| !matches!(state.pull.phase, Pulling::Scan { .. }))
+            }
+        }
+    }
+}
+
+fn every_row_up_to_the_mark_is_on_the_device(_: &Scenario, state: &State) -> bool {
+    let device = &state.pull.device;
+    device.answer == Answer::Removed
+        || Entity::ALL.into_iter().all(|entity| {
+            let row = state.table.rows[entity].committed();
+            let is_newer = row.is_none_or(|row| row.server_version > device.mark);
+            is_newer || device.rows[entity] == shown(row)
+        })
+}
+
+fn an_exact_answer_is_the_state_at_the_mark(_: &Scenario, state: &State) -> bool {
+    let device = &state.pull.device;
+    let in_state = |entity| shown(state.table.row_in_state(entity, device.mark));
+    !matches!(device.answer, Answer::Exact(_)) || device.rows == PerRow::from_fn(in_state)
+}
+
+fn nothing_is_delivered_after_a_removal(_: &Scenario, state: &State) -> bool {
+    let device = &state.pull.device;
+    let known = device.mark.max(device.told_removed_at);
+    let memberships = state.table.rows[Entity::Membership].copies();
+    let removal = memberships.iter().rev().find(|row| row.is_deleted && row.server_version <= known);
+    matches!(device.answer, Answer::Nothing | Answer::Removed)
+        || removal.is_none_or(|removal| {
+            let since = |version| version > removal.server_version;
+            memberships.iter().any(|row| !row.is_deleted && since(row.server_version))
+        })
+}
+
+fn nothing_written_after_a_removal_is_delivered(_: &Scenario, state: &State) -> bool {
+    let membership = state.table.rows[Entity::Membership].committed();
+    let removal = membership.filter(|row| row.is_deleted);
+    removal.is_none_or(|removal| state.pull.device.rows.iter().all(|&version| version < removal.server_version))
+}
+
+fn no_dead_task_has_a_live_edge(_: &Scenario, state: &State) -> bool {
+    (1..=state.table.committed_version()).all(|version| {
+        let is_live = |entity| shown(state.table.row_in_state(entity, version)) != 0;
+        is_live(Entity::Task) || !is_live(Entity::Edge)
+    })
+}
+
+fn each_version_is_held_by_one_row(_: &Scenario, state: &State) -> bool {
+    let rows = || state.table.rows.iter().filter_map(|item| item.committed());
+    let current = state.table.committed_version();
+    let is_held = |version| match rows().filter(|row| row.held().has(version)).count() {
+        0 => rows().any(|row| row.silent_below > version),
+        holders => holders == 1,
+    };
+    (1..=current).all(is_held) && rows().map(|row| row.writes).sum::<u8>() == current
+}
+
+fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State) -> bool {
+    let table = &state.table;
+    let request = Request::new(state.pull.device.mark, table.visible_version());
+    let now = PerRow::from_fn(|entity| table.rows[entity].now());
+    !table.unapplied().is_empty()
+        || Hand::from_table(table, now).into_iter().all(|hand| {
+            let found = Found { request, source: Source::Table, hand };
+            judge(View { scenario, table }, found) != Verdict::Short
+        })
+}
+
+/// Something that has to be possible.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sometimes {
+    ARequestIsDecidedAgain,
+    AnExecutedRequestIsNotAnswered,
+    ACascadeIsCommitted,
+    AListIsCut,
+    APageIsCut,
+    AnAnswerIsBusy,
+    AnAnswerComesFromTheTable,
+    ARemovalIsTold,
+    AMemberAddedAgainIsResynced,
+}
+
+impl Sometimes {
+    pub(crate) fn property(self) -> Property<Scenario> {
+        let (name, condition): (_, Condition) = match self {
+            Self::ARequestIsDecidedAgain => ("a request is decided again", |_, state| {
+                let again = |phase| matches!(phase, Writing::Reading { again: true, .. });
+                state.writers.iter().any(|writer| again(writer.phase))
+            }),
+            Self::AnExecutedRequestIsNotAnswered => ("an executed request is not answered", |_, state| {
+                let lost = |phase| matches!(phase, Writing::Unsure { executed: true, .. });
+                state.writers.iter().any(|writer| lost(writer.phase))
+            }),
+            Self::ACascadeIsCommitted => ("a cascade is committed", |_, state| {
+                let last = state.table.counter.committed().map(|counter| counter.last);
+                let both = |last: PerRow<u8>| last[Entity::Task] != 0 && last[Entity::Edge] != 0;
+                last.is_some_and(both)
+            }),
+            Self::AListIsCut => ("a list is cut", |_, state| {
+                let mut rows = state.table.rows.iter().filter_map(|item| item.committed());
+                rows.any(|row| row.silent_below > 0)
+            }),
+            Self::APageIsCut => ("a page is cut", |_, state| matches!(state.pull.device.answer, Answer::Cut(_))),
+            Self::AnAnswerIsBusy => {
+                ("an answer is busy", |_, state| matches!(state.pull.device.answer, Answer::Busy(_)))
+            }
+            Self::AnAnswerComesFromTheTable => {
+                ("an answer comes from the table", |_, state| how(state).is_some_and(|how| how.source == Source::Table))
+            }
+            Self::ARemovalIsTold => ("a removal is told", |_, state| state.pull.device.answer == Answer::Removed),
+            Self::AMemberAddedAgainIsResynced => {
+                ("a member added again is resynced", |_, state| how(state).is_some_and(|how| how.resync))
+            }
+        };
+        Property::sometimes(name, condition)
+    }
+}
+
+fn how(state: &State) -> Option<How> {
+    match state.pull.device.answer {
+        Answer::Exact(how) | Answer::Busy(how) | Answer::Cut(how) => Some(how),
+        Answer::Nothing | Answer::Removed => None,
+    }
+}

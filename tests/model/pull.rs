@@ -1,0 +1,291 @@
+//! The pull: read, prove, answer.
+
+use crate::device::{Answer, Device, How};
+use crate::hand::Hand;
+use crate::proof::{Verdict, judge};
+use crate::row::{Entity, PerRow, Version};
+use crate::scenario::{Mutant, View};
+use crate::table::{Moment, Table};
+
+/// What is to be answered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Request {
+    /// The device's mark, or 0 for a full resync.
+    pub(crate) since: Version,
+    /// S: the counter.
+    pub(crate) current: Version,
+    /// The copy of the caller's membership that was read; it was live.
+    pub(crate) membership: Moment,
+}
+
+impl Request {
+    pub(crate) fn new(since: Version, current: Version) -> Self {
+        Self { since, current, membership: 0 }
+    }
+}
+
+/// Where rows were read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Source {
+    Index,
+    /// All rows, strongly: the strong path.
+    Table,
+}
+
+/// The rows in hand for a request.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Found {
+    pub(crate) request: Request,
+    pub(crate) source: Source,
+    pub(crate) hand: Hand,
+}
+
+/// A moment for counter and membership: two items, not one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Head {
+    counter: Moment,
+    membership: Moment,
+}
+
+impl Head {
+    fn now(table: &Table) -> Self {
+        Self { counter: table.counter.now(), membership: table.rows[Entity::Membership].now() }
+    }
+
+    /// Each way in which a read of both, begun then and ended now, may have turned out.
+    fn until_now(self, table: &Table) -> impl Iterator<Item = Self> {
+        let memberships = table.rows[Entity::Membership].seen_since(self.membership);
+        table
+            .counter
+            .seen_since(self.counter)
+            .flat_map(move |counter| memberships.clone().map(move |membership| Self { counter, membership }))
+    }
+
+    fn current_version(self, table: &Table) -> Option<Version> {
+        table.counter.at(self.counter).map(|counter| counter.current_version)
+    }
+
+    /// The version at which the caller was removed, if the membership is dead.
+    fn removed_at(self, table: &Table) -> Option<Version> {
+        let membership = table.rows[Entity::Membership].at(self.membership)?;
+        membership.is_deleted.then_some(membership.server_version)
+    }
+
+    /// Whether the caller, a member now, was once removed at this version.
+    fn was_removed_at(self, table: &Table, version: Version) -> bool {
+        let membership = table.rows[Entity::Membership].at(self.membership);
+        membership.is_some_and(|row| row.removed_at.has(version))
+    }
+}
+
+/// A device and the pull that it is in.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Pull {
+    pub(crate) device: Device,
+    pub(crate) phase: Phase,
+}
+
+/// Where the pull is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Phase {
+    /// Counter and membership are being read.
+    Start { begin: Head },
+    /// The index is being asked, as often as needed.
+    Query { request: Request },
+    /// All rows are being read from the table.
+    Scan { request: Request, begin: PerRow<Moment> },
+    /// Rows are in hand; counter and membership are being read again.
+    Recount { found: Found, begin: Head },
+}
+
+/// A step of the pull.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Step {
+    Start(Head),
+    Query(Hand),
+    Scan(Hand),
+    /// A fresh S for the next scan.
+    FreshCounter,
+    Recount(Head, Busy),
+    /// 503 at the deadline.
+    GiveUp,
+}
+
+/// What to do about a project that does not stand still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Busy {
+    Answer,
+    QueryOn,
+}
+
+impl Pull {
+    pub(crate) fn new(table: &Table, mark: Version) -> Self {
+        Self { device: Device::at(table, mark), phase: Phase::Start { begin: Head::now(table) } }
+    }
+
+    pub(crate) fn steps(&self, view: View<'_>) -> Vec<Step> {
+        match self.phase {
+            Phase::Start { begin } => begin.until_now(view.table).map(Step::Start).collect(),
+            Phase::Query { request } => Hand::from_index(view, request).into_iter().map(Step::Query).collect(),
+            Phase::Scan { begin, .. } => {
+                let scans = Hand::from_table(view.table, begin).into_iter().map(Step::Scan);
+                scans.chain([Step::FreshCounter, Step::GiveUp]).collect()
+            }
+            Phase::Recount { begin, .. } => {
+                let either = |head| [Busy::Answer, Busy::QueryOn].map(|busy| Step::Recount(head, busy));
+                begin.until_now(view.table).flat_map(either).collect()
+            }
+        }
+    }
+
+    /// Takes a step; `None` where it changes nothing.
+    pub(crate) fn step(&mut self, view: View<'_>, step: Step) -> Option<()> {
+        match (step, self.phase) {
+            (Step::Start(head), Phase::Start { .. }) => self.start(view, head)?,
+            (Step::Query(hand), Phase::Query { request }) => {
+                self.look(view, Found { request, source: Source::Index, hand })?;
+            }
+            (Step::Scan(hand), Phase::Scan { request, .. }) => {
+                self.look(view, Found { request, source: Source::Table, hand })?;
+            }
+            (Step::FreshCounter, Phase::Scan { request, .. }) => {
+                let current = view.table.visible_version();
+                self.read_rows(view.table, Request { current, ..request }, Source::Table);
+            }
+            (Step::Recount(head, busy), Phase::Recount { found, .. }) => {
+                self.recount(view, head, found, busy)?;
+            }
+            (Step::GiveUp, _) => self.phase = Phase::Start { begin: Head::now(view.table) },
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn start(&mut self, view: View<'_>, head: Head) -> Option<()> {
+        if let Some(removed_at) = head.removed_at(view.table) {
+            self.answer_removal(view.table, removed_at);
+            return Some(());
+        }
+        let current = head.current_version(view.table)?;
+        let mark = self.device.mark;
+        // Before the comparison with S: the counter that was read may be as old as the removal.
+        let resync = head.was_removed_at(view.table, mark)
+            && !(mark == current && view.scenario.is(Mutant::EmptyAnswerBeforeTheResync));
+        let since = if resync { 0 } else { mark };
+        let request = Request { since, current, membership: head.membership };
+        if since > current {
+            // `since_ahead_of_server`, unless the counter says otherwise when read once more.
+            return None;
+        }
+        if since == current && !view.scenario.is(Mutant::CounterReadAfterTheRows) {
+            let found = Found { request, source: Source::Index, hand: Hand::default() };
+            self.answer(view, found, Verdict::Exact);
+        } else {
+            self.read_rows(view.table, request, Source::Index);
+        }
+        Some(())
+    }
+
+    fn read_rows(&mut self, table: &Table, request: Request, source: Source) {
+        let begin = PerRow::from_fn(|entity| table.rows[entity].now());
+        self.phase = match source {
+            Source::Index => Phase::Query { request },
+            Source::Table => Phase::Scan { request, begin },
+        };
+    }
+
+    /// Rows were read: an answer, or one more look at the counter, or at the table.
+    fn look(&mut self, view: View<'_>, mut found: Found) -> Option<()> {
+        // The membership that was read in the beginning is one of the rows read: of two copies the newer counts.
+        let kept_apart = [Mutant::OldOwnTombstoneBelieved, Mutant::OldOwnTombstoneDelivered];
+        if !kept_apart.iter().any(|&mutant| view.scenario.is(mutant)) {
+            found.hand = found.hand.with(view.table, Entity::Membership, found.request.membership);
+        }
+        let recount = Phase::Recount { found, begin: Head::now(view.table) };
+        match judge(view, found) {
+            _ if view.scenario.is(Mutant::CounterReadAfterTheRows) => self.phase = recount,
+            verdict if view.scenario.is(Mutant::MarkTakenWithoutProof) => {
+                self.answer(view, found, verdict);
+            }
+            Verdict::Short if found.source == Source::Table => return None,
+            Verdict::Short => self.read_rows(view.table, found.request, Source::Table),
+            Verdict::Newer | Verdict::TooManyNewer | Verdict::Cut { .. } => self.phase = recount,
+            verdict @ (Verdict::Exact | Verdict::Removed(_)) => self.answer(view, found, verdict),
+        }
+        Some(())
+    }
+
+    /// Before a busy and before a cut answer: the counter until it is not below the newest row in hand.
+    fn recount(&mut self, view: View<'_>, head: Head, mut found: Found, busy: Busy) -> Option<()> {
+        let current = head.current_version(view.table)?;
+        let fresh = Found { request: Request { current, ..found.request }, ..found };
+        if view.scenario.is(Mutant::CounterReadAfterTheRows) {
+            found = fresh;
+        }
+        let verdict = judge(view, found);
+        let ahead = match verdict {
+            Verdict::Cut { .. } => view.scenario.is(Mutant::CutAnswerAheadOfTheCounter),
+            _ => view.scenario.is(Mutant::BusyAnswerAheadOfTheCounter),
+        };
+        if current < found.hand.newest(view.table) && !ahead {
+            return None;
+        }
+        match (verdict, judge(view, fresh)) {
+            (Verdict::Short, _) => self.read_rows(view.table, fresh.request, Source::Table),
+            (Verdict::Cut { .. }, _) => self.answer(view, found, verdict),
+            (Verdict::Newer, _) if busy == Busy::Answer => self.answer_busy(view, head, found)?,
+            (_, better @ (Verdict::Exact | Verdict::Cut { .. })) => self.answer(view, fresh, better),
+            _ => self.read_rows(view.table, fresh.request, found.source),
+        }
+        Some(())
+    }
+
+    /// A busy answer, which needs one more look at the membership.
+    fn answer_busy(&mut self, view: View<'_>, mut head: Head, found: Found) -> Option<()> {
+        if view.scenario.is(Mutant::MembershipNotReadAgain) {
+            head.membership = found.hand.copy(Entity::Membership);
+        }
+        let mark = found.request.current;
+        if let Some(removed_at) = head.removed_at(view.table) {
+            // Before the newest row in hand was written, the removal was wholly applied: so it is seen here.
+            self.answer_removal(view.table, removed_at);
+        } else if head.was_removed_at(view.table, mark) && !view.scenario.is(Mutant::BusyAnswerAtARemoval) {
+            // The mark of a removed member. Query on.
+            return None;
+        } else {
+            self.answer(view, found, Verdict::Newer);
+        }
+        Some(())
+    }
+
+    fn answer(&mut self, view: View<'_>, found: Found, verdict: Verdict) {
+        let Found { request, source, hand } = found;
+        let how = How { source, resync: request.since < self.device.mark };
+        let rows = hand.after(view.table, request.since);
+        match verdict {
+            Verdict::Exact => self.device.tell(Answer::Exact(how), request.current, rows),
+            Verdict::Cut { last, mark } => {
+                let final_mark = view.scenario.is(Mutant::FinalMarkOnAnEarlyPage);
+                let mark = if final_mark { request.current } else { mark };
+                let page = rows.into_iter().filter(|(_, row)| row.server_version <= last);
+                self.device.tell(Answer::Cut(how), mark, page);
+            }
+            Verdict::Short => {}
+            Verdict::Newer | Verdict::TooManyNewer => {
+                self.device.tell(Answer::Busy(how), request.current, rows);
+            }
+            Verdict::Removed(removed_at) => {
+                let membership = view.table.rows[Entity::Membership].at(request.membership);
+                self.device.told_of_an_undone_removal |=
+                    membership.is_some_and(|row| (removed_at + 1..=request.current).contains(&row.server_version));
+                self.device.tell_removal(removed_at);
+            }
+        }
+        self.phase = Phase::Start { begin: Head::now(view.table) };
+    }
+
+    fn answer_removal(&mut self, table: &Table, removed_at: Version) {
+        self.device.tell_removal(removed_at);
+        self.phase = Phase::Start { begin: Head::now(table) };
+    }
+}

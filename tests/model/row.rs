@@ -1,0 +1,153 @@
+//! Rows, and the versions that they hold.
+
+use std::fmt::{Debug, Formatter};
+use std::ops::{Index, IndexMut};
+
+use crate::scenario::{Mutant, Scenario};
+
+/// A project's version. 0 is none: the `since` of a first pull, the version of a row that is not there.
+pub(crate) type Version = u8;
+
+/// A set of versions.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Versions(u16);
+
+impl Versions {
+    pub(crate) fn of(version: Version) -> Self {
+        Self(1 << version)
+    }
+
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) fn has(self, version: Version) -> bool {
+        self.0 & (1 << version) != 0
+    }
+
+    /// How many of them are above `version`.
+    pub(crate) fn above(self, version: Version) -> u32 {
+        (self.0 >> version >> 1).count_ones()
+    }
+
+    /// The newest `capacity` of them, and the newest that is dropped for it.
+    fn cut(self, capacity: u32) -> (Self, Option<Version>) {
+        let mut kept = self;
+        let mut dropped = None;
+        while kept.0.count_ones() > capacity {
+            dropped = (0..).find(|&version| kept.has(version));
+            kept.0 &= kept.0 - 1;
+        }
+        (kept, dropped)
+    }
+}
+
+impl Debug for Versions {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries((0..16).filter(|&version| self.has(version))).finish()
+    }
+}
+
+/// The rows of the project.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Entity {
+    Task,
+    /// A dependency that names the task.
+    Edge,
+    /// Of the device's user.
+    Membership,
+}
+
+impl Entity {
+    pub(crate) const ALL: [Self; 3] = [Self::Task, Self::Edge, Self::Membership];
+}
+
+/// Something for each row.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct PerRow<T>([T; Entity::ALL.len()]);
+
+impl<T> PerRow<T> {
+    pub(crate) fn from_fn(of: impl FnMut(Entity) -> T) -> Self {
+        Self(Entity::ALL.map(of))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter()
+    }
+}
+
+impl<T: Debug> Debug for PerRow<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl<T> Index<Entity> for PerRow<T> {
+    type Output = T;
+
+    fn index(&self, entity: Entity) -> &T {
+        &self.0[entity as usize]
+    }
+}
+
+impl<T> IndexMut<Entity> for PerRow<T> {
+    fn index_mut(&mut self, entity: Entity) -> &mut T {
+        &mut self.0[entity as usize]
+    }
+}
+
+/// A row as one commit wrote it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Row {
+    pub(crate) server_version: Version,
+    superseded: Versions,
+    /// Versions below this may have been dropped from `superseded`.
+    pub(crate) silent_below: Version,
+    pub(crate) writes: u8,
+    pub(crate) is_deleted: bool,
+    /// Of the membership: the versions at which it was removed.
+    pub(crate) removed_at: Versions,
+}
+
+impl Row {
+    pub(crate) fn new(server_version: Version) -> Self {
+        Self {
+            server_version,
+            superseded: Versions::default(),
+            silent_below: 0,
+            writes: 1,
+            is_deleted: false,
+            removed_at: Versions::default(),
+        }
+    }
+
+    /// The row after one more write.
+    pub(crate) fn next(scenario: &Scenario, before: Option<&Self>, server_version: Version, is_deleted: bool) -> Self {
+        let mut row = Self { is_deleted, ..Self::new(server_version) };
+        if is_deleted {
+            row.removed_at = Versions::of(server_version);
+        }
+        let Some(before) = before else { return row };
+        let held = if scenario.is(Mutant::SupersededNotCarriedOn) {
+            Versions::of(before.server_version)
+        } else {
+            before.held()
+        };
+        let (superseded, dropped) = held.cut(scenario.list_capacity);
+        row.superseded = superseded;
+        row.silent_below = dropped.map_or(before.silent_below, |dropped| dropped + 1);
+        row.writes += before.writes;
+        row.removed_at = row.removed_at.with(before.removed_at);
+        row
+    }
+
+    /// The versions that this copy is known to hold.
+    pub(crate) fn held(&self) -> Versions {
+        self.superseded.with(Versions::of(self.server_version))
+    }
+
+    /// Whether the list may lack a version above `version`.
+    pub(crate) fn is_silent_above(&self, version: Version) -> bool {
+        self.silent_below > version + 1
+    }
+}

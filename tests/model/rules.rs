@@ -1,0 +1,174 @@
+//! What holds, and within which bounds.
+
+use crate::check::holds;
+use crate::decision::Job::{AddEdge, AddMemberAgain, DeleteTask, Patch, RemoveMember};
+use crate::properties::{Always, Sometimes};
+use crate::row::Entity::{Edge, Membership, Task};
+use crate::scenario::{Application, Index, Last, Scenario};
+
+/// Two writers, and a device whose responses hold every row.
+pub(crate) const TWO_WRITERS: Scenario = Scenario {
+    rows: &[Task, Membership, Edge],
+    writers: &[&[Patch(&[Task])], &[Patch(&[Edge])]],
+    pulls: true,
+    limit: 3,
+    list_capacity: 15,
+    last: Last::ConditionChecked,
+    answers_get_lost: false,
+    application: Application::ItemByItem,
+    index: Index::Free,
+    mutants: &[],
+    always: Always::ALL,
+    sometimes: &[],
+};
+
+/// Two writers and a device in front of an emulator.
+pub(crate) const EMULATOR: Scenario =
+    Scenario { application: Application::AtOnce, index: Index::Current, ..TWO_WRITERS };
+
+/// A task is deleted while somebody adds an edge to it.
+pub(crate) const CASCADE: Scenario =
+    Scenario { rows: &[Task, Membership], writers: &[&[AddEdge], &[DeleteTask]], ..TWO_WRITERS };
+
+/// The device's user is removed and added again while somebody writes.
+pub(crate) const REMOVAL: Scenario = Scenario {
+    rows: &[Task, Membership],
+    writers: &[&[RemoveMember, AddMemberAgain], &[Patch(&[Task])]],
+    limit: 1,
+    ..TWO_WRITERS
+};
+
+/// One row is written again and again while another one is written once.
+pub(crate) const HOT_ROW: Scenario =
+    Scenario { writers: &[&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task])], &[Patch(&[Edge])]], ..TWO_WRITERS };
+
+#[test]
+fn a_device_keeps_up_with_three_writers() {
+    for limit in [1, 2, 3] {
+        holds(Scenario {
+            writers: &[&[Patch(&[Task])], &[Patch(&[Edge])], &[Patch(&[Task, Edge])]],
+            limit,
+            sometimes: &[
+                Sometimes::ARequestIsDecidedAgain,
+                Sometimes::AnAnswerIsBusy,
+                Sometimes::AnAnswerComesFromTheTable,
+            ],
+            ..TWO_WRITERS
+        });
+    }
+}
+
+#[test]
+fn a_device_keeps_up_with_a_longer_history() {
+    holds(Scenario {
+        writers: &[&[Patch(&[Task]), Patch(&[Task, Edge])], &[Patch(&[Edge]), DeleteTask]],
+        limit: 1,
+        sometimes: &[
+            Sometimes::ACascadeIsCommitted,
+            Sometimes::APageIsCut,
+            Sometimes::AnAnswerIsBusy,
+            Sometimes::AnAnswerComesFromTheTable,
+        ],
+        ..TWO_WRITERS
+    });
+}
+
+#[test]
+fn a_device_keeps_up_though_lists_are_cut() {
+    holds(Scenario {
+        writers: &[&[Patch(&[Task]), Patch(&[Task, Edge])], &[Patch(&[Edge]), DeleteTask]],
+        limit: 2,
+        list_capacity: 1,
+        sometimes: &[
+            Sometimes::AListIsCut,
+            Sometimes::APageIsCut,
+            Sometimes::AnAnswerIsBusy,
+            Sometimes::AnAnswerComesFromTheTable,
+        ],
+        ..TWO_WRITERS
+    });
+    holds(Scenario { list_capacity: 1, sometimes: &[Sometimes::AListIsCut], ..HOT_ROW });
+}
+
+#[test]
+fn a_cascade_sees_every_edge_and_the_device_sees_the_cascade() {
+    for (limit, last) in [(1, Last::ConditionChecked), (2, Last::ConditionChecked), (1, Last::Seen)] {
+        holds(Scenario {
+            writers: &[&[AddEdge], &[DeleteTask], &[Patch(&[Membership])]],
+            limit,
+            last,
+            sometimes: &[
+                Sometimes::ARequestIsDecidedAgain,
+                Sometimes::ACascadeIsCommitted,
+                Sometimes::APageIsCut,
+                Sometimes::AnAnswerComesFromTheTable,
+            ],
+            ..CASCADE
+        });
+    }
+}
+
+#[test]
+fn a_lost_answer_commits_nothing_twice() {
+    let writers: &[&[_]] = &[&[AddEdge], &[DeleteTask], &[Patch(&[Membership])]];
+    let sometimes = &[Sometimes::AnExecutedRequestIsNotAnswered];
+    holds(Scenario { writers, limit: 1, answers_get_lost: true, sometimes, ..CASCADE });
+    // Without a device there is room for more commits.
+    let writers: &[&[_]] = &[&[AddEdge, Patch(&[Edge])], &[DeleteTask], &[Patch(&[Task]), Patch(&[Membership])]];
+    holds(Scenario { writers, pulls: false, answers_get_lost: true, sometimes, ..CASCADE });
+}
+
+#[test]
+fn a_removed_member_gets_nothing_and_one_added_again_everything() {
+    let sometimes = &[
+        Sometimes::ARemovalIsTold,
+        Sometimes::AMemberAddedAgainIsResynced,
+        Sometimes::AnAnswerIsBusy,
+        Sometimes::APageIsCut,
+    ];
+    holds(Scenario {
+        writers: &[&[RemoveMember, AddMemberAgain, RemoveMember, AddMemberAgain], &[Patch(&[Task])]],
+        sometimes,
+        ..REMOVAL
+    });
+    holds(Scenario { writers: &[&[RemoveMember, AddMemberAgain], &[AddEdge], &[DeleteTask]], sometimes, ..REMOVAL });
+}
+
+#[test]
+fn an_emulator_never_makes_a_pull_read_the_table() {
+    for limit in [1, 2, 3] {
+        holds(Scenario {
+            writers: &[&[Patch(&[Task]), Patch(&[Edge])], &[Patch(&[Task, Edge])], &[DeleteTask]],
+            limit,
+            always: &[Always::TheIndexSuffices],
+            sometimes: &[Sometimes::ACascadeIsCommitted],
+            ..EMULATOR
+        });
+    }
+}
+
+#[test]
+#[ignore = "five minutes, or one with optimisation"]
+fn a_device_keeps_up_with_writers_and_removals_at_once() {
+    let sometimes = &[
+        Sometimes::AListIsCut,
+        Sometimes::APageIsCut,
+        Sometimes::AnAnswerIsBusy,
+        Sometimes::AnAnswerComesFromTheTable,
+        Sometimes::ARemovalIsTold,
+        Sometimes::AMemberAddedAgainIsResynced,
+    ];
+    holds(Scenario {
+        writers: &[&[AddEdge, Patch(&[Edge])], &[DeleteTask], &[RemoveMember, AddMemberAgain]],
+        list_capacity: 1,
+        sometimes,
+        ..REMOVAL
+    });
+    holds(Scenario {
+        writers: &[&[Patch(&[Task]), Patch(&[Task, Edge])], &[Patch(&[Edge])], &[RemoveMember, AddMemberAgain]],
+        limit: 1,
+        list_capacity: 1,
+        sometimes,
+        ..TWO_WRITERS
+    });
+}

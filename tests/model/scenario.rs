@@ -1,0 +1,194 @@
+//! The bounds of a check, the rules that are left out in it, and the machine that the checker explores.
+
+use std::fmt::{Debug, Display, Formatter};
+
+use stateright::{Model, Property};
+
+use crate::commit::{self, Writer};
+use crate::decision::Job;
+use crate::properties::{Always, Sometimes};
+use crate::pull::{self, Pull};
+use crate::row::Entity;
+use crate::table::{Key, Table};
+
+/// What one check looks at.
+#[derive(Clone, Copy)]
+pub(crate) struct Scenario {
+    /// The rows that exist at first, made in this order.
+    pub(crate) rows: &'static [Entity],
+    pub(crate) writers: &'static [&'static [Job]],
+    /// Whether the device pulls. It begins with nothing, or with the state at any version of the first rows.
+    pub(crate) pulls: bool,
+    /// Rows in a response.
+    pub(crate) limit: usize,
+    /// Versions in `superseded`.
+    pub(crate) list_capacity: u32,
+    pub(crate) last: Last,
+    pub(crate) answers_get_lost: bool,
+    pub(crate) application: Application,
+    pub(crate) index: Index,
+    pub(crate) mutants: &'static [Mutant],
+    pub(crate) always: &'static [Always],
+    pub(crate) sometimes: &'static [Sometimes],
+}
+
+/// How a commit that uses no set makes sure that its predecessor is wholly applied. One that uses a set sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Last {
+    Seen,
+    ConditionChecked,
+}
+
+/// How a commit becomes visible.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Application {
+    ItemByItem,
+    /// As in an emulator.
+    AtOnce,
+}
+
+/// What the index shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Index {
+    /// Of each row anything that the table ever showed, or nothing.
+    Free,
+    /// What the table shows, as in an emulator.
+    Current,
+    /// Nothing: every pull has to read the table.
+    Empty,
+}
+
+/// A rule that is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mutant {
+    // Of DynamoDB.
+    NoConflictWithACommitBeingApplied,
+    // Of the commit.
+    CounterAdvancedSeparately,
+    LastNotChecked,
+    LastNotCheckedWithoutSets,
+    SetsReadBeforeLastWasSeen,
+    SetsReadWhileLastIsOnlyConditionChecked,
+    RowsLookedAtNotChecked,
+    RowsWrittenUnconditionally,
+    TwoRowsGivenOneVersion,
+    TaskTombstoneBeforeItsEdges,
+    SupersededNotCarriedOn,
+    NewTokenAfterALostAnswer,
+    ConflictSettlesTheFate,
+    // Of the pull.
+    CounterReadAfterTheRows,
+    MarkTakenWithoutProof,
+    QueryBoundedAtTheMark,
+    TableBelievedWithoutItsSum,
+    SilentListBelieved,
+    FinalMarkOnAnEarlyPage,
+    PageEndsBetweenTwoRows,
+    BusyAnswerAheadOfTheCounter,
+    CutAnswerAheadOfTheCounter,
+    // Of the caller's membership.
+    OwnDeadMembershipNotLookedFor,
+    OldOwnTombstoneBelieved,
+    OldOwnTombstoneDelivered,
+    MembershipNotReadAgain,
+    BusyAnswerAtARemoval,
+    EmptyAnswerBeforeTheResync,
+}
+
+impl Scenario {
+    pub(crate) fn is(&self, mutant: Mutant) -> bool {
+        self.mutants.contains(&mutant)
+    }
+
+    /// Whether this job's commit sees `last` in place.
+    pub(crate) fn sees_last(&self, job: Job) -> bool {
+        job.uses_a_set() || self.last == Last::Seen
+    }
+}
+
+impl Display for Scenario {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self { rows, writers, limit, list_capacity, mutants, .. } = self;
+        write!(f, "rows {rows:?}, writers {writers:?}")?;
+        if self.pulls {
+            write!(f, ", {limit} rows in a response, {list_capacity} versions in a list")?;
+            write!(f, ", index {:?}", self.index)?;
+        }
+        write!(f, ", commits applied {:?}, last {:?}", self.application, self.last)?;
+        if self.answers_get_lost {
+            write!(f, ", answers lost")?;
+        }
+        if !mutants.is_empty() {
+            write!(f, ", mutants {mutants:?}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A table and how to deal with it.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) scenario: &'a Scenario,
+    pub(crate) table: &'a Table,
+}
+
+/// Everything there is at one moment.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct State {
+    pub(crate) table: Table,
+    pub(crate) writers: Vec<Writer>,
+    pub(crate) pull: Pull,
+}
+
+/// What happens next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Action {
+    /// One item of a commit becomes visible.
+    Apply(Key),
+    Writer(usize, commit::Step),
+    Pull(pull::Step),
+}
+
+impl Model for Scenario {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        let table = Table::with(self.rows);
+        let view = View { scenario: self, table: &table };
+        let writers: Vec<_> = self.writers.iter().map(|jobs| Writer::new(view, jobs)).collect();
+        let marks = if self.pulls { 0..=table.committed_version() } else { 0..=0 };
+        let state = |mark| State { table: table.clone(), writers: writers.clone(), pull: Pull::new(&table, mark) };
+        marks.map(state).collect()
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let view = View { scenario: self, table: &state.table };
+        actions.extend(state.table.unapplied().into_iter().map(Action::Apply));
+        for (index, writer) in state.writers.iter().enumerate() {
+            actions.extend(writer.steps(view).into_iter().map(|step| Action::Writer(index, step)));
+        }
+        if self.pulls {
+            actions.extend(state.pull.steps(view).into_iter().map(Action::Pull));
+        }
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        let mut next = state.clone();
+        match action {
+            Action::Apply(key) => next.table.apply(key),
+            Action::Writer(index, step) => {
+                next.writers.get_mut(index)?.step(self, &mut next.table, step)?;
+            }
+            Action::Pull(step) => {
+                next.pull.step(View { scenario: self, table: &state.table }, step)?;
+            }
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let always = self.always.iter().map(|always| always.property());
+        always.chain(self.sometimes.iter().map(|sometimes| sometimes.property())).collect()
+    }
+}
