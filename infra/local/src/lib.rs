@@ -6,3 +6,4 @@ pub mod engine;
 pub mod serve;
 pub mod table;
 pub mod token;
+pub mod verify;

@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 use local::token::LOCAL_SECRET;
+use local::verify::{self, Patience};
 use local::{demo, engine, serve, table, token};
 use shared::auth::Verifier;
+use shared::domain::ProjectId;
 use shared::storage::Table;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -35,6 +38,22 @@ enum Command {
         #[arg(long)]
         user: String,
     },
+    /// Audits a table: does it hold what commits promise? Reads only. JSON to the standard output, a summary to the
+    /// standard error; exit code 0 sound, 1 violated, 2 could not be (wholly) judged.
+    Verify(Verify),
+}
+
+#[derive(Args)]
+struct Verify {
+    /// The table's name.
+    #[arg(long, env = "TABLE_NAME", default_value = "trueppm")]
+    table_name: String,
+    /// This project only; without it all that are on the table.
+    #[arg(long, value_name = "ID")]
+    project: Option<ProjectId>,
+    /// The DynamoDB at this address; without it the one that the AWS environment names (region, credentials).
+    #[arg(long, value_name = "URL")]
+    dynamodb_url: Option<String>,
 }
 
 #[derive(Args)]
@@ -66,6 +85,7 @@ async fn main() -> ExitCode {
         Some(Command::Token { user }) => {
             token::sign(&cli.jwt_secret, &user).map(|t| println!("{t}")).map_err(Into::into)
         }
+        Some(Command::Verify(options)) => return verify(options).await,
         None => run(cli.serve, &cli.jwt_secret).await,
     };
     match result {
@@ -113,6 +133,41 @@ async fn run(options: Serve, secret: &str) -> Result<(), Box<dyn Error + Send + 
     println!("listening on {base}");
     axum::serve(listener, router).with_graceful_shutdown(stop()).await?;
     Ok(())
+}
+
+/// Audits a table and prints what came out.
+async fn verify(options: Verify) -> ExitCode {
+    let client = match &options.dynamodb_url {
+        Some(url) => table::client(url).await,
+        None => aws_sdk_dynamodb::Client::new(&Table::sdk_config().load().await),
+    };
+    let table = Table::new(client, &options.table_name);
+    // To the standard error, and only if that is a terminal.
+    let progress = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:30}] {pos}/{len} projects, {msg}") {
+        progress.set_style(style);
+    }
+    let audited = verify::run(&table, options.project, Patience::default(), &progress).await;
+    let result = audited.map_err(|error| reasons(&error)).and_then(|report| {
+        let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+        println!("{json}");
+        eprintln!("{report}");
+        Ok(report.verdict.exit_code())
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("local: the table {} could not be audited: {error}", options.table_name);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// An error with all that lies behind it, without the SDK's dump in parentheses.
+fn reasons(error: &dyn Error) -> String {
+    let behind = error.source().map(|source| format!(": {}", reasons(source)));
+    let text = error.to_string();
+    format!("{}{}", text.split(" (").next().unwrap_or_default(), behind.unwrap_or_default())
 }
 
 async fn stop() {

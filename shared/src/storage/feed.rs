@@ -36,7 +36,7 @@ impl FeedRow {
 
 /// Where the next page of a query begins.
 #[derive(Debug, Clone)]
-pub struct PageCursor(Item);
+pub struct PageCursor(pub(super) Item);
 
 /// One page, at most 1 MB of items.
 #[derive(Debug)]

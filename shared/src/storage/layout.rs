@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
+use super::audit::Partition;
 use super::feed::FeedRow;
 use crate::domain::{Changed, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded};
 
@@ -25,6 +26,10 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 pub(super) const COUNTER: &str = "_counter";
 /// Where the rows of a project begin, behind its counter.
 pub(super) const FIRST_ROW: &str = "a";
+/// What template.yaml puts into `by_version`, keys of the table aside.
+pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", "writes", "is_deleted"];
+/// What the partitions of idempotency records begin with; no project's id has a `#`.
+const REQUESTS: &str = "request#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -37,6 +42,14 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
 /// The key of any item of a project.
 pub(super) fn key(project: &ProjectId, entity: impl Into<String>) -> Item {
     [("project_id".to_owned(), text(project.as_str())), ("entity".to_owned(), text(entity))].into()
+}
+
+/// What is in the partition with this key.
+pub(super) fn partition(project_id: &str) -> Partition {
+    if project_id.starts_with(REQUESTS) {
+        return Partition::Requests;
+    }
+    project_id.parse().map_or_else(|_| Partition::Unknown(project_id.to_owned()), Partition::Project)
 }
 
 /// The item of a row.

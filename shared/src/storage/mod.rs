@@ -4,7 +4,9 @@
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::rows_page`]: what a pull reads
+//! - [`Table::partitions_page`], [`Table::stored_page`], [`Table::indexed_page`]: what an audit reads
 
+mod audit;
 mod backoff;
 mod commit;
 mod feed;
@@ -12,6 +14,7 @@ mod layout;
 mod read;
 mod table;
 
+pub use audit::{Partition, StoredItem, StoredPage};
 pub use commit::{Committed, Look};
 pub use feed::{FeedPage, FeedRow, PageCursor};
 pub use read::Snapshot;

@@ -39,6 +39,11 @@ impl Table {
         Self { client, name: name.into() }
     }
 
+    /// The table's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How the SDK is set up here: connections, retries and time limits. Credentials, region and endpoint are added.
     pub fn sdk_config() -> ConfigLoader {
         // ring: aws-lc-rs, the SDK's default, takes 25 ms of CPU for its entropy at the first connection.

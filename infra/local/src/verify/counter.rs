@@ -1,0 +1,81 @@
+//! The counter against the rows: the latest commit and the deletion.
+
+use shared::domain::RowKey;
+
+use super::check::Check;
+use super::judge::World;
+
+pub(super) fn check(world: &mut World<'_>) {
+    last(world);
+    deleted_at(world);
+}
+
+/// Nothing was written since the latest commit, so its rows are at exactly the versions that it names, and the newest row
+/// is one of them. After a restore the newest versions may be skipped; then any commit may be the latest.
+fn last(world: &mut World<'_>) {
+    let Some(counter) = world.counter.clone() else { return };
+    world.look(Check::LastInPlace, counter.last.len());
+    for (key, version) in &counter.last {
+        let at = world.rows.get(key).map(|(row, _)| row.version);
+        match at {
+            Some(at) if at == *version => {}
+            Some(at) => world.violation(Check::LastInPlace, key, format!("last says {version}, the row is at {at}")),
+            None => world.violation(Check::LastInPlace, key, format!("last says {version}, there is no such row")),
+        }
+    }
+    let newest = counter.last.iter().map(|(_, version)| version.get()).max();
+    let current = counter.current.get();
+    let skipped = counter.skipped.iter().any(|(first, last)| (*first..=*last).contains(&current));
+    if !skipped && newest != Some(current) {
+        let newest = newest.map_or("nothing".to_owned(), |version| version.to_string());
+        let detail = format!("the counter is at {current}, but last ends with {newest}");
+        world.violation_of_project(Check::LastInPlace, detail);
+    }
+}
+
+fn deleted_at(world: &mut World<'_>) {
+    let Some(counter) = world.counter.clone() else { return };
+    world.look(Check::DeletedAtAgrees, 1);
+    let own = world.rows.get(&RowKey::project(world.project));
+    let tombstone = own.filter(|(row, _)| row.live().is_none()).map(|(row, _)| row.version);
+    world.judgement.deleted = counter.deleted_at.is_some();
+    if tombstone != counter.deleted_at {
+        let say =
+            |version: Option<_>| version.map_or("none".to_owned(), |v: shared::domain::ServerVersion| v.to_string());
+        let detail = format!("deleted_at: {}; the project's tombstone: {}", say(counter.deleted_at), say(tombstone));
+        world.violation_of_project(Check::DeletedAtAgrees, detail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+
+    use super::*;
+    use crate::verify::testing::{Project, at, number};
+
+    fn last(entity: &str, version: u64) -> AttributeValue {
+        AttributeValue::M([(entity.to_owned(), number(version))].into())
+    }
+
+    #[test]
+    fn a_latest_commit_whose_rows_are_not_in_place() {
+        let sound = || Project::sound().reading();
+        let other = sound().set("_counter", "last", last("tasks#c", 21)).violated();
+        assert_eq!(other, [at(Check::LastInPlace, "tasks#c")]);
+        let absent = sound().set("_counter", "last", last("tasks#z", 21)).violated();
+        assert_eq!(absent, [at(Check::LastInPlace, "tasks#z")]);
+        let older = sound().set("_counter", "last", last("tasks#c", 9)).violated();
+        assert_eq!(older, [at(Check::LastInPlace, "")]);
+    }
+
+    #[test]
+    fn a_deletion_on_the_counter_without_a_tombstone_and_the_reverse() {
+        let undead = Project::sound().reading().set("_counter", "deleted_at", number(21)).violated();
+        assert_eq!(undead, [at(Check::DeletedAtAgrees, "")]);
+        let unsaid = Project::sound().deleted().reading().unset("_counter", "deleted_at").violated();
+        assert_eq!(unsaid, [at(Check::DeletedAtAgrees, "")]);
+        let otherwise = Project::sound().deleted().reading().set("_counter", "deleted_at", number(21)).violated();
+        assert_eq!(otherwise, [at(Check::DeletedAtAgrees, "")]);
+    }
+}

@@ -1,0 +1,140 @@
+//! What an audit reads: every item as it lies there, before anything is made of it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::feed::PageCursor;
+use super::layout::{self, COUNTER, Item, PROJECTED, text};
+use super::table::{BY_VERSION, Table, unavailable};
+use crate::domain::{Counter, Error, ProjectId, Row};
+
+/// An item of the table or of an index, attribute by attribute. Nothing about it is checked: it may be corrupt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredItem(pub Item);
+
+/// One page of items, at most 1 MB.
+#[derive(Debug)]
+pub struct StoredPage {
+    /// The items.
+    pub items: Vec<StoredItem>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<PageCursor>,
+}
+
+/// What shares a partition key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Partition {
+    /// The counter and the rows of a project.
+    Project(ProjectId),
+    /// Idempotency records of a project.
+    Requests,
+    /// Nothing that is ever written here.
+    Unknown(String),
+}
+
+impl StoredItem {
+    /// The item of a row, as a commit writes it.
+    pub fn of_row(project: &ProjectId, row: &Row) -> Self {
+        Self(layout::row_item(project, row))
+    }
+
+    /// The sort key: which row, or the counter.
+    pub fn entity(&self) -> &str {
+        self.text("entity").unwrap_or_default()
+    }
+
+    /// Is this the project's counter?
+    pub fn is_counter(&self) -> bool {
+        self.entity() == COUNTER
+    }
+
+    /// The counter, as every reader reads it.
+    pub fn counter(&self) -> Result<Counter, Error> {
+        layout::counter(&self.0)
+    }
+
+    /// The row, as a commit reads it.
+    pub fn row(&self) -> Result<Row, Error> {
+        layout::row(&self.0)
+    }
+
+    /// Is there such an attribute?
+    pub fn has(&self, attribute: &str) -> bool {
+        self.0.contains_key(attribute)
+    }
+
+    /// An attribute that is a text.
+    pub fn text(&self, attribute: &str) -> Option<&str> {
+        self.0.get(attribute)?.as_s().ok().map(String::as_str)
+    }
+
+    /// An attribute that is an integer.
+    pub fn integer(&self, attribute: &str) -> Option<u64> {
+        self.0.get(attribute)?.as_n().ok()?.parse().ok()
+    }
+
+    /// Must this item be in the index `by_version`? Everything with a numeric `server_version` is.
+    pub fn is_indexed(&self) -> bool {
+        self.0.get("server_version").is_some_and(AttributeValue::is_n)
+    }
+
+    /// The attributes that this item's copy in `by_version` should have and does not, or has otherwise.
+    pub fn differences(&self, copy: &Self) -> Vec<&'static str> {
+        PROJECTED.into_iter().filter(|attribute| self.0.get(*attribute) != copy.0.get(*attribute)).collect()
+    }
+}
+
+impl Table {
+    /// The partitions of the whole table, read strongly; one may be named more than once.
+    ///
+    /// A `Scan`: it is charged for every byte of the table, whatever it returns.
+    pub async fn partitions_page(
+        &self,
+        cursor: Option<PageCursor>,
+    ) -> Result<(Vec<Partition>, Option<PageCursor>), Error> {
+        let output = self
+            .client
+            .scan()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .projection_expression("project_id")
+            .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let mut partitions = Vec::new();
+        for item in output.items() {
+            let partition = layout::partition(layout::string(item, "project_id")?);
+            if partitions.last() != Some(&partition) {
+                partitions.push(partition);
+            }
+        }
+        Ok((partitions, output.last_evaluated_key.map(PageCursor)))
+    }
+
+    /// All items of a project, read strongly from the table: its counter and its rows.
+    pub async fn stored_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
+        page(self.client.query().consistent_read(true), &self.name, project, cursor).await
+    }
+
+    /// All items of a project as the index `by_version` has them now, which may be later.
+    pub async fn indexed_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
+        page(self.client.query().index_name(BY_VERSION), &self.name, project, cursor).await
+    }
+}
+
+type Query = aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+
+async fn page(query: Query, table: &str, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
+    let output = query
+        .table_name(table)
+        .key_condition_expression("project_id = :project")
+        .expression_attribute_values(":project", text(project.as_str()))
+        .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
+        .send()
+        .await
+        .map_err(unavailable)?;
+    Ok(StoredPage {
+        items: output.items.unwrap_or_default().into_iter().map(StoredItem).collect(),
+        next: output.last_evaluated_key.map(PageCursor),
+    })
+}
