@@ -1,0 +1,33 @@
+//! What this process has used so far, out of `/proc`; nothing is known on other systems than Linux.
+
+use std::fs::read_to_string;
+
+/// Seconds of CPU, in user and kernel, of all threads; in steps of 10 ms.
+pub(crate) fn cpu() -> Option<f64> {
+    let stat = read_to_string("/proc/self/stat").ok()?;
+    // The program's name is in parentheses and may hold anything; utime and stime are the 12th and 13th field behind.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, kernel): (u64, u64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    // In hundredths of a second on every Linux, whatever its own tick is.
+    Some((user + kernel) as f64 / 100.0)
+}
+
+/// The most memory that was ever resident, in kB.
+pub(crate) fn peak_memory() -> Option<u64> {
+    read_to_string("/proc/self/status")
+        .ok()?
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok())
+}
+
+/// How many threads wanted a core during the last minute: more than there are cores, and times are too long.
+pub(crate) fn load() -> Option<f64> {
+    read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
+}
+
+/// What the processor calls itself.
+pub(crate) fn processor() -> String {
+    let models = read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = models.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    model.map_or(std::env::consts::ARCH, |(_, model)| model.trim()).to_owned()
+}

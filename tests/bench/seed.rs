@@ -1,0 +1,103 @@
+//! A project with 10,000 tasks, each made by a commit as REST would make it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use local::{serve, table, token};
+use serde_json::{Value, json};
+use shared::auth::Verifier;
+use shared::domain::{Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
+use shared::storage::{Look, Table};
+use tower::ServiceExt;
+
+use crate::Outcome;
+
+pub(crate) const TABLE: &str = "bench";
+pub(crate) const PROJECT: &str = "bVvC2oXCRx4Ts0aL";
+pub(crate) const USER: &str = "olga";
+pub(crate) const TASKS: usize = 10_000;
+/// So many of them are changed at the end, which is the delta.
+pub(crate) const CHANGED: usize = 50;
+/// Rows to a transaction, which takes 100 items.
+const BATCH: usize = 90;
+
+/// What was made.
+pub(crate) struct Seeded {
+    /// The counter before the last change.
+    pub(crate) before_change: u64,
+    /// The counter.
+    pub(crate) current: u64,
+    /// The size of a task as the device gets it.
+    pub(crate) bytes_per_row: usize,
+}
+
+pub(crate) async fn project(endpoint: &str) -> Outcome<Seeded> {
+    let client = table::client(endpoint).await;
+    table::create(&client, TABLE).await?;
+    let table = Table::new(client, TABLE);
+    create_project(&table).await?;
+    let project: ProjectId = PROJECT.parse()?;
+    let tasks: Vec<usize> = (0..TASKS).collect();
+    for batch in tasks.chunks(BATCH) {
+        commit(&table, &project, batch, 0).await?;
+    }
+    let before_change = current(&table, &project).await?;
+    let changed: Vec<usize> = (0..TASKS).step_by(TASKS / CHANGED).collect();
+    commit(&table, &project, &changed, 50).await?;
+    let current = current(&table, &project).await?;
+    let row = table.snapshot(&project, &[key(0)?]).await?;
+    let bytes_per_row = row.row(&key(0)?).map_or(0, |row| row.device_json(&project).len());
+    Ok(Seeded { before_change, current, bytes_per_row })
+}
+
+pub(crate) fn verifier() -> Outcome<Arc<Verifier>> {
+    let secret = |name: &str| (name == "JWT_SECRET").then(|| token::LOCAL_SECRET.to_owned());
+    Ok(Arc::new(Verifier::configured(secret)?))
+}
+
+async fn create_project(table: &Table) -> Outcome<()> {
+    let token = token::sign(token::LOCAL_SECRET, USER)?;
+    let body = json!({"id": PROJECT, "name": "House by the lake", "start_date": "2026-03-02"});
+    let request = Request::post("/api/v1/projects/")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()))?;
+    let response = serve::router(table.clone(), verifier()?).oneshot(request).await?;
+    match response.status() {
+        StatusCode::CREATED => Ok(()),
+        status => Err(format!("the project was not made: {status}").into()),
+    }
+}
+
+/// Writes these tasks in one commit, new or changed.
+async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_complete: i64) -> Outcome<()> {
+    let caller: UserId = USER.parse()?;
+    let keys = tasks.iter().map(|number| key(*number)).collect::<Outcome<Vec<_>>>()?;
+    let look = Look::by(project, &caller).at(keys.clone());
+    let decide = |draft: &mut shared::domain::Draft| {
+        for (number, key) in tasks.iter().zip(&keys) {
+            let columns = task(*number, percent_complete);
+            draft.put(key.id.clone(), &parse::<Task>(columns.as_object().unwrap_or(&serde_json::Map::new()))?)?;
+        }
+        Ok(Step::Last(()))
+    };
+    table.commit(project, &look, decide).await?;
+    Ok(())
+}
+
+fn key(number: usize) -> Outcome<RowKey> {
+    let id: RowId = format!("0198c8d5-6b1e-7cc0-8f0e-{number:012}").parse()?;
+    Ok(RowKey::new(Collection::Tasks, id))
+}
+
+fn task(number: usize, percent_complete: i64) -> Value {
+    json!({
+        "name": format!("Task {number}"), "wbs_path": format!("{}.{}", number / 100 + 1, number % 100 + 1),
+        "duration": 8, "percent_complete": percent_complete, "status": "IN_PROGRESS",
+    })
+}
+
+async fn current(table: &Table, project: &ProjectId) -> Outcome<u64> {
+    Ok(table.counter(project).await?.ok_or("the project has no counter")?.current.get())
+}
