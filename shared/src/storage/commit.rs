@@ -142,7 +142,7 @@ impl Table {
     }
 
     /// Reads what a decision looks at, the predecessor in place; with it the rows of the latest commit that are yet to be
-    /// made conditions. None when what was read is older than the latest commit: read again.
+    /// made conditions. None when some of what was read is from before the latest commit, or from after it: read again.
     async fn draft(
         &self,
         project: &ProjectId,
@@ -167,6 +167,11 @@ impl Table {
         }
         let counter = snapshot.counter.clone();
         let named_rows = snapshot.into_rows();
+        // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
+        let current = counter.as_ref().map_or(0, |counter| counter.current.get());
+        if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
+            return Ok(None);
+        }
         let room = MAX_ITEMS - 1 - named_rows.len() - unseen.len();
         let listed = look.sets.iter().copied().collect();
         Ok(Some((Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room), unseen)))
