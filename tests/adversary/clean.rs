@@ -49,7 +49,9 @@ fn judge(table: &UnreliableTable) -> Result<(), String> {
 }
 
 fn superseded(item: &Item, version: u64) -> Result<Superseded, String> {
-    let Some(list) = item.get("superseded").and_then(|list| list["B"].as_str()) else { return Ok(Superseded::default()) };
+    let Some(list) = item.get("superseded").and_then(|list| list["B"].as_str()) else {
+        return Ok(Superseded::default());
+    };
     let bytes = base64::decode(list).map_err(|error| error.to_string())?;
     let version = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
     Superseded::decode(&bytes, version).map_err(|error| error.to_string())

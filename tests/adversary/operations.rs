@@ -141,7 +141,8 @@ impl Maker<'_> {
             Kind::List => {
                 let collection = self.collection();
                 let user = self.user(1);
-                let ask = Ask::get(format!("{}?limit={}", path(collection, None), self.rng.u64(1..=200)), &self.tokens[user]);
+                let ask =
+                    Ask::get(format!("{}?limit={}", path(collection, None), self.rng.u64(1..=200)), &self.tokens[user]);
                 Operation { ask, user, needed: 1, mark: None, row: format!("{collection}#") }
             }
             Kind::MyProjects => {
@@ -165,7 +166,11 @@ impl Maker<'_> {
             Some(id) => format!("{collection}#{id}"),
             None => format!("projects#{PROJECT}"),
         };
-        let mark = if collection == "dependencies" { format!("{row} {}", body["lag"]) } else { format!("mark {}", self.number) };
+        let mark = if collection == "dependencies" {
+            format!("{row} {}", body["lag"])
+        } else {
+            format!("mark {}", self.number)
+        };
         let if_match = if method == Method::PATCH { self.if_match(&row) } else { None };
         let path = path(collection, id.as_deref());
         let ask = Ask { method, path, token: self.tokens[user].clone(), if_match, body: Some(body) };
@@ -176,7 +181,11 @@ impl Maker<'_> {
         let id = self.row(collection)?;
         let user = self.user(needed);
         let row = format!("{collection}#{id}");
-        let ask = Ask { method: Method::DELETE, if_match: self.if_match(&row), ..Ask::get(path(collection, Some(&id)), &self.tokens[user]) };
+        let ask = Ask {
+            method: Method::DELETE,
+            if_match: self.if_match(&row),
+            ..Ask::get(path(collection, Some(&id)), &self.tokens[user])
+        };
         Some(Operation { ask, user, needed, mark: None, row })
     }
 

@@ -190,15 +190,14 @@ impl Play {
     }
 
     async fn post(&self, founder: &mut Writer, path: &str, body: Value) {
-        let path = if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
+        let path =
+            if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
         let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, body: Some(body) };
         let body = ask.body.as_ref().expect("a body");
         let collection = ask.path.trim_end_matches('/').rsplit('/').next().expect("a collection");
         let row = match (collection, body["id"].as_str(), body["user"].as_str()) {
             (_, Some(id), _) => format!("{collection}#{id}"),
-            (_, _, user) => {
-                membership(USERS.iter().position(|(name, _)| Some(*name) == user).expect("a user"))
-            }
+            (_, _, user) => membership(USERS.iter().position(|(name, _)| Some(*name) == user).expect("a user")),
         };
         let operation = Operation { ask, user: 0, needed: 0, mark: None, row };
         if founder.send(&operation, None).await != Some(201) {
@@ -233,9 +232,11 @@ impl Play {
             loop {
                 let patience = (device.rng.u8(0..10) == 0).then(|| device.rng.u64(0..100));
                 // The plain client does not ask again at once.
-                if device.pull(limit, turbo && device.mark == 0, patience).await != Pulled::Page
-                    || device.rng.u8(0..8) == 0
-                {
+                let pulled = device.pull(limit, turbo && device.mark == 0, patience).await;
+                if pulled == Pulled::Nothing {
+                    sleep(Duration::from_millis(4 * self.scenario.device_pause)).await;
+                }
+                if pulled != Pulled::Page || device.rng.u8(0..8) == 0 {
                     break;
                 }
             }

@@ -93,7 +93,11 @@ impl Scenario {
             0 | 1 => Self {
                 name: "hot rows",
                 operations: 800,
-                weights: Weights { heat: 0.95, hot_rows: rng.usize(1..=2), ..Weights::with(&[(Kind::ChangeTask, 600)]) },
+                weights: Weights {
+                    heat: 0.95,
+                    hot_rows: rng.usize(1..=2),
+                    ..Weights::with(&[(Kind::ChangeTask, 600)])
+                },
                 ..everyday
             },
             2 | 3 => Self {
@@ -106,11 +110,9 @@ impl Scenario {
                 ]),
                 ..everyday
             },
-            4 => Self {
-                name: "the project is deleted",
-                weights: Weights::with(&[(Kind::DeleteProject, 1)]),
-                ..everyday
-            },
+            4 => {
+                Self { name: "the project is deleted", weights: Weights::with(&[(Kind::DeleteProject, 1)]), ..everyday }
+            }
             5 => Self {
                 name: "cascades",
                 tasks: 30,

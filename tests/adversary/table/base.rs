@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::expression::{Change, Condition, Item};
+use super::expression::{Change, Condition, Item, Stored};
 use super::faults::{Faults, Millis};
 
 /// Partition and sort key.
@@ -22,7 +22,7 @@ pub(crate) struct Copy {
     pub(crate) from: Millis,
     /// The how manyth state of the item.
     pub(crate) number: u64,
-    pub(crate) item: Option<Arc<Item>>,
+    pub(crate) item: Option<Arc<Stored>>,
 }
 
 /// All states of an item that a read may still see.
@@ -42,7 +42,7 @@ pub(crate) struct Base {
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) key: Key,
-    pub(crate) before: Option<Arc<Item>>,
+    pub(crate) before: Option<Arc<Stored>>,
     pub(crate) after: Copy,
 }
 
@@ -63,7 +63,7 @@ pub(crate) const CONFLICT: &str = "TransactionConflict";
 pub(crate) const THROTTLED: &str = "ThrottlingError";
 
 impl Slot {
-    fn latest(&self) -> Option<&Arc<Item>> {
+    fn latest(&self) -> Option<&Arc<Stored>> {
         self.copies.last().and_then(|copy| copy.item.as_ref())
     }
 
@@ -74,18 +74,31 @@ impl Slot {
 
 impl Base {
     /// An item as a strong read sees it at this moment: its state, if it has any, and the number of that.
-    pub(crate) fn read(&self, key: &Key, now: Millis) -> (u64, Option<&Arc<Item>>) {
+    pub(crate) fn read(&self, key: &Key, now: Millis) -> (u64, Option<&Arc<Stored>>) {
         match self.slots.get(key).and_then(|slot| slot.seen(now)) {
             Some(copy) => (copy.number, copy.item.as_ref()),
             None => (0, None),
         }
     }
 
-    /// The sort keys of a partition, in order, those included that no read sees yet.
-    pub(crate) fn keys(&self, partition: &str) -> Vec<String> {
+    /// The items of a partition as strong reads see them at this moment, with the numbers of their states.
+    pub(crate) fn read_all<'a>(
+        &'a self,
+        partition: &'a str,
+        now: Millis,
+    ) -> impl Iterator<Item = (&'a Key, u64, &'a Arc<Stored>)> {
+        let slots = self.partition(partition).filter_map(move |(key, slot)| Some((key, slot.seen(now)?)));
+        slots.filter_map(|(key, copy)| Some((key, copy.number, copy.item.as_ref()?)))
+    }
+
+    /// The sort keys of a partition, those included that no read sees yet.
+    pub(crate) fn keys<'a>(&'a self, partition: &'a str) -> Vec<&'a String> {
+        self.partition(partition).map(|(key, _)| &key.1).collect()
+    }
+
+    fn partition<'a>(&'a self, partition: &'a str) -> impl Iterator<Item = (&'a Key, &'a Slot)> {
         let from = (partition.to_owned(), String::new());
-        let keys = self.slots.range(from..).map(|(key, _)| key).take_while(|key| key.0 == partition);
-        keys.map(|key| key.1.clone()).collect()
+        self.slots.range(from..).take_while(move |(key, _)| key.0 == partition)
     }
 
     /// Evaluates a transaction at this moment. Each written item is seen after a delay of its own.
@@ -96,8 +109,7 @@ impl Base {
         faults: &Faults,
         rng: &mut Rng,
     ) -> Result<Accepted, Reasons> {
-        let actions: Vec<Action> =
-            request["TransactItems"].as_array().expect("items").iter().map(Action::of).collect();
+        let actions: Vec<Action> = request["TransactItems"].as_array().expect("items").iter().map(Action::of).collect();
         assert!((1..=100).contains(&actions.len()), "{} items", actions.len());
         let mut sorted: Vec<&Action> = actions.iter().collect();
         sorted.sort_by(|a, b| a.key.cmp(&b.key));
@@ -120,12 +132,12 @@ impl Base {
             let slot = self.slots.entry(action.key.clone()).or_default();
             slot.locked_until = from;
             let before = slot.latest().cloned();
-            let Some(item) = action.result(before.as_deref()) else { continue };
+            let Some(item) = action.result(before.as_ref().map(|item| &***item)) else { continue };
             if let Some(seen) = slot.copies.iter().rposition(|copy| copy.from <= now) {
                 slot.copies.drain(..seen);
             }
             let number = slot.copies.last().map_or(0, |copy| copy.number) + 1;
-            let after = Copy { from, number, item: Some(Arc::new(item)) };
+            let after = Copy { from, number, item: Some(Arc::new(Stored::new(item))) };
             slot.copies.push(after.clone());
             accepted.written.push(Written { key: action.key.clone(), before, after });
         }
@@ -136,7 +148,7 @@ impl Base {
         let slot = self.slots.get(&action.key);
         if slot.is_some_and(|slot| slot.locked_until > now) {
             CONFLICT
-        } else if action.condition.holds(slot.and_then(Slot::latest).map(Arc::as_ref)) {
+        } else if action.condition.holds(slot.and_then(Slot::latest).map(|item| &***item)) {
             NO_REASON
         } else {
             CONDITION
@@ -144,7 +156,7 @@ impl Base {
     }
 
     /// Every item in its latest state.
-    pub(crate) fn latest(&self) -> impl Iterator<Item = (&Key, &Arc<Item>)> {
+    pub(crate) fn latest(&self) -> impl Iterator<Item = (&Key, &Arc<Stored>)> {
         self.slots.iter().filter_map(|(key, slot)| Some((key, slot.latest()?)))
     }
 }

@@ -1,14 +1,14 @@
 //! The calls that the product makes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::base::{CONDITION, CONFLICT, Key, THROTTLED, key_of};
-use super::connection::{Answer, error, expect_table};
-use super::expression::{self, Condition, Item};
+use super::connection::{Answer, error, error_with, expect_table};
+use super::expression::{self, Condition, Item, Stored};
 use super::index::Reading;
 use super::{NAME, RECENT, Token, UnreliableTable, expect_only, pause};
 
@@ -40,7 +40,7 @@ impl Call {
 struct Met {
     key: Key,
     number: u64,
-    item: Arc<Item>,
+    item: Arc<Stored>,
 }
 
 impl UnreliableTable {
@@ -61,8 +61,8 @@ impl UnreliableTable {
         let now = self.now();
         let state = self.state();
         match state.base.read(&key, now) {
-            (_, Some(item)) => (200, json!({"Item": **item})),
-            (_, None) => (200, json!({})),
+            (_, Some(item)) => (200, format!(r#"{{"Item":{}}}"#, item.text)),
+            (_, None) => (200, "{}".to_owned()),
         }
     }
 
@@ -89,7 +89,7 @@ impl UnreliableTable {
             }
         }
         let mut found = Vec::new();
-        let mut seen = BTreeMap::new();
+        let mut seen = HashMap::new();
         for (place, key) in keys.iter().enumerate() {
             if place > 0 {
                 self.pause_between_reads().await;
@@ -104,15 +104,14 @@ impl UnreliableTable {
             found.extend(item);
         }
         self.state().note_torn("torn BatchGetItem", &seen);
-        let found: Vec<&Item> = found.iter().map(Arc::as_ref).collect();
-        let unprocessed = if left.is_empty() {
-            json!({})
-        } else {
-            let left: Vec<Value> =
-                left.iter().map(|(project, entity)| json!({"project_id": {"S": project}, "entity": {"S": entity}})).collect();
-            json!({NAME: {"Keys": left, "ConsistentRead": true}})
-        };
-        (200, json!({"Responses": {NAME: found}, "UnprocessedKeys": unprocessed}))
+        let mut unprocessed = json!({});
+        if !left.is_empty() {
+            let keys =
+                left.iter().map(|(project, entity)| json!({"project_id": {"S": project}, "entity": {"S": entity}}));
+            unprocessed[NAME] = json!({"Keys": keys.collect::<Vec<_>>(), "ConsistentRead": true});
+        }
+        let found = list(found.iter().map(|item| item.text.as_str()));
+        (200, format!(r#"{{"Responses":{{"{NAME}":{found}}},"UnprocessedKeys":{unprocessed}}}"#))
     }
 
     async fn pause_between_reads(&self) {
@@ -175,22 +174,18 @@ impl UnreliableTable {
         let filter = Condition::of(request, "FilterExpression");
         let shown = expression::projection(request);
         let evaluated = met.len();
-        let items: Vec<Item> = met
-            .into_iter()
-            .filter(|met| filter.holds(Some(&met.item)))
-            .map(|met| {
-                let wanted = |name: &String| shown.as_ref().is_none_or(|shown| shown.contains(name));
-                let kept = met.item.iter().filter(|(name, _)| wanted(name));
-                kept.map(|(name, value)| (name.clone(), value.clone())).collect()
-            })
-            .collect();
-        let mut answer = json!({"Count": items.len(), "ScannedCount": evaluated, "Items": items});
-        if let Some(last) = last {
+        met.retain(|met| filter.holds(Some(&met.item)));
+        let items = match shown {
+            None => list(met.iter().map(|met| met.item.text.as_str())),
+            Some(names) => list(met.iter().map(|met| with_only(&met.item, &names))),
+        };
+        let next = last.map(|last| {
             let hash = if index == Some("by_user") { "user_id" } else { "project_id" };
-            let parts = ["project_id", "entity", hash, range];
-            answer["LastEvaluatedKey"] = parts.into_iter().map(|part| (part.to_owned(), last[part].clone())).collect();
-        }
-        (200, answer)
+            let parts = ["project_id", "entity", hash, range].map(str::to_owned);
+            format!(r#","LastEvaluatedKey":{}"#, with_only(&last, &parts))
+        });
+        let (count, next) = (met.len(), next.unwrap_or_default());
+        (200, format!(r#"{{"Count":{count},"ScannedCount":{evaluated},"Items":{items}{next}}}"#))
     }
 
     /// The items of a partition, some stretches of it read before others.
@@ -201,7 +196,8 @@ impl UnreliableTable {
         let stretches = {
             let state = &mut *self.state();
             let keys = state.base.keys(&partition);
-            let bounds = (0..state.rng.usize(0..3)).filter_map(|_| state.rng.choice(&keys).cloned()).collect();
+            let bounds =
+                (0..state.rng.usize(0..3)).filter_map(|_| state.rng.choice(&keys).map(|key| (*key).clone())).collect();
             stretches(bounds, &mut state.rng)
         };
         let mut met = Vec::new();
@@ -212,13 +208,9 @@ impl UnreliableTable {
             let now = self.now();
             let state = self.state();
             // What came into the stretch since the call began is there too.
-            for entity in state.base.keys(&partition).into_iter().filter(|entity| stretch.contains(entity)) {
-                let key = (partition.clone(), entity);
-                if let (number, Some(item)) = state.base.read(&key, now)
-                    && condition.holds(Some(item))
-                {
-                    let item = Arc::clone(item);
-                    met.push(Met { key, number, item });
+            for (key, number, item) in state.base.read_all(&partition, now) {
+                if stretch.contains(&key.1) && condition.holds(Some(item)) {
+                    met.push(Met { key: key.clone(), number, item: Arc::clone(item) });
                 }
             }
         }
@@ -244,7 +236,7 @@ impl UnreliableTable {
             let state = &mut *self.state();
             let reading = Reading { condition: &condition, replica: state.rng.usize(..), now };
             let index = state.indexes.iter_mut().find(|index| index.schema.name == name).expect("an index");
-            for (key, entry) in index.read(&reading, &state.base, &mut state.figures) {
+            for (key, entry) in index.read(&reading, &mut state.figures) {
                 // `by_user` has so few entries that one stretch holds them all.
                 let version = entry.item.get("server_version").and_then(|value| value["N"].as_str()?.parse().ok());
                 if stretch.contains(&version.unwrap_or(0)) {
@@ -268,7 +260,7 @@ impl UnreliableTable {
             Err(answer) => answer,
             Ok(done) => {
                 pause(done.saturating_sub(now)).await;
-                (200, json!({}))
+                (200, "{}".to_owned())
             }
         }
     }
@@ -302,11 +294,14 @@ impl UnreliableTable {
         };
         match &outcome {
             Ok(accepted) => self.trace(|| {
-                let each = accepted.written.iter().map(|w| format!("{} (seen at {} ms)", describe(&w.after.item), w.after.from));
+                let each = accepted
+                    .written
+                    .iter()
+                    .map(|w| format!("{} (seen at {} ms)", describe(&w.after.item), w.after.from));
                 format!("commit {}", each.collect::<Vec<_>>().join(", "))
             }),
             Err(reasons) => {
-                self.trace(|| format!("cancelled {reasons:?}"));
+                self.trace(|| mixture(reasons).to_owned());
                 self.state().figures.inject(mixture(reasons));
             }
         }
@@ -314,12 +309,29 @@ impl UnreliableTable {
             self.fail(violation);
         }
         outcome.map(|accepted| accepted.done).map_err(|reasons| {
-            let reasons: Vec<Value> = reasons.iter().map(|code| json!({"Code": code})).collect();
-            let (status, mut body) = error(400, "TransactionCanceledException");
-            body["CancellationReasons"] = Value::Array(reasons);
-            (status, body)
+            let reasons = list(reasons.iter().map(|code| format!(r#"{{"Code":"{code}"}}"#)));
+            error_with(400, "TransactionCanceledException", &format!(r#","CancellationReasons":{reasons}"#))
         })
     }
+}
+
+/// A JSON array of JSON texts.
+fn list(texts: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let mut json = "[".to_owned();
+    for text in texts {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        json.push_str(text.as_ref());
+    }
+    json.push(']');
+    json
+}
+
+/// An item's text with these attributes alone.
+fn with_only(item: &Item, names: &[String]) -> String {
+    let kept: BTreeMap<&String, &Value> = item.iter().filter(|(name, _)| names.contains(name)).collect();
+    serde_json::to_string(&kept).expect("JSON")
 }
 
 fn partition_of(request: &Value) -> String {
@@ -358,7 +370,7 @@ fn mixture(reasons: &[&str]) -> &'static str {
     }
 }
 
-fn describe(item: &Option<Arc<Item>>) -> String {
+fn describe(item: &Option<Arc<Stored>>) -> String {
     let Some(item) = item else { return "nothing".to_owned() };
     let text = |name: &str| item.get(name).and_then(|v| v["S"].as_str().or(v["N"].as_str())).unwrap_or("-").to_owned();
     match item.get("server_version") {

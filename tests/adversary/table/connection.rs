@@ -6,12 +6,10 @@ use aws_config::Region;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::config::retry::RetryPartition;
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-};
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_types::body::SdkBody;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::calls::Call;
 use super::{Millis, NAME, UnreliableTable, pause};
@@ -37,12 +35,17 @@ enum Failure {
 
 const THROTTLES: [&str; 3] = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
 
-/// The answer to a call: status and body.
-pub(super) type Answer = (u16, Value);
+/// The answer to a call: status and JSON.
+pub(super) type Answer = (u16, String);
 
 /// An error as DynamoDB words it.
 pub(super) fn error(status: u16, kind: &str) -> Answer {
-    (status, json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": kind}))
+    error_with(status, kind, "")
+}
+
+/// An error with more members, each with a comma before it.
+pub(super) fn error_with(status: u16, kind: &str, more: &str) -> Answer {
+    (status, format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{kind}","message":"{kind}"{more}}}"#))
 }
 
 #[derive(Debug)]
@@ -96,7 +99,7 @@ impl UnreliableTable {
             Some(Failure::InternalError) => error(500, "InternalServerError"),
             None => (status, body),
         };
-        Ok(HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body.to_string())))
+        Ok(HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body)))
     }
 
     async fn detached(&self, served: impl Future<Output = Answer> + Send + 'static) -> Answer {

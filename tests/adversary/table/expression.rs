@@ -1,10 +1,34 @@
 //! DynamoDB's expressions, as far as the product uses them. Anything else panics: a table that guesses what it is asked
 //! would lie.
 
+use std::ops::Deref;
+
 use serde_json::{Map, Value};
 
 /// An item as the wire has it: `{"entity": {"S": "tasks#a"}, …}`.
 pub(crate) type Item = Map<String, Value>;
+
+/// An item that is kept, with its JSON text at hand.
+#[derive(Debug)]
+pub(crate) struct Stored {
+    item: Item,
+    pub(crate) text: String,
+}
+
+impl Stored {
+    pub(crate) fn new(item: Item) -> Self {
+        let text = serde_json::to_string(&item).expect("JSON");
+        Self { item, text }
+    }
+}
+
+impl Deref for Stored {
+    type Target = Item;
+
+    fn deref(&self) -> &Item {
+        &self.item
+    }
+}
 
 /// Conditions joined by AND.
 #[derive(Debug, Default)]

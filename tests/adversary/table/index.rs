@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use super::base::{Base, Key, Written};
-use super::expression::{Condition, Item};
+use super::base::{Key, Written};
+use super::expression::{Condition, Item, Stored};
 use super::faults::{Faults, Millis};
 use crate::figures::Figures;
 
@@ -46,6 +46,8 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct Row {
     replicas: [Vec<Entry>; REPLICAS],
+    /// From when on the table shows which state, none while the index is to keep the row out.
+    shown_by_table: Vec<(Millis, Option<u64>)>,
     /// The newest state that any read was shown.
     newest_shown: u64,
 }
@@ -64,7 +66,7 @@ pub(crate) struct Entry {
     until: Millis,
     /// The how manyth state of the row this is.
     pub(crate) number: u64,
-    pub(crate) item: Arc<Item>,
+    pub(crate) item: Arc<Stored>,
 }
 
 impl Index {
@@ -74,11 +76,17 @@ impl Index {
 
     /// Lets each replica follow a write at its own pace, once the table shows it.
     pub(crate) fn follow(&mut self, written: &Written, now: Millis, faults: &Faults, rng: &mut Rng) {
-        let item = written.after.item.as_ref().and_then(|item| self.project(item)).map(Arc::new);
+        let item =
+            written.after.item.as_ref().and_then(|item| self.project(item)).map(|item| Arc::new(Stored::new(item)));
         if item.is_none() && !self.rows.contains_key(&written.key) {
             return;
         }
-        for entries in &mut self.rows.entry(written.key.clone()).or_default().replicas {
+        let row = self.rows.entry(written.key.clone()).or_default();
+        let number = item.is_some().then_some(written.after.number);
+        let seen = row.shown_by_table.iter().rposition(|(from, _)| *from <= now);
+        row.shown_by_table.drain(..seen.unwrap_or(0));
+        row.shown_by_table.push((written.after.from, number));
+        for entries in &mut row.replicas {
             let earliest = entries.last().map_or(0, |entry| entry.from);
             let from = (written.after.from + faults.lag.draw(rng)).max(earliest);
             let gap = faults.overlap.draw(rng);
@@ -99,14 +107,14 @@ impl Index {
     }
 
     /// The copies that a replica shows of the rows in one partition, and what is wrong with them.
-    pub(crate) fn read(&mut self, at: &Reading<'_>, base: &Base, figures: &mut Figures) -> Vec<(Key, Entry)> {
+    pub(crate) fn read(&mut self, at: &Reading<'_>, figures: &mut Figures) -> Vec<(Key, Entry)> {
         let mut found = Vec::new();
         for (key, row) in &mut self.rows {
             let entries = &row.replicas[at.replica % REPLICAS];
             let shown = || entries.iter().filter(|entry| entry.from <= at.now && at.now < entry.until);
             let newest = shown().map(|entry| entry.number).max().unwrap_or(0);
-            let (current, item) = base.read(key, at.now);
-            if newest < current && item.is_some_and(|item| item.contains_key(self.schema.hash)) {
+            let current = row.shown_by_table.iter().rev().find(|(from, _)| *from <= at.now);
+            if current.is_some_and(|(_, current)| current.is_some_and(|current| newest < current)) {
                 figures.inject(if newest == 0 { "row missing in an index" } else { "old copy in an index" });
             }
             if shown().count() > 1 {

@@ -15,7 +15,7 @@ mod expression;
 mod faults;
 mod index;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use base::{Key, Written};
-pub(crate) use expression::Item;
+pub(crate) use expression::{Item, Stored};
 pub(crate) use faults::{Faults, Millis};
 
 use crate::figures::Figures;
@@ -118,7 +118,7 @@ impl UnreliableTable {
     }
 
     /// Every item in its latest state.
-    pub(crate) fn items(&self) -> Vec<(Key, Arc<Item>)> {
+    pub(crate) fn items(&self) -> Vec<(Key, Arc<Stored>)> {
         self.state().base.latest().map(|(key, item)| (key.clone(), Arc::clone(item))).collect()
     }
 }
@@ -137,7 +137,7 @@ impl State {
     }
 
     /// Counts a reading of several items that shows some of a transaction and not the rest.
-    fn note_torn(&mut self, kind: &str, seen: &BTreeMap<&Key, u64>) {
+    fn note_torn(&mut self, kind: &str, seen: &HashMap<&Key, u64>) {
         let torn = self.recent.iter().any(|transaction| {
             let shows = |new: bool| {
                 transaction.iter().any(|(key, number)| seen.get(key).is_some_and(|seen| (seen >= number) == new))
