@@ -187,6 +187,7 @@ impl Table {
         }
         let counter = snapshot.counter.clone();
         let named_rows = snapshot.into_rows();
+        // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
         let current = counter.as_ref().map_or(0, |counter| counter.current.get());
         if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
             return Ok(None);

@@ -1,0 +1,149 @@
+//! What an answer to a pull promises, judged against the true history.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use crate::device::Device;
+use crate::history::History;
+
+/// A sync response, its form checked.
+pub(crate) struct Answer {
+    mark: u64,
+    pub(crate) has_more: bool,
+    updated: Vec<(String, u64, Map<String, Value>)>,
+    deleted: Vec<String>,
+}
+
+/// Under which circumstances it was asked for.
+pub(crate) struct Given {
+    pub(crate) turbo: bool,
+    /// The version of the user's membership that a strong read would have seen when the pull began; 0 if none.
+    pub(crate) membership_at_start: u64,
+}
+
+const COLLECTIONS: [&str; 5] = ["projects", "tasks", "dependencies", "calendars", "memberships"];
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+impl Answer {
+    pub(crate) fn read(body: &Value) -> Result<Self, String> {
+        let mark = body["timestamp"].as_u64().filter(|mark| *mark > 0).ok_or("no timestamp")?;
+        let changes = body["changes"].as_object().ok_or("no changes")?;
+        ensure(changes.len() == COLLECTIONS.len(), || "not five collections".to_owned())?;
+        let has_more = body.get("has_more").is_some_and(|more| more == true);
+        let mut answer = Self { mark, has_more, updated: vec![], deleted: vec![] };
+        for collection in COLLECTIONS {
+            let arrays = changes.get(collection).and_then(Value::as_object).ok_or(collection)?;
+            let array = |name: &str| arrays.get(name).and_then(Value::as_array).ok_or("not three arrays");
+            ensure(arrays.len() == 3 && array("created")?.is_empty(), || "something created".to_owned())?;
+            for row in array("updated")? {
+                let row = row.as_object().ok_or("no row")?;
+                ensure(row.values().all(|value| !value.is_array() && !value.is_object()), || "not flat".to_owned())?;
+                let id = row.get("id").and_then(Value::as_str).ok_or("no id")?;
+                let version = row.get("server_version").and_then(Value::as_u64).ok_or("no version")?;
+                answer.updated.push((format!("{collection}#{id}"), version, row.clone()));
+            }
+            for id in array("deleted")? {
+                answer.deleted.push(format!("{collection}#{}", id.as_str().ok_or("no id")?));
+            }
+        }
+        let ids = answer.updated.iter().map(|(row, ..)| row).chain(&answer.deleted);
+        let distinct: BTreeSet<_> = ids.clone().collect();
+        ensure(distinct.len() == ids.count(), || "an id appears twice".to_owned())?;
+        Ok(answer)
+    }
+}
+
+impl Device {
+    /// Takes an ordinary answer.
+    pub(crate) fn take_changes(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
+        let Answer { mark, has_more, .. } = *answer;
+        // A device that was told to forget everything is given everything again when its user is back.
+        let since = if self.wiped { 0 } else { self.mark };
+        ensure(mark <= history.current(), || format!("the mark {mark} is ahead of the truth"))?;
+        ensure(mark >= since, || format!("the mark went back from {since} to {mark}"))?;
+        ensure(!has_more || mark > since, || "more, but no step forward".to_owned())?;
+        self.expect_right_to_it(mark, history, given)?;
+        for (row, version, content) in &answer.updated {
+            let entry = history.entry(*version).filter(|entry| entry.row == *row);
+            let entry = entry.ok_or_else(|| format!("{row} never was at {version}"))?;
+            ensure(entry.live.as_deref() == Some(content), || format!("{row} never was so at {version}"))?;
+            ensure(*version > since, || format!("{row}@{version} again"))?;
+            ensure(!has_more || *version <= mark, || format!("{row}@{version} behind the cut"))?;
+            self.rows.insert(row.clone(), *version);
+        }
+        ensure(!(given.turbo && since == 0) || answer.deleted.is_empty(), || "tombstones in turbo mode".to_owned())?;
+        for row in &answer.deleted {
+            let held = history.rows().get(row).map(Vec::as_slice).unwrap_or_default();
+            let died = |version: &&u64| history.entry(**version).is_some_and(|entry| entry.live.is_none());
+            let died = held.iter().filter(died).any(|at| *at > since && (!has_more || *at <= mark));
+            ensure(died, || format!("{row} did not die since {since}"))?;
+            self.rows.remove(row);
+        }
+        (self.mark, self.wiped) = (mark, false);
+        self.expect_complete(history)?;
+        let left_out = given.turbo && since == 0;
+        let died_since = |row: &String| history.was_live(row, mark) && !history.was_live(row, history.current());
+        let newer_death = || {
+            answer.deleted.iter().any(|row| history.was_live(row, mark))
+                || (left_out && history.rows().keys().any(died_since))
+        };
+        if !has_more && self.rows.values().all(|version| *version <= mark) && !newer_death() {
+            let same = self.rows.iter().map(|(row, version)| (row.as_str(), *version)).eq(history.state_at(mark));
+            ensure(same, || format!("is not the server's state at {mark}: {}", self.differences(history, mark)))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the answer to someone for whom there is nothing any more: the device holds nothing afterwards.
+    pub(crate) fn take_wipe(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
+        let mark = answer.mark;
+        ensure(!answer.has_more && answer.updated.is_empty(), || "rows for nobody".to_owned())?;
+        let removed = history.entry(mark).is_some_and(|entry| entry.row == self.membership && entry.live.is_none());
+        let removed = removed && mark >= given.membership_at_start && mark > self.mark;
+        let deleted = history.deleted_at.is_some_and(|end| mark == end.max(self.mark));
+        ensure(removed || deleted, || format!("wiped for no reason at {mark}"))?;
+        ensure(answer.deleted.iter().all(|row| history.rows().contains_key(row)), || "an unknown id".to_owned())?;
+        for row in &answer.deleted {
+            self.rows.remove(row);
+        }
+        ensure(self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
+        (self.mark, self.wiped) = (mark, true);
+        Ok(())
+    }
+
+    /// Who was removed, or whose project was deleted, gets no rows.
+    fn expect_right_to_it(&self, mark: u64, history: &History, given: &Given) -> Result<(), String> {
+        ensure(history.deleted_at.is_none_or(|end| mark < end), || "rows of a deleted project".to_owned())?;
+        let latest = history.rows().get(&self.membership).and_then(|versions| versions.last()).copied();
+        let latest = latest.ok_or("rows for someone who never was a member")?;
+        let gone = history.entry(latest).is_some_and(|entry| entry.live.is_none());
+        ensure(!(gone && latest <= mark), || format!("a member removed at {latest} got a mark beyond"))?;
+        ensure(!(gone && latest == given.membership_at_start), || format!("rows for a member removed at {latest}"))
+    }
+
+    /// Every row whose current version is at most the mark is held in that state.
+    fn expect_complete(&self, history: &History) -> Result<(), String> {
+        for (row, versions) in history.rows() {
+            let Some(current) = versions.last().filter(|current| **current <= self.mark) else { continue };
+            let live = history.entry(*current).is_some_and(|entry| entry.live.is_some());
+            let held = self.rows.get(row);
+            ensure(held == live.then_some(current), || {
+                format!("at mark {} holds {row}@{held:?}, which is @{current} (live: {live})", self.mark)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Row by row, how the device differs from the server's state at a version.
+    pub(crate) fn differences(&self, history: &History, at: u64) -> String {
+        let truth = history.state_at(at);
+        let rows: BTreeSet<&str> = truth.keys().copied().chain(self.rows.keys().map(String::as_str)).collect();
+        let differing = rows.into_iter().filter(|row| truth.get(row) != self.rows.get(*row));
+        let lines = differing.map(|row| format!("{row}: here {:?}, there {:?}", self.rows.get(row), truth.get(row)));
+        lines.collect::<Vec<_>>().join("; ")
+    }
+}

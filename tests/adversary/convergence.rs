@@ -1,0 +1,138 @@
+//! The tests that play seeds.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::figures::Figures;
+use crate::run::{Failure, play};
+use crate::scenario::Scenario;
+
+/// What CI plays: at least so many seeds and operations.
+const SEEDS: Range<u64> = 0..220;
+const OPERATIONS: u64 = 100_000;
+
+fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("{name}={value} is not understood")))
+}
+
+/// A violation, and the course of events that led to it.
+struct Broken {
+    seed: u64,
+    violation: String,
+    explanation: String,
+}
+
+/// Plays a seed; on a violation plays it again for the trace, and says how to do that by hand.
+fn play_or_explain(seed: u64) -> Result<Figures, Broken> {
+    let scenario = Scenario::draw(seed);
+    play(seed, &scenario, false).map_err(|Failure { violation, .. }| {
+        if variable::<u8>("ADVERSARY_BRIEF").is_some() {
+            return Broken { seed, violation, explanation: String::new() };
+        }
+        let (same, trace) = match play(seed, &scenario, true) {
+            Err(again) => (again.violation == violation, again.trace),
+            Ok(_) => (false, vec![]),
+        };
+        let shown = variable("ADVERSARY_TRACE").unwrap_or(40);
+        let trace = trace[trace.len().saturating_sub(shown)..].join("\n");
+        let another = if same { "" } else { "(played again it went another way)\n" };
+        let explanation = format!(
+            "seed {seed} ({}): {violation}\n{another}the last events:\n{trace}\n\nagain: ADVERSARY_SEED={seed} \
+             ADVERSARY_TRACE={shown} cargo test -p tests --test adversary converge\n",
+            scenario.name
+        );
+        Broken { seed, violation, explanation }
+    })
+}
+
+/// Plays seeds on all processors until `enough` says so.
+fn play_all(seeds: Range<u64>, enough: impl Fn(&Figures) -> bool + Sync) -> (Figures, Vec<Broken>) {
+    let next = AtomicU64::new(seeds.start);
+    let sum = Mutex::new((Figures::default(), Vec::new()));
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end || enough(&sum.lock().expect("no panic").0) {
+                        return;
+                    }
+                    let played = play_or_explain(seed);
+                    let mut sum = sum.lock().expect("no panic");
+                    match played {
+                        Ok(figures) => sum.0.add(&figures),
+                        Err(broken) => sum.1.push(broken),
+                    }
+                }
+            });
+        }
+    });
+    sum.into_inner().expect("no panic")
+}
+
+fn report(seeds: &str, figures: &Figures, broken: &[Broken], began: Instant) {
+    println!("seeds {seeds}, {:.1} s\n{figures}", began.elapsed().as_secs_f64());
+    for broken in broken.iter().take(3) {
+        println!("{}", broken.explanation);
+    }
+    let mut kinds: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for Broken { seed, violation, .. } in broken {
+        kinds.entry(without_names(violation)).or_default().push(*seed);
+    }
+    let played = figures.seeds + broken.len() as u64;
+    let kinds: Vec<String> =
+        kinds.into_iter().map(|(kind, seeds)| format!("{}x {kind} {seeds:?}", seeds.len())).collect();
+    assert!(broken.is_empty(), "caught in {} of {played} seeds: {}", broken.len(), kinds.join("; "));
+}
+
+/// What kind of violation it is: the first line without rows, numbers and lists.
+fn without_names(violation: &str) -> String {
+    let line = violation.lines().next().unwrap_or_default();
+    let line = line.split_once(": ").map_or(line, |(who, what)| if who.contains(' ') { what } else { line });
+    let is_name = |word: &&str| word.contains(|c: char| c.is_ascii_digit() || matches!(c, '#' | '[' | '{' | '('));
+    let words: Vec<&str> = line.split(' ').filter(|word| !is_name(word)).collect();
+    words.join(" ").chars().take(90).collect()
+}
+
+#[test]
+fn devices_converge_over_an_unreliable_table() {
+    let began = Instant::now();
+    let seeds = match (variable::<u64>("ADVERSARY_SEED"), variable::<String>("ADVERSARY_SEEDS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, Some(range)) => {
+            let (from, to) = range.split_once("..").expect("a range: 100..200");
+            from.parse().expect("a seed")..to.parse().expect("a seed")
+        }
+        (None, None) => SEEDS,
+    };
+    let (figures, broken) = play_all(seeds.clone(), |_| false);
+    report(&format!("{seeds:?}"), &figures, &broken, began);
+    if seeds == SEEDS {
+        assert!(figures.total_operations() >= OPERATIONS, "too few operations: {}", figures.total_operations());
+    }
+}
+
+/// As long as it takes for ten million operations, or half an hour: `ADVERSARY_SOAK=minutes`.
+#[test]
+fn devices_converge_over_an_unreliable_table_for_half_an_hour() {
+    let Some(minutes) = variable::<u64>("ADVERSARY_SOAK") else { return };
+    let began = Instant::now();
+    let limit = Duration::from_secs(minutes * 60);
+    let first = variable("ADVERSARY_FIRST_SEED").unwrap_or(1_000_000);
+    let enough = |figures: &Figures| figures.total_operations() >= 10_000_000 || began.elapsed() >= limit;
+    let (figures, broken) = play_all(first..u64::MAX, enough);
+    report(&format!("from {first}"), &figures, &broken, began);
+}
+
+#[test]
+fn a_seed_is_one_course_of_events() {
+    let scenario = Scenario::draw(3);
+    let figures = || play(3, &scenario, false).expect("no violation");
+    assert_eq!(figures(), figures());
+}

@@ -1,0 +1,140 @@
+//! A device: it pulls, may be killed while it does, and every answer it gets is judged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use fastrand::Rng;
+use tokio::time::{Duration, timeout};
+
+use crate::answer::{Answer, Given};
+use crate::http::{Ask, PROJECT, Reply};
+use crate::table::UnreliableTable;
+
+/// A device of one user, with one database.
+pub(crate) struct Device {
+    pub(crate) name: String,
+    /// The key of the user's membership: `memberships#<id>`.
+    pub(crate) membership: String,
+    token: String,
+    router: Router,
+    table: Arc<UnreliableTable>,
+    pub(crate) rng: Rng,
+    pub(crate) mark: u64,
+    /// The version of each live row it holds.
+    pub(crate) rows: BTreeMap<String, u64>,
+    /// The server told it to forget everything, and it has got nothing since.
+    pub(crate) wiped: bool,
+}
+
+/// What a pull came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pulled {
+    /// Everything there is.
+    All,
+    /// There is more.
+    Page,
+    /// Nothing for this user.
+    Nothing,
+    /// The server could not, or the device was killed before it held the answer.
+    Failed,
+}
+
+impl Device {
+    pub(crate) fn new(
+        name: String,
+        membership: String,
+        token: String,
+        router: Router,
+        table: Arc<UnreliableTable>,
+        rng: Rng,
+    ) -> Self {
+        Self { name, membership, token, router, table, rng, mark: 0, rows: BTreeMap::new(), wiped: false }
+    }
+
+    /// As after a new installation.
+    pub(crate) fn reinstall(&mut self) {
+        (self.mark, self.wiped) = (0, false);
+        self.rows.clear();
+    }
+
+    /// One pull; with `patience` the device is killed if the answer takes longer.
+    pub(crate) async fn pull(&mut self, limit: Option<usize>, turbo: bool, patience: Option<u64>) -> Pulled {
+        let mut path = format!("/api/v1/projects/{PROJECT}/sync/?since={}", self.mark);
+        if let Some(limit) = limit {
+            path.push_str(&format!("&limit={limit}"));
+        }
+        if turbo {
+            path.push_str("&turbo=true");
+        }
+        let given = {
+            let now = self.table.now();
+            let state = self.table.state();
+            Given { turbo, membership_at_start: state.seen_version(PROJECT, &self.membership, now) }
+        };
+        let ask = Ask::get(path, &self.token);
+        let reply = match patience {
+            None => ask.send(&self.router).await,
+            Some(patience) => match timeout(Duration::from_millis(patience), ask.send(&self.router)).await {
+                Ok(reply) => reply,
+                Err(_) => {
+                    self.table.state().figures.killed += 1;
+                    return Pulled::Failed;
+                }
+            },
+        };
+        self.table.trace(|| format!("{} {} -> {} {} {}", self.name, ask.path, reply.status, reply.way, brief(&reply)));
+        let way = if reply.status == 200 { reply.way.clone() } else { format!("{} {}", reply.status, reply.code()) };
+        self.table.state().figures.pull(&way);
+        match self.take(&reply, &given) {
+            Ok(pulled) => pulled,
+            Err(violation) => {
+                self.table.fail(format!("{}: {violation}\n  {}\n  {}", self.name, ask.path, reply.body));
+                Pulled::Failed
+            }
+        }
+    }
+
+    /// Applies an answer after judging it; the error is what is wrong with it.
+    fn take(&mut self, reply: &Reply, given: &Given) -> Result<Pulled, String> {
+        let table = Arc::clone(&self.table);
+        let state = table.state();
+        match reply.status {
+            200 => {
+                let answer = Answer::read(&reply.body)?;
+                if reply.way == "wiped" {
+                    self.take_wipe(&answer, &state.history, given)?;
+                    return Ok(Pulled::All);
+                }
+                self.take_changes(&answer, &state.history, given)?;
+                Ok(if answer.has_more { Pulled::Page } else { Pulled::All })
+            }
+            403 if reply.code() == "membership_revoked" => {
+                if !self.rows.is_empty() {
+                    return Err("a removed member keeps the data".to_owned());
+                }
+                Ok(Pulled::Nothing)
+            }
+            403 if reply.code() == "not_a_member" && given.membership_at_start == 0 => Ok(Pulled::Nothing),
+            503 => Ok(Pulled::Failed),
+            _ => Err(format!("an answer that cannot be: {} {}", reply.status, reply.code())),
+        }
+    }
+}
+
+fn brief(reply: &Reply) -> String {
+    if reply.status != 200 {
+        return reply.code().to_owned();
+    }
+    let mut rows = Vec::new();
+    for (collection, changes) in reply.body["changes"].as_object().into_iter().flatten() {
+        for row in changes["updated"].as_array().into_iter().flatten() {
+            rows.push(format!("{collection}#{}@{}", row["id"].as_str().unwrap_or("?"), row["server_version"]));
+        }
+        for id in changes["deleted"].as_array().into_iter().flatten() {
+            rows.push(format!("-{collection}#{}", id.as_str().unwrap_or("?")));
+        }
+    }
+    let more = if reply.body["has_more"] == true { " and more" } else { "" };
+    format!("mark {}{more}: {}", reply.body["timestamp"], rows.join(" "))
+}

@@ -1,0 +1,98 @@
+//! What a run did, counted.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Counts by kind, over one run or many.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) seeds: u64,
+    /// REST requests.
+    pub(crate) operations: BTreeMap<String, u64>,
+    /// Sync requests by the way to their answer.
+    pub(crate) pulls: BTreeMap<String, u64>,
+    /// Requests whose caller was killed.
+    pub(crate) killed: u64,
+    /// Versions given to rows.
+    pub(crate) versions: u64,
+    /// Calls to the table by kind.
+    pub(crate) calls: BTreeMap<String, u64>,
+    pub(crate) injected: BTreeMap<String, u64>,
+    /// How often each kind of seed was run.
+    pub(crate) scenarios: BTreeMap<String, u64>,
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, kind: &str) {
+    match counts.get_mut(kind) {
+        Some(count) => *count += 1,
+        None => {
+            counts.insert(kind.to_owned(), 1);
+        }
+    }
+}
+
+impl Figures {
+    pub(crate) fn inject(&mut self, kind: &str) {
+        count(&mut self.injected, kind);
+    }
+
+    pub(crate) fn operation(&mut self, outcome: &str) {
+        count(&mut self.operations, outcome);
+    }
+
+    pub(crate) fn pull(&mut self, outcome: &str) {
+        count(&mut self.pulls, outcome);
+    }
+
+    pub(crate) fn call(&mut self, kind: &str) {
+        count(&mut self.calls, kind);
+    }
+
+    pub(crate) fn scenario(&mut self, name: &str) {
+        count(&mut self.scenarios, name);
+    }
+
+    pub(crate) fn total_operations(&self) -> u64 {
+        self.operations.values().sum()
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.seeds += other.seeds;
+        self.killed += other.killed;
+        self.versions += other.versions;
+        let all = [
+            (&mut self.operations, &other.operations),
+            (&mut self.pulls, &other.pulls),
+            (&mut self.calls, &other.calls),
+            (&mut self.injected, &other.injected),
+            (&mut self.scenarios, &other.scenarios),
+        ];
+        for (sums, counts) in all {
+            for (kind, count) in counts {
+                *sums.entry(kind.clone()).or_default() += count;
+            }
+        }
+    }
+}
+
+impl fmt::Display for Figures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups = [
+            ("operations", &self.operations),
+            ("pulls", &self.pulls),
+            ("calls to the table", &self.calls),
+            ("injected", &self.injected),
+            ("scenarios", &self.scenarios),
+        ];
+        writeln!(f, "{:<44}{:>12}", "seeds", self.seeds)?;
+        writeln!(f, "{:<44}{:>12}", "versions given to rows", self.versions)?;
+        writeln!(f, "{:<44}{:>12}", "callers killed in mid-request", self.killed)?;
+        for (name, counts) in groups {
+            writeln!(f, "{name:<44}{:>12}", counts.values().sum::<u64>())?;
+            for (kind, count) in counts {
+                writeln!(f, "    {kind:<40}{count:>12}")?;
+            }
+        }
+        Ok(())
+    }
+}

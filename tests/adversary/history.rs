@@ -1,0 +1,183 @@
+//! The truth: which version was given to which row, and what the row was then. Each commit is checked as it happens.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_smithy_types::base64;
+use serde_json::{Map, Value};
+use shared::domain::{ServerVersion, Superseded};
+
+use crate::rules;
+use crate::table::{Item, Written};
+
+/// A row as devices get it.
+pub(crate) type Content = Arc<Map<String, Value>>;
+
+/// What became of a row at a version.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    /// `tasks#<id>`
+    pub(crate) row: String,
+    /// None: a tombstone.
+    pub(crate) live: Option<Content>,
+    /// The version that the row held before.
+    pub(crate) previous: Option<u64>,
+}
+
+/// Everything that was ever committed in the run's project.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// The entry of version 1 first.
+    entries: Vec<Entry>,
+    /// Which versions each row held.
+    rows: BTreeMap<String, Vec<u64>>,
+    /// Which rows are live now.
+    live: BTreeMap<String, Content>,
+    /// At which versions a row took on each mark that a writer left in it.
+    marks: BTreeMap<String, Vec<u64>>,
+    pub(crate) deleted_at: Option<u64>,
+}
+
+impl History {
+    /// The newest version.
+    pub(crate) fn current(&self) -> u64 {
+        self.entries.len() as u64
+    }
+
+    pub(crate) fn entry(&self, version: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(version.checked_sub(1)?).ok()?)
+    }
+
+    /// Every row with the versions it held, oldest first.
+    pub(crate) fn rows(&self) -> &BTreeMap<String, Vec<u64>> {
+        &self.rows
+    }
+
+    pub(crate) fn live(&self) -> &BTreeMap<String, Content> {
+        &self.live
+    }
+
+    /// The version that a row held at a version of the project.
+    pub(crate) fn version_at(&self, row: &str, at: u64) -> Option<u64> {
+        let versions = self.rows.get(row)?;
+        versions.get(versions.partition_point(|version| *version <= at).checked_sub(1)?).copied()
+    }
+
+    /// Was the row live at a version of the project?
+    pub(crate) fn was_live(&self, row: &str, at: u64) -> bool {
+        self.version_at(row, at).and_then(|version| self.entry(version)).is_some_and(|entry| entry.live.is_some())
+    }
+
+    /// The versions of the live rows at a version of the project.
+    pub(crate) fn state_at(&self, at: u64) -> BTreeMap<&str, u64> {
+        let versions = self.rows.keys().filter_map(|row| Some((row.as_str(), self.version_at(row, at)?)));
+        versions.filter(|(_, version)| self.entry(*version).is_some_and(|entry| entry.live.is_some())).collect()
+    }
+
+    /// At which versions a row took on this mark.
+    pub(crate) fn taken_on(&self, mark: &str) -> &[u64] {
+        self.marks.get(mark).map_or(&[], Vec::as_slice)
+    }
+
+    /// Takes an accepted transaction on record. The error is the rule that it breaks.
+    pub(crate) fn commit(&mut self, written: &[Written]) -> Result<(), String> {
+        let mut counter = None;
+        let mut rows = BTreeMap::new();
+        for write in written {
+            let item = write.after.item.as_deref().ok_or("an item was removed")?;
+            if write.key.1 == "_counter" {
+                counter = Some((write.before.as_deref().map_or(0, |old| number(old, "current_version")), item));
+            } else if item.contains_key("server_version") {
+                let version = number(item, "server_version");
+                if let Some((other, _)) = rows.insert(version, (write.key.1.clone(), item)) {
+                    return Err(format!("version {version} was given to {other} and to {}", write.key.1));
+                }
+            }
+        }
+        let Some((before, counter)) = counter else {
+            return if rows.is_empty() { Ok(()) } else { Err("rows were written without the counter".to_owned()) };
+        };
+        let current = number(counter, "current_version");
+        if before != self.current() || !rows.keys().copied().eq(before + 1..=current) {
+            return Err(format!("the counter went from {before} to {current}, rows took {:?}", rows.keys()));
+        }
+        if self.deleted_at.is_some() {
+            return Err("a commit after the project's deletion".to_owned());
+        }
+        for (version, (row, item)) in rows {
+            self.take(version, row, item)?;
+        }
+        if counter.contains_key("deleted_at") {
+            self.deleted_at = Some(number(counter, "deleted_at"));
+        }
+        rules::after_commit(&self.live)
+    }
+
+    fn take(&mut self, version: u64, row: String, item: &Item) -> Result<(), String> {
+        let held = self.rows.get(&row).cloned().unwrap_or_default();
+        let dead = item.contains_key("is_deleted");
+        let text = item.get("row").map(|row| row["S"].as_str().expect("a text"));
+        let live: Option<Content> = match (dead, text) {
+            (true, None) => None,
+            (false, Some(text)) => Some(serde_json::from_str(text).map_err(|error| format!("{row}: {error}"))?),
+            _ => return Err(format!("{row}@{version} is neither live nor dead")),
+        };
+        if live.as_ref().is_some_and(|live| live["server_version"] != version) {
+            return Err(format!("{row}@{version} says otherwise to devices"));
+        }
+        if number(item, "writes") != held.len() as u64 + 1 {
+            return Err(format!("{row}@{version} does not count its writes"));
+        }
+        self.check_superseded(&row, version, &held, item)?;
+        let previous = held.last().copied();
+        let before = self.live.get(&row).cloned();
+        if before.is_none() && previous.is_some() && !row.starts_with("memberships#") {
+            return Err(format!("{row}@{version} was dead already"));
+        }
+        rules::at_version(&self.live, &row, before.as_ref(), live.as_ref())
+            .map_err(|broken| format!("{row}@{version}: {broken}"))?;
+        if let Some(mark) = live.as_ref().and_then(|live| mark_of(&row, live))
+            && before.as_ref().and_then(|before| mark_of(&row, before)).as_ref() != Some(&mark)
+        {
+            self.marks.entry(mark).or_default().push(version);
+        }
+        match &live {
+            Some(live) => self.live.insert(row.clone(), Arc::clone(live)),
+            None => self.live.remove(&row),
+        };
+        self.rows.entry(row.clone()).or_default().push(version);
+        self.entries.push(Entry { row, live, previous });
+        Ok(())
+    }
+
+    /// The list names exactly the versions that the row held, down to where it says that it is silent.
+    fn check_superseded(&self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
+        let current = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
+        let list = match item.get("superseded").map(|list| list["B"].as_str().expect("bytes")) {
+            None => Superseded::default(),
+            Some(text) => {
+                let bytes = base64::decode(text).map_err(|error| error.to_string())?;
+                Superseded::decode(&bytes, current).map_err(|error| format!("{row}@{version}: {error}"))?
+            }
+        };
+        let listed = held.iter().rev().copied().filter(|version| *version >= list.floor());
+        if listed.eq(list.versions().iter().copied()) && (list.floor() > 0 || list.versions().len() == held.len()) {
+            return Ok(());
+        }
+        Err(format!("{row}@{version} held {held:?} and lists {list:?}"))
+    }
+}
+
+/// The mark that a writer leaves in what it writes: no two requests leave the same.
+fn mark_of(row: &str, content: &Map<String, Value>) -> Option<String> {
+    let (collection, _) = row.split_once('#')?;
+    match collection {
+        "memberships" => None,
+        "dependencies" => Some(format!("{row} {}", content["lag"])),
+        _ => content["name"].as_str().map(str::to_owned),
+    }
+}
+
+fn number(item: &Item, name: &str) -> u64 {
+    item[name]["N"].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
+}

@@ -1,0 +1,75 @@
+//! Requests to a router, as a client would send them.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request, Response, header};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// The project of every run.
+pub(crate) const PROJECT: &str = "p";
+
+/// What a client sends.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) token: String,
+    pub(crate) if_match: Option<u64>,
+    pub(crate) body: Option<Value>,
+}
+
+/// What it gets.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) etag: Option<u64>,
+    /// The way to the answer of a pull.
+    pub(crate) way: String,
+    /// Null when there is none.
+    pub(crate) body: Value,
+}
+
+impl Ask {
+    pub(crate) fn get(path: String, token: &str) -> Self {
+        Self { method: Method::GET, path, token: token.to_owned(), if_match: None, body: None }
+    }
+
+    pub(crate) async fn send(&self, router: &Router) -> Reply {
+        let mut request = Request::builder()
+            .method(self.method.clone())
+            .uri(&self.path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        if let Some(version) = self.if_match {
+            request = request.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        let body = match &self.body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Body::from(body.to_string())
+            }
+            None => Body::empty(),
+        };
+        let answered = router.clone().oneshot(request.body(body).expect("a request")).await;
+        Reply::read(answered.expect("routers are infallible")).await
+    }
+}
+
+impl Reply {
+    async fn read(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
+        let etag = header("etag").trim_matches('"').parse().ok();
+        let way = header("server-timing").split('"').nth(1).unwrap_or("").to_owned();
+        let status = parts.status.as_u16();
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
+        Self { status, etag, way, body }
+    }
+
+    /// The stable code of a problem, or nothing.
+    pub(crate) fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or("")
+    }
+}

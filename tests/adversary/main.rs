@@ -1,0 +1,23 @@
+//! Convergence over a table that keeps only what DynamoDB promises.
+//!
+//! Many writers over REST, each an instance of its own, and several devices that pull, all by the protocol's JSON. The
+//! true history is known, and every answer is judged against it. A seed is one course of events, and fails the same way
+//! each time.
+//!
+//! `ADVERSARY_SEED=n` plays that seed alone; `ADVERSARY_SEEDS=a..b` plays others than CI does.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "all of this is test code, helpers included")]
+
+mod answer;
+mod clean;
+mod convergence;
+mod device;
+mod figures;
+mod history;
+mod http;
+mod operations;
+mod rules;
+mod run;
+mod scenario;
+mod table;
+mod writer;

@@ -1,0 +1,267 @@
+//! What a writer may ask for next.
+
+use axum::http::Method;
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use crate::history::History;
+use crate::http::{Ask, PROJECT};
+use crate::scenario::{USERS, Weights};
+
+/// A request with what is to be known of it later.
+#[derive(Debug, Clone)]
+pub(crate) struct Operation {
+    pub(crate) ask: Ask,
+    /// Index into [`USERS`].
+    pub(crate) user: usize,
+    /// The least role that may do it.
+    pub(crate) needed: i64,
+    /// What it leaves in the row that it writes; reads and deletions leave nothing.
+    pub(crate) mark: Option<String>,
+    /// The row that it is about.
+    pub(crate) row: String,
+}
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    CreateTask,
+    ChangeTask,
+    DeleteTask,
+    CreateEdge,
+    ChangeEdge,
+    DeleteEdge,
+    CreateCalendar,
+    ChangeCalendar,
+    DeleteCalendar,
+    ChangeProject,
+    AddMember,
+    ChangeMember,
+    RemoveMember,
+    Leave,
+    Read,
+    List,
+    MyProjects,
+    DeleteProject,
+}
+
+/// Makes operations out of what is there.
+pub(crate) struct Maker<'a> {
+    pub(crate) rng: &'a mut Rng,
+    pub(crate) history: &'a History,
+    pub(crate) tokens: &'a [String],
+    pub(crate) memberships: &'a [String],
+    pub(crate) weights: &'a Weights,
+    /// Different in each operation of a run.
+    pub(crate) number: u64,
+}
+
+impl Maker<'_> {
+    pub(crate) fn operation(&mut self) -> Operation {
+        let kind = self.weights.draw(self.rng);
+        self.of(kind).unwrap_or_else(|| self.of(Kind::CreateTask).expect("needs nothing"))
+    }
+
+    /// None when there is nothing to do it to.
+    fn of(&mut self, kind: Kind) -> Option<Operation> {
+        let mark = format!("mark {}", self.number);
+        let operation = match kind {
+            Kind::CreateTask => {
+                let mut body = json!({"id": format!("t{}", self.number), "name": mark});
+                self.assign(&mut body);
+                self.write(100, Method::POST, "tasks", None, body)
+            }
+            Kind::ChangeTask => {
+                let row = self.row("tasks")?;
+                let mut body = json!({"name": mark, "percent_complete": self.rng.u64(0..=100)});
+                self.assign(&mut body);
+                self.write(100, Method::PATCH, "tasks", Some(row), body)
+            }
+            Kind::DeleteTask => self.delete(100, "tasks")?,
+            Kind::CreateEdge => {
+                let (from, to) = (self.row("tasks")?, self.row("tasks")?);
+                let body = json!({"id": format!("e{}", self.number), "predecessor": from, "successor": to,
+                    "lag": self.lag(), "dep_type": self.dependency_type()});
+                self.write(200, Method::POST, "dependencies", None, body)
+            }
+            Kind::ChangeEdge => {
+                let row = self.row("dependencies")?;
+                let mut body = json!({"lag": self.lag()});
+                match self.rng.u8(0..4) {
+                    0 => body["predecessor"] = json!(self.row("tasks")?),
+                    1 => body["successor"] = json!(self.row("tasks")?),
+                    2 => body["dep_type"] = json!(self.dependency_type()),
+                    _ => {}
+                }
+                self.write(200, Method::PATCH, "dependencies", Some(row), body)
+            }
+            Kind::DeleteEdge => self.delete(200, "dependencies")?,
+            Kind::CreateCalendar => {
+                let exceptions = json!([{"start": "2026-12-24", "end": "2026-12-26", "description": mark}]);
+                let body = json!({"id": format!("c{}", self.number), "name": mark, "exceptions": exceptions});
+                self.write(300, Method::POST, "calendars", None, body)
+            }
+            Kind::ChangeCalendar => {
+                let row = self.row("calendars")?;
+                self.write(300, Method::PATCH, "calendars", Some(row), json!({"name": mark}))
+            }
+            Kind::DeleteCalendar => self.delete(300, "calendars")?,
+            Kind::ChangeProject => {
+                let mut body = json!({"name": mark});
+                if self.rng.bool() {
+                    body["calendar"] = self.row("calendars").map_or(Value::Null, Value::from);
+                }
+                self.write(300, Method::PATCH, "", None, body)
+            }
+            Kind::AddMember => {
+                let (user, role) = (self.rng.usize(..USERS.len()), self.role());
+                let body = json!({"user": USERS[user].0, "role": role});
+                self.membership(user, role, Method::POST, Some(body))
+            }
+            Kind::ChangeMember => {
+                let (user, role) = (self.rng.usize(..USERS.len()), self.role());
+                self.membership(user, role, Method::PATCH, Some(json!({ "role": role })))
+            }
+            Kind::RemoveMember => {
+                let user = self.rng.usize(..USERS.len());
+                self.membership(user, 300, Method::DELETE, None)
+            }
+            Kind::Leave => {
+                let user = self.rng.usize(..USERS.len());
+                let ask = self.ask_membership(user, user, Method::DELETE, None);
+                Operation { ask, user, needed: 1, mark: None, row: self.memberships[user].clone() }
+            }
+            Kind::Read => {
+                let collection = self.collection();
+                let row = self.row(collection)?;
+                let user = self.user(1);
+                let ask = Ask::get(path(collection, Some(&row)), &self.tokens[user]);
+                Operation { ask, user, needed: 1, mark: None, row: format!("{collection}#{row}") }
+            }
+            Kind::List => {
+                let collection = self.collection();
+                let user = self.user(1);
+                let ask =
+                    Ask::get(format!("{}?limit={}", path(collection, None), self.rng.u64(1..=200)), &self.tokens[user]);
+                Operation { ask, user, needed: 1, mark: None, row: format!("{collection}#") }
+            }
+            Kind::MyProjects => {
+                let user = self.user(1);
+                let ask = Ask::get("/api/v1/projects/".to_owned(), &self.tokens[user]);
+                Operation { ask, user, needed: 0, mark: None, row: "projects#".to_owned() }
+            }
+            Kind::DeleteProject => {
+                let user = self.user(400);
+                let ask = Ask { method: Method::DELETE, ..Ask::get(path("", None), &self.tokens[user]) };
+                Operation { ask, user, needed: 400, mark: None, row: format!("projects#{PROJECT}") }
+            }
+        };
+        Some(operation)
+    }
+
+    fn write(&mut self, needed: i64, method: Method, collection: &str, id: Option<String>, body: Value) -> Operation {
+        let user = self.user(needed);
+        let own = body["id"].as_str().map(str::to_owned);
+        let row = match id.clone().or(own) {
+            Some(id) => format!("{collection}#{id}"),
+            None => format!("projects#{PROJECT}"),
+        };
+        let mark = if collection == "dependencies" {
+            format!("{row} {}", body["lag"])
+        } else {
+            format!("mark {}", self.number)
+        };
+        let if_match = if method == Method::PATCH { self.if_match(&row) } else { None };
+        let path = path(collection, id.as_deref());
+        let ask = Ask { method, path, token: self.tokens[user].clone(), if_match, body: Some(body) };
+        Operation { ask, user, needed, mark: Some(mark), row }
+    }
+
+    fn delete(&mut self, needed: i64, collection: &str) -> Option<Operation> {
+        let id = self.row(collection)?;
+        let user = self.user(needed);
+        let row = format!("{collection}#{id}");
+        let ask = Ask {
+            method: Method::DELETE,
+            if_match: self.if_match(&row),
+            ..Ask::get(path(collection, Some(&id)), &self.tokens[user])
+        };
+        Some(Operation { ask, user, needed, mark: None, row })
+    }
+
+    fn membership(&mut self, of: usize, role: i64, method: Method, body: Option<Value>) -> Operation {
+        let user = self.user(if role >= 300 { 400 } else { 300 });
+        let ask = self.ask_membership(user, of, method, body);
+        Operation { ask, user, needed: 300, mark: None, row: self.memberships[of].clone() }
+    }
+
+    fn ask_membership(&self, user: usize, of: usize, method: Method, body: Option<Value>) -> Ask {
+        let (_, id) = self.memberships[of].split_once('#').expect("a key");
+        let path = if method == Method::POST { path("memberships", None) } else { path("memberships", Some(id)) };
+        Ask { method, path, token: self.tokens[user].clone(), if_match: None, body }
+    }
+
+    /// Mostly someone who may, sometimes anyone.
+    fn user(&mut self, needed: i64) -> usize {
+        let may = |user: &usize| {
+            let membership = self.history.live().get(&self.memberships[*user]);
+            membership.is_some_and(|membership| membership["role"].as_i64().is_some_and(|role| role >= needed))
+        };
+        let able: Vec<usize> = (0..USERS.len()).filter(may).collect();
+        if able.is_empty() || self.rng.u8(0..12) == 0 {
+            return self.rng.usize(..USERS.len());
+        }
+        able[self.rng.usize(..able.len())]
+    }
+
+    /// The id of a live row, the oldest ones more often.
+    fn row(&mut self, collection: &str) -> Option<String> {
+        let own = |row: &&String| row.split_once('#').is_some_and(|(of, _)| of == collection);
+        let rows: Vec<&String> = self.history.live().keys().filter(own).collect();
+        let hot = rows.len().min(self.weights.hot_rows.max(1));
+        let among = if self.rng.f64() < self.weights.heat { hot } else { rows.len() };
+        let (_, id) = rows.get(self.rng.usize(0..among.max(1)))?.split_once('#')?;
+        Some(id.to_owned())
+    }
+
+    /// The version at which someone might have read the row, now or some time ago.
+    fn if_match(&mut self, row: &str) -> Option<u64> {
+        let versions = self.history.rows().get(row)?;
+        match self.rng.u8(0..8) {
+            0 => versions.last().copied(),
+            1 => Some(versions[self.rng.usize(..versions.len())]),
+            _ => None,
+        }
+    }
+
+    fn assign(&mut self, body: &mut Value) {
+        if self.rng.u8(0..4) == 0 {
+            body["assignee"] = json!(USERS[self.rng.usize(..USERS.len())].0);
+        }
+    }
+
+    fn collection(&mut self) -> &'static str {
+        ["tasks", "dependencies", "calendars", "memberships"][self.rng.usize(0..4)]
+    }
+
+    fn role(&mut self) -> i64 {
+        [1, 100, 200, 300, 400][self.rng.usize(0..5)]
+    }
+
+    fn dependency_type(&mut self) -> &'static str {
+        ["FS", "FS", "FS", "SS", "FF", "SF"][self.rng.usize(0..6)]
+    }
+
+    /// Marks an edge, as the number does by a name elsewhere.
+    fn lag(&self) -> i64 {
+        i64::try_from(self.number % 73_000).expect("small") - 36_500
+    }
+}
+
+fn path(collection: &str, id: Option<&str>) -> String {
+    match (collection, id) {
+        ("", _) => format!("/api/v1/projects/{PROJECT}/"),
+        (_, None) => format!("/api/v1/projects/{PROJECT}/{collection}/"),
+        (_, Some(id)) => format!("/api/v1/projects/{PROJECT}/{collection}/{id}/"),
+    }
+}

@@ -1,0 +1,284 @@
+//! One seed from its beginning to its end.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+
+use axum::Router;
+use axum::http::Method;
+use fastrand::Rng;
+use local::token::{LOCAL_SECRET, sign};
+use serde_json::{Value, json};
+use shared::auth::Verifier;
+use shared::domain::{RowKey, UserId};
+use shared::storage::Table;
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, sleep};
+
+use crate::device::{Device, Pulled};
+use crate::figures::Figures;
+use crate::http::{Ask, PROJECT};
+use crate::operations::Operation;
+use crate::scenario::{Scenario, USERS};
+use crate::table::{Faults, NAME, UnreliableTable};
+use crate::writer::{Fates, Writer};
+
+/// What went wrong, with the events that led there if they were traced.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) violation: String,
+    pub(crate) trace: Vec<String>,
+}
+
+/// How the product sets up the SDK, and the users' tokens: the same in every run.
+static SDK: LazyLock<aws_config::SdkConfig> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(Table::sdk_config().region("nowhere-1").no_credentials().load())
+});
+static TOKENS: LazyLock<Arc<[String]>> =
+    LazyLock::new(|| USERS.iter().map(|(user, _)| sign(LOCAL_SECRET, user).expect("a token")).collect());
+static MEMBERSHIPS: LazyLock<Arc<[String]>> = LazyLock::new(|| {
+    let project = PROJECT.parse().expect("an id");
+    let key = |user: &str| RowKey::membership(&project, &user.parse::<UserId>().expect("a user")).to_string();
+    USERS.iter().map(|(user, _)| key(user)).collect()
+});
+static VERIFIER: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
+    let variable = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
+    Arc::new(Verifier::configured(variable).expect("a verifier"))
+});
+
+/// The key of a user's membership.
+pub(crate) fn membership(user: usize) -> String {
+    MEMBERSHIPS[user].clone()
+}
+
+/// Plays a seed; the same seed is the same course of events each time.
+pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<Figures, Failure> {
+    LazyLock::force(&SDK);
+    // Jitter in the product and in the SDK comes from here.
+    fastrand::seed(seed);
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let table = UnreliableTable::new(seed, Faults::NONE, traced);
+        let play = Play { seed, scenario: scenario.clone(), table: Arc::clone(&table) };
+        let failed = async {
+            while table.failure().is_none() {
+                sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = play.all() => {}
+            () = failed => {}
+            () = sleep(Duration::from_secs(24 * 60 * 60)) => table.fail("does not come to an end"),
+        }
+        match table.failure() {
+            Some(violation) => Err(Failure { violation, trace: table.take_trace() }),
+            None => {
+                let mut state = table.state();
+                let mut figures = std::mem::take(&mut state.figures);
+                figures.seeds = 1;
+                figures.versions = state.history.current();
+                figures.scenario(scenario.name);
+                Ok(figures)
+            }
+        }
+    })
+}
+
+#[derive(Clone)]
+struct Play {
+    seed: u64,
+    scenario: Scenario,
+    table: Arc<UnreliableTable>,
+}
+
+impl Play {
+    async fn all(&self) {
+        let mut founder = self.writer(0);
+        self.found(&mut founder).await;
+        self.table.state().faults = self.scenario.faults;
+        let numbers = Arc::new(AtomicU64::new(1_000));
+        let writers: Vec<JoinHandle<Fates>> = (1..=self.scenario.writers)
+            .map(|number| tokio::spawn(self.clone().write(self.writer(number), Arc::clone(&numbers))))
+            .collect();
+        let devices: Vec<JoinHandle<Device>> = (0..self.scenario.devices)
+            .map(|number| tokio::spawn(self.clone().pull(self.device(number), Arc::clone(&numbers))))
+            .collect();
+        let mut fates = vec![founder.fates];
+        for writer in writers {
+            fates.extend(self.joined(writer).await);
+        }
+        let mut drained = Vec::new();
+        for device in devices {
+            drained.extend(self.joined(device).await);
+        }
+        // Calls still under way arrive, indexes get there, and from now on the table works.
+        self.table.state().faults = Faults::NONE;
+        sleep(Duration::from_secs(60)).await;
+        for device in drained {
+            self.drain(device).await;
+        }
+        for fates in fates {
+            if let Err(violation) = fates.check(&self.table.state().history) {
+                self.table.fail(violation);
+            }
+        }
+        crate::clean::check(&self.table);
+    }
+
+    async fn joined<T>(&self, task: JoinHandle<T>) -> Option<T> {
+        match task.await {
+            Ok(value) => Some(value),
+            Err(panic) => {
+                self.table.fail(message(panic));
+                None
+            }
+        }
+    }
+
+    /// An instance of a function, with nothing in common with another one but the table.
+    fn instance(&self) -> Table {
+        Table::new(self.table.client(&SDK), NAME)
+    }
+
+    fn rng(&self, number: u64) -> Rng {
+        Rng::with_seed(self.seed.wrapping_mul(1_000) + number)
+    }
+
+    fn writer(&self, number: usize) -> Writer {
+        Writer {
+            name: format!("writer {number}"),
+            router: rest::router(rest::App { table: self.instance(), verifier: Arc::clone(&VERIFIER) }),
+            table: Arc::clone(&self.table),
+            rng: self.rng(number as u64),
+            tokens: Arc::clone(&TOKENS),
+            memberships: Arc::clone(&MEMBERSHIPS),
+            fates: Fates::default(),
+        }
+    }
+
+    fn device(&self, number: usize) -> Device {
+        let mut rng = self.rng(500 + number as u64);
+        let user = rng.usize(..USERS.len());
+        let router: Router = sync::router(sync::App::new(self.instance(), Arc::clone(&VERIFIER)));
+        let name = format!("device {number} of {}", USERS[user].0);
+        Device::new(name, membership(user), TOKENS[user].clone(), router, Arc::clone(&self.table), rng)
+    }
+
+    /// The project with its members and the first rows.
+    async fn found(&self, founder: &mut Writer) {
+        self.post(founder, "", json!({"id": PROJECT, "name": "founded", "start_date": "2026-03-02"})).await;
+        for (user, role) in &USERS[1..] {
+            if *role > 0 {
+                self.post(founder, "memberships/", json!({"user": user, "role": role})).await;
+            }
+        }
+        self.post(founder, "calendars/", json!({"id": "c0", "name": "founded c0"})).await;
+        for number in 0..self.scenario.tasks {
+            let id = format!("t{number}");
+            self.post(founder, "tasks/", json!({"id": id, "name": format!("founded {id}")})).await;
+        }
+        // All at the first task, so that deleting it takes more than fits a transaction.
+        let types = ["FS", "SS", "FF", "SF"];
+        let ends = (1..self.scenario.tasks).flat_map(|task| types.map(|dep_type| (task, dep_type)));
+        for (number, (task, dep_type)) in ends.take(self.scenario.edges).enumerate() {
+            let edge = json!({"id": format!("e{number}"), "predecessor": "t0", "successor": format!("t{task}"),
+                "dep_type": dep_type, "lag": -36_501 - i64::try_from(number % 20).expect("small")});
+            self.post(founder, "dependencies/", edge).await;
+        }
+    }
+
+    async fn post(&self, founder: &mut Writer, path: &str, body: Value) {
+        let path =
+            if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
+        let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, body: Some(body) };
+        let body = ask.body.as_ref().expect("a body");
+        let collection = ask.path.trim_end_matches('/').rsplit('/').next().expect("a collection");
+        let row = match (collection, body["id"].as_str(), body["user"].as_str()) {
+            (_, Some(id), _) => format!("{collection}#{id}"),
+            (_, _, user) => membership(USERS.iter().position(|(name, _)| Some(*name) == user).expect("a user")),
+        };
+        let operation = Operation { ask, user: 0, needed: 0, mark: None, row };
+        if founder.send(&operation, None).await != Some(201) {
+            self.table.fail(format!("not founded: {operation:?}"));
+        }
+    }
+
+    /// Writes until all operations of the run are done.
+    async fn write(self, mut writer: Writer, numbers: Arc<AtomicU64>) -> Fates {
+        loop {
+            let number = numbers.fetch_add(1, Ordering::Relaxed);
+            if number >= 1_000 + self.scenario.operations {
+                return writer.fates;
+            }
+            let pause = writer.rng.u64(0..=self.scenario.writer_pause);
+            sleep(Duration::from_millis(pause)).await;
+            writer.operate(number, &self.scenario.weights).await;
+        }
+    }
+
+    /// Pulls while others write.
+    async fn pull(self, mut device: Device, numbers: Arc<AtomicU64>) -> Device {
+        let limits = [None, None, Some(1), Some(3), Some(10), Some(40)];
+        while numbers.load(Ordering::Relaxed) < 1_000 + self.scenario.operations {
+            let pause = device.rng.u64(0..=self.scenario.device_pause);
+            sleep(Duration::from_millis(pause)).await;
+            if device.rng.u8(0..60) == 0 {
+                device.reinstall();
+            }
+            let limit = limits[device.rng.usize(..limits.len())];
+            let turbo = device.mark == 0 && device.rng.bool();
+            loop {
+                let patience = (device.rng.u8(0..10) == 0).then(|| device.rng.u64(0..100));
+                // The plain client does not ask again at once.
+                let pulled = device.pull(limit, turbo && device.mark == 0, patience).await;
+                if pulled == Pulled::Nothing {
+                    sleep(Duration::from_millis(4 * self.scenario.device_pause)).await;
+                }
+                if pulled != Pulled::Page || device.rng.u8(0..8) == 0 {
+                    break;
+                }
+            }
+        }
+        device
+    }
+
+    /// Pulls to the end, and compares.
+    async fn drain(&self, mut device: Device) {
+        let limit = [None, Some(1), Some(7)][device.rng.usize(0..3)];
+        for _ in 0..5_000 {
+            match device.pull(limit, false, None).await {
+                Pulled::Page => {}
+                Pulled::Failed => return self.table.fail(format!("{} is not served in the end", device.name)),
+                Pulled::All | Pulled::Nothing => return self.compare(&device),
+            }
+        }
+        self.table.fail(format!("{} does not come to an end", device.name));
+    }
+
+    fn compare(&self, device: &Device) {
+        let differences = {
+            let state = self.table.state();
+            let history = &state.history;
+            let current = history.current();
+            if history.deleted_at.is_some() || !history.was_live(&device.membership, current) {
+                if device.rows.is_empty() { String::new() } else { format!("should hold nothing: {:?}", device.rows) }
+            } else if device.mark != current {
+                format!("ends at {} of {current}", device.mark)
+            } else {
+                device.differences(history, current)
+            }
+        };
+        if !differences.is_empty() {
+            self.table.fail(format!("{} differs in the end: {differences}", device.name));
+        }
+    }
+}
+
+/// What a task said when it panicked; its number differs between two runs of one seed.
+pub(crate) fn message(panicked: tokio::task::JoinError) -> String {
+    let panic = panicked.into_panic();
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    format!("panicked: {}", text.unwrap_or("without a word"))
+}

@@ -1,0 +1,132 @@
+//! What a seed plays: who writes how much of what, who pulls, and how bad the table is.
+
+use fastrand::Rng;
+
+use crate::operations::Kind;
+use crate::table::Faults;
+
+/// The users of a project, with the role they begin with; the last one is nobody yet.
+pub(crate) const USERS: [(&str, i64); 7] =
+    [("olga", 400), ("otto", 400), ("adam", 300), ("sofia", 200), ("mia", 100), ("vic", 1), ("nora", 0)];
+
+/// One seed's play.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) writers: usize,
+    pub(crate) devices: usize,
+    pub(crate) operations: u64,
+    /// Tasks and edges to begin with.
+    pub(crate) tasks: usize,
+    pub(crate) edges: usize,
+    /// Milliseconds between a writer's operations, and between a device's pulls, at most.
+    pub(crate) writer_pause: u64,
+    pub(crate) device_pause: u64,
+    pub(crate) weights: Weights,
+    pub(crate) faults: Faults,
+}
+
+/// How often each kind of operation is asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Weights {
+    kinds: Vec<(Kind, u32)>,
+    /// How often one of the few hot rows is chosen, and how many those are.
+    pub(crate) heat: f64,
+    pub(crate) hot_rows: usize,
+}
+
+impl Weights {
+    pub(crate) fn draw(&self, rng: &mut Rng) -> Kind {
+        let mut at = rng.u32(0..self.kinds.iter().map(|(_, weight)| weight).sum());
+        for (kind, weight) in &self.kinds {
+            if at < *weight {
+                return *kind;
+            }
+            at -= weight;
+        }
+        Kind::Read
+    }
+
+    /// A little of everything, and more of some.
+    fn with(more: &[(Kind, u32)]) -> Self {
+        let mut kinds = vec![
+            (Kind::CreateTask, 12),
+            (Kind::ChangeTask, 24),
+            (Kind::DeleteTask, 6),
+            (Kind::CreateEdge, 14),
+            (Kind::ChangeEdge, 8),
+            (Kind::DeleteEdge, 3),
+            (Kind::CreateCalendar, 3),
+            (Kind::ChangeCalendar, 2),
+            (Kind::DeleteCalendar, 2),
+            (Kind::ChangeProject, 4),
+            (Kind::AddMember, 4),
+            (Kind::ChangeMember, 4),
+            (Kind::RemoveMember, 2),
+            (Kind::Leave, 1),
+            (Kind::Read, 4),
+            (Kind::List, 2),
+            (Kind::MyProjects, 1),
+        ];
+        kinds.extend_from_slice(more);
+        Self { kinds, heat: 0.2, hot_rows: 3 }
+    }
+}
+
+impl Scenario {
+    /// What this seed plays.
+    pub(crate) fn draw(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed ^ 0x5ce_aa51);
+        let everyday = Self {
+            name: "everyday",
+            writers: rng.usize(2..=6),
+            devices: rng.usize(2..=5),
+            operations: rng.u64(350..=550),
+            tasks: rng.usize(2..=15),
+            edges: rng.usize(0..=10),
+            writer_pause: [5, 40, 200][rng.usize(0..3)],
+            device_pause: [60, 300, 1_000][rng.usize(0..3)],
+            weights: Weights::with(&[]),
+            faults: Faults::draw(&mut rng),
+        };
+        match rng.u8(0..10) {
+            0 | 1 => Self {
+                name: "hot rows",
+                operations: 800,
+                weights: Weights {
+                    heat: 0.95,
+                    hot_rows: rng.usize(1..=2),
+                    ..Weights::with(&[(Kind::ChangeTask, 600)])
+                },
+                ..everyday
+            },
+            2 | 3 => Self {
+                name: "members come and go",
+                weights: Weights::with(&[
+                    (Kind::AddMember, 40),
+                    (Kind::RemoveMember, 24),
+                    (Kind::ChangeMember, 12),
+                    (Kind::Leave, 10),
+                ]),
+                ..everyday
+            },
+            4 => {
+                Self { name: "the project is deleted", weights: Weights::with(&[(Kind::DeleteProject, 1)]), ..everyday }
+            }
+            5 => Self {
+                name: "cascades",
+                tasks: 30,
+                edges: 110,
+                operations: 300,
+                weights: Weights {
+                    heat: 0.6,
+                    hot_rows: 2,
+                    ..Weights::with(&[(Kind::CreateEdge, 60), (Kind::DeleteTask, 6), (Kind::CreateTask, 20)])
+                },
+                ..everyday
+            },
+            6 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
+            _ => everyday,
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The calls that the product makes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use super::base::{CONDITION, CONFLICT, Key, Reason, THROTTLED, key_of};
+use super::connection::{Answer, error, error_with, expect_table};
+use super::expression::{self, Condition, Item, Stored};
+use super::index::Reading;
+use super::{NAME, RECENT, Token, UnreliableTable, expect_only, pause};
+
+/// A call, read off the wire.
+pub(super) enum Call {
+    GetItem(Value),
+    BatchGetItem(Value),
+    Query(Value),
+    TransactWriteItems(Value),
+}
+
+impl Call {
+    pub(super) fn of(name: &str, request: Value) -> Self {
+        match name {
+            "GetItem" => Self::GetItem(request),
+            "BatchGetItem" => Self::BatchGetItem(request),
+            "Query" => Self::Query(request),
+            "TransactWriteItems" => Self::TransactWriteItems(request),
+            other => panic!("{other} is not understood"),
+        }
+    }
+
+    pub(super) fn is_write(&self) -> bool {
+        matches!(self, Self::TransactWriteItems(_))
+    }
+}
+
+/// One item that a query met, before its filter.
+struct Met {
+    key: Key,
+    number: u64,
+    item: Arc<Stored>,
+}
+
+impl UnreliableTable {
+    pub(super) async fn answer(&self, call: Call) -> Answer {
+        match call {
+            Call::GetItem(request) => self.get_item(&request),
+            Call::BatchGetItem(request) => self.batch_get_item(&request).await,
+            Call::Query(request) => self.query(&request).await,
+            Call::TransactWriteItems(request) => self.transact_write_items(request).await,
+        }
+    }
+
+    fn get_item(&self, request: &Value) -> Answer {
+        expect_only(request, &["TableName", "Key", "ConsistentRead"]);
+        expect_table(&request["TableName"]);
+        assert_eq!(request["ConsistentRead"], true, "reads of the table are strong");
+        let key = key_of(request["Key"].as_object().expect("a key"));
+        let now = self.now();
+        let state = self.state();
+        match state.base.read(&key, now) {
+            (_, Some(item)) => (200, format!(r#"{{"Item":{}}}"#, item.text)),
+            (_, None) => (200, "{}".to_owned()),
+        }
+    }
+
+    /// Each key is read at a moment of its own, in any order; some may be left for later.
+    async fn batch_get_item(&self, request: &Value) -> Answer {
+        expect_only(request, &["RequestItems"]);
+        let (table, wanted) = request["RequestItems"].as_object().and_then(|t| t.iter().next()).expect("one table");
+        expect_table(&json!(table));
+        expect_only(wanted, &["Keys", "ConsistentRead"]);
+        assert_eq!(wanted["ConsistentRead"], true, "reads of the table are strong");
+        let keys = wanted["Keys"].as_array().expect("keys").iter();
+        let mut keys: Vec<Key> = keys.map(|key| key_of(key.as_object().expect("a key"))).collect();
+        assert!((1..=100).contains(&keys.len()), "{} keys", keys.len());
+        keys.sort_unstable();
+        assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "a key is named twice: {request}");
+        let mut left = Vec::new();
+        {
+            let state = &mut *self.state();
+            state.rng.shuffle(&mut keys);
+            if state.rng.f64() < state.faults.unprocessed {
+                let kept = state.rng.usize(0..keys.len());
+                left = keys.split_off(kept);
+                state.figures.inject("UnprocessedKeys");
+            }
+        }
+        let mut found = Vec::new();
+        let mut seen = HashMap::new();
+        for (place, key) in keys.iter().enumerate() {
+            if place > 0 {
+                self.pause_between_reads().await;
+            }
+            let now = self.now();
+            let (number, item) = {
+                let state = self.state();
+                let (number, item) = state.base.read(key, now);
+                (number, item.cloned())
+            };
+            seen.insert(key, number);
+            found.extend(item);
+        }
+        self.state().note_torn("torn BatchGetItem", &seen);
+        let mut unprocessed = json!({});
+        if !left.is_empty() {
+            let keys =
+                left.iter().map(|(project, entity)| json!({"project_id": {"S": project}, "entity": {"S": entity}}));
+            unprocessed[NAME] = json!({"Keys": keys.collect::<Vec<_>>(), "ConsistentRead": true});
+        }
+        let found = list(found.iter().map(|item| item.text.as_str()));
+        (200, format!(r#"{{"Responses":{{"{NAME}":{found}}},"UnprocessedKeys":{unprocessed}}}"#))
+    }
+
+    async fn pause_between_reads(&self) {
+        let duration = {
+            let state = &mut *self.state();
+            state.faults.apart.draw(&mut state.rng)
+        };
+        pause(duration).await;
+    }
+
+    async fn query(&self, request: &Value) -> Answer {
+        expect_only(
+            request,
+            &[
+                "TableName",
+                "IndexName",
+                "ConsistentRead",
+                "KeyConditionExpression",
+                "FilterExpression",
+                "ProjectionExpression",
+                "ExpressionAttributeNames",
+                "ExpressionAttributeValues",
+                "Limit",
+                "ExclusiveStartKey",
+            ],
+        );
+        expect_table(&request["TableName"]);
+        let index = request["IndexName"].as_str();
+        let range = match index {
+            None => "entity",
+            Some(name) => self.state().indexes.iter().find(|i| i.schema.name == name).expect("an index").schema.range,
+        };
+        let mut met = match index {
+            None => self.met_in_table(request).await,
+            Some(name) => self.met_in_index(name, request).await,
+        };
+        let place = |item: &Item| (item[range].clone(), item["entity"]["S"].as_str().expect("a text").to_owned());
+        let order = |left: &Item, right: &Item| {
+            let (left, right) = (place(left), place(right));
+            expression::compare(&left.0, &right.0).then_with(|| left.1.cmp(&right.1))
+        };
+        met.sort_by(|left, right| order(&left.item, &right.item));
+        if let Some(start) = request["ExclusiveStartKey"].as_object() {
+            met.retain(|met| order(&met.item, start).is_gt());
+        }
+        let limit = request["Limit"].as_u64().map_or(usize::MAX, |limit| usize::try_from(limit).expect("a limit"));
+        let mut page = limit;
+        {
+            let state = &mut *self.state();
+            if !met.is_empty() && state.rng.f64() < state.faults.short_page {
+                page = page.min(state.rng.usize(1..=met.len()));
+                state.figures.inject("short page");
+            }
+            let seen = met.iter().take(page).map(|met| (&met.key, met.number)).collect();
+            state.note_torn(if index.is_some() { "transaction torn in an index" } else { "torn Query" }, &seen);
+        }
+        // As DynamoDB does it, a page that is full names a next one even when nothing is left.
+        let last = if met.len() >= page { met.get(page - 1).map(|met| Arc::clone(&met.item)) } else { None };
+        met.truncate(page);
+        let filter = Condition::of(request, "FilterExpression");
+        let shown = expression::projection(request);
+        let evaluated = met.len();
+        met.retain(|met| filter.holds(Some(&met.item)));
+        let items = match shown {
+            None => list(met.iter().map(|met| met.item.text.as_str())),
+            Some(names) => list(met.iter().map(|met| with_only(&met.item, &names))),
+        };
+        let next = last.map(|last| {
+            let hash = if index == Some("by_user") { "user_id" } else { "project_id" };
+            let parts = ["project_id", "entity", hash, range].map(str::to_owned);
+            format!(r#","LastEvaluatedKey":{}"#, with_only(&last, &parts))
+        });
+        let (count, next) = (met.len(), next.unwrap_or_default());
+        (200, format!(r#"{{"Count":{count},"ScannedCount":{evaluated},"Items":{items}{next}}}"#))
+    }
+
+    /// The items of a partition, some stretches of it read before others.
+    async fn met_in_table(&self, request: &Value) -> Vec<Met> {
+        assert_eq!(request["ConsistentRead"], true, "reads of the table are strong");
+        let condition = Condition::of(request, "KeyConditionExpression");
+        let partition = partition_of(request);
+        let stretches = {
+            let state = &mut *self.state();
+            let keys = state.base.keys(&partition);
+            let bounds =
+                (0..state.rng.usize(0..3)).filter_map(|_| state.rng.choice(&keys).map(|key| (*key).clone())).collect();
+            stretches(bounds, &mut state.rng)
+        };
+        let mut met = Vec::new();
+        for (place, stretch) in stretches.iter().enumerate() {
+            if place > 0 {
+                self.pause_between_reads().await;
+            }
+            let now = self.now();
+            let state = self.state();
+            // What came into the stretch since the call began is there too.
+            for (key, number, item) in state.base.read_all(&partition, now) {
+                if stretch.contains(&key.1) && condition.holds(Some(item)) {
+                    met.push(Met { key: key.clone(), number, item: Arc::clone(item) });
+                }
+            }
+        }
+        met
+    }
+
+    /// The copies that an index shows: some stretches from one replica, others from another and later.
+    async fn met_in_index(&self, name: &str, request: &Value) -> Vec<Met> {
+        assert!(request["ConsistentRead"].as_bool() != Some(true), "an index has no strong reads");
+        let condition = Condition::of(request, "KeyConditionExpression");
+        let stretches = {
+            let state = &mut *self.state();
+            let current = state.history.current();
+            let bounds = (0..state.rng.usize(0..3)).map(|_| state.rng.u64(0..=current)).collect();
+            stretches(bounds, &mut state.rng)
+        };
+        let mut met = Vec::new();
+        for (place, stretch) in stretches.iter().enumerate() {
+            if place > 0 {
+                self.pause_between_reads().await;
+            }
+            let now = self.now();
+            let state = &mut *self.state();
+            let reading = Reading { condition: &condition, replica: state.rng.usize(..), now };
+            let index = state.indexes.iter_mut().find(|index| index.schema.name == name).expect("an index");
+            for (key, entry) in index.read(&reading, &mut state.figures) {
+                // `by_user` has so few entries that one stretch holds them all.
+                let version = entry.item.get("server_version").and_then(|value| value["N"].as_str()?.parse().ok());
+                if stretch.contains(&version.unwrap_or(0)) {
+                    met.push(Met { key, number: entry.number, item: entry.item });
+                }
+            }
+        }
+        met
+    }
+
+    /// Evaluated at one moment, applied item by item, answered when all of it is.
+    async fn transact_write_items(&self, request: Value) -> Answer {
+        expect_only(&request, &["TransactItems", "ClientRequestToken"]);
+        for item in request["TransactItems"].as_array().expect("items") {
+            expect_table(&item.as_object().and_then(|item| item.values().next()).expect("an action")["TableName"]);
+        }
+        let token = request["ClientRequestToken"].as_str().expect("a token").to_owned();
+        let now = self.now();
+        let outcome = self.evaluate(&request, &token, now);
+        match outcome {
+            Err(answer) => answer,
+            Ok(done) => {
+                pause(done.saturating_sub(now)).await;
+                (200, "{}".to_owned())
+            }
+        }
+    }
+
+    fn evaluate(&self, request: &Value, token: &str, now: u64) -> Result<u64, Answer> {
+        let mut violation = None;
+        let outcome = {
+            let state = &mut *self.state();
+            if let Some(earlier) = state.tokens.get(token) {
+                assert_eq!(earlier.request, *request, "a token with another payload");
+                let in_progress = earlier.done > now;
+                state.figures.inject("token repeated after the commit");
+                return if in_progress { Err(error(400, "TransactionInProgressException")) } else { Ok(now) };
+            }
+            let mut outcome = state.base.transact(request, now, &state.faults, &mut state.rng);
+            if let Ok(accepted) = &mut outcome {
+                state.tokens.insert(token.to_owned(), Token { request: request.clone(), done: accepted.done });
+                for written in &accepted.written {
+                    for index in &mut state.indexes {
+                        index.follow(written, now, &state.faults, &mut state.rng);
+                    }
+                }
+                if accepted.written.len() > 1 {
+                    state.recent.truncate(RECENT - 1);
+                    let states = accepted.written.iter().map(|w| (w.key.clone(), w.after.number)).collect();
+                    state.recent.push_front(states);
+                }
+                violation = state.history.commit(&accepted.written).err();
+            }
+            outcome
+        };
+        match &outcome {
+            Ok(accepted) => self.trace(|| {
+                let each = accepted
+                    .written
+                    .iter()
+                    .map(|w| format!("{} (seen at {} ms)", describe(&w.after.item), w.after.from));
+                format!("commit {}", each.collect::<Vec<_>>().join(", "))
+            }),
+            Err(reasons) => {
+                self.trace(|| mixture(reasons).to_owned());
+                self.state().figures.inject(mixture(reasons));
+            }
+        }
+        if let Some(violation) = violation {
+            self.fail(violation);
+        }
+        outcome.map(|accepted| accepted.done).map_err(|reasons| {
+            let reasons = list(reasons.iter().map(reason_text));
+            error_with(400, "TransactionCanceledException", &format!(r#","CancellationReasons":{reasons}"#))
+        })
+    }
+}
+
+/// A JSON array of JSON texts.
+fn list(texts: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let mut json = "[".to_owned();
+    for text in texts {
+        if json.len() > 1 {
+            json.push(',');
+        }
+        json.push_str(text.as_ref());
+    }
+    json.push(']');
+    json
+}
+
+/// An item's text with these attributes alone.
+fn with_only(item: &Item, names: &[String]) -> String {
+    let kept: BTreeMap<&String, &Value> = item.iter().filter(|(name, _)| names.contains(name)).collect();
+    serde_json::to_string(&kept).expect("JSON")
+}
+
+fn partition_of(request: &Value) -> String {
+    request["ExpressionAttributeValues"][":project"]["S"].as_str().expect("a project").to_owned()
+}
+
+/// A stretch of a query's range: above the lower end, up to the upper one.
+struct Stretch<T> {
+    above: Option<T>,
+    up_to: Option<T>,
+}
+
+impl<T: Ord> Stretch<T> {
+    fn contains(&self, at: &T) -> bool {
+        self.above.as_ref().is_none_or(|bound| at > bound) && self.up_to.as_ref().is_none_or(|bound| at <= bound)
+    }
+}
+
+/// The stretches between bounds, in any order.
+fn stretches<T: Ord + Clone>(mut bounds: Vec<T>, rng: &mut Rng) -> Vec<Stretch<T>> {
+    bounds.sort_unstable();
+    bounds.dedup();
+    let above = std::iter::once(None).chain(bounds.iter().cloned().map(Some));
+    let up_to = bounds.iter().cloned().map(Some).chain([None]);
+    let mut stretches: Vec<_> = above.zip(up_to).map(|(above, up_to)| Stretch { above, up_to }).collect();
+    rng.shuffle(&mut stretches);
+    stretches
+}
+
+fn reason_text(reason: &Reason) -> String {
+    let code = reason.code;
+    match &reason.item {
+        Some(item) => {
+            let item = serde_json::to_string(&***item).expect("JSON");
+            format!(r#"{{"Code":"{code}","Item":{item}}}"#)
+        }
+        None => format!(r#"{{"Code":"{code}"}}"#),
+    }
+}
+
+fn mixture(reasons: &[Reason]) -> &'static str {
+    let has = |code| reasons.iter().any(|reason| reason.code == code);
+    match (has(CONDITION), has(CONFLICT) || has(THROTTLED)) {
+        (true, true) => "cancelled: conflict and failed condition",
+        (true, false) => "cancelled: failed condition",
+        _ => "cancelled: conflict",
+    }
+}
+
+fn describe(item: &Option<Arc<Stored>>) -> String {
+    let Some(item) = item else { return "nothing".to_owned() };
+    let text = |name: &str| item.get(name).and_then(|v| v["S"].as_str().or(v["N"].as_str())).unwrap_or("-").to_owned();
+    match item.get("server_version") {
+        Some(_) => format!("{}@{}", text("entity"), text("server_version")),
+        None => format!("{}={}", text("entity"), text("current_version")),
+    }
+}

@@ -1,0 +1,155 @@
+//! The way to the table: what would be an HTTP connection of the SDK.
+
+use std::sync::Arc;
+
+use aws_config::Region;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
+use aws_sdk_dynamodb::config::retry::RetryPartition;
+use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
+
+use super::calls::Call;
+use super::{Millis, NAME, UnreliableTable, pause};
+
+/// What becomes of one call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Served,
+    Throttled(&'static str),
+    /// Refused or cut off without effect.
+    FailedBefore(Failure),
+    /// The effect takes place, the answer is none.
+    FailedAfter(Failure),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    InternalError,
+    Disconnected,
+    /// Nothing ever comes back.
+    Silence,
+}
+
+const THROTTLES: [&str; 3] = ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"];
+
+/// The answer to a call: status and JSON.
+pub(super) type Answer = (u16, String);
+
+/// An error as DynamoDB words it.
+pub(super) fn error(status: u16, kind: &str) -> Answer {
+    error_with(status, kind, "")
+}
+
+/// An error with more members, each with a comma before it.
+pub(super) fn error_with(status: u16, kind: &str, more: &str) -> Answer {
+    (status, format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{kind}","message":"{kind}"{more}}}"#))
+}
+
+#[derive(Debug)]
+struct Connection(Arc<UnreliableTable>);
+
+impl HttpConnector for Connection {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(Arc::clone(&self.0).serve(request))
+    }
+}
+
+impl UnreliableTable {
+    /// A client with memory of its own: connections, retry budget, everything.
+    pub(crate) fn client(self: &Arc<Self>, sdk: &aws_config::SdkConfig) -> Client {
+        let connector = SharedHttpConnector::new(Connection(Arc::clone(self)));
+        let config = aws_sdk_dynamodb::config::Builder::from(sdk)
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .region(Region::from_static("nowhere-1"))
+            .allow_no_auth()
+            .retry_partition(RetryPartition::custom("alone").build());
+        Client::from_conf(config.build())
+    }
+
+    async fn serve(self: Arc<Self>, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").expect("a target");
+        let name = target.strip_prefix("DynamoDB_20120810.").expect("DynamoDB").to_owned();
+        let body: Value = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
+        let call = Call::of(&name, body);
+        let (fate, there, back) = self.draw_fate(&name);
+        let table = Arc::clone(&self);
+        let is_write = call.is_write();
+        let served = async move {
+            pause(there).await;
+            let answer = match fate {
+                Fate::Throttled(kind) => error(400, kind),
+                Fate::FailedBefore(_) => error(500, "InternalServerError"),
+                Fate::Served | Fate::FailedAfter(_) => table.answer(call).await,
+            };
+            pause(back).await;
+            answer
+        };
+        // A write that is on its way is not called back when its caller gives up or is killed.
+        let (status, body) = if is_write { self.detached(served).await } else { served.await };
+        let failure = match fate {
+            Fate::FailedBefore(failure) | Fate::FailedAfter(failure) => Some(failure),
+            Fate::Served | Fate::Throttled(_) => None,
+        };
+        let (status, body) = match failure {
+            Some(Failure::Silence) => std::future::pending().await,
+            Some(Failure::Disconnected) => return Err(ConnectorError::io("the connection was reset".into())),
+            Some(Failure::InternalError) => error(500, "InternalServerError"),
+            None => (status, body),
+        };
+        Ok(HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body)))
+    }
+
+    async fn detached(&self, served: impl Future<Output = Answer> + Send + 'static) -> Answer {
+        match tokio::spawn(served).await {
+            Ok(answer) => answer,
+            Err(panic) => {
+                self.fail(crate::run::message(panic));
+                std::future::pending().await
+            }
+        }
+    }
+
+    fn draw_fate(&self, name: &str) -> (Fate, Millis, Millis) {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.figures.call(name);
+        let (rng, faults) = (&mut state.rng, state.faults);
+        let (there, back) = (faults.network.draw(rng), faults.network.draw(rng));
+        let mut chance = rng.f64();
+        let mut happens = |probability: f64| {
+            chance -= probability;
+            chance < 0.0
+        };
+        let fate = if happens(faults.throttled) {
+            Fate::Throttled(THROTTLES[rng.usize(..THROTTLES.len())])
+        } else if happens(faults.failed_before) {
+            Fate::FailedBefore(if rng.bool() { Failure::InternalError } else { Failure::Disconnected })
+        } else if happens(faults.failed_after) {
+            Fate::FailedAfter(if rng.bool() { Failure::InternalError } else { Failure::Disconnected })
+        } else if happens(faults.answer_lost) {
+            Fate::FailedAfter(Failure::Silence)
+        } else {
+            Fate::Served
+        };
+        match fate {
+            Fate::Served => {}
+            Fate::Throttled(_) => state.figures.inject("call throttled"),
+            Fate::FailedBefore(Failure::InternalError) => state.figures.inject("InternalServerError, no effect"),
+            Fate::FailedBefore(_) => state.figures.inject("connection lost before the effect"),
+            Fate::FailedAfter(Failure::InternalError) => state.figures.inject("InternalServerError after the effect"),
+            Fate::FailedAfter(_) => state.figures.inject("answer lost after the effect"),
+        }
+        if there.max(back) > 1_000 {
+            state.figures.inject("call delayed beyond a second");
+        }
+        (fate, there, back)
+    }
+}
+
+/// Refuses a call for another table.
+pub(super) fn expect_table(name: &Value) {
+    assert_eq!(name, NAME, "another table");
+}

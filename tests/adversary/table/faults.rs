@@ -1,0 +1,93 @@
+//! What goes wrong, and how often: drawn for each seed.
+
+use fastrand::Rng;
+
+/// Moments and durations are milliseconds of the run's own clock.
+pub(crate) type Millis = u64;
+
+/// Delays: mostly short ones, and now and then one that is far longer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Delays {
+    pub(crate) usual: Millis,
+    pub(crate) rare: f64,
+    pub(crate) longest: Millis,
+}
+
+impl Delays {
+    pub(crate) const NONE: Self = Self { usual: 0, rare: 0.0, longest: 0 };
+
+    pub(crate) fn draw(&self, rng: &mut Rng) -> Millis {
+        let longest = if self.rare > 0.0 && rng.f64() < self.rare { self.longest } else { self.usual };
+        if longest == 0 { 0 } else { rng.u64(0..=longest) }
+    }
+}
+
+/// One seed's unreliability.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Faults {
+    /// How long a request and an answer travel.
+    pub(crate) network: Delays,
+    /// How long after its commit each item of a transaction is applied.
+    pub(crate) tear: Delays,
+    /// Between the items that one call reads.
+    pub(crate) apart: Delays,
+    /// How long after the table each row of an index follows, in each of its replicas.
+    pub(crate) lag: Delays,
+    /// Between a row's new copy in the index and the end of its old one: both are there, or neither is.
+    pub(crate) overlap: Delays,
+    /// Probabilities for each call.
+    pub(crate) throttled: f64,
+    pub(crate) failed_before: f64,
+    pub(crate) failed_after: f64,
+    pub(crate) answer_lost: f64,
+    pub(crate) unprocessed: f64,
+    pub(crate) short_page: f64,
+    pub(crate) spurious_conflict: f64,
+}
+
+impl Faults {
+    /// A table as an emulator has it: every promise kept, and more.
+    pub(crate) const NONE: Self = Self {
+        network: Delays { usual: 2, rare: 0.0, longest: 0 },
+        tear: Delays::NONE,
+        apart: Delays::NONE,
+        lag: Delays::NONE,
+        overlap: Delays::NONE,
+        throttled: 0.0,
+        failed_before: 0.0,
+        failed_after: 0.0,
+        answer_lost: 0.0,
+        unprocessed: 0.0,
+        short_page: 0.0,
+        spurious_conflict: 0.0,
+    };
+
+    /// Each kind is absent, mild or bad, independently of the others.
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        let delays = |rng: &mut Rng, mild: Delays, bad: Delays| match rng.u8(0..5) {
+            0 => Delays::NONE,
+            1 | 2 => mild,
+            _ => bad,
+        };
+        let probability = |rng: &mut Rng, bad: f64| match rng.u8(0..3) {
+            0 => 0.0,
+            1 => bad / 5.0,
+            _ => bad,
+        };
+        let of = |usual, rare, longest| Delays { usual, rare, longest };
+        Self {
+            network: delays(rng, of(3, 0.0, 0), of(6, 0.02, 2_600)),
+            tear: delays(rng, of(12, 0.0, 0), of(25, 0.04, 900)),
+            apart: delays(rng, of(4, 0.0, 0), of(12, 0.05, 200)),
+            lag: delays(rng, of(30, 0.02, 400), of(120, 0.08, 8_000)),
+            overlap: delays(rng, of(10, 0.0, 0), of(60, 0.05, 2_000)),
+            throttled: probability(rng, 0.04),
+            failed_before: probability(rng, 0.02),
+            failed_after: probability(rng, 0.03),
+            answer_lost: probability(rng, 0.02),
+            unprocessed: probability(rng, 0.15),
+            short_page: probability(rng, 0.5),
+            spurious_conflict: probability(rng, 0.06),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! An index as it really is: some replicas, each of which follows the table row by row at its own pace.
+//!
+//! A reading that meets one replica and then another sees time going back. While a row moves from its old key to its new
+//! one, a replica shows both copies or neither. It never shows a copy that the row did not have, and never one after
+//! an older one has taken its place for good.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fastrand::Rng;
+
+use super::base::{Key, Written};
+use super::expression::{Condition, Item, Stored};
+use super::faults::{Faults, Millis};
+use crate::figures::Figures;
+
+const REPLICAS: usize = 3;
+
+/// What an index is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Schema {
+    pub(crate) name: &'static str,
+    pub(crate) hash: &'static str,
+    pub(crate) range: &'static str,
+    pub(crate) projected: &'static [&'static str],
+}
+
+/// As template.yaml has them.
+pub(crate) const INDEXES: [Schema; 2] = [
+    Schema {
+        name: "by_version",
+        hash: "project_id",
+        range: "server_version",
+        projected: &["row", "superseded", "writes", "is_deleted"],
+    },
+    Schema { name: "by_user", hash: "user_id", range: "project_id", projected: &[] },
+];
+
+/// An index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    pub(crate) schema: Schema,
+    rows: BTreeMap<Key, Row>,
+}
+
+#[derive(Debug, Default)]
+struct Row {
+    replicas: [Vec<Entry>; REPLICAS],
+    /// From when on the table shows which state, none while the index is to keep the row out.
+    shown_by_table: Vec<(Millis, Option<u64>)>,
+    /// The newest state that any read was shown.
+    newest_shown: u64,
+}
+
+/// One look at an index.
+pub(crate) struct Reading<'a> {
+    pub(crate) condition: &'a Condition,
+    pub(crate) replica: usize,
+    pub(crate) now: Millis,
+}
+
+/// A copy of a row and when a replica shows it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    from: Millis,
+    until: Millis,
+    /// The how manyth state of the row this is.
+    pub(crate) number: u64,
+    pub(crate) item: Arc<Stored>,
+}
+
+impl Index {
+    pub(crate) fn new(schema: Schema) -> Self {
+        Self { schema, rows: BTreeMap::new() }
+    }
+
+    /// Lets each replica follow a write at its own pace, once the table shows it.
+    pub(crate) fn follow(&mut self, written: &Written, now: Millis, faults: &Faults, rng: &mut Rng) {
+        let item =
+            written.after.item.as_ref().and_then(|item| self.project(item)).map(|item| Arc::new(Stored::new(item)));
+        if item.is_none() && !self.rows.contains_key(&written.key) {
+            return;
+        }
+        let row = self.rows.entry(written.key.clone()).or_default();
+        let number = item.is_some().then_some(written.after.number);
+        let seen = row.shown_by_table.iter().rposition(|(from, _)| *from <= now);
+        row.shown_by_table.drain(..seen.unwrap_or(0));
+        row.shown_by_table.push((written.after.from, number));
+        for entries in &mut row.replicas {
+            let earliest = entries.last().map_or(0, |entry| entry.from);
+            let from = (written.after.from + faults.lag.draw(rng)).max(earliest);
+            let gap = faults.overlap.draw(rng);
+            let gone_between = rng.bool();
+            if let Some(old) = entries.last_mut() {
+                let until = match &item {
+                    Some(item) if self.schema.same_key(&old.item, item) => from,
+                    _ if gone_between => from.saturating_sub(gap).max(old.from),
+                    _ => from + gap,
+                };
+                old.until = old.until.min(until);
+            }
+            entries.retain(|entry| entry.until > now);
+            if let Some(item) = &item {
+                entries.push(Entry { from, until: Millis::MAX, number: written.after.number, item: Arc::clone(item) });
+            }
+        }
+    }
+
+    /// The copies that a replica shows of the rows in one partition, and what is wrong with them.
+    pub(crate) fn read(&mut self, at: &Reading<'_>, figures: &mut Figures) -> Vec<(Key, Entry)> {
+        let mut found = Vec::new();
+        for (key, row) in &mut self.rows {
+            let entries = &row.replicas[at.replica % REPLICAS];
+            let shown = || entries.iter().filter(|entry| entry.from <= at.now && at.now < entry.until);
+            let newest = shown().map(|entry| entry.number).max().unwrap_or(0);
+            let current = row.shown_by_table.iter().rev().find(|(from, _)| *from <= at.now);
+            if current.is_some_and(|(_, current)| current.is_some_and(|current| newest < current)) {
+                figures.inject(if newest == 0 { "row missing in an index" } else { "old copy in an index" });
+            }
+            if shown().count() > 1 {
+                figures.inject("old and new copy at once");
+            }
+            if newest < row.newest_shown {
+                figures.inject("index went back in time");
+            }
+            row.newest_shown = row.newest_shown.max(newest);
+            let wanted = shown().filter(|entry| at.condition.holds(Some(&entry.item)));
+            found.extend(wanted.map(|entry| (key.clone(), entry.clone())));
+        }
+        found
+    }
+
+    /// The item as the index keeps it; none when it lacks the index's key.
+    fn project(&self, item: &Item) -> Option<Item> {
+        let Schema { hash, range, projected, .. } = self.schema;
+        if !item.contains_key(hash) || !item.contains_key(range) {
+            return None;
+        }
+        let kept = |name: &str| ["project_id", "entity", hash, range].contains(&name) || projected.contains(&name);
+        Some(item.iter().filter(|(name, _)| kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect())
+    }
+}
+
+impl Schema {
+    fn same_key(&self, left: &Item, right: &Item) -> bool {
+        [self.hash, self.range].into_iter().all(|name| left.get(name) == right.get(name))
+    }
+}

@@ -1,0 +1,232 @@
+//! A writer: a function instance of its own, and the clients who ask it for changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use fastrand::Rng;
+use serde_json::{Map, Value};
+use tokio::time::{Duration, timeout};
+
+use crate::history::History;
+use crate::http::{PROJECT, Reply};
+use crate::operations::{Maker, Operation};
+use crate::scenario::Weights;
+use crate::table::UnreliableTable;
+
+/// What is known of the requests that left a mark, by the mark.
+#[derive(Debug, Default)]
+pub(crate) struct Fates(BTreeMap<String, Fate>);
+
+#[derive(Debug, Default)]
+struct Fate {
+    /// Requests that may have taken effect.
+    possible: usize,
+    /// The versions that answers named.
+    acknowledged: Vec<u64>,
+}
+
+/// One function instance and whoever uses it.
+pub(crate) struct Writer {
+    pub(crate) name: String,
+    pub(crate) router: Router,
+    pub(crate) table: Arc<UnreliableTable>,
+    pub(crate) rng: Rng,
+    pub(crate) tokens: Arc<[String]>,
+    pub(crate) memberships: Arc<[String]>,
+    pub(crate) fates: Fates,
+}
+
+/// What a strong read would have seen when a request began.
+struct Given {
+    version: u64,
+    deleted: bool,
+}
+
+impl Writer {
+    /// Makes up an operation and sees it through.
+    pub(crate) async fn operate(&mut self, number: u64, weights: &Weights) {
+        let operation = {
+            let state = self.table.state();
+            let (tokens, memberships) = (&self.tokens, &self.memberships);
+            Maker { rng: &mut self.rng, history: &state.history, tokens, memberships, weights, number }.operation()
+        };
+        let mut patience = (self.rng.u8(0..12) == 0).then(|| self.rng.u64(0..80));
+        // A client that does not know what became of its request sends it again, or gives up.
+        for _ in 0..4 {
+            if self.send(&operation, patience).await.is_some() || self.rng.u8(0..3) == 0 {
+                return;
+            }
+            patience = None;
+        }
+    }
+
+    /// Sends a request; none when its outcome is not known.
+    pub(crate) async fn send(&mut self, operation: &Operation, patience: Option<u64>) -> Option<u16> {
+        let given = {
+            let now = self.table.now();
+            let state = self.table.state();
+            let version = state.seen_version(PROJECT, &operation.row, now);
+            Given { version, deleted: state.history.deleted_at.is_some() }
+        };
+        let answer = operation.ask.send(&self.router);
+        let reply = match patience {
+            None => Some(answer.await),
+            Some(patience) => timeout(Duration::from_millis(patience), answer).await.ok(),
+        };
+        self.table.trace(|| {
+            let asked = format!("{} {} {}", self.name, operation.ask.method, operation.ask.path);
+            let body = operation.ask.body.as_ref().map(Value::to_string).unwrap_or_default();
+            match &reply {
+                Some(reply) => format!("{asked} {body} -> {} {} {:?}", reply.status, reply.code(), reply.etag),
+                None => format!("{asked} {body} -> killed"),
+            }
+        });
+        let Some(reply) = reply else {
+            self.table.state().figures.killed += 1;
+            self.table.state().figures.operation("killed");
+            self.note(operation, None);
+            return None;
+        };
+        let refusal = if reply.status < 400 { String::new() } else { format!(" {}", reply.code()) };
+        self.table.state().figures.operation(&format!("{}{refusal}", reply.status));
+        let judged = judge(operation, &reply, &given, &self.table.state().history);
+        if let Err(violation) = judged {
+            let Operation { ask, .. } = operation;
+            self.table.fail(format!("{}: {violation}\n  {ask:?}\n  {} {}", self.name, reply.status, reply.body));
+        }
+        self.note(operation, Some(&reply));
+        let unknown = reply.status == 503 && reply.code() != "busy";
+        (!unknown).then_some(reply.status)
+    }
+
+    fn note(&mut self, operation: &Operation, reply: Option<&Reply>) {
+        let Some(mark) = &operation.mark else { return };
+        let fate = self.fates.0.entry(mark.clone()).or_default();
+        match reply {
+            Some(reply) if reply.status < 300 => {
+                fate.possible += 1;
+                fate.acknowledged.extend(reply.etag);
+            }
+            Some(reply) if reply.status != 503 || reply.code() == "busy" => {}
+            _ => fate.possible += 1,
+        }
+    }
+}
+
+impl Fates {
+    /// No acknowledged write is lost, none that was refused took effect, and none took effect more often than it was sent.
+    pub(crate) fn check(&self, history: &History) -> Result<(), String> {
+        for (mark, fate) in &self.0 {
+            let taken_on = history.taken_on(mark);
+            if let Some(lost) = fate.acknowledged.iter().find(|version| !taken_on.contains(version)) {
+                return Err(format!("{mark:?} was acknowledged at {lost} and written at {taken_on:?}"));
+            }
+            if taken_on.len() > fate.possible {
+                return Err(format!("{mark:?} was asked for {} time(s) and written at {taken_on:?}", fate.possible));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Codes of refusals that a well-formed request may meet.
+const REFUSALS: [(u16, &str); 15] = [
+    (403, "not_a_member"),
+    (403, "membership_revoked"),
+    (403, "role_too_low"),
+    (404, "not_found"),
+    (409, "id_taken"),
+    (409, "id_deleted"),
+    (409, "dependency_cycle"),
+    (409, "duplicate_dependency"),
+    (409, "calendar_in_use"),
+    (409, "last_owner"),
+    (410, "project_deleted"),
+    (412, "version_mismatch"),
+    (422, "validation_failed"),
+    (503, "busy"),
+    (503, "unavailable"),
+];
+
+/// Is this an answer that the truth allows?
+fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History) -> Result<(), String> {
+    let Operation { ask, row, .. } = operation;
+    let allowed = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+    match (reply.status, ask.method.as_str()) {
+        (200, "GET") if reply.body.get("results").is_some() => judge_list(reply, history),
+        (200, "GET") => {
+            allowed(reply.etag >= Some(given.version), "older than what a strong read saw before")?;
+            is_true(row, reply, history)
+        }
+        (200 | 201, _) => {
+            is_true(row, reply, history)?;
+            let version = reply.etag.unwrap_or(0);
+            let Some(mark) = &operation.mark else { return Ok(()) };
+            if history.taken_on(mark) == [version] {
+                expect_role(operation, version, history)?;
+                let before = history.entry(version).and_then(|entry| entry.previous);
+                allowed(
+                    ask.if_match.is_none() || ask.if_match == before,
+                    "written although the row was at another version",
+                )?;
+            }
+            Ok(())
+        }
+        (204, "DELETE") => {
+            let dead = |version: &u64| history.entry(*version).is_some_and(|entry| entry.live.is_none());
+            allowed(history.rows().get(row).is_some_and(|held| held.iter().any(dead)), "not dead at all")
+        }
+        (404, "GET") => {
+            let last = history.rows().get(row).and_then(|held| held.last()).copied().unwrap_or(0);
+            allowed(given.version == 0 || !history.was_live(row, last), "not found, but there all the time")
+        }
+        (410, _) => allowed(history.deleted_at.is_some(), "the project was not deleted"),
+        (412, _) => allowed(ask.if_match.is_some(), "no If-Match was sent"),
+        (503, _) if reply.code() == "outcome_unknown" => Ok(()),
+        (status, _) if status < 300 => Err("an unexpected success".to_owned()),
+        (status, _) => allowed(REFUSALS.contains(&(status, reply.code())), "an answer that cannot be"),
+    }?;
+    let late = reply.status < 300 && ask.method != "GET" && given.deleted && operation.mark.is_some();
+    allowed(!late, "a write into a deleted project")
+}
+
+/// The row in the answer is one that was committed.
+fn is_true(row: &str, reply: &Reply, history: &History) -> Result<(), String> {
+    let entry = reply.etag.and_then(|version| history.entry(version)).filter(|entry| entry.row == row);
+    match entry.and_then(|entry| entry.live.as_deref()) {
+        Some(content) if flat(&reply.body) == *content => Ok(()),
+        _ => Err("a row that never was so".to_owned()),
+    }
+}
+
+/// A row of REST as devices get it.
+fn flat(body: &Value) -> Map<String, Value> {
+    let nested = |value: &Value| value.is_array() || value.is_object();
+    let flatten = |value: &Value| if nested(value) { Value::String(value.to_string()) } else { value.clone() };
+    body.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), flatten(value))).collect()
+}
+
+fn judge_list(reply: &Reply, history: &History) -> Result<(), String> {
+    for row in reply.body["results"].as_array().into_iter().flatten() {
+        let version = row["server_version"].as_u64().unwrap_or(0);
+        let content = history.entry(version).and_then(|entry| entry.live.as_deref());
+        if content != Some(&flat(row)) {
+            return Err(format!("lists a row that never was so: {row}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever wrote had the role for it at that moment.
+fn expect_role(operation: &Operation, version: u64, history: &History) -> Result<(), String> {
+    if version == 1 {
+        return Ok(());
+    }
+    let membership = &crate::run::membership(operation.user);
+    let role = history
+        .version_at(membership, version - 1)
+        .and_then(|at| history.entry(at)?.live.as_ref()?["role"].as_i64())
+        .unwrap_or(0);
+    if role >= operation.needed { Ok(()) } else { Err(format!("written with the role {role} at {version}")) }
+}
