@@ -10,6 +10,7 @@
 
 mod answer;
 mod clean;
+mod contention;
 mod convergence;
 mod device;
 mod figures;

@@ -30,18 +30,18 @@ pub(crate) struct Failure {
 }
 
 /// How the product sets up the SDK, and the users' tokens: the same in every run.
-static SDK: LazyLock<aws_config::SdkConfig> = LazyLock::new(|| {
+pub(crate) static SDK: LazyLock<aws_config::SdkConfig> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(Table::sdk_config().region("nowhere-1").no_credentials().load())
 });
-static TOKENS: LazyLock<Arc<[String]>> =
+pub(crate) static TOKENS: LazyLock<Arc<[String]>> =
     LazyLock::new(|| USERS.iter().map(|(user, _)| sign(LOCAL_SECRET, user).expect("a token")).collect());
 static MEMBERSHIPS: LazyLock<Arc<[String]>> = LazyLock::new(|| {
     let project = PROJECT.parse().expect("an id");
     let key = |user: &str| RowKey::membership(&project, &user.parse::<UserId>().expect("a user")).to_string();
     USERS.iter().map(|(user, _)| key(user)).collect()
 });
-static VERIFIER: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
+pub(crate) static VERIFIER: LazyLock<Arc<Verifier>> = LazyLock::new(|| {
     let variable = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
     Arc::new(Verifier::configured(variable).expect("a verifier"))
 });

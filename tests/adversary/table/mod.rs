@@ -24,7 +24,7 @@ use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use base::{Key, Written};
 pub(crate) use expression::{Item, Stored};
-pub(crate) use faults::{Faults, Millis};
+pub(crate) use faults::{Delays, Faults, Millis};
 
 use crate::figures::Figures;
 use crate::history::History;
