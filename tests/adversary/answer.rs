@@ -61,8 +61,9 @@ impl Device {
     /// Takes an ordinary answer.
     pub(crate) fn take_changes(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let Answer { mark, has_more, .. } = *answer;
-        // A device that was told to forget everything is given everything again when its user is back.
-        let since = if self.wiped { 0 } else { self.mark };
+        // A device at its user's removal was told to forget everything, and is given everything now that the user is back.
+        let at_removal = self.is_removal(self.mark, history);
+        let since = if at_removal { 0 } else { self.mark };
         ensure(mark <= history.current(), || format!("the mark {mark} is ahead of the truth"))?;
         ensure(mark >= since, || format!("the mark went back from {since} to {mark}"))?;
         ensure(!has_more || mark > since, || "more, but no step forward".to_owned())?;
@@ -83,7 +84,7 @@ impl Device {
             ensure(died, || format!("{row} did not die since {since}"))?;
             self.rows.remove(row);
         }
-        (self.mark, self.wiped) = (mark, false);
+        self.mark = mark;
         self.expect_complete(history)?;
         let left_out = given.turbo && since == 0;
         let died_since = |row: &String| history.was_live(row, mark) && !history.was_live(row, history.current());
@@ -102,8 +103,7 @@ impl Device {
     pub(crate) fn take_wipe(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let mark = answer.mark;
         ensure(!answer.has_more && answer.updated.is_empty(), || "rows for nobody".to_owned())?;
-        let removed = history.entry(mark).is_some_and(|entry| entry.row == self.membership && entry.live.is_none());
-        let removed = removed && mark >= given.membership_at_start && mark > self.mark;
+        let removed = self.is_removal(mark, history) && mark >= given.membership_at_start && mark > self.mark;
         let deleted = history.deleted_at.is_some_and(|end| mark == end.max(self.mark));
         ensure(removed || deleted, || format!("wiped for no reason at {mark}"))?;
         ensure(answer.deleted.iter().all(|row| history.rows().contains_key(row)), || "an unknown id".to_owned())?;
@@ -111,8 +111,12 @@ impl Device {
             self.rows.remove(row);
         }
         ensure(self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
-        (self.mark, self.wiped) = (mark, true);
+        self.mark = mark;
         Ok(())
+    }
+
+    fn is_removal(&self, version: u64, history: &History) -> bool {
+        history.entry(version).is_some_and(|entry| entry.row == self.membership && entry.live.is_none())
     }
 
     /// Who was removed, or whose project was deleted, gets no rows.

@@ -23,8 +23,6 @@ pub(crate) struct Device {
     pub(crate) mark: u64,
     /// The version of each live row it holds.
     pub(crate) rows: BTreeMap<String, u64>,
-    /// The server told it to forget everything, and it has got nothing since.
-    pub(crate) wiped: bool,
 }
 
 /// What a pull came to.
@@ -49,12 +47,12 @@ impl Device {
         table: Arc<UnreliableTable>,
         rng: Rng,
     ) -> Self {
-        Self { name, membership, token, router, table, rng, mark: 0, rows: BTreeMap::new(), wiped: false }
+        Self { name, membership, token, router, table, rng, mark: 0, rows: BTreeMap::new() }
     }
 
     /// As after a new installation.
     pub(crate) fn reinstall(&mut self) {
-        (self.mark, self.wiped) = (0, false);
+        self.mark = 0;
         self.rows.clear();
     }
 
@@ -72,6 +70,7 @@ impl Device {
             let state = self.table.state();
             Given { turbo, membership_at_start: state.seen_version(PROJECT, &self.membership, now) }
         };
+        self.table.trace(|| format!("{} asks, patience {patience:?}", self.name));
         let ask = Ask::get(path, &self.token);
         let reply = match patience {
             None => ask.send(&self.router).await,

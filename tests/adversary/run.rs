@@ -51,11 +51,9 @@ pub(crate) fn membership(user: usize) -> String {
     MEMBERSHIPS[user].clone()
 }
 
-/// Plays a seed; the same seed is the same course of events each time.
-pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<Figures, Failure> {
+/// Plays a seed: what was done, and the course of events if it is to be traced.
+pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<(Figures, Vec<String>), Failure> {
     LazyLock::force(&SDK);
-    // Jitter in the product and in the SDK comes from here.
-    fastrand::seed(seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
@@ -75,12 +73,13 @@ pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<Figur
         match table.failure() {
             Some(violation) => Err(Failure { violation, trace: table.take_trace() }),
             None => {
+                let trace = table.take_trace();
                 let mut state = table.state();
                 let mut figures = std::mem::take(&mut state.figures);
                 figures.seeds = 1;
                 figures.versions = state.history.current();
                 figures.scenario(scenario.name);
-                Ok(figures)
+                Ok((figures, trace))
             }
         }
     })

@@ -47,14 +47,19 @@ impl Weights {
         Kind::Read
     }
 
+    /// Nothing but these.
+    pub(crate) fn only(kinds: &[(Kind, u32)]) -> Self {
+        Self { kinds: kinds.to_vec(), heat: 0.0, hot_rows: 1 }
+    }
+
     /// A little of everything, and more of some.
     fn with(more: &[(Kind, u32)]) -> Self {
         let mut kinds = vec![
             (Kind::CreateTask, 12),
             (Kind::ChangeTask, 24),
             (Kind::DeleteTask, 6),
-            (Kind::CreateEdge, 14),
-            (Kind::ChangeEdge, 8),
+            (Kind::CreateEdge, 10),
+            (Kind::ChangeEdge, 5),
             (Kind::DeleteEdge, 3),
             (Kind::CreateCalendar, 3),
             (Kind::ChangeCalendar, 2),
@@ -64,7 +69,7 @@ impl Weights {
             (Kind::ChangeMember, 4),
             (Kind::RemoveMember, 2),
             (Kind::Leave, 1),
-            (Kind::Read, 4),
+            (Kind::Read, 8),
             (Kind::List, 2),
             (Kind::MyProjects, 1),
         ];
@@ -81,18 +86,18 @@ impl Scenario {
             name: "everyday",
             writers: rng.usize(2..=6),
             devices: rng.usize(2..=5),
-            operations: rng.u64(350..=550),
+            operations: rng.u64(350..=440),
             tasks: rng.usize(2..=15),
             edges: rng.usize(0..=10),
             writer_pause: [5, 40, 200][rng.usize(0..3)],
-            device_pause: [60, 300, 1_000][rng.usize(0..3)],
+            device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
             faults: Faults::draw(&mut rng),
         };
         match rng.u8(0..10) {
             0 | 1 => Self {
                 name: "hot rows",
-                operations: 800,
+                operations: 700,
                 weights: Weights {
                     heat: 0.95,
                     hot_rows: rng.usize(1..=2),
@@ -117,11 +122,11 @@ impl Scenario {
                 name: "cascades",
                 tasks: 30,
                 edges: 110,
-                operations: 300,
+                operations: 200,
                 weights: Weights {
                     heat: 0.6,
                     hot_rows: 2,
-                    ..Weights::with(&[(Kind::CreateEdge, 60), (Kind::DeleteTask, 6), (Kind::CreateTask, 20)])
+                    ..Weights::with(&[(Kind::CreateEdge, 10), (Kind::DeleteTask, 10), (Kind::CreateTask, 10)])
                 },
                 ..everyday
             },

@@ -52,6 +52,7 @@ impl Writer {
             Maker { rng: &mut self.rng, history: &state.history, tokens, memberships, weights, number }.operation()
         };
         let mut patience = (self.rng.u8(0..12) == 0).then(|| self.rng.u64(0..80));
+        self.table.trace(|| format!("{} operates {number} {} patience {patience:?}", self.name, operation.ask.path));
         // A client that does not know what became of its request sends it again, or gives up.
         for _ in 0..4 {
             if self.send(&operation, patience).await.is_some() || self.rng.u8(0..3) == 0 {

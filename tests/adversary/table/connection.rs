@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_config::Region;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
 use aws_sdk_dynamodb::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
@@ -65,6 +66,8 @@ impl UnreliableTable {
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .region(Region::from_static("nowhere-1"))
             .allow_no_auth()
+            // It goes by the time of day, of which a run has none.
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_partition(RetryPartition::custom("alone").build());
         Client::from_conf(config.build())
     }
@@ -75,6 +78,8 @@ impl UnreliableTable {
         let body: Value = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
         let call = Call::of(&name, body);
         let (fate, there, back) = self.draw_fate(&name);
+        self.trace(|| format!("  {name} on its way for {there} and {back} ms: {fate:?}"));
+        let _reseeded = Reseeded(Arc::clone(&self));
         let table = Arc::clone(&self);
         let is_write = call.is_write();
         let served = async move {
@@ -146,6 +151,18 @@ impl UnreliableTable {
             state.figures.inject("call delayed beyond a second");
         }
         (fate, there, back)
+    }
+}
+
+/// Seeds this thread's generator at the end of a call, be it answered or given up.
+///
+/// Jitter in the product and in the SDK comes from there, after a call. What else draws from it, such as whatever is set up
+/// once in a process, must not show in a run.
+struct Reseeded(Arc<UnreliableTable>);
+
+impl Drop for Reseeded {
+    fn drop(&mut self) {
+        fastrand::seed(self.0.state().rng.u64(..));
     }
 }
 

@@ -1,0 +1,32 @@
+//! What the convergence test found, each bug with the play that showed it at once.
+
+use crate::operations::Kind;
+use crate::run::play;
+use crate::scenario::{Scenario, Weights};
+use crate::table::{Delays, Faults};
+
+/// `BatchGetItem` had read the counter before a commit and the row after it: the draft gave the row a version not above the
+/// one it held, and the instance panicked while encoding what the row superseded.
+#[test]
+fn a_row_that_is_newer_than_the_counter_beside_it_is_read_again() {
+    let faults = Faults {
+        network: Delays { usual: 3, rare: 0.0, longest: 0 },
+        apart: Delays { usual: 30, rare: 0.0, longest: 0 },
+        ..Faults::NONE
+    };
+    let scenario = Scenario {
+        name: "one row",
+        writers: 6,
+        devices: 0,
+        operations: 100,
+        tasks: 1,
+        edges: 0,
+        writer_pause: 10,
+        weights: Weights::only(&[(Kind::ChangeTask, 1)]),
+        faults,
+        ..Scenario::draw(0)
+    };
+    if let Err(failure) = play(1, &scenario, false) {
+        panic!("{}", failure.violation);
+    }
+}
