@@ -288,6 +288,39 @@ mod tests {
     }
 
     #[test]
+    fn a_dead_or_absent_row_is_not_found() {
+        let mut draft = draft();
+        assert_eq!(draft.expect_live(&key("tasks#a")).expect("a row")["name"], "A");
+        assert!(matches!(draft.expect_live(&key("tasks#b")), Err(Error::NotFound(at)) if at == key("tasks#b")));
+        draft.delete(key("tasks#a"));
+        assert!(matches!(draft.expect_live(&key("tasks#a")), Err(Error::NotFound(at)) if at == key("tasks#a")));
+    }
+
+    #[test]
+    fn a_project_is_deleted_with_its_row() {
+        let row = Row::written(None, key("projects#p"), put(r#"{"name": "P"}"#), version(2));
+        let counter = Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![] };
+        let named = [(row.key.clone(), Some(row))].into();
+        let mut draft = Draft::new("p".parse().expect("a project"), Some(counter), named, HashSet::new(), vec![], 10);
+        assert!(!draft.deletes_project());
+        assert_eq!(draft.counter().map(|counter| counter.current), Some(version(2)));
+        draft.delete_project();
+        assert!(draft.deletes_project());
+        let plan = draft.plan().expect("a plan");
+        assert!(plan.len() == 1 && plan[0].row.key == key("projects#p") && plan[0].row.live().is_none());
+    }
+
+    #[test]
+    fn what_was_committed_is_read_from_then_on() {
+        let mut draft = draft();
+        draft.delete(key("tasks#a"));
+        let rows: Vec<_> = draft.plan().expect("a plan").into_iter().map(|planned| planned.row).collect();
+        draft.apply(rows);
+        assert!(draft.plan().expect("a plan").is_empty());
+        assert_eq!(draft.into_rows()[&key("tasks#a")].version, version(3));
+    }
+
+    #[test]
     fn rows_beyond_the_named_ones_take_room() {
         let mut draft = draft();
         draft.delete(key("tasks#a"));
