@@ -25,6 +25,8 @@ pub(crate) struct Ask {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) etag: Option<u64>,
+    /// Whether it says when to try again.
+    pub(crate) retry_after: bool,
     /// The way to the answer of a pull.
     pub(crate) way: String,
     /// Null when there is none.
@@ -63,9 +65,10 @@ impl Reply {
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let etag = header("etag").trim_matches('"').parse().ok();
         let way = header("server-timing").split('"').nth(1).unwrap_or("").to_owned();
+        let retry_after = !header("retry-after").is_empty();
         let status = parts.status.as_u16();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
-        Self { status, etag, way, body }
+        Self { status, etag, retry_after, way, body }
     }
 
     /// The stable code of a problem, or nothing.

@@ -69,6 +69,11 @@ impl Draft {
         self.counter.as_ref()
     }
 
+    /// The project's version as it was read, 0 when there is no such project.
+    pub fn version(&self) -> u64 {
+        self.counter.as_ref().map_or(0, |counter| counter.current.get())
+    }
+
     /// Lets a member in, see [`authorize`].
     pub fn authorize(&self, user: &UserId, needed: Role) -> Result<Actor, Error> {
         let key = RowKey::membership(&self.project, user);
@@ -198,7 +203,7 @@ impl Draft {
             (Write::Put(_), Collection::Dependencies) => 5,
             (Write::Delete, _) => 6,
         });
-        let current = self.counter.as_ref().map_or(0, |counter| counter.current.get());
+        let current = self.version();
         let mut planned = Vec::with_capacity(writes.len());
         for (number, (key, write)) in (current + 1..).zip(writes) {
             let version = ServerVersion::try_from(number)
@@ -340,6 +345,7 @@ mod tests {
         assert!(draft().rebase(counter(3, &[("tasks#x", 3)], None)));
         assert!(draft().rebase(counter(4, &[("tasks#x", 3), ("tasks#y", 4)], None)));
         assert!(!draft().rebase(counter(4, &[("tasks#x", 4)], None)), "two commits came between");
+        assert!(!draft().rebase(counter(3, &[("tasks#x", 2)], None)), "the counter was moved and not by a commit");
         assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
         assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
         assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");

@@ -88,7 +88,22 @@ enum Fate {
     Committed,
     /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
     /// the counter that had moved.
-    Refused(Option<Counter>),
+    Refused(Option<Moved>),
+}
+
+/// The counter as another commit left it, and how long that one's request had waited.
+struct Moved {
+    counter: Counter,
+    waited: Duration,
+}
+
+/// What was read for a decision.
+struct Reading {
+    draft: Draft,
+    /// The rows of the latest commit that are yet to be made conditions.
+    conditions: Vec<(RowKey, ServerVersion)>,
+    /// How long the latest commit's request had waited since it was first refused.
+    waited: Duration,
 }
 
 impl Table {
@@ -103,24 +118,35 @@ impl Table {
         mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
     ) -> Result<Committed<T>, Error> {
         let mut contention = Contention::until(Instant::now() + DEADLINE);
+        // The counter of the last try, which was refused.
+        let mut tried = None;
         loop {
-            let Some((mut draft, mut conditions)) = self.draft(project, look, contention.deadline()).await? else {
-                contention.step_back().await?;
+            let reading = self.read_for(project, look, contention.deadline()).await?;
+            let Some(Reading { mut draft, mut conditions, waited }) = reading else {
+                contention.wait().await?;
                 continue;
             };
+            // The latest commit of a project may be long ago; only one that came between says who else is waiting.
+            let others_commit = tried.is_some_and(|tried| draft.version() > tried);
+            if others_commit && !contention.has_its_turn(waited).await? {
+                continue;
+            }
             let step = decide(&mut draft)?;
             let committed = loop {
                 let plan = draft.plan()?;
                 if plan.is_empty() {
                     break true;
                 }
-                let items = self.items(&draft, &plan, &conditions)?;
+                let items = self.items(&draft, &plan, &conditions, contention.waited())?;
                 match self.transact(items, contention.deadline()).await? {
                     Fate::Committed => {
                         draft.apply(plan.into_iter().map(|planned| planned.row).collect());
                         break true;
                     }
-                    Fate::Refused(Some(counter)) if contention.at_once() => {
+                    Fate::Refused(moved) => {
+                        tried = Some(draft.version());
+                        let at_once = contention.tries_at_once(moved.as_ref().map(|moved| moved.waited)).await?;
+                        let Some(counter) = moved.map(|moved| moved.counter).filter(|_| at_once) else { break false };
                         let last = counter.last.clone();
                         let room = MAX_ITEMS - 1 - plan.len() - draft.looked_at().count();
                         if last.len() > room || !draft.rebase(counter) {
@@ -128,11 +154,10 @@ impl Table {
                         }
                         conditions = last;
                     }
-                    Fate::Refused(_) => break false,
                 }
             };
             match step {
-                _ if !committed => contention.step_back().await?,
+                _ if !committed => {}
                 Step::Last(answer) => return Ok(Committed { answer, rows: draft.into_rows() }),
                 Step::More => contention = Contention::until(Instant::now() + DEADLINE),
             }
@@ -145,9 +170,10 @@ impl Table {
         draft: &Draft,
         plan: &[PlannedRow],
         conditions: &[(RowKey, ServerVersion)],
+        waited: Duration,
     ) -> Result<Vec<TransactWriteItem>, Error> {
         let project = draft.project();
-        let mut items = vec![counter_update(self, draft, plan)?];
+        let mut items = vec![counter_update(self, draft, plan, waited)?];
         for planned in plan {
             items.push(row_put(self, project, &planned.row, planned.condition)?);
         }
@@ -161,15 +187,11 @@ impl Table {
         Ok(items)
     }
 
-    /// Reads what a decision looks at, the predecessor in place; with it the rows of the latest commit that are yet to be
-    /// made conditions. None when rows are older than the latest commit, or newer because someone was faster: read again.
-    async fn draft(
-        &self,
-        project: &ProjectId,
-        look: &Look,
-        deadline: Instant,
-    ) -> Result<Option<(Draft, Vec<(RowKey, ServerVersion)>)>, Error> {
+    /// Reads what a decision looks at, the predecessor in place. None when rows are older than the latest commit, or newer
+    /// because someone was faster: read again.
+    async fn read_for(&self, project: &ProjectId, look: &Look, deadline: Instant) -> Result<Option<Reading>, Error> {
         let snapshot = self.snapshot(project, &look.rows).await?;
+        let waited = snapshot.waited;
         let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
         let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| look.rows.contains(key));
         let in_place =
@@ -194,7 +216,8 @@ impl Table {
         }
         let room = MAX_ITEMS - 1 - named_rows.len() - unseen.len();
         let listed = look.sets.iter().copied().collect();
-        Ok(Some((Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room), unseen)))
+        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
+        Ok(Some(Reading { draft, conditions: unseen, waited }))
     }
 
     /// Waits until each row is there at its version or a later one.
@@ -300,15 +323,21 @@ fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
 }
 
 /// The counter, if its condition is among those that failed. It is the first item of each transaction.
-fn moved_counter(error: &SdkError<TransactWriteItemsError>) -> Result<Option<Counter>, Error> {
+fn moved_counter(error: &SdkError<TransactWriteItemsError>) -> Result<Option<Moved>, Error> {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
         return Ok(None);
     };
     let counter = cancelled.cancellation_reasons().first().filter(|reason| reason.code() == Some(CONDITION_FAILED));
-    counter.and_then(|reason| reason.item()).map(layout::counter).transpose()
+    let moved = |item| Ok(Moved { counter: layout::counter(item)?, waited: layout::waited(item) });
+    counter.and_then(|reason| reason.item()).map(moved).transpose()
 }
 
-fn counter_update(table: &Table, draft: &Draft, plan: &[PlannedRow]) -> Result<TransactWriteItem, Error> {
+fn counter_update(
+    table: &Table,
+    draft: &Draft,
+    plan: &[PlannedRow],
+    waited: Duration,
+) -> Result<TransactWriteItem, Error> {
     let rows = plan.iter().map(|planned| &planned.row);
     let new =
         rows.clone().next_back().map(|row| row.version).ok_or_else(|| Error::Corrupt("an empty commit".to_owned()))?;
@@ -319,8 +348,10 @@ fn counter_update(table: &Table, draft: &Draft, plan: &[PlannedRow]) -> Result<T
         .expression_attribute_values(":new", number(new))
         .expression_attribute_values(":last", layout::last(rows.map(|row| (row.key.to_string(), row.version))))
         // `last` is a reserved word.
-        .expression_attribute_names("#last", "last");
-    let mut set = "SET current_version = :new, #last = :last".to_owned();
+        .expression_attribute_names("#last", "last")
+        .expression_attribute_names("#waited", layout::WAITED)
+        .expression_attribute_values(":waited", number(waited.as_millis()));
+    let mut set = "SET current_version = :new, #last = :last, #waited = :waited".to_owned();
     if draft.deletes_project() {
         set.push_str(", deleted_at = :new");
     }

@@ -4,7 +4,8 @@
 //!
 //! **Counter**, `entity = _counter`: `current_version` N (not `server_version`, which would put it into the index),
 //! `last` M (entity to version, the rows of the latest commit), `deleted_at` N once the project is deleted, `skipped` L of
-//! `[first, last]` (versions that no row holds).
+//! `[first, last]` (versions that no row holds), `waited_ms` N (how long the latest commit's request had waited since it was first refused; see
+//! [`Contention`](super::backoff::Contention)).
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
@@ -13,6 +14,7 @@
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -24,6 +26,8 @@ use crate::domain::{Changed, Collection, Counter, Error, ProjectId, Row, RowKey,
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 pub(super) const COUNTER: &str = "_counter";
+/// Milliseconds, on the counter.
+pub(super) const WAITED: &str = "waited_ms";
 /// Where the rows of a project begin, behind its counter.
 pub(super) const FIRST_ROW: &str = "a";
 /// What template.yaml puts into `by_version`, keys of the table aside.
@@ -124,6 +128,11 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
         superseded: superseded(&item, version)?,
         json,
     })
+}
+
+/// How long the request of the latest commit had waited, on the counter's item.
+pub(super) fn waited(counter: &Item) -> Duration {
+    Duration::from_millis(integer(counter, WAITED).unwrap_or(0))
 }
 
 /// The counter of an item.

@@ -23,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Snapshot {
     /// None when there is no such project.
     pub counter: Option<Counter>,
+    /// How long the latest commit's request had waited since it was first refused.
+    pub(super) waited: Duration,
     rows: HashMap<RowKey, Option<Row>>,
 }
 
@@ -50,9 +52,11 @@ impl Table {
         wanted.dedup();
         wanted.insert(0, COUNTER.to_owned());
         let keys = wanted.into_iter().map(|entity| key(project, entity)).collect();
-        let mut snapshot = Snapshot { counter: None, rows: rows.iter().map(|key| (key.clone(), None)).collect() };
+        let rows = rows.iter().map(|key| (key.clone(), None)).collect();
+        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows };
         for item in self.batch_get(keys).await? {
             if layout::string(&item, "entity")? == COUNTER {
+                snapshot.waited = layout::waited(&item);
                 snapshot.counter = Some(layout::counter(&item)?);
             } else {
                 let row = layout::row(&item)?;

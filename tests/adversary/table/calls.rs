@@ -302,7 +302,9 @@ impl UnreliableTable {
             }),
             Err(reasons) => {
                 self.trace(|| mixture(reasons).to_owned());
-                self.state().figures.inject(mixture(reasons));
+                let mut state = self.state();
+                state.figures.inject(mixture(reasons));
+                state.cancelled_items += reasons.len() as u64;
             }
         }
         if let Some(violation) = violation {

@@ -11,14 +11,25 @@ pub(crate) struct Delays {
     pub(crate) usual: Millis,
     pub(crate) rare: f64,
     pub(crate) longest: Millis,
+    /// Comes on top of each.
+    pub(crate) least: Millis,
 }
 
 impl Delays {
-    pub(crate) const NONE: Self = Self { usual: 0, rare: 0.0, longest: 0 };
+    pub(crate) const NONE: Self = Self::up_to(0);
+
+    /// From none to this.
+    pub(crate) const fn up_to(usual: Millis) -> Self {
+        Self { usual, rare: 0.0, longest: 0, least: 0 }
+    }
+
+    pub(crate) const fn between(least: Millis, most: Millis) -> Self {
+        Self { least, ..Self::up_to(most - least) }
+    }
 
     pub(crate) fn draw(&self, rng: &mut Rng) -> Millis {
         let longest = if self.rare > 0.0 && rng.f64() < self.rare { self.longest } else { self.usual };
-        if longest == 0 { 0 } else { rng.u64(0..=longest) }
+        self.least + if longest == 0 { 0 } else { rng.u64(0..=longest) }
     }
 }
 
@@ -48,7 +59,7 @@ pub(crate) struct Faults {
 impl Faults {
     /// A table as an emulator has it: every promise kept, and more.
     pub(crate) const NONE: Self = Self {
-        network: Delays { usual: 2, rare: 0.0, longest: 0 },
+        network: Delays::up_to(2),
         tear: Delays::NONE,
         apart: Delays::NONE,
         lag: Delays::NONE,
@@ -74,7 +85,7 @@ impl Faults {
             1 => bad / 5.0,
             _ => bad,
         };
-        let of = |usual, rare, longest| Delays { usual, rare, longest };
+        let of = |usual, rare, longest| Delays { usual, rare, longest, least: 0 };
         Self {
             network: delays(rng, of(3, 0.0, 0), of(6, 0.02, 2_600)),
             tear: delays(rng, of(12, 0.0, 0), of(25, 0.04, 900)),

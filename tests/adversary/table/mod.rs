@@ -53,6 +53,8 @@ pub(crate) struct State {
     rng: Rng,
     pub(crate) history: History,
     pub(crate) figures: Figures,
+    /// Items of transactions that were cancelled.
+    pub(crate) cancelled_items: u64,
     failure: Option<String>,
     trace: Option<Vec<String>>,
 }
@@ -79,6 +81,7 @@ impl UnreliableTable {
             rng: Rng::with_seed(seed ^ 0x7ab1e),
             history: History::default(),
             figures: Figures::default(),
+            cancelled_items: 0,
             failure: None,
             trace: traced.then(Vec::new),
         };
