@@ -61,6 +61,34 @@ fn a_condition_check_on_last_relies_on_the_conflict_with_a_commit_being_applied(
     holds(Scenario { mutants, last: Last::Seen, ..THREE });
 }
 
+/// The commit in between may not be wholly applied yet, and is named by no counter any more.
+#[test]
+fn a_draft_rebased_without_conditions_on_last_hides_its_predecessor_from_a_cascade() {
+    let mutants = &[Mutant::RebasedWithoutLast];
+    breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+#[test]
+fn a_draft_rebased_over_a_row_that_it_looked_at_is_wrong() {
+    let mutants = &[Mutant::RebasedOverANamedRow];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+    let writers: &[&[_]] = &[&[Patch(&[Task])], &[Patch(&[Task])]];
+    breaks(Scenario { mutants, writers, ..TWO_WRITERS }, Always::EachVersionIsHeldByOneRow);
+}
+
+#[test]
+fn a_cascade_rebased_over_a_new_edge_misses_it() {
+    let mutants = &[Mutant::RebasedOverAListedCollection];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+/// What the first of them wrote is not in `last`.
+#[test]
+fn a_cascade_rebased_across_two_commits_misses_an_edge() {
+    let mutants = &[Mutant::RebasedAcrossTwoCommits];
+    breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+}
+
 #[test]
 fn a_row_that_was_looked_at_and_not_checked_is_gone_by_the_commit() {
     let mutants = &[Mutant::RowsLookedAtNotChecked];

@@ -38,6 +38,11 @@ impl<T> Item<T> {
         self.copies.last()
     }
 
+    /// Of the latest commit, seen or not.
+    pub(crate) fn newest(&self) -> Moment {
+        Moment::try_from(self.copies.len()).expect("a short history")
+    }
+
     /// Now, for a strong read.
     pub(crate) fn now(&self) -> Moment {
         self.visible

@@ -119,4 +119,13 @@ mod tests {
             assert!(!valid(text), "{text}");
         }
     }
+
+    #[test]
+    fn a_patch_replaces_fields_and_keeps_the_others_and_its_nulls() {
+        let columns = |value: serde_json::Value| value.as_object().expect("an object").clone();
+        let current = columns(serde_json::json!({"a": 1, "b": 2, "c": {"d": 3}}));
+        let patch = columns(serde_json::json!({"b": null, "c": {"e": 4}}));
+        let merged = columns(serde_json::json!({"a": 1, "b": null, "c": {"e": 4}}));
+        assert_eq!(merge(&current, &patch), merged);
+    }
 }
