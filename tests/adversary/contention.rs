@@ -1,6 +1,6 @@
 //! Many writers on one project, each with nothing else to do.
 //!
-//! One seed for 10 s of simulated time; `CONTENTION_SEEDS=n` plays so many seeds for 30 s each.
+//! One seed for 10 s of simulated time; `CONTENTION_SEEDS=n` and `CONTENTION_SECONDS=n` play more and longer.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,11 +13,12 @@ use crate::http::{Ask, PROJECT};
 use crate::run::{SDK, TOKENS, VERIFIER};
 use crate::table::{Delays, Faults, NAME, UnreliableTable};
 
-/// So many seeds are played, in each of which every writer sends one request after the other for so long.
-static PLAYS: LazyLock<(u64, Duration)> = LazyLock::new(|| match std::env::var("CONTENTION_SEEDS") {
-    Ok(seeds) => (seeds.parse().expect("a number"), Duration::from_secs(30)),
-    Err(_) => (1, Duration::from_secs(10)),
-});
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |number| number.parse().expect("a number"))
+}
+
+/// For so long each writer sends one request after the other.
+static PLAY: LazyLock<Duration> = LazyLock::new(|| Duration::from_secs(from_environment("CONTENTION_SECONDS", 10)));
 
 /// A call takes 10 ms, its effect is in the middle.
 const EXACT: Faults = Faults { network: Delays::between(5, 5), ..Faults::NONE };
@@ -27,7 +28,7 @@ const UNEVEN: Faults = Faults { network: Delays::between(4, 6), ..Faults::NONE }
 const CONFLICTS: Faults = Faults { tear: Delays::up_to(8), ..UNEVEN };
 
 /// What became of the requests of some plays.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Outcome {
     /// Of those that were done.
     waits: Vec<Duration>,
@@ -76,7 +77,7 @@ async fn request(router: &axum::Router, method: Method, path: String, body: serd
 
 async fn writer(router: axum::Router, number: usize, start: Duration) -> Outcome {
     let mut outcome = Outcome::default();
-    let end = Instant::now() + PLAYS.1;
+    let end = Instant::now() + *PLAY;
     sleep(start).await;
     let mut change = 0;
     while Instant::now() < end {
@@ -132,14 +133,12 @@ fn play(writers: usize, faults: Faults, seed: u64) -> Outcome {
     })
 }
 
-/// Plays each seed, checks it, and prints what they come to.
+/// Plays the seeds, prints what they come to, and checks each.
 fn play_seeds(writers: usize, faults: Faults, check: impl Fn(&mut Outcome, u64)) {
+    let seeds = 0..from_environment("CONTENTION_SEEDS", 1);
+    let outcomes: Vec<Outcome> = seeds.map(|seed| play(writers, faults, seed)).collect();
     let mut all = Outcome::default();
-    for seed in 0..PLAYS.0 {
-        let mut outcome = play(writers, faults, seed);
-        check(&mut outcome, seed);
-        all.add(outcome);
-    }
+    outcomes.iter().cloned().for_each(|outcome| all.add(outcome));
     println!(
         "| {writers:>3} | {:5.1} | {:4.2} | {:4.1} | {:4} ms | {:4} ms | {} of {} |",
         all.commits_per_second(),
@@ -150,6 +149,7 @@ fn play_seeds(writers: usize, faults: Faults, check: impl Fn(&mut Outcome, u64))
         all.busy,
         all.waits.len() as u64 + all.busy,
     );
+    (0..).zip(outcomes).for_each(|(seed, mut outcome)| check(&mut outcome, seed));
 }
 
 fn expect_smooth(outcome: &mut Outcome, seed: u64) {

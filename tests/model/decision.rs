@@ -98,7 +98,7 @@ pub(crate) fn rebase(View { scenario, table }: View<'_>, job: Job, reads: Reads)
         job.named().contains(&entity) && !scenario.is(Mutant::RebasedOverANamedRow)
             || job.set().contains(&entity) && !scenario.is(Mutant::RebasedOverAListedCollection)
     };
-    let stands = one_commit && !written().any(touched);
+    let stands = one_commit && !written().any(touched) && !scenario.is(Mutant::NothingIsRebased);
     stands.then(|| Reads { counter: table.counter.newest(), ..reads })
 }
 

@@ -53,11 +53,14 @@ fn a_set_read_while_last_is_only_condition_checked_lacks_an_edge() {
 }
 
 /// To condition-check `last` is to see it in place only because DynamoDB answers `TransactionConflict` while a commit
-/// is being applied. Should it ever judge such an item by what is decided, every commit would have to *see* `last`.
+/// is being applied. Should it ever judge such an item by what is decided, every commit would have to *see* `last`, and
+/// no draft could be sent again on top of a commit that it has not seen.
 #[test]
 fn a_condition_check_on_last_relies_on_the_conflict_with_a_commit_being_applied() {
     let mutants = &[Mutant::NoConflictWithACommitBeingApplied];
     breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+    breaks(Scenario { mutants, last: Last::Seen, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+    let mutants = &[Mutant::NoConflictWithACommitBeingApplied, Mutant::NothingIsRebased];
     holds(Scenario { mutants, last: Last::Seen, ..THREE });
 }
 

@@ -77,6 +77,7 @@ pub(crate) enum Mutant {
     NewTokenAfterALostAnswer,
     ConflictSettlesTheFate,
     // Of a draft that is sent again on top of the commit that was faster.
+    NothingIsRebased,
     RebasedWithoutLast,
     RebasedOverANamedRow,
     RebasedOverAListedCollection,
