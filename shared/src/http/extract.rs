@@ -36,7 +36,7 @@ where
             // Two tokens: which of them a gateway looked at is anyone's guess.
             (Some(_), Some(_)) => return Err(TokenError::Invalid.into()),
         };
-        Ok(Self(Arc::<Verifier>::from_ref(state).caller(authorization)?))
+        Ok(Self(Arc::<Verifier>::from_ref(state).caller(authorization).await?))
     }
 }
 

@@ -212,6 +212,13 @@ impl From<Error> for Problem {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let (code, title, detail, challenge) = match error {
+            TokenError::KeysUnavailable => {
+                return Self::retry_later(
+                    "keys_unavailable",
+                    "Tokens cannot be checked",
+                    "The keys of whoever issues tokens cannot be fetched at the moment. Send the request again.",
+                );
+            }
             TokenError::Missing => {
                 ("token_missing", "No token", "Send the header `Authorization: Bearer <token>`.", "Bearer")
             }
