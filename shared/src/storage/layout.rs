@@ -20,6 +20,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::audit::Partition;
+#[cfg(test)]
 use super::feed::FeedRow;
 use crate::domain::{Changed, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded};
 
@@ -112,7 +113,8 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
     })
 }
 
-/// The row of an item as a pull needs it, from the index or the table.
+/// The row of an item as a pull needs it: what [`super::page`] reads without making an item first.
+#[cfg(test)]
 pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
     let version = version_of(&item, "server_version")?;
     let deleted = is_deleted(&item);

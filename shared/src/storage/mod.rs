@@ -11,6 +11,7 @@ mod backoff;
 mod commit;
 mod feed;
 mod layout;
+mod page;
 mod read;
 mod table;
 
