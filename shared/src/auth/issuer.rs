@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -30,7 +29,7 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 /// The issuer's keys: fetched, kept, and fetched again when a token names one that is not among them.
 pub(super) struct Issuer {
     uri: Uri,
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>,
     known: Mutex<Known>,
     /// Held while fetching, so that many requests fetch once.
     fetching: tokio::sync::Mutex<()>,
@@ -132,13 +131,13 @@ impl Issuer {
     }
 
     /// No redirect is followed: the URL in the configuration is the one that is trusted.
-    async fn document(&self) -> Result<Bytes, String> {
+    async fn document(&self) -> Result<Vec<u8>, String> {
         let response = self.client.get(self.uri.clone()).await.map_err(|error| with_causes(&error))?;
         if response.status() != StatusCode::OK {
             return Err(format!("it answered {}", response.status()));
         }
         let body = Limited::new(response.into_body(), MAX_DOCUMENT);
-        Ok(body.collect().await.map_err(|error| with_causes(&*error))?.to_bytes())
+        Ok(body.collect().await.map_err(|error| with_causes(&*error))?.to_bytes().into())
     }
 
     fn known(&self) -> Known {
