@@ -13,6 +13,7 @@ mod calendars;
 mod cascade;
 mod creation;
 mod dependencies;
+mod idempotency;
 mod lists;
 mod memberships;
 mod outage;

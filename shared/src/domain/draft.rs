@@ -172,17 +172,6 @@ impl Draft {
         stands
     }
 
-    /// Takes over rows that were committed.
-    pub fn apply(&mut self, rows: Vec<Row>) {
-        self.writes.clear();
-        self.read.extend(rows.into_iter().map(|row| (row.key.clone(), Some(row))));
-    }
-
-    /// The rows as they were read or applied.
-    pub fn into_rows(self) -> HashMap<RowKey, Row> {
-        self.read.into_iter().filter_map(|(key, row)| Some((key, row?))).collect()
-    }
-
     /// The rows to write, in the order of their versions, which follow the counter's without a gap.
     ///
     /// The order lets no reference dangle at any version: an edge's tombstone comes before its task's, a task before the

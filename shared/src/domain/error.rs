@@ -67,6 +67,9 @@ pub enum Error {
         /// The row as REST shows it.
         row: String,
     },
+    /// The caller used this idempotency key for another request.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
     /// The device's mark is ahead of the counter: a restored backup, the wrong stage or project.
     #[error("the mark is ahead of the server's {current}")]
     SinceAheadOfServer {

@@ -8,6 +8,7 @@ mod fields;
 mod graph;
 mod id;
 mod model;
+mod request;
 mod row;
 mod superseded;
 mod version;
@@ -18,10 +19,11 @@ pub use draft::{Draft, PlannedRow, Step};
 pub use error::{Error, FieldError};
 pub use fields::{FieldErrors, merge, parse};
 pub use graph::cycle_through;
-pub use id::{InvalidId, ProjectId, RowId, UserId, membership_id};
+pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
+pub use request::{Answer, Answered, KeyedRequest};
 pub use row::{Collection, Columns, Counter, Row, RowKey, State, Write};
 pub use superseded::{CorruptHistory, Superseded};
 pub use version::{InvalidVersion, ServerVersion, Since};

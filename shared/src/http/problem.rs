@@ -165,6 +165,13 @@ impl From<Error> for Problem {
             )
             .with("current", serde_json::from_str(&row).unwrap_or_default())
             .header(header::ETAG, format!("\"{version}\"")),
+            Error::KeyReused => Self::new(
+                S::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency key reused",
+                "Another request of yours had this Idempotency-Key. Give each change a key of its own, and repeat a change \
+                 with the same key, address, headers and body.",
+            ),
             Error::SinceAheadOfServer { current } => Self::new(
                 S::CONFLICT,
                 "since_ahead_of_server",

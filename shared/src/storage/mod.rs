@@ -12,6 +12,7 @@ mod commit;
 mod feed;
 mod layout;
 mod read;
+mod record;
 mod table;
 
 pub use audit::{Partition, StoredItem, StoredPage};
