@@ -56,6 +56,11 @@ impl Call {
         self.header("if-match", &format!("\"{version}\""))
     }
 
+    /// … made on this version of the row, to be merged with what others changed since.
+    pub fn based_on(self, version: u64) -> Self {
+        self.header("x-base-version", &version.to_string())
+    }
+
     /// … as the mutation with this key, and no other one.
     pub fn key(self, key: &str) -> Self {
         self.header("idempotency-key", key)

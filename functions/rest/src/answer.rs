@@ -17,6 +17,15 @@ pub(crate) fn found(project: &ProjectId, row: &Row) -> Answer {
     Answer { status: 200, headers, body: row.rest_json(project) }
 }
 
+/// 200 with the row after a change, and the names of the fields that others changed meanwhile.
+pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[&str]) -> Answer {
+    let mut answer = found(project, row);
+    if !merged.is_empty() {
+        answer.headers.insert("x-merged-concurrent-fields".to_owned(), merged.join(", "));
+    }
+    answer
+}
+
 /// 201 with the row and its address, or 200 when the row was there already.
 pub(crate) fn creation<T>(
     project: &ProjectId,

@@ -6,7 +6,7 @@ use shared::domain::{
     Actor, Answered, Collection, Columns, Draft, Error, Membership, Role, RowId, RowKey, Step, UserId, membership_id,
     merge, parse,
 };
-use shared::http::{Caller, Idempotency, IfMatch, Json, Path, Problem};
+use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Path, Problem};
 use shared::storage::{Committed, Look};
 
 use crate::App;
@@ -51,13 +51,15 @@ async fn update(
     Path(OneRow { project_id, id }): Path<OneRow>,
     idempotency: Idempotency,
     if_match: IfMatch,
+    base: BaseVersion,
     Json(patch): Json,
 ) -> Result<Answered, Problem> {
     let request = idempotency.request(&caller, &patch);
     let key = RowKey::new(Collection::Memberships, id);
     let look = Look::by(&project_id, &caller).at([key.clone()]).at_all([Collection::Memberships]).keyed(request);
-    let decide = |draft: &mut _| decide_update(draft, &caller, &key, &patch, &if_match);
-    let answer = |committed: &Committed<'_, ()>| Ok(answer::found(&project_id, committed.row(&key)?));
+    let decide = |draft: &mut _| decide_update(draft, &caller, &key, &patch, &if_match, base);
+    let answer =
+        |committed: &Committed<'_, Vec<_>>| Ok(answer::changed(&project_id, committed.row(&key)?, committed.decided));
     Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
@@ -107,22 +109,24 @@ fn decide_update(
     key: &RowKey,
     patch: &Columns,
     if_match: &IfMatch,
-) -> Result<Step<()>, Error> {
+    base: BaseVersion,
+) -> Result<Step<Vec<&'static str>>, Error> {
     let actor = draft.authorize(caller, Role::Admin)?;
     let columns = draft.expect_live(key)?;
     let (before, after): (Membership, Membership) = (parse(columns)?, parse(&merge(columns, patch))?);
     decide::check_version(draft, key, if_match)?;
+    let merged = decide::check_base(draft, key, base, patch)?;
     if after.user != before.user {
         return Err(refuse("user", "is read-only"));
     }
     if after.role == before.role {
-        return Ok(Step::Last(()));
+        return Ok(Step::Last(merged));
     }
     expect_manages(&actor, before.role)?;
     expect_manages(&actor, after.role)?;
     expect_another_owner(draft, &key.id, before.role)?;
     draft.put(key.id.clone(), &after)?;
-    Ok(Step::Last(()))
+    Ok(Step::Last(merged))
 }
 
 /// A member goes: by themselves, or by someone who may take the role.
@@ -181,7 +185,8 @@ mod tests {
 
     fn set(by: &str, who: &str, role: i64) -> Result<(), Error> {
         let patch = fields(json!({ "role": role }));
-        decide_update(&mut world().draft(), &user(by), &key(who), &patch, &IfMatch::any()).map(|_| ())
+        decide_update(&mut world().draft(), &user(by), &key(who), &patch, &IfMatch::any(), BaseVersion(None))
+            .map(|_| ())
     }
 
     fn remove(by: &str, who: &str) -> Result<(), Error> {
@@ -222,7 +227,8 @@ mod tests {
     #[test]
     fn a_membership_is_of_one_user_for_ever() {
         let patch = fields(json!({"user": "eve"}));
-        let result = decide_update(&mut world().draft(), &user(OWNER), &key("mia"), &patch, &IfMatch::any());
+        let result =
+            decide_update(&mut world().draft(), &user(OWNER), &key("mia"), &patch, &IfMatch::any(), BaseVersion(None));
         assert!(matches!(result, Err(Error::Invalid(errors)) if errors[0].field == "user"));
     }
 

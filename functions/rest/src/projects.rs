@@ -7,7 +7,7 @@ use shared::domain::{
     Answer, Answered, Collection, Columns, Draft, Error, KeyedRequest, Membership, Project, ProjectId, Role, RowId,
     RowKey, Step, UserId, membership_id, parse,
 };
-use shared::http::{Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
 use shared::storage::{Committed, Look};
 
 use crate::App;
@@ -57,10 +57,11 @@ pub(crate) async fn update(
     Path(InProject { project_id }): Path<InProject>,
     idempotency: Idempotency,
     if_match: IfMatch,
+    base: BaseVersion,
     patch: Json,
 ) -> Result<Answered, Problem> {
     let id = project_id.row_id();
-    resource::update::<Project>(app, caller, Path(OneRow { project_id, id }), idempotency, if_match, patch).await
+    resource::update::<Project>(app, caller, Path(OneRow { project_id, id }), idempotency, if_match, base, patch).await
 }
 
 pub(crate) async fn delete(

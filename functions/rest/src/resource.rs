@@ -5,7 +5,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
 use shared::domain::{Answer, Answered, Collection, Columns, Error, ProjectId, Resource, Role, RowId, RowKey};
-use shared::http::{Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
 use shared::storage::{Committed, Look};
 
 use crate::App;
@@ -89,14 +89,16 @@ pub(crate) async fn update<R: Rules>(
     Path(OneRow { project_id, id }): Path<OneRow>,
     idempotency: Idempotency,
     if_match: IfMatch,
+    base: BaseVersion,
     Json(patch): Json,
 ) -> Result<Answered, Problem> {
     let request = idempotency.request(&caller, &patch);
     let key = RowKey::new(R::COLLECTION, id.clone());
     let look = Look::by(&project_id, &caller).at([key.clone()]).keyed(request);
     let look = R::look_for_write(look, &project_id, &patch);
-    let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &if_match);
-    let answer = |committed: &Committed<'_, ()>| Ok(answer::found(&project_id, committed.row(&key)?));
+    let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &if_match, base);
+    let answer =
+        |committed: &Committed<'_, Vec<_>>| Ok(answer::changed(&project_id, committed.row(&key)?, committed.decided));
     Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 

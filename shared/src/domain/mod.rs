@@ -2,6 +2,7 @@
 
 mod access;
 mod changed;
+mod conflict;
 mod draft;
 mod error;
 mod fields;
@@ -15,8 +16,9 @@ mod version;
 
 pub use access::{Actor, Role, authorize};
 pub use changed::Changed;
+pub use conflict::concurrent_changes;
 pub use draft::{Draft, PlannedRow, Step};
-pub use error::{Error, FieldError};
+pub use error::{Error, FieldConflict, FieldError};
 pub use fields::{FieldErrors, merge, parse};
 pub use graph::cycle_through;
 pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};

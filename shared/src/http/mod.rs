@@ -6,7 +6,7 @@ mod idempotency;
 mod problem;
 mod route;
 
-pub use extract::{Caller, IfMatch, Json, Params, Path};
+pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
 pub use idempotency::Idempotency;
 pub use problem::Problem;
 pub use route::{both_slashes, finish};
