@@ -9,7 +9,7 @@ use local::{serve, table, token};
 use serde_json::{Value, json};
 use shared::auth::Verifier;
 use shared::domain::{Answer, Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
-use shared::storage::{Look, Table};
+use shared::storage::{Committed, Look, Table};
 use tower::ServiceExt;
 
 use crate::Outcome;
@@ -83,7 +83,7 @@ async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_com
         }
         Ok(Step::Last(()))
     };
-    let answer = |_: &_| Ok(Answer { status: 200, headers: BTreeMap::new(), body: String::new() });
+    let answer = |_: &Committed<'_, ()>| Ok(Answer { status: 200, headers: BTreeMap::new(), body: String::new() });
     table.commit(project, &look, decide, answer).await?;
     Ok(())
 }
