@@ -35,7 +35,7 @@ const PLAY: Duration = Duration::from_secs(6);
 const TEN_MILLISECONDS: Faults = Faults { network: Delays { usual: 10, rare: 0.0, longest: 0 }, ..Faults::NONE };
 
 async fn request(router: &axum::Router, method: Method, path: String, body: serde_json::Value) -> u16 {
-    let ask = Ask { method, path, token: TOKENS[0].clone(), if_match: None, body: Some(body) };
+    let ask = Ask { method, path, token: TOKENS[0].clone(), if_match: None, key: None, body: Some(body) };
     ask.send(router).await.status
 }
 
