@@ -9,6 +9,8 @@ pub(crate) struct Figures {
     pub(crate) seeds: u64,
     /// REST requests.
     pub(crate) operations: BTreeMap<String, u64>,
+    /// Repetitions that got the first answer again.
+    pub(crate) replayed: u64,
     /// Sync requests by the way to their answer.
     pub(crate) pulls: BTreeMap<String, u64>,
     /// Requests whose caller was killed.
@@ -59,6 +61,7 @@ impl Figures {
     pub(crate) fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
         self.killed += other.killed;
+        self.replayed += other.replayed;
         self.versions += other.versions;
         let all = [
             (&mut self.operations, &other.operations),
@@ -87,6 +90,7 @@ impl fmt::Display for Figures {
         writeln!(f, "{:<44}{:>12}", "seeds", self.seeds)?;
         writeln!(f, "{:<44}{:>12}", "versions given to rows", self.versions)?;
         writeln!(f, "{:<44}{:>12}", "callers killed in mid-request", self.killed)?;
+        writeln!(f, "{:<44}{:>12}", "answers replayed", self.replayed)?;
         for (name, counts) in groups {
             writeln!(f, "{name:<44}{:>12}", counts.values().sum::<u64>())?;
             for (kind, count) in counts {

@@ -148,7 +148,8 @@ impl Play {
     fn writer(&self, number: usize) -> Writer {
         Writer {
             name: format!("writer {number}"),
-            router: rest::router(rest::App { table: self.instance(), verifier: Arc::clone(&VERIFIER) }),
+            routers: [(), ()]
+                .map(|()| rest::router(rest::App { table: self.instance(), verifier: Arc::clone(&VERIFIER) })),
             table: Arc::clone(&self.table),
             rng: self.rng(number as u64),
             tokens: Arc::clone(&TOKENS),
@@ -191,7 +192,8 @@ impl Play {
     async fn post(&self, founder: &mut Writer, path: &str, body: Value) {
         let path =
             if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
-        let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, body: Some(body) };
+        let ask =
+            Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body: Some(body) };
         let body = ask.body.as_ref().expect("a body");
         let collection = ask.path.trim_end_matches('/').rsplit('/').next().expect("a collection");
         let row = match (collection, body["id"].as_str(), body["user"].as_str()) {

@@ -177,17 +177,6 @@ impl Draft {
         stands
     }
 
-    /// Takes over rows that were committed.
-    pub fn apply(&mut self, rows: Vec<Row>) {
-        self.writes.clear();
-        self.read.extend(rows.into_iter().map(|row| (row.key.clone(), Some(row))));
-    }
-
-    /// The rows as they were read or applied.
-    pub fn into_rows(self) -> HashMap<RowKey, Row> {
-        self.read.into_iter().filter_map(|(key, row)| Some((key, row?))).collect()
-    }
-
     /// The rows to write, in the order of their versions, which follow the counter's without a gap.
     ///
     /// The order lets no reference dangle at any version: an edge's tombstone comes before its task's, a task before the
@@ -313,16 +302,6 @@ mod tests {
         assert!(draft.deletes_project());
         let plan = draft.plan().expect("a plan");
         assert!(plan.len() == 1 && plan[0].row.key == key("projects#p") && plan[0].row.live().is_none());
-    }
-
-    #[test]
-    fn what_was_committed_is_read_from_then_on() {
-        let mut draft = draft();
-        draft.delete(key("tasks#a"));
-        let rows: Vec<_> = draft.plan().expect("a plan").into_iter().map(|planned| planned.row).collect();
-        draft.apply(rows);
-        assert!(draft.plan().expect("a plan").is_empty());
-        assert_eq!(draft.into_rows()[&key("tasks#a")].version, version(3));
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed.
+//!
+//! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -47,6 +49,11 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
 /// The key of any item of a project.
 pub(super) fn key(project: &ProjectId, entity: impl Into<String>) -> Item {
     [("project_id".to_owned(), text(project.as_str())), ("entity".to_owned(), text(entity))].into()
+}
+
+/// The key of an idempotency record.
+pub(super) fn request_key(project: &ProjectId, id: String) -> Item {
+    [("project_id".to_owned(), text(format!("{REQUESTS}{project}"))), ("entity".to_owned(), text(id))].into()
 }
 
 /// What is in the partition with this key.
@@ -193,11 +200,11 @@ fn as_version(value: &AttributeValue) -> Option<ServerVersion> {
     value.as_n().ok()?.parse::<u64>().ok()?.try_into().ok()
 }
 
-fn integer(item: &Item, name: &str) -> Result<u64, Error> {
+pub(super) fn integer(item: &Item, name: &str) -> Result<u64, Error> {
     item.get(name).and_then(|value| value.as_n().ok()?.parse().ok()).ok_or_else(|| corrupt(item, name))
 }
 
-fn bytes<'a>(item: &'a Item, name: &str) -> &'a [u8] {
+pub(super) fn bytes<'a>(item: &'a Item, name: &str) -> &'a [u8] {
     item.get(name).and_then(|value| value.as_b().ok()).map_or(&[], |blob| blob.as_ref())
 }
 
@@ -212,7 +219,7 @@ fn superseded(item: &Item, version: ServerVersion) -> Result<Superseded, Error> 
 }
 
 /// Names the item and the attribute, never the content.
-fn corrupt(item: &Item, what: &str) -> Error {
+pub(super) fn corrupt(item: &Item, what: &str) -> Error {
     let part = |name: &str| item.get(name).and_then(|v| v.as_s().ok()).map_or("?", String::as_str);
     Error::Corrupt(format!("{}/{}: {what}", part("project_id"), part("entity")))
 }

@@ -13,6 +13,7 @@ mod feed;
 mod layout;
 mod page;
 mod read;
+mod record;
 mod table;
 
 pub use audit::{Partition, StoredItem, StoredPage};
