@@ -228,7 +228,7 @@ pub(crate) mod testing {
 
         pub(crate) fn draft_with_room(&self, room: usize) -> Draft {
             let current = ServerVersion::try_from(self.version).expect("a version");
-            let counter = Counter { current, last: vec![], deleted_at: None, skipped: vec![] };
+            let counter = Counter { current, last: vec![], deleted_at: None, skipped: vec![], resync_through: None };
             let listed: HashSet<_> = Collection::ALL.into();
             Draft::new(project(), Some(counter), HashMap::new(), listed, self.rows.clone(), room)
         }

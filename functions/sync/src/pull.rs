@@ -71,10 +71,21 @@ pub(crate) async fn pull(table: &Table, pull: &Pull) -> Result<(Answer, PullPath
     let (Some(counter), Some(membership)) = (&snapshot.counter, snapshot.row(&membership)) else {
         return Err(Error::NotAMember);
     };
+    expect_no_resync(counter, pull.since)?;
     match Gathering::answer(table, pull, counter.clone(), membership).await {
         Ok(answered) => Ok(answered),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => Ok((wipe(table, pull, ended).await?, PullPath::Wiped)),
+    }
+}
+
+/// A device that holds rows a restore took back learns nothing of them from any answer: it has to start over.
+///
+/// Judged before removal and deletion, whose answers name only the ids that are known here.
+fn expect_no_resync(counter: &Counter, since: Since) -> Result<(), Error> {
+    match counter.resync_through {
+        Some(through) if (1..=through.get()).contains(&since.get()) => Err(Error::ResyncRequired { through }),
+        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod demo;
 pub mod engine;
+pub mod restore;
 pub mod serve;
 pub mod table;
 pub mod token;

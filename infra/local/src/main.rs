@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use local::token::LOCAL_SECRET;
 use local::verify::{self, Patience};
-use local::{demo, engine, serve, table, token};
+use local::{demo, engine, restore, serve, table, token};
 use shared::auth::Verifier;
 use shared::domain::ProjectId;
 use shared::storage::Table;
@@ -41,6 +41,37 @@ enum Command {
     /// Audits a table: does it hold what commits promise? Reads only. JSON to the standard output, a summary to the
     /// standard error; exit code 0 sound, 1 violated, 2 could not be (wholly) judged.
     Verify(Verify),
+    /// Makes a table that DynamoDB restored from a backup fit for use: finishes what the backup cut in two, and writes every
+    /// row above the marks that devices hold. Only while nothing else uses the table; stopped anywhere, it goes on when
+    /// started again. JSON to the standard output, a summary to the standard error; exit code 0 restored, 1 some projects
+    /// were left as they are, 2 could not go on.
+    Restore(Restore),
+}
+
+#[derive(Args)]
+struct Restore {
+    /// The restored table's name.
+    #[arg(long)]
+    table_name: String,
+    /// The table that was lost, if it can still be read: rows that only it has become tombstones, and plain pulls suffice.
+    /// Without it every device has to start over.
+    #[arg(long, value_name = "NAME")]
+    lost_table: Option<String>,
+    /// This project only; without it all that are on the tables.
+    #[arg(long, value_name = "ID")]
+    project: Option<ProjectId>,
+    /// The DynamoDB at this address; without it the one that the AWS environment names (region, credentials).
+    #[arg(long, value_name = "URL")]
+    dynamodb_url: Option<String>,
+    /// Rows a second. A row of 1 KB takes about two write units in the table and two in an index, and one project is one
+    /// partition of each, which takes 1,000 a second.
+    #[arg(long, value_name = "ROWS", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// By how much counters are raised. More only when the lost table itself had been restored and cannot be read: so
+    /// much more that no device holds a mark above it.
+    #[arg(long, value_name = "VERSIONS", default_value_t = restore::RAISE,
+        value_parser = clap::value_parser!(u64).range(restore::RAISE..))]
+    raise: u64,
 }
 
 #[derive(Args)]
@@ -86,6 +117,7 @@ async fn main() -> ExitCode {
             token::sign(&cli.jwt_secret, &user).map(|t| println!("{t}")).map_err(Into::into)
         }
         Some(Command::Verify(options)) => return verify(options).await,
+        Some(Command::Restore(options)) => return restore(options).await,
         None => run(cli.serve, &cli.jwt_secret).await,
     };
     match result {
@@ -137,17 +169,9 @@ async fn run(options: Serve, secret: &str) -> Result<(), Box<dyn Error + Send + 
 
 /// Audits a table and prints what came out.
 async fn verify(options: Verify) -> ExitCode {
-    let client = match &options.dynamodb_url {
-        Some(url) => table::client(url).await,
-        None => aws_sdk_dynamodb::Client::new(&Table::sdk_config().load().await),
-    };
+    let client = client(options.dynamodb_url.as_deref()).await;
     let table = Table::new(client, &options.table_name);
-    // To the standard error, and only if that is a terminal.
-    let progress = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:30}] {pos}/{len} projects, {msg}") {
-        progress.set_style(style);
-    }
-    let audited = verify::run(&table, options.project, Patience::default(), &progress).await;
+    let audited = verify::run(&table, options.project, Patience::default(), &progress()).await;
     let result = audited.map_err(|error| reasons(&error)).and_then(|report| {
         let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
         println!("{json}");
@@ -161,6 +185,45 @@ async fn verify(options: Verify) -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Restores a table and prints what came out.
+async fn restore(options: Restore) -> ExitCode {
+    let client = client(options.dynamodb_url.as_deref()).await;
+    let table = Table::new(client.clone(), &options.table_name);
+    let Restore { project, rate, raise, .. } = options;
+    let lost = options.lost_table.map(|name| Table::new(client, name));
+    let restored = restore::run(&table, &restore::Options { project, lost, rate, raise }, &progress()).await;
+    let result = restored.map_err(|error| reasons(error.as_ref())).and_then(|report| {
+        let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+        println!("{json}");
+        eprintln!("{report}");
+        Ok(report.exit_code())
+    });
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("local: the table {} is not restored yet: {error}. Run this again.", options.table_name);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// For an operator's command: the DynamoDB at this address, or the one that the environment names.
+async fn client(url: Option<&str>) -> aws_sdk_dynamodb::Client {
+    match url {
+        Some(url) => table::client(url).await,
+        None => aws_sdk_dynamodb::Client::new(&Table::sdk_config().load().await),
+    }
+}
+
+/// To the standard error, and only if that is a terminal.
+fn progress() -> ProgressBar {
+    let progress = ProgressBar::new_spinner();
+    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:30}] {pos}/{len} projects, {msg}") {
+        progress.set_style(style);
+    }
+    progress
 }
 
 /// An error with all that lies behind it, without the SDK's dump in parentheses.

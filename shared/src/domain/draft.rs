@@ -95,7 +95,7 @@ impl Draft {
     pub fn live(&self, key: &RowKey) -> Option<&Columns> {
         match self.writes.get(key) {
             Some(Write::Put(columns)) => Some(columns),
-            Some(Write::Delete) => None,
+            Some(Write::Delete | Write::Bury(_)) => None,
             None => self.row(key).and_then(Row::live),
         }
     }
@@ -140,6 +140,23 @@ impl Draft {
         self.deletes_project = true;
     }
 
+    /// The row shall be written again as it is, dead or alive; nothing for a row that is not there.
+    pub fn rewrite(&mut self, key: &RowKey) {
+        match self.row(key).map(|row| row.live().cloned()) {
+            Some(Some(columns)) => drop(self.writes.insert(key.clone(), Write::Put(columns))),
+            Some(None) if *key == RowKey::project(&self.project) => self.delete_project(),
+            Some(None) => self.delete(key.clone()),
+            None => {}
+        }
+    }
+
+    /// A row that is not there shall be a tombstone whose last content this was.
+    pub fn bury(&mut self, key: RowKey, columns: Columns) {
+        debug_assert!(self.row(&key).is_none(), "{key} is there");
+        self.deletes_project |= key == RowKey::project(&self.project);
+        self.writes.insert(key, Write::Bury(columns));
+    }
+
     /// Does this draft delete the project?
     pub fn deletes_project(&self) -> bool {
         self.deletes_project
@@ -177,21 +194,10 @@ impl Draft {
         stands
     }
 
-    /// The rows to write, in the order of their versions, which follow the counter's without a gap.
-    ///
-    /// The order lets no reference dangle at any version: an edge's tombstone comes before its task's, a task before the
-    /// edges that name it, a calendar before the project that uses it.
+    /// The rows to write, in the order of their versions, which follow the counter's without a gap: see [`Write::rank`].
     pub fn plan(&self) -> Result<Vec<PlannedRow>, Error> {
         let mut writes: Vec<_> = self.writes.iter().collect();
-        writes.sort_by_key(|(key, write)| match (write, key.collection) {
-            (Write::Delete, Collection::Dependencies) => 0,
-            (Write::Put(_), Collection::Calendars) => 1,
-            (Write::Put(_), Collection::Projects) => 2,
-            (Write::Put(_), Collection::Memberships) => 3,
-            (Write::Put(_), Collection::Tasks) => 4,
-            (Write::Put(_), Collection::Dependencies) => 5,
-            (Write::Delete, _) => 6,
-        });
+        writes.sort_by_key(|(key, write)| write.rank(key.collection));
         let current = self.version();
         let mut planned = Vec::with_capacity(writes.len());
         for (number, (key, write)) in (current + 1..).zip(writes) {
@@ -238,7 +244,8 @@ mod tests {
         let task = Row::written(None, key("tasks#a"), put(r#"{"name": "A"}"#), version(1));
         let columns = r#"{"predecessor": "a", "successor": "z"}"#;
         let dependency = Row::written(None, key("dependencies#e"), put(columns), version(2));
-        let counter = Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![] };
+        let counter =
+            Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![], resync_through: None };
         Draft::new(
             "p".parse().expect("a project"),
             Some(counter),
@@ -320,6 +327,7 @@ mod tests {
             last: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
             deleted_at,
             skipped: vec![],
+            resync_through: None,
         };
         assert!(draft().rebase(counter(3, &[("tasks#x", 3)], None)));
         assert!(draft().rebase(counter(4, &[("tasks#x", 3), ("tasks#y", 4)], None)));

@@ -97,6 +97,12 @@ pub enum Error {
         /// The counter, read once more.
         current: ServerVersion,
     },
+    /// The table was restored from a backup: what the device holds may never have been, as the server sees it.
+    #[error("marks up to {through} are from before the restore")]
+    ResyncRequired {
+        /// The last version that is refused.
+        through: ServerVersion,
+    },
     /// Others were faster until the deadline; nothing was written.
     #[error("the project is too busy")]
     Busy,

@@ -126,6 +126,26 @@ pub enum Write {
     Put(Columns),
     /// The row shall be a tombstone.
     Delete,
+    /// A row that is not there shall be a tombstone with this content, its last one elsewhere.
+    Bury(Columns),
+}
+
+impl Write {
+    /// Among the writes of one commit, those with a lower rank take the lower versions.
+    ///
+    /// So no reference dangles at any version: an edge's tombstone comes before its task's, a task before the edges that
+    /// name it, a calendar before the project that uses it.
+    pub fn rank(&self, collection: Collection) -> u8 {
+        match (self, collection) {
+            (Self::Delete | Self::Bury(_), Collection::Dependencies) => 0,
+            (Self::Put(_), Collection::Calendars) => 1,
+            (Self::Put(_), Collection::Projects) => 2,
+            (Self::Put(_), Collection::Memberships) => 3,
+            (Self::Put(_), Collection::Tasks) => 4,
+            (Self::Put(_), Collection::Dependencies) => 5,
+            (Self::Delete | Self::Bury(_), _) => 6,
+        }
+    }
 }
 
 /// One row with the bookkeeping that proofs and merges rely on.
@@ -160,13 +180,12 @@ impl Row {
                 let alive_before = old.and_then(Self::live);
                 (changed.after(key.collection.columns(), alive_before, &new, version), State::Live(new))
             }
-            Write::Delete => {
-                if key.collection == Collection::Memberships {
-                    removed_at.push(version);
-                }
-                (changed, State::Dead(old_columns.cloned().unwrap_or_default()))
-            }
+            Write::Delete => (changed, State::Dead(old_columns.cloned().unwrap_or_default())),
+            Write::Bury(last) => (changed, State::Dead(last)),
         };
+        if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
+            removed_at.push(version);
+        }
         Self {
             key,
             version,
@@ -246,6 +265,8 @@ pub struct Counter {
     pub deleted_at: Option<ServerVersion>,
     /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
     pub skipped: Vec<(u64, u64)>,
+    /// A device with a mark from 1 up to here holds rows that a restore took back, which no delta clears.
+    pub resync_through: Option<ServerVersion>,
 }
 
 #[cfg(test)]

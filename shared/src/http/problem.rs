@@ -202,6 +202,15 @@ impl From<Error> for Problem {
                      Reset its database and sync from 0."
                 ),
             ),
+            Error::ResyncRequired { through } => Self::new(
+                S::CONFLICT,
+                "resync_required",
+                "The device must start over",
+                format!(
+                    "The server was restored from a backup, and marks up to {through} are from before that. Pull with \
+                     since=0 and replace all that the device holds with the answer."
+                ),
+            ),
             Error::Busy => Self::retry_later(
                 "busy",
                 "The project is busy",

@@ -26,7 +26,7 @@ pub enum Partition {
     /// The counter and the rows of a project.
     Project(ProjectId),
     /// Idempotency records of a project.
-    Requests,
+    Requests(ProjectId),
     /// Nothing that is ever written here.
     Unknown(String),
 }

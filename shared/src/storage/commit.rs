@@ -60,6 +60,11 @@ impl Look {
         Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None }
     }
 
+    /// Looks at these rows and nothing else: for an operator, who needs no membership.
+    pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
+        Self { rows: rows.into_iter().collect(), sets: vec![], request: None }
+    }
+
     /// … and at these rows, whether they are there or not.
     #[must_use]
     pub fn at(mut self, rows: impl IntoIterator<Item = RowKey>) -> Self {
@@ -116,7 +121,7 @@ enum Start {
 }
 
 /// What became of a transaction.
-enum Fate {
+pub(super) enum Fate {
     Committed,
     /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
     /// the counter that had moved.
@@ -320,7 +325,7 @@ impl Table {
     }
 
     /// Sends one transaction until its fate is known.
-    async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
+    pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
         let token = Uuid::now_v7().to_string();
         let mut backoff = Backoff::until(deadline);
         // An earlier try with this token may have taken effect, or may yet.
@@ -431,8 +436,12 @@ fn counter_update(
         .expression_attribute_names("#waited", layout::WAITED)
         .expression_attribute_values(":waited", number(waited.as_millis()));
     let mut set = "SET current_version = :new, #last = :last, #waited = :waited".to_owned();
-    if draft.deletes_project() {
-        set.push_str(", deleted_at = :new");
+    let own = RowKey::project(draft.project());
+    if draft.deletes_project()
+        && let Some(tombstone) = plan.iter().find(|planned| planned.row.key == own)
+    {
+        update = update.expression_attribute_values(":deleted", number(tombstone.row.version));
+        set.push_str(", deleted_at = :deleted");
     }
     update = match draft.counter() {
         Some(Counter { current, .. }) => {
@@ -444,7 +453,7 @@ fn counter_update(
     Ok(TransactWriteItem::builder().update(update).build())
 }
 
-const AS_READ: &str = "server_version = :read";
+pub(super) const AS_READ: &str = "server_version = :read";
 pub(super) const ABSENT: &str = "attribute_not_exists(entity)";
 
 fn row_put(
@@ -462,7 +471,7 @@ fn row_put(
     Ok(TransactWriteItem::builder().put(put).build())
 }
 
-fn condition_check(
+pub(super) fn condition_check(
     table: &Table,
     project: &ProjectId,
     row: &RowKey,

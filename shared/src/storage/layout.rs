@@ -4,7 +4,9 @@
 //!
 //! **Counter**, `entity = _counter`: `current_version` N (not `server_version`, which would put it into the index),
 //! `last` M (entity to version, the rows of the latest commit), `deleted_at` N once the project is deleted, `skipped` L of
-//! `[first, last]` (versions that no row holds), `waited_ms` N (how long the latest commit's request had waited since it was first refused; see
+//! `[first, last]` (versions that no row holds), `resync_through` N (a device with a mark up to here must start over) and
+//! `restored` M (what a restore has come to, see [`super::Restoration`]) once the table was restored from a backup,
+//! `waited_ms` N (how long the latest commit's request had waited since it was first refused; see
 //! [`Contention`](super::backoff::Contention)).
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
@@ -58,10 +60,16 @@ pub(super) fn request_key(project: &ProjectId, id: String) -> Item {
 
 /// What is in the partition with this key.
 pub(super) fn partition(project_id: &str) -> Partition {
-    if project_id.starts_with(REQUESTS) {
-        return Partition::Requests;
-    }
-    project_id.parse().map_or_else(|_| Partition::Unknown(project_id.to_owned()), Partition::Project)
+    let known = match project_id.strip_prefix(REQUESTS) {
+        Some(project) => project.parse().map(Partition::Requests),
+        None => project_id.parse().map(Partition::Project),
+    };
+    known.unwrap_or_else(|_| Partition::Unknown(project_id.to_owned()))
+}
+
+/// The partition of a project's idempotency records.
+pub(super) fn requests(project: &ProjectId) -> String {
+    format!("{REQUESTS}{project}")
 }
 
 /// The item of a row.
@@ -164,7 +172,8 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
         _ => vec![],
     };
     let deleted_at = item.contains_key("deleted_at").then(|| version_of(item, "deleted_at")).transpose()?;
-    Ok(Counter { current: version_of(item, "current_version")?, last, deleted_at, skipped })
+    let resync_through = item.contains_key("resync_through").then(|| version_of(item, "resync_through")).transpose()?;
+    Ok(Counter { current: version_of(item, "current_version")?, last, deleted_at, skipped, resync_through })
 }
 
 /// `last` as the counter keeps it.

@@ -5,6 +5,7 @@
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::rows_page`]: what a pull reads
 //! - [`Table::partitions_page`], [`Table::stored_page`], [`Table::indexed_page`]: what an audit reads
+//! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_requests`]: what repairs a restored table
 
 mod audit;
 mod backoff;
@@ -14,10 +15,12 @@ mod layout;
 mod page;
 mod read;
 mod record;
+mod restore;
 mod table;
 
 pub use audit::{Partition, StoredItem, StoredPage};
 pub use commit::{Committed, Look};
 pub use feed::{FeedPage, FeedRow, PageCursor};
 pub use read::Snapshot;
+pub use restore::Restoration;
 pub use table::{BY_USER, BY_VERSION, ConfigError, Table};

@@ -23,4 +23,5 @@ mod testing;
 pub use check::{Check, Violation};
 pub use judge::{Judgement, Reading, judge};
 pub use read::{Patience, run};
+pub(crate) use references::cycle;
 pub use report::{Report, Verdict};

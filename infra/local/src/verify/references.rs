@@ -46,7 +46,7 @@ fn edges(world: &mut World<'_>) {
 /// The tasks on one cycle, if there is any.
 ///
 /// Tasks that nothing comes before are on none; they are taken away, and their edges with them, until none is left.
-fn cycle(mut edges: Vec<(&RowId, &RowId)>) -> Option<Vec<RowId>> {
+pub(crate) fn cycle(mut edges: Vec<(&RowId, &RowId)>) -> Option<Vec<RowId>> {
     let mut waits_for: HashMap<&RowId, usize> = HashMap::new();
     let mut successors: HashMap<&RowId, Vec<&RowId>> = HashMap::new();
     for (predecessor, successor) in &edges {

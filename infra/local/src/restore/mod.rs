@@ -1,0 +1,27 @@
+//! Makes a table that DynamoDB restored from a backup one that commits could have left behind, and one that devices with
+//! marks from after the backup can pull from. To be run while nothing else uses the table.
+//!
+//! A restore may cut a commit in two, and devices hold marks that the restored table has not handed out yet. Project by
+//! project, in this order:
+//!
+//! 1. The counter is set to the highest version that a row holds, versions that none holds become `skipped`, `last` is
+//!    emptied: the rows of a commit that was cut never come. A project whose creation was cut is removed.
+//! 2. What that commit left half done is finished (`finish.rs`).
+//! 3. The idempotency records go: they speak of answers that may have been taken back.
+//! 4. The counter is raised by 2^32, and every row is written again above that: so whatever mark a device holds, its next
+//!    pull brings every row.
+//! 5. Rows that only the lost table has become tombstones; without that table, marks from before are refused
+//!    (`resync_required`), and the devices replace what they hold.
+//!
+//! [`run`] does it; what comes next is decided by a pure function over what the table holds (`plan.rs`), so that a run
+//! that was stopped anywhere is gone on with by the next. Rows are written by ordinary commits.
+
+mod finish;
+mod plan;
+mod report;
+mod run;
+#[cfg(test)]
+mod story;
+
+pub use report::Report;
+pub use run::{Options, RAISE, run};

@@ -1,0 +1,288 @@
+//! Reading, deciding, writing, until nothing is left to do.
+
+use std::collections::BTreeSet;
+use std::error::Error as AnyError;
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use shared::domain::{Error, ProjectId, RowKey, Step as Commit};
+use shared::storage::{Look, Partition, Table};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::finish::Fix;
+use super::plan::{Aim, Damage, Step, Stored, Target, next};
+use super::report::{Damaged, Report};
+
+/// By how much counters are raised: 2^32.
+pub const RAISE: u64 = 1 << 32;
+/// So many fixes fit into one commit.
+const FIXES: usize = 95;
+/// How often a project is read again when a write was refused.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is restored, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// This project only; none for all of the table.
+    pub project: Option<ProjectId>,
+    /// The table that was lost, if it can still be read.
+    pub lost: Option<Table>,
+    /// At most so many rows a second.
+    pub rate: u32,
+    /// By how much counters are raised, [`RAISE`] unless a table is restored from one backup more than once.
+    pub raise: u64,
+}
+
+/// Restores every project of a table, or one. Fails when something cannot be read or written at all; started again, it
+/// goes on where it stopped.
+pub async fn run(
+    table: &Table,
+    options: &Options,
+    progress: &ProgressBar,
+) -> Result<Report, Box<dyn AnyError + Send + Sync>> {
+    let identity = table.identity().await?;
+    if let Some(lost) = &options.lost
+        && lost.identity().await? == identity
+    {
+        return Err("the lost table is the table to restore: name the one that was lost".into());
+    }
+    let report = Report {
+        table: table.name().to_owned(),
+        lost_table: options.lost.as_ref().map(|lost| lost.name().to_owned()),
+        ..Report::default()
+    };
+    let mut restoring = Restoring { table, options, identity, progress, report, next_write: Instant::now() };
+    let projects = match &options.project {
+        Some(project) => BTreeSet::from([project.clone()]),
+        None => restoring.projects().await?,
+    };
+    progress.set_length(projects.len() as u64);
+    for project in projects {
+        restoring.project(&project).await?;
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    Ok(restoring.report)
+}
+
+/// Why a project's restoring stopped.
+enum Stop {
+    Damaged(Damage),
+    Failed(Error),
+}
+
+impl From<Damage> for Stop {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(damage)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+struct Restoring<'a> {
+    table: &'a Table,
+    options: &'a Options,
+    identity: String,
+    progress: &'a ProgressBar,
+    report: Report,
+    next_write: Instant,
+}
+
+impl Restoring<'_> {
+    /// All projects of both tables, those of which only idempotency records are there as well.
+    async fn projects(&self) -> Result<BTreeSet<ProjectId>, Error> {
+        self.progress.set_message("looking for projects");
+        let mut projects = BTreeSet::new();
+        for table in std::iter::once(self.table).chain(&self.options.lost) {
+            let mut cursor = None;
+            loop {
+                let (page, next) = table.partitions_page(cursor).await?;
+                projects.extend(page.into_iter().filter_map(|partition| match partition {
+                    Partition::Project(project) | Partition::Requests(project) => Some(project),
+                    // Nothing of ours, which the audit reports.
+                    Partition::Unknown(_) => None,
+                }));
+                self.progress.tick();
+                cursor = next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(projects)
+    }
+
+    async fn project(&mut self, project: &ProjectId) -> Result<(), Error> {
+        let mut tries = 1;
+        loop {
+            match self.steps(project).await {
+                Ok(()) => return Ok(()),
+                Err(Stop::Damaged(Damage(detail))) => {
+                    self.report.damaged.push(Damaged { project: project.to_string(), detail });
+                    return Ok(());
+                }
+                // Something moved, or is throttled: what comes next is decided on what is there then.
+                Err(Stop::Failed(Error::Busy | Error::OutcomeUnknown)) if tries < TRIES => {
+                    sleep(PAUSE * tries).await;
+                    tries += 1;
+                }
+                Err(Stop::Failed(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn steps(&mut self, project: &ProjectId) -> Result<(), Stop> {
+        let lost = match &self.options.lost {
+            Some(lost) => Some(read(lost, project).await?),
+            None => None,
+        };
+        let aim = Aim { table: self.identity.clone(), raise: self.options.raise, lost };
+        let mut stored = read(self.table, project).await?;
+        let mut done_something = false;
+        while let Some(step) = next(project, &stored, &aim)? {
+            let read_counter = stored.counter.as_ref().map(|counter| counter.current);
+            match step {
+                Step::Remove => {
+                    let rows: Vec<_> = stored.rows.values().map(|row| (row.key.clone(), row.version)).collect();
+                    self.table.remove_remains(project, read_counter, &rows).await?;
+                    self.report.torn(project).removed = true;
+                    stored = read(self.table, project).await?;
+                }
+                Step::Repair(counter, skipped) => {
+                    let (note, torn) = (stored.restoration.as_ref(), stored.torn());
+                    self.table.replace_counter(project, read_counter, &counter, note, &torn).await?;
+                    if skipped > 0 {
+                        self.report.torn(project).skipped_versions += skipped;
+                    }
+                    stored.counter = Some(counter);
+                }
+                Step::Finish(fixes) => {
+                    self.finish(project, &fixes).await?;
+                    stored = read(self.table, project).await?;
+                }
+                Step::Raise(counter, note) => {
+                    self.drop_requests(project).await?;
+                    self.table.replace_counter(project, read_counter, &counter, Some(&note), &[]).await?;
+                    (stored.counter, stored.restoration) = (Some(counter), Some(note));
+                }
+                Step::Rewrite(batches) => {
+                    self.rewrite(project, batches, &stored).await?;
+                    stored = read(self.table, project).await?;
+                }
+                Step::Complete(counter, note) => {
+                    self.table.replace_counter(project, read_counter, &counter, Some(&note), &[]).await?;
+                    (stored.counter, stored.restoration) = (Some(counter), Some(note));
+                    self.report.restored_projects += 1;
+                }
+            }
+            done_something = true;
+        }
+        if !done_something && stored.counter.is_some() {
+            self.report.restored_before += 1;
+        } else if stored.counter.is_none() {
+            // No project, but maybe the records of one that was never made.
+            self.drop_requests(project).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&mut self, project: &ProjectId, fixes: &[Fix]) -> Result<(), Error> {
+        for fixes in fixes.chunks(FIXES) {
+            self.pace(fixes.len()).await;
+            let keys: Vec<RowKey> = fixes.iter().map(|fix| fix.key(project)).collect();
+            let look = Look::of_operator(keys.clone());
+            let decide = |draft: &mut shared::domain::Draft| {
+                for fix in fixes {
+                    match fix {
+                        Fix::DeleteProject => draft.delete_project(),
+                        Fix::DeleteEdge(_) => draft.delete(fix.key(project)),
+                        Fix::WithoutCalendar(own) => draft.put(project.row_id(), own)?,
+                    }
+                }
+                Ok(Commit::Last(()))
+            };
+            self.table.commit(project, &look, decide).await?;
+            self.report.torn(project).finished_rows.extend(keys.iter().map(RowKey::to_string));
+        }
+        Ok(())
+    }
+
+    async fn rewrite(&mut self, project: &ProjectId, batches: Vec<Vec<Target>>, stored: &Stored) -> Result<(), Error> {
+        let all: usize = batches.iter().map(Vec::len).sum();
+        let through = stored.restoration.as_ref().map_or(0, |note| note.raised.1);
+        let mut written = 0;
+        for batch in batches {
+            self.progress.set_message(format!("{project}: {written} of {all} rows"));
+            self.pace(batch.len()).await;
+            let look = Look::of_operator(batch.iter().map(|target| target.key.clone()));
+            let decide = |draft: &mut shared::domain::Draft| {
+                for target in &batch {
+                    match (draft.row(&target.key).map(|row| row.version), &target.lost) {
+                        // The answer of an earlier try was lost.
+                        (Some(version), _) if version.get() > through => {}
+                        (Some(_), _) => draft.rewrite(&target.key),
+                        (None, Some(columns)) => draft.bury(target.key.clone(), columns.clone()),
+                        (None, None) => return Err(Error::NotFound(target.key.clone())),
+                    }
+                }
+                Ok(Commit::Last(()))
+            };
+            self.table.commit(project, &look, decide).await?;
+            let buried = batch.iter().filter(|target| target.lost.is_some()).count();
+            self.report.buried_rows += buried as u64;
+            self.report.rewritten_rows += (batch.len() - buried) as u64;
+            written += batch.len();
+        }
+        Ok(())
+    }
+
+    async fn drop_requests(&mut self, project: &ProjectId) -> Result<(), Error> {
+        loop {
+            let dropped = self.table.drop_requests(project).await?;
+            if dropped == 0 {
+                return Ok(());
+            }
+            self.report.dropped_requests += dropped as u64;
+            self.pace(dropped).await;
+        }
+    }
+
+    /// Waits until so many items may be written.
+    async fn pace(&mut self, items: usize) {
+        sleep_until(self.next_write).await;
+        self.progress.tick();
+        let share = Duration::from_secs_f64(items as f64 / f64::from(self.options.rate.max(1)));
+        self.next_write = Instant::now() + share;
+    }
+}
+
+/// A project as a table holds it.
+async fn read(table: &Table, project: &ProjectId) -> Result<Stored, Stop> {
+    let mut stored = Stored::default();
+    let mut cursor = None;
+    loop {
+        let page = table.stored_page(project, cursor).await?;
+        for item in page.items {
+            let unreadable = |error: Error| match error {
+                Error::Corrupt(what) => Stop::Damaged(Damage(format!("in the table {}: {what}", table.name()))),
+                other => Stop::Failed(other),
+            };
+            if item.is_counter() {
+                stored.restoration = item.restoration().map_err(unreadable)?;
+                stored.counter = Some(item.counter().map_err(unreadable)?);
+            } else {
+                let row = item.row().map_err(unreadable)?;
+                stored.rows.insert(row.key.clone(), row);
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(stored);
+        }
+    }
+}

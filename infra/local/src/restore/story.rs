@@ -1,0 +1,364 @@
+//! Projects as backups leave them, restored in memory: every half of a commit, stopped after every write.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::domain::{Columns, Counter, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id};
+use shared::storage::{Restoration, StoredItem};
+
+use super::finish::Fix;
+use super::plan::{Aim, Damage, Step, Stored, next};
+use super::run::RAISE;
+use crate::verify::{Reading, judge};
+
+fn project() -> ProjectId {
+    "p".parse().expect("a project")
+}
+
+fn key(text: &str) -> RowKey {
+    text.parse().expect("a key")
+}
+
+fn member(user: &str) -> String {
+    let user: UserId = user.parse().expect("a user");
+    format!("memberships#{}", membership_id(&project(), &user))
+}
+
+fn version(number: u64) -> ServerVersion {
+    ServerVersion::try_from(number).expect("a version")
+}
+
+fn put(columns: Value) -> Write {
+    Write::Put(columns.as_object().expect("columns").clone())
+}
+
+fn house(calendar: Option<&str>) -> Write {
+    put(json!({"name": "House", "description": "", "start_date": "2026-03-02", "calendar": calendar}))
+}
+
+fn owner() -> Write {
+    put(json!({"user": "olga", "role": 400}))
+}
+
+fn task(name: &str) -> Write {
+    put(
+        json!({"name": name, "wbs_path": null, "duration": 1, "percent_complete": 0, "notes": "", "planned_start": null,
+        "status": "NOT_STARTED", "is_milestone": false, "assignee": null, "optimistic_duration": null,
+        "most_likely_duration": null, "pessimistic_duration": null}),
+    )
+}
+
+fn edge(from: &str, to: &str) -> Write {
+    put(json!({"predecessor": from, "successor": to, "dep_type": "FS", "lag": 0}))
+}
+
+/// One commit.
+fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
+    writes.sort_by_key(|(key, write)| write.rank(key.collection));
+    let mut after = stored.clone();
+    let counter = stored.counter.as_ref();
+    let current = counter.map_or(0, |counter| counter.current.get());
+    let mut last = Vec::new();
+    let mut deleted_at = counter.and_then(|counter| counter.deleted_at);
+    for (at, (key, write)) in (current + 1..).zip(writes) {
+        if key == RowKey::project(&project()) && !matches!(write, Write::Put(_)) {
+            deleted_at = Some(version(at));
+        }
+        let row = Row::written(stored.rows.get(&key), key.clone(), write, version(at));
+        after.rows.insert(key.clone(), row);
+        last.push((key, version(at)));
+    }
+    after.counter = Some(Counter {
+        current: version(current + last.len() as u64),
+        last,
+        deleted_at,
+        skipped: counter.map(|counter| counter.skipped.clone()).unwrap_or_default(),
+        resync_through: counter.and_then(|counter| counter.resync_through),
+    });
+    after
+}
+
+fn commits(commits: Vec<Vec<(&str, Write)>>) -> Stored {
+    commits.into_iter().fold(Stored::default(), |stored, writes| with(&stored, writes))
+}
+
+fn with(stored: &Stored, writes: Vec<(&str, Write)>) -> Stored {
+    commit(stored, writes.into_iter().map(|(entity, write)| (key(entity), write)).collect())
+}
+
+/// Two rows, a calendar in use, a chain of tasks, a member who was removed and a busy row whose list is cut.
+fn sound() -> Stored {
+    let gone = member("gone");
+    let mut stored = commits(vec![
+        vec![("projects#p", house(None)), (&member("olga"), owner())],
+        vec![(
+            "calendars#site",
+            put(json!({"name": "Site", "working_days": 31, "hours_per_day": 8, "timezone": "UTC",
+            "exceptions": []})),
+        )],
+        vec![("projects#p", house(Some("site")))],
+        vec![("tasks#a", task("Dig")), ("tasks#b", task("Fill")), ("tasks#c", task("Roof"))],
+        vec![("dependencies#ab", edge("a", "b")), ("dependencies#bc", edge("b", "c"))],
+        vec![(&gone, put(json!({"user": "gone", "role": 1})))],
+        vec![(&gone, Write::Delete)],
+    ]);
+    for n in 0..300 {
+        stored = with(&stored, vec![("tasks#a", task(&format!("Dig {n}")))]);
+    }
+    stored
+}
+
+/// The commits that a backup may cut, each on top of [`sound`].
+fn cuttable() -> Vec<Vec<(&'static str, Write)>> {
+    vec![
+        vec![("tasks#c", task("Roof, red"))],
+        vec![("tasks#b", Write::Delete), ("dependencies#ab", Write::Delete), ("dependencies#bc", Write::Delete)],
+        vec![("tasks#d", task("New")), ("tasks#e", task("New")), ("dependencies#de", edge("d", "e"))],
+        // One dependency in the place of another, and one the other way round.
+        vec![("dependencies#ab", Write::Delete), ("dependencies#ab2", edge("a", "b"))],
+        vec![("dependencies#ab", Write::Delete), ("dependencies#ca", edge("c", "a"))],
+        vec![("projects#p", house(None)), ("calendars#site", Write::Delete)],
+        vec![("projects#p", Write::Delete)],
+    ]
+}
+
+/// What a backup may hold of the commit between the two: each of its items or not.
+fn halves(before: &Stored, after: &Stored) -> Vec<Stored> {
+    let last = &after.counter.as_ref().expect("a counter").last;
+    let half = |bits: u32| {
+        let mut half = before.clone();
+        if bits & 1 == 1 {
+            half.counter.clone_from(&after.counter);
+        }
+        for (n, (key, _)) in last.iter().enumerate() {
+            if bits >> (n + 1) & 1 == 1 {
+                half.rows.insert(key.clone(), after.rows[key].clone());
+            }
+        }
+        half
+    };
+    (0..1 << (last.len() + 1)).map(half).collect()
+}
+
+fn aim(lost: Option<Stored>) -> Aim {
+    Aim { table: "restored".to_owned(), raise: RAISE, lost }
+}
+
+/// Takes the step, or only its first write.
+fn take(stored: &Stored, step: Step, only_one_write: bool) -> Stored {
+    let take = if only_one_write { 1 } else { usize::MAX };
+    let noted =
+        |counter, note: Option<Restoration>| Stored { counter: Some(counter), restoration: note, ..stored.clone() };
+    match step {
+        Step::Remove => Stored::default(),
+        Step::Repair(counter, _) => noted(counter, stored.restoration.clone()),
+        Step::Raise(counter, note) | Step::Complete(counter, note) => noted(counter, Some(note)),
+        Step::Finish(fixes) => fixes.chunks(1).take(take).fold(stored.clone(), |stored, fixes| {
+            let write = |fix: &Fix| match fix {
+                Fix::WithoutCalendar(own) => put(serde_json::to_value(own).expect("columns")),
+                Fix::DeleteProject | Fix::DeleteEdge(_) => Write::Delete,
+            };
+            commit(&stored, fixes.iter().map(|fix| (fix.key(&project()), write(fix))).collect())
+        }),
+        Step::Rewrite(batches) => batches.into_iter().take(take).fold(stored.clone(), |stored, batch| {
+            let writes = batch.into_iter().map(|target| {
+                let alive = stored.rows.get(&target.key).and_then(Row::live);
+                let write = match (alive, target.lost) {
+                    (_, Some(columns)) => Write::Bury(columns),
+                    (Some(columns), None) => Write::Put(columns.clone()),
+                    (None, None) => Write::Delete,
+                };
+                (target.key, write)
+            });
+            commit(&stored, writes.collect())
+        }),
+    }
+}
+
+fn restored(stored: &Stored, aim: &Aim, stopped_after_each_write: bool) -> Stored {
+    let mut stored = stored.clone();
+    for _ in 0..200 {
+        match next(&project(), &stored, aim).expect("no damage") {
+            Some(step) => stored = take(&stored, step, stopped_after_each_write),
+            None => return stored,
+        }
+    }
+    panic!("it does not come to an end")
+}
+
+/// What does not hold of the project, as an audit sees it.
+#[track_caller]
+fn assert_sound(stored: &Stored) {
+    let counter = stored.counter.as_ref().expect("a counter");
+    let number = |number: u64| AttributeValue::N(number.to_string());
+    let range = |range: &(u64, u64)| AttributeValue::L(vec![number(range.0), number(range.1)]);
+    let last = counter.last.iter().map(|(key, version)| (key.to_string(), number(version.get()))).collect();
+    let mut item: std::collections::HashMap<String, AttributeValue> = [
+        ("project_id".to_owned(), AttributeValue::S("p".to_owned())),
+        ("entity".to_owned(), AttributeValue::S("_counter".to_owned())),
+        ("current_version".to_owned(), number(counter.current.get())),
+        ("last".to_owned(), AttributeValue::M(last)),
+        ("skipped".to_owned(), AttributeValue::L(counter.skipped.iter().map(range).collect())),
+    ]
+    .into();
+    if let Some(version) = counter.deleted_at {
+        item.insert("deleted_at".to_owned(), number(version.get()));
+    }
+    let rows: Vec<_> = stored.rows.values().map(|row| StoredItem::of_row(&project(), row)).collect();
+    let stored = std::iter::once(StoredItem(item)).chain(rows.iter().cloned()).collect();
+    let judgement = judge(&Reading { project: project(), stored, indexed: rows });
+    assert_eq!(judgement.violations, []);
+}
+
+/// Sound, over, and every row above every mark there ever was.
+#[track_caller]
+fn assert_restored(stored: &Stored, end_of_range: u64) {
+    assert_sound(stored);
+    assert!(stored.restoration.as_ref().is_some_and(|note| note.done && note.raised.1 == end_of_range), "{stored:?}");
+    assert!(stored.rows.values().all(|row| row.version.get() > end_of_range));
+}
+
+fn content(stored: &Stored) -> BTreeMap<RowKey, Option<Columns>> {
+    stored.rows.iter().map(|(key, row)| (key.clone(), row.live().cloned())).collect()
+}
+
+#[test]
+fn whatever_half_of_a_commit_the_backup_holds_the_project_ends_sound_wherever_the_run_was_stopped() {
+    let before = sound();
+    for writes in cuttable() {
+        let after = with(&before, writes);
+        for half in halves(&before, &after) {
+            let torn_end =
+                half.rows.values().map(|row| row.version).chain(half.counter.iter().map(|c| c.current)).max();
+            let whole = restored(&half, &aim(None), false);
+            let end = whole.restoration.as_ref().expect("a note").raised.1;
+            assert!(end >= torn_end.expect("a version").get() + RAISE);
+            assert_restored(&whole, end);
+            assert_eq!(whole.counter.as_ref().expect("a counter").resync_through, Some(version(end)));
+            let stopped = restored(&half, &aim(None), true);
+            assert_restored(&stopped, stopped.restoration.as_ref().expect("a note").raised.1);
+            assert_eq!(content(&stopped), content(&whole));
+        }
+    }
+}
+
+#[test]
+fn a_backup_between_two_commits_loses_nothing_and_skips_nothing_but_the_range() {
+    let before = sound();
+    let after = restored(&before, &aim(None), false);
+    assert_eq!(content(&after), content(&before));
+    let current = before.counter.expect("a counter").current.get();
+    assert_eq!(after.counter.expect("a counter").skipped, [(current + 1, current + RAISE)]);
+}
+
+#[test]
+fn a_deletion_that_was_cut_is_finished_and_a_dependency_on_what_was_not_brought_back_goes() {
+    let before = sound();
+    let cut = |writes: Vec<(&str, Write)>, shown: &[&str]| {
+        let mut half = before.clone();
+        let after = with(&before, writes);
+        shown.iter().for_each(|entity| drop(half.rows.insert(key(entity), after.rows[&key(entity)].clone())));
+        restored(&half, &aim(None), false)
+    };
+    let [_, task, made, replaced, turned, calendar, _] = <[_; 7]>::try_from(cuttable()).expect("seven");
+    let dead = |stored: &Stored, entity: &str| stored.rows[&key(entity)].live().is_none();
+    let after = cut(task, &["tasks#b"]);
+    assert!(dead(&after, "dependencies#ab") && dead(&after, "dependencies#bc"));
+    let after = cut(made, &["dependencies#de", "tasks#d"]);
+    assert!(dead(&after, "dependencies#de") && !dead(&after, "tasks#d"));
+    let after = cut(replaced, &["dependencies#ab2"]);
+    assert!(dead(&after, "dependencies#ab") && !dead(&after, "dependencies#ab2"), "the new one stays");
+    let after = cut(turned, &["dependencies#ca"]);
+    assert!(dead(&after, "dependencies#ca") && !dead(&after, "dependencies#ab"), "there was no cycle before");
+    let after = cut(calendar, &["calendars#site"]);
+    assert_eq!(after.rows[&key("projects#p")].columns()["calendar"], Value::Null);
+}
+
+#[test]
+fn a_project_whose_deletion_was_cut_is_deleted() {
+    let before = sound();
+    let after = with(&before, vec![("projects#p", Write::Delete)]);
+    for (number, half) in halves(&before, &after).into_iter().enumerate() {
+        let stored = restored(&half, &aim(None), true);
+        let own = &stored.rows[&key("projects#p")];
+        let deleted_at = stored.counter.as_ref().expect("a counter").deleted_at;
+        assert_eq!(deleted_at, own.live().is_none().then_some(own.version));
+        assert_eq!(deleted_at.is_some(), number > 0, "half {number}");
+    }
+}
+
+#[test]
+fn a_project_whose_creation_was_cut_is_whole_or_was_never_made() {
+    let after = commits(vec![vec![("projects#p", house(None)), (&member("olga"), owner())]]);
+    for half in halves(&Stored::default(), &after) {
+        let whole = half.rows.len() == 2;
+        let stored = restored(&half, &aim(None), true);
+        assert_eq!((stored.rows.len(), stored.counter.is_some()), if whole { (2, true) } else { (0, false) });
+        if whole {
+            assert_restored(&stored, 2 + RAISE);
+        }
+        // With the lost table it is one that was lost: its id is not used again, and its devices are emptied.
+        let buried = restored(&half, &aim(Some(after.clone())), true);
+        assert_sound(&buried);
+        assert_eq!((buried.rows.len(), content(&buried).values().flatten().count()), (2, if whole { 2 } else { 0 }));
+    }
+}
+
+#[test]
+fn rows_that_only_the_lost_table_has_become_tombstones_and_no_device_has_to_start_over() {
+    let backup = sound();
+    let lost = with(
+        &backup,
+        vec![("tasks#later", task("Later")), (&member("later"), put(json!({"user": "later", "role": 1})))],
+    );
+    let lost = with(&lost, vec![("tasks#a", Write::Delete), ("dependencies#ab", Write::Delete)]);
+    let after = restored(&backup, &aim(Some(lost.clone())), true);
+    let end = lost.counter.as_ref().expect("a counter").current.get() + RAISE;
+    assert_restored(&after, end);
+    assert_eq!(after.counter.as_ref().expect("a counter").resync_through, None);
+    for entity in ["tasks#later".to_owned(), member("later")] {
+        let row = &after.rows[&key(&entity)];
+        assert!(row.live().is_none() && row.writes == 1 && row.columns() == lost.rows[&key(&entity)].columns());
+    }
+    assert_eq!(after.rows[&key(&member("later"))].removed_at.len(), 1);
+    assert!(after.rows[&key("tasks#a")].live().is_some(), "the backup knows it alive");
+}
+
+#[test]
+fn a_dead_membership_remembers_its_new_version_as_a_removal() {
+    let before = sound();
+    let old = before.rows[&key(&member("gone"))].version;
+    let row = restored(&before, &aim(None), false).rows[&key(&member("gone"))].clone();
+    assert_eq!(row.removed_at, [old, row.version]);
+}
+
+#[test]
+fn a_backup_of_a_restored_table_is_restored_again_and_a_restored_table_is_not() {
+    let once = restored(&sound(), &aim(None), false);
+    assert_eq!(next(&project(), &once, &aim(None)), Ok(None));
+    let first = once.counter.as_ref().expect("a counter").clone();
+    // The devices that never came since the first restore have to start over still.
+    let again = Aim { table: "another".to_owned(), ..aim(Some(once.clone())) };
+    let twice = restored(&once, &again, true);
+    assert_restored(&twice, first.current.get() + RAISE);
+    assert_eq!(twice.counter.expect("a counter").resync_through, first.resync_through);
+}
+
+#[test]
+fn a_project_with_more_wrong_than_half_a_commit_is_left_as_it_is() {
+    let damaged = |change: &dyn Fn(&mut Stored)| {
+        let mut stored = sound();
+        change(&mut stored);
+        next(&project(), &stored, &aim(None))
+    };
+    let says = |result: Result<Option<Step>, Damage>, words: &str| assert!(result.is_err_and(|d| d.0.contains(words)));
+    says(damaged(&|stored| drop(stored.rows.remove(&key("projects#p")))), "own row");
+    // Below the cut of the busy row nobody can tell which versions are missing.
+    says(damaged(&|stored| drop(stored.rows.remove(&key("tasks#c")))), "account for");
+    let twice = |stored: &mut Stored| {
+        let version = stored.rows[&key("tasks#b")].version;
+        stored.rows.get_mut(&key("tasks#c")).expect("a row").version = version;
+    };
+    says(damaged(&twice), "held twice");
+}

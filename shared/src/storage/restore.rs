@@ -1,0 +1,191 @@
+//! What it takes to make a restored table one that commits could have left behind.
+//!
+//! A point-in-time restore may cut a transaction in two: any of its items is there or not, the counter included. What is
+//! repaired here is the counter; rows are written by [`Table::commit`] like any others.
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, DeleteRequest, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
+};
+use tokio::time::{Duration, Instant};
+
+use super::audit::StoredItem;
+use super::backoff::Backoff;
+use super::commit::{ABSENT, AS_READ, Fate, condition_check};
+use super::layout::{self, COUNTER, Item, key, number, text};
+use super::table::{Table, unavailable};
+use crate::domain::{Counter, Error, ProjectId, RowKey, ServerVersion};
+
+/// How long one write tries.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The most items one `BatchWriteItem` takes.
+const BATCH: usize = 25;
+
+/// What the restoring of a project has come to, noted on its counter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restoration {
+    /// The table it is about, see [`Table::identity`]: a backup of this table brings the note along.
+    pub table: String,
+    /// The first and the last version of the range that the counter was raised over.
+    pub raised: (u64, u64),
+    /// `resync_through` as it was before.
+    pub resync_before: Option<ServerVersion>,
+    /// Is every row above the range?
+    pub done: bool,
+}
+
+impl StoredItem {
+    /// What a counter says of the project's restoring; none when it never began.
+    pub fn restoration(&self) -> Result<Option<Restoration>, Error> {
+        let Some(AttributeValue::M(note)) = self.0.get("restored") else { return Ok(None) };
+        Ok(Some(Restoration {
+            table: layout::string(note, "table")?.to_owned(),
+            raised: (layout::version_of(note, "first")?.get(), layout::version_of(note, "last")?.get()),
+            resync_before: note
+                .contains_key("resync_before")
+                .then(|| layout::version_of(note, "resync_before"))
+                .transpose()?,
+            done: note.get("done") == Some(&AttributeValue::Bool(true)),
+        }))
+    }
+}
+
+fn noted(restoration: &Restoration) -> AttributeValue {
+    let mut note: Item = [
+        ("table".to_owned(), text(&restoration.table)),
+        ("first".to_owned(), number(restoration.raised.0)),
+        ("last".to_owned(), number(restoration.raised.1)),
+        ("done".to_owned(), AttributeValue::Bool(restoration.done)),
+    ]
+    .into();
+    if let Some(version) = restoration.resync_before {
+        note.insert("resync_before".to_owned(), number(version));
+    }
+    AttributeValue::M(note)
+}
+
+impl Table {
+    /// What tells this table from every other, one with the same name at another time included.
+    pub async fn identity(&self) -> Result<String, Error> {
+        let output = self.client.describe_table().table_name(&self.name).send().await.map_err(unavailable)?;
+        let identity = output.table.and_then(|table| table.table_id.or(table.table_arn));
+        identity.ok_or_else(|| Error::Corrupt(format!("the table {} has no id", self.name)))
+    }
+
+    /// Puts a counter in the place of the one that was read, in one transaction on the condition that nothing has moved.
+    ///
+    /// `torn` are rows that the counter names and that are not there as it says, each with the version that was read: that
+    /// they still are not is another condition, and one that a transaction under way does not pass. `Busy` when something
+    /// moved: read again.
+    pub async fn replace_counter(
+        &self,
+        project: &ProjectId,
+        read: Option<ServerVersion>,
+        counter: &Counter,
+        restoration: Option<&Restoration>,
+        torn: &[(RowKey, Option<ServerVersion>)],
+    ) -> Result<(), Error> {
+        let last = counter.last.iter().map(|(key, version)| (key.to_string(), *version));
+        let range = |(first, last): &(u64, u64)| AttributeValue::L(vec![number(first), number(last)]);
+        let mut update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key(project, COUNTER)))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .expression_attribute_names("#last", "last")
+            .expression_attribute_values(":current", number(counter.current))
+            .expression_attribute_values(":last", layout::last(last))
+            .expression_attribute_values(":skipped", AttributeValue::L(counter.skipped.iter().map(range).collect()));
+        let mut set = "SET current_version = :current, #last = :last, skipped = :skipped".to_owned();
+        let mut remove = Vec::new();
+        for (attribute, value) in [
+            ("deleted_at", counter.deleted_at.map(number)),
+            ("resync_through", counter.resync_through.map(number)),
+            ("restored", restoration.map(noted)),
+        ] {
+            match value {
+                Some(value) => {
+                    set.push_str(&format!(", {attribute} = :{attribute}"));
+                    update = update.expression_attribute_values(format!(":{attribute}"), value);
+                }
+                None => remove.push(attribute),
+            }
+        }
+        if !remove.is_empty() {
+            set.push_str(&format!(" REMOVE {}", remove.join(", ")));
+        }
+        update = match read {
+            Some(read) => update
+                .condition_expression("current_version = :read")
+                .expression_attribute_values(":read", number(read)),
+            None => update.condition_expression(ABSENT),
+        };
+        let update = update.update_expression(set).build().map_err(|error| Error::Unavailable(error.into()))?;
+        let mut items = vec![TransactWriteItem::builder().update(update).build()];
+        for (key, version) in torn {
+            items.push(condition_check(self, project, key, *version)?);
+        }
+        self.expect_committed(items).await
+    }
+
+    /// Removes the items of a project whose creation was cut in two, on the condition that they are as they were read.
+    pub async fn remove_remains(
+        &self,
+        project: &ProjectId,
+        counter: Option<ServerVersion>,
+        rows: &[(RowKey, ServerVersion)],
+    ) -> Result<(), Error> {
+        let counter = counter.map(|read| (COUNTER.to_owned(), "current_version = :read", read));
+        let rows = rows.iter().map(|(key, read)| (key.to_string(), AS_READ, *read));
+        let mut items = Vec::new();
+        for (entity, condition, read) in counter.into_iter().chain(rows) {
+            let delete = Delete::builder()
+                .table_name(&self.name)
+                .set_key(Some(key(project, entity)))
+                .condition_expression(condition)
+                .expression_attribute_values(":read", number(read));
+            let delete = delete.build().map_err(|error| Error::Unavailable(error.into()))?;
+            items.push(TransactWriteItem::builder().delete(delete).build());
+        }
+        self.expect_committed(items).await
+    }
+
+    async fn expect_committed(&self, items: Vec<TransactWriteItem>) -> Result<(), Error> {
+        match self.transact(items, Instant::now() + DEADLINE).await? {
+            Fate::Committed => Ok(()),
+            Fate::Refused(_) => Err(Error::Busy),
+        }
+    }
+
+    /// Removes the idempotency records of a project, at most 25, and says how many; 0 when none is left.
+    pub async fn drop_requests(&self, project: &ProjectId) -> Result<usize, Error> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("project_id = :requests")
+            .expression_attribute_values(":requests", text(layout::requests(project)))
+            .projection_expression("project_id, entity")
+            .limit(i32::try_from(BATCH).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let keys = output.items.unwrap_or_default();
+        let dropped = keys.len();
+        let mut deletes = Vec::with_capacity(dropped);
+        for key in keys {
+            let delete = DeleteRequest::builder().set_key(Some(key)).build();
+            let delete = delete.map_err(|error| Error::Unavailable(error.into()))?;
+            deletes.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        let mut backoff = Backoff::until(Instant::now() + DEADLINE);
+        while !deletes.is_empty() {
+            let batch = self.client.batch_write_item().request_items(&self.name, deletes);
+            let output = batch.send().await.map_err(unavailable)?;
+            deletes = output.unprocessed_items.unwrap_or_default().into_values().next().unwrap_or_default();
+            if !deletes.is_empty() && !backoff.wait().await {
+                return Err(Error::Busy);
+            }
+        }
+        Ok(dropped)
+    }
+}
