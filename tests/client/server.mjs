@@ -2,18 +2,23 @@
 // (LOCAL_BIN) that each test file starts for itself.
 
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { after } from 'node:test'
+import { promisify } from 'node:util'
 
 assert.ok(process.env.JWT_SECRET || !process.env.BASE_URL, 'BASE_URL needs its JWT_SECRET')
+const binary = process.env.LOCAL_BIN ?? fileURLToPath(new URL('../../target/debug/local', import.meta.url))
+
+/** Of the local stack: its table, and the address of the engine that has it. Empty for a deployment. */
+export const stack = {}
+
 const secret = process.env.JWT_SECRET ?? randomBytes(32).toString('hex')
 const baseUrl = process.env.BASE_URL?.replace(/\/$/, '') ?? (await startLocalStack())
 
 async function startLocalStack() {
-  const binary = process.env.LOCAL_BIN ?? fileURLToPath(new URL('../../target/debug/local', import.meta.url))
   const server = spawn(binary, ['--port', '0'], {
     env: { RUST_LOG: 'warn', ...process.env, JWT_SECRET: secret },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -26,10 +31,37 @@ async function startLocalStack() {
     server.once('error', reject)
     server.once('exit', (code) => reject(new Error(`${binary} ended with ${code} before it was ready`)))
     createInterface({ input: server.stdout }).on('line', (line) => {
+      const table = line.match(/^table +(\S+) at (http:[^,\s]+)/)
+      if (table) [, stack.table, stack.endpoint] = table
       const ready = line.match(/listening on (http:\S+)/)
       if (ready) resolve(ready[1])
     })
   })
+}
+
+/** A call of the engine past the product, by its name in DynamoDB's API. */
+export async function dynamodb(action, input) {
+  const response = await fetch(stack.endpoint, {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/x-amz-json-1.0',
+      'x-amz-target': `DynamoDB_20120810.${action}`,
+      'x-amz-date': '20260101T000000Z', // the engine wants a signature and does not check it
+      authorization:
+        'AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0',
+    },
+    body: JSON.stringify({ TableName: stack.table, ...input }),
+  })
+  const text = await response.text()
+  assert.equal(response.status, 200, `${action}: ${text}`)
+  return JSON.parse(text)
+}
+
+/** An operator's command on the stack's table. Answers its report. */
+export async function operate(command, ...options) {
+  const where = ['--table-name', stack.table, '--dynamodb-url', stack.endpoint]
+  const { stdout } = await promisify(execFile)(binary, [command, ...where, ...options])
+  return JSON.parse(stdout)
 }
 
 export const newUser = () => `user-${randomUUID()}`
