@@ -25,6 +25,7 @@ mod projects;
 mod pull;
 mod races;
 mod removal;
+mod restore;
 mod routes;
 mod tasks;
 mod versions;
