@@ -300,7 +300,8 @@ mod tests {
     #[test]
     fn a_project_is_deleted_with_its_row() {
         let row = Row::written(None, key("projects#p"), put(r#"{"name": "P"}"#), version(2));
-        let counter = Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![] };
+        let counter =
+            Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![], resync_through: None };
         let named = [(row.key.clone(), Some(row))].into();
         let mut draft = Draft::new("p".parse().expect("a project"), Some(counter), named, HashSet::new(), vec![], 10);
         assert!(!draft.deletes_project());

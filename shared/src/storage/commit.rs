@@ -129,7 +129,7 @@ pub(super) enum Fate {
 }
 
 /// The counter as another commit left it, and how long that one's request had waited.
-struct Moved {
+pub(super) struct Moved {
     counter: Counter,
     waited: Duration,
 }
