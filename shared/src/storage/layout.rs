@@ -55,7 +55,7 @@ pub(super) fn key(project: &ProjectId, entity: impl Into<String>) -> Item {
 
 /// The key of an idempotency record.
 pub(super) fn request_key(project: &ProjectId, id: String) -> Item {
-    [("project_id".to_owned(), text(format!("{REQUESTS}{project}"))), ("entity".to_owned(), text(id))].into()
+    [("project_id".to_owned(), text(requests(project))), ("entity".to_owned(), text(id))].into()
 }
 
 /// What is in the partition with this key.

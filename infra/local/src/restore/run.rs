@@ -1,12 +1,12 @@
 //! Reading, deciding, writing, until nothing is left to do.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error as AnyError;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use shared::domain::{Error, ProjectId, RowKey, Step as Commit};
-use shared::storage::{Look, Partition, Table};
+use shared::domain::{Answer, Error, ProjectId, RowKey, Step as Commit};
+use shared::storage::{Committed, Look, Partition, Table};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::finish::Fix;
@@ -206,7 +206,7 @@ impl Restoring<'_> {
                 }
                 Ok(Commit::Last(()))
             };
-            self.table.commit(project, &look, decide).await?;
+            self.table.commit(project, &look, decide, unasked).await?;
             self.report.torn(project).finished_rows.extend(keys.iter().map(RowKey::to_string));
         }
         Ok(())
@@ -232,7 +232,7 @@ impl Restoring<'_> {
                 }
                 Ok(Commit::Last(()))
             };
-            self.table.commit(project, &look, decide).await?;
+            self.table.commit(project, &look, decide, unasked).await?;
             let buried = batch.iter().filter(|target| target.lost.is_some()).count();
             self.report.buried_rows += buried as u64;
             self.report.rewritten_rows += (batch.len() - buried) as u64;
@@ -259,6 +259,11 @@ impl Restoring<'_> {
         let share = Duration::from_secs_f64(items as f64 / f64::from(self.options.rate.max(1)));
         self.next_write = Instant::now() + share;
     }
+}
+
+/// The answer of a commit that nobody sent a request for.
+fn unasked(_: &Committed<'_, ()>) -> Result<Answer, Error> {
+    Ok(Answer { status: 204, headers: BTreeMap::new(), body: String::new() })
 }
 
 /// A project as a table holds it.
