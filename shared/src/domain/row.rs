@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion, Superseded, Task,
-    UserId, membership_id,
+    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion,
+    Superseded, Task, UserId, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -246,6 +246,8 @@ pub struct Counter {
     pub deleted_at: Option<ServerVersion>,
     /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
     pub skipped: Vec<(u64, u64)>,
+    /// The checksums of the live rows.
+    pub checksums: Checksums,
 }
 
 #[cfg(test)]
