@@ -11,6 +11,7 @@ mod auth;
 mod bad_input;
 mod calendars;
 mod cascade;
+mod checksum;
 mod conflicts;
 mod creation;
 mod dependencies;

@@ -12,6 +12,8 @@
 //!    removed. The membership that was read in 1 is one of the rows, so that an old tombstone in the index says nothing.
 //!    `deleted_at` is on the counter and looked at whenever that is read.
 //! 7. A device that was wiped holds the version of the removal and gets everything again. So no other answer ends there.
+//! 8. An answer that is exactly the state at the counter carries the checksums that were read with it. So does an empty one:
+//!    whoever holds the counter's version was given nothing newer, for that would have moved the counter.
 
 use std::time::Duration;
 
@@ -148,7 +150,10 @@ impl<'a> Gathering<'a> {
         let current = gathering.counter.current;
         match current.get().cmp(&gathering.since) {
             std::cmp::Ordering::Less => Err(Error::SinceAheadOfServer { current }.into()),
-            std::cmp::Ordering::Equal => Ok((Answer::empty(current.get()), PullPath::Unchanged)),
+            std::cmp::Ordering::Equal => {
+                let checksums = Some(gathering.counter.checksums);
+                Ok((Answer { checksums, ..Answer::empty(current.get()) }, PullPath::Unchanged))
+            }
             std::cmp::Ordering::Greater => gathering.gather().await,
         }
     }
@@ -168,7 +173,9 @@ impl<'a> Gathering<'a> {
             }
             let counter = self.counter.current;
             if self.evidence.newest() <= counter.get() {
-                return Ok(self.finish(counter, false));
+                let checksums = Some(self.counter.checksums);
+                let (answer, path) = self.finish(counter, false);
+                return Ok((Answer { checksums, ..answer }, path));
             }
             if self.evidence.exceeds(&self.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
