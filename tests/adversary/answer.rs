@@ -20,6 +20,10 @@ pub(crate) struct Answer {
 /// Under which circumstances it was asked for.
 pub(crate) struct Given {
     pub(crate) turbo: bool,
+    /// The app has a new column, so that the device asks for everything.
+    pub(crate) migrates: bool,
+    /// A version that a mutation was answered with before.
+    pub(crate) min_version: u64,
     /// The version of the user's membership that a strong read would have seen when the pull began; 0 if none.
     pub(crate) membership_at_start: u64,
 }
@@ -75,10 +79,11 @@ impl Device {
         let Answer { mark, has_more, .. } = *answer;
         // A device at its user's removal was told to forget everything, and is given everything now that the user is back.
         let at_removal = self.is_removal(self.mark, history);
-        let since = if at_removal { 0 } else { self.mark };
+        let since = if at_removal || given.migrates { 0 } else { self.mark };
         ensure(mark <= history.current(), || format!("the mark {mark} is ahead of the truth"))?;
         ensure(mark >= since, || format!("the mark went back from {since} to {mark}"))?;
         ensure(!has_more || mark > since, || "more, but no step forward".to_owned())?;
+        ensure(has_more || mark >= given.min_version, || format!("{mark} is less than was asked for"))?;
         self.expect_right_to_it(mark, history, given)?;
         for (row, version, content) in &answer.updated {
             let entry = history.entry(*version).filter(|entry| entry.row == *row);

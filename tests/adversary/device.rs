@@ -65,11 +65,23 @@ impl Device {
         if turbo {
             path.push_str("&turbo=true");
         }
+        let migrates = self.mark > 0 && self.rng.u8(0..30) == 0;
+        if migrates {
+            // {"from":1,"tables":[],"columns":[{"table":"tasks","columns":["notes"]}]}
+            let columns = "%5B%7B%22table%22:%22tasks%22,%22columns%22:%5B%22notes%22%5D%7D%5D";
+            path.push_str(&format!("&migration=%7B%22from%22:1,%22tables%22:%5B%5D,%22columns%22:{columns}%7D"));
+        }
+        let reads_own_write = self.rng.u8(0..5) == 0;
         let given = {
             let now = self.table.now();
             let state = self.table.state();
-            Given { turbo, membership_at_start: state.seen_version(PROJECT, &self.membership, now) }
+            let min_version = if reads_own_write { state.acknowledged } else { 0 };
+            let membership_at_start = state.seen_version(PROJECT, &self.membership, now);
+            Given { turbo, migrates, min_version, membership_at_start }
         };
+        if reads_own_write {
+            path.push_str(&format!("&min_version={}", given.min_version));
+        }
         self.table.trace(|| format!("{} asks, patience {patience:?}", self.name));
         let ask = Ask::get(path, &self.token);
         let reply = match patience {

@@ -117,6 +117,8 @@ impl Writer {
             Some(reply) if reply.status < 300 => {
                 fate.possible += 1;
                 fate.acknowledged.extend(reply.etag);
+                let mut state = self.table.state();
+                state.acknowledged = state.acknowledged.max(reply.etag.unwrap_or(0));
             }
             // Who may not ask any more is not told what became of it.
             Some(reply) if matches!(reply.status, 403 | 410) => {}

@@ -19,6 +19,8 @@ mod idempotency;
 mod issuer;
 mod lists;
 mod memberships;
+mod migration;
+mod min_version;
 mod outage;
 mod paging;
 mod preconditions;

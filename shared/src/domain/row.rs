@@ -53,6 +53,13 @@ impl Collection {
             Self::Memberships => Membership::COLUMNS,
         }
     }
+
+    /// Is this a column of the rows that devices get?
+    pub fn sends(self, column: &str) -> bool {
+        column == "server_version"
+            || (column == "project" && self != Self::Projects)
+            || self.columns().contains(&column)
+    }
 }
 
 /// A text that names no collection, or no row.

@@ -202,6 +202,15 @@ impl From<Error> for Problem {
                      Reset its database and sync from 0."
                 ),
             ),
+            Error::MinVersionAheadOfServer { current } => Self::new(
+                S::CONFLICT,
+                "min_version_ahead_of_server",
+                "min_version is ahead of the server",
+                format!(
+                    "The project is at version {current}: min_version must be one that a change of this project was \
+                     answered with."
+                ),
+            ),
             Error::Busy => Self::retry_later(
                 "busy",
                 "The project is busy",

@@ -52,6 +52,8 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     rng: Rng,
     pub(crate) history: History,
+    /// The newest version that a mutation was answered with.
+    pub(crate) acknowledged: u64,
     pub(crate) figures: Figures,
     /// Items of transactions that were cancelled.
     pub(crate) cancelled_items: u64,
@@ -80,6 +82,7 @@ impl UnreliableTable {
             faults,
             rng: Rng::with_seed(seed ^ 0x7ab1e),
             history: History::default(),
+            acknowledged: 0,
             figures: Figures::default(),
             cancelled_items: 0,
             failure: None,
