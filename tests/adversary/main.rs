@@ -17,6 +17,7 @@ mod device;
 mod figures;
 mod history;
 mod http;
+mod lag;
 mod operations;
 mod rules;
 mod run;

@@ -23,6 +23,8 @@ pub(crate) struct Scenario {
     pub(crate) writer_pause: u64,
     pub(crate) device_pause: u64,
     pub(crate) weights: Weights,
+    /// Nobody is killed, and devices ask for no smaller pages.
+    pub(crate) plain_clients: bool,
     pub(crate) faults: Faults,
 }
 
@@ -92,6 +94,7 @@ impl Scenario {
             writer_pause: [5, 40, 200][rng.usize(0..3)],
             device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
+            plain_clients: false,
             faults: Faults::draw(&mut rng),
         };
         match rng.u8(0..10) {
