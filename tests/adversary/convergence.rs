@@ -63,6 +63,7 @@ fn play_or_explain(seed: u64) -> Result<Figures, Broken> {
 
 /// Plays seeds on all processors until `enough` says so.
 fn play_all(seeds: Range<u64>, enough: impl Fn(&Figures) -> bool + Sync) -> (Figures, Vec<Broken>) {
+    let wanted = variable::<String>("ADVERSARY_SCENARIO");
     let next = AtomicU64::new(seeds.start);
     let sum = Mutex::new((Figures::default(), Vec::new()));
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -77,6 +78,9 @@ fn play_all(seeds: Range<u64>, enough: impl Fn(&Figures) -> bool + Sync) -> (Fig
                     };
                     if seed >= seeds.end || is_enough {
                         return;
+                    }
+                    if wanted.as_ref().is_some_and(|wanted| *wanted != Scenario::draw(seed).name) {
+                        continue;
                     }
                     let played = play_or_explain(seed);
                     let mut sum = sum.lock().expect("no panic");

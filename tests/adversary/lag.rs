@@ -40,7 +40,6 @@ fn everyday(device_pause: u64) -> Scenario {
         weights: edits,
         plain_clients: true,
         faults: REALISTIC,
-        ..Scenario::draw(0)
     }
 }
 
@@ -90,7 +89,7 @@ fn under_a_realistic_lag_most_pulls_are_proven_by_what_they_read_first() {
     print("each device pulls twice a second on average", &all_the_time);
     for figures in [&now_and_then, &all_the_time] {
         let all = answered(figures);
-        assert!(all > 300, "too few to tell: {figures}");
+        assert!(all > 200, "too few to tell: {figures}");
         assert!((taken(figures, "unchanged") + taken(figures, "first_read")) * 10 > all * 8, "{figures}");
         assert!(taken(figures, "strong") * 100 < all, "{figures}");
     }

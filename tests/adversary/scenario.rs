@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::operations::Kind;
-use crate::table::Faults;
+use crate::table::{Delays, Faults};
 
 /// The users of a project, with the role they begin with; the last one is nobody yet.
 pub(crate) const USERS: [(&str, i64); 7] =
@@ -133,7 +133,27 @@ impl Scenario {
                 },
                 ..everyday
             },
-            6 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
+            // Sets that are read while the commit before is still being applied, by edges that close cycles and tasks that die.
+            6 => Self {
+                name: "edges race",
+                writers: 6,
+                tasks: 4,
+                edges: 0,
+                writer_pause: 5,
+                weights: Weights {
+                    heat: 0.8,
+                    hot_rows: 3,
+                    ..Weights::with(&[
+                        (Kind::CreateEdge, 150),
+                        (Kind::DeleteEdge, 30),
+                        (Kind::DeleteTask, 30),
+                        (Kind::CreateTask, 30),
+                    ])
+                },
+                faults: Faults { tear: Delays { usual: 25, rare: 0.04, longest: 900 }, ..everyday.faults },
+                ..everyday
+            },
+            7 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
             _ => everyday,
         }
     }
