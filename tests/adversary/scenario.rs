@@ -88,7 +88,7 @@ impl Scenario {
             name: "everyday",
             writers: rng.usize(2..=6),
             devices: rng.usize(2..=5),
-            operations: rng.u64(350..=440),
+            operations: rng.u64(380..=470),
             tasks: rng.usize(2..=15),
             edges: rng.usize(0..=10),
             writer_pause: [5, 40, 200][rng.usize(0..3)],
@@ -125,7 +125,7 @@ impl Scenario {
                 name: "cascades",
                 tasks: 30,
                 edges: 110,
-                operations: 200,
+                operations: 260,
                 weights: Weights {
                     heat: 0.6,
                     hot_rows: 2,
@@ -136,6 +136,7 @@ impl Scenario {
             // Sets that are read while the commit before is still being applied, by edges that close cycles and tasks that die.
             6 => Self {
                 name: "edges race",
+                operations: 600,
                 writers: 6,
                 tasks: 4,
                 edges: 0,
