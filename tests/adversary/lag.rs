@@ -10,7 +10,7 @@ use crate::table::{Cost, Delays, Faults, Lag};
 
 /// An index 10 ms behind, of a thousand entries one more than a second; calls of 10 ms; nothing else goes wrong.
 const REALISTIC: Faults = Faults {
-    network: Delays { usual: 10, rare: 0.0, longest: 0 },
+    network: Delays { least: 0, usual: 10, rare: 0.0, longest: 0 },
     lag: Lag::Lognormal { median: 10.0, p999: 1_000.0 },
     ..Faults::NONE
 };

@@ -151,7 +151,7 @@ impl Scenario {
                         (Kind::CreateTask, 30),
                     ])
                 },
-                faults: Faults { tear: Delays { usual: 25, rare: 0.04, longest: 900 }, ..everyday.faults },
+                faults: Faults { tear: Delays { least: 0, usual: 25, rare: 0.04, longest: 900 }, ..everyday.faults },
                 ..everyday
             },
             7 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
