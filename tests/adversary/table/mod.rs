@@ -10,6 +10,7 @@
 
 mod base;
 mod calls;
+mod capacity;
 mod connection;
 mod expression;
 mod faults;
@@ -23,8 +24,9 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use base::{Key, Written};
+pub(crate) use capacity::{Cost, Meter};
 pub(crate) use expression::{Item, Stored};
-pub(crate) use faults::{Delays, Faults, Millis};
+pub(crate) use faults::{Delays, Faults, Lag, Millis};
 
 use crate::figures::Figures;
 use crate::history::History;
