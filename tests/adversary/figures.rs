@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::table::Cost;
+
 /// Counts by kind, over one run or many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
@@ -13,6 +15,8 @@ pub(crate) struct Figures {
     pub(crate) replayed: u64,
     /// Sync requests by the way to their answer.
     pub(crate) pulls: BTreeMap<String, u64>,
+    /// What these called and read.
+    pub(crate) costs: BTreeMap<String, Cost>,
     /// Requests whose caller was killed.
     pub(crate) killed: u64,
     /// Versions given to rows.
@@ -42,8 +46,9 @@ impl Figures {
         count(&mut self.operations, outcome);
     }
 
-    pub(crate) fn pull(&mut self, outcome: &str) {
+    pub(crate) fn pull(&mut self, outcome: &str, cost: Cost) {
         count(&mut self.pulls, outcome);
+        *self.costs.entry(outcome.to_owned()).or_default() += cost;
     }
 
     pub(crate) fn call(&mut self, kind: &str) {
@@ -56,6 +61,15 @@ impl Figures {
 
     pub(crate) fn total_operations(&self) -> u64 {
         self.operations.values().sum()
+    }
+
+    /// How often each way to an answer was taken, of the pulls that read rows.
+    pub(crate) fn ways(&self) -> String {
+        let ways = ["first_read", "asked_again", "caught_up", "busy", "strong", "503 not_proven"];
+        let taken = |way: &str| self.pulls.get(way).copied().unwrap_or(0);
+        let all: u64 = ways.iter().map(|way| taken(way)).sum();
+        let share = |way: &&str| format!("{way} {:.1} %", 100.0 * taken(way) as f64 / all.max(1) as f64);
+        ways.iter().filter(|way| taken(way) > 0).map(share).collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -74,6 +88,9 @@ impl Figures {
             for (kind, count) in counts {
                 *sums.entry(kind.clone()).or_default() += count;
             }
+        }
+        for (kind, cost) in &other.costs {
+            *self.costs.entry(kind.clone()).or_default() += *cost;
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::figures::Figures;
 use crate::http::{Ask, PROJECT};
 use crate::operations::Operation;
 use crate::scenario::{Scenario, USERS};
-use crate::table::{Faults, NAME, UnreliableTable};
+use crate::table::{Faults, Meter, NAME, UnreliableTable};
 use crate::writer::{Fates, Writer};
 
 /// What went wrong, with the events that led there if they were traced.
@@ -161,9 +161,11 @@ impl Play {
     fn device(&self, number: usize) -> Device {
         let mut rng = self.rng(500 + number as u64);
         let user = rng.usize(..USERS.len());
-        let router: Router = sync::router(sync::App::new(self.instance(), Arc::clone(&VERIFIER)));
+        let meter = Arc::new(Meter::default());
+        let instance = Table::new(self.table.metered_client(&SDK, Arc::clone(&meter)), NAME);
+        let router: Router = sync::router(sync::App::new(instance, Arc::clone(&VERIFIER)));
         let name = format!("device {number} of {}", USERS[user].0);
-        Device::new(name, membership(user), TOKENS[user].clone(), router, Arc::clone(&self.table), rng)
+        Device::new(name, membership(user), TOKENS[user].clone(), router, meter, Arc::clone(&self.table), rng)
     }
 
     /// The project with its members and the first rows.
@@ -215,13 +217,14 @@ impl Play {
             }
             let pause = writer.rng.u64(0..=self.scenario.writer_pause);
             sleep(Duration::from_millis(pause)).await;
-            writer.operate(number, &self.scenario.weights).await;
+            writer.operate(number, &self.scenario).await;
         }
     }
 
     /// Pulls while others write.
     async fn pull(self, mut device: Device, numbers: Arc<AtomicU64>) -> Device {
-        let limits = [None, None, Some(1), Some(3), Some(10), Some(40)];
+        let plain = self.scenario.plain_clients;
+        let limits = if plain { [None; 6] } else { [None, None, Some(1), Some(3), Some(10), Some(40)] };
         while numbers.load(Ordering::Relaxed) < 1_000 + self.scenario.operations {
             let pause = device.rng.u64(0..=self.scenario.device_pause);
             sleep(Duration::from_millis(pause)).await;
@@ -231,7 +234,7 @@ impl Play {
             let limit = limits[device.rng.usize(..limits.len())];
             let turbo = device.mark == 0 && device.rng.bool();
             loop {
-                let patience = (device.rng.u8(0..10) == 0).then(|| device.rng.u64(0..100));
+                let patience = (device.rng.u8(0..10) == 0 && !plain).then(|| device.rng.u64(0..100));
                 // The plain client does not ask again at once.
                 let pulled = device.pull(limit, turbo && device.mark == 0, patience).await;
                 if pulled == Pulled::Nothing {

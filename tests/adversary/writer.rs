@@ -11,7 +11,7 @@ use tokio::time::{Duration, timeout};
 use crate::history::History;
 use crate::http::{PROJECT, Reply};
 use crate::operations::{Maker, Operation};
-use crate::scenario::Weights;
+use crate::scenario::Scenario;
 use crate::table::UnreliableTable;
 
 /// What is known of the requests that left a mark, by the mark.
@@ -49,13 +49,13 @@ struct Given {
 
 impl Writer {
     /// Makes up an operation and sees it through.
-    pub(crate) async fn operate(&mut self, number: u64, weights: &Weights) {
+    pub(crate) async fn operate(&mut self, number: u64, scenario: &Scenario) {
         let operation = {
             let state = self.table.state();
-            let (tokens, memberships) = (&self.tokens, &self.memberships);
+            let (tokens, memberships, weights) = (&self.tokens, &self.memberships, &scenario.weights);
             Maker { rng: &mut self.rng, history: &state.history, tokens, memberships, weights, number }.operation()
         };
-        let mut patience = (self.rng.u8(0..12) == 0).then(|| self.rng.u64(0..80));
+        let mut patience = (self.rng.u8(0..12) == 0 && !scenario.plain_clients).then(|| self.rng.u64(0..80));
         self.table.trace(|| format!("{} operates {number} {} patience {patience:?}", self.name, operation.ask.path));
         // A client that does not know what became of its request sends it again, or gives up.
         for _ in 0..4 {
@@ -117,6 +117,8 @@ impl Writer {
             Some(reply) if reply.status < 300 => {
                 fate.possible += 1;
                 fate.acknowledged.extend(reply.etag);
+                let mut state = self.table.state();
+                state.acknowledged = state.acknowledged.max(reply.etag.unwrap_or(0));
             }
             // Who may not ask any more is not told what became of it.
             Some(reply) if matches!(reply.status, 403 | 410) => {}

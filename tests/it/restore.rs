@@ -137,6 +137,10 @@ impl Phone {
         loop {
             let pull = Pull::of(&self.pull(project, self.device.mark).await);
             self.device.apply(&pull);
+            // A wipe has none, nor has a page that is not the last.
+            if let Some(checksums) = pull.checksums {
+                assert_eq!(self.device.checksums(), checksums, "what {} holds", self.user);
+            }
             if !pull.has_more {
                 return;
             }
@@ -210,7 +214,8 @@ impl Lost {
         Self { table, projects: [busy, deleted, doomed, made], phones, before, after }
     }
 
-    /// The backup: of the items that the last commit wrote, each is there or not. And answers that may be taken back.
+    /// The backup: of the items that the last commit wrote, each is there or not. And answers that may be taken back. And,
+    /// by the seed, the busy project's checksums are as that commit left them, of other rows, or not there.
     fn backup(&self, seed: u64) -> BTreeMap<(String, String), Item> {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut backup = self.before.clone();
@@ -218,6 +223,14 @@ impl Lost {
             if self.before.get(key) != Some(item) && random.bool() {
                 backup.insert(key.clone(), item.clone());
             }
+        }
+        let of = |project: &TestProject| (project.id.to_string(), "_counter".to_owned());
+        let other = self.before[&of(&self.projects[2])]["checksums"].clone();
+        let counter = backup.get_mut(&of(&self.projects[0])).expect("a counter");
+        match seed % 3 {
+            0 => {}
+            1 => drop(counter.insert("checksums".to_owned(), other)),
+            _ => drop(counter.remove("checksums").expect("checksums")),
         }
         for number in 0..30 {
             let key = (format!("request#{}", self.projects[0].id), format!("hash-{number}"));
@@ -305,7 +318,9 @@ async fn with_the_lost_table_plain_pulls_make_every_device_equal_to_the_server()
 /// Goes on where the backup ended.
 async fn assert_usable(project: &TestProject) {
     let mut device = Device::default();
-    device.apply(&project.pull(0).await);
+    let pull = project.pull(0).await;
+    device.apply(&pull);
+    assert_eq!(pull.checksums, Some(device.checksums()));
     assert_eq!(device.rows[&("tasks".to_owned(), "t9".to_owned())]["name"], "Task 9");
     project.patch("tasks/t9", &json!({"name": "after the restore"})).await.expect(200);
     project.delete("tasks/t1").await.expect(204);

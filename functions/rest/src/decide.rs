@@ -163,7 +163,7 @@ pub(crate) mod testing {
     use std::collections::{HashMap, HashSet};
 
     use serde_json::{Value, json};
-    use shared::domain::{Collection, Counter, Row, ServerVersion, Write, membership_id};
+    use shared::domain::{Checksums, Collection, Counter, Row, ServerVersion, Write, membership_id};
 
     use super::*;
 
@@ -228,7 +228,14 @@ pub(crate) mod testing {
 
         pub(crate) fn draft_with_room(&self, room: usize) -> Draft {
             let current = ServerVersion::try_from(self.version).expect("a version");
-            let counter = Counter { current, last: vec![], deleted_at: None, skipped: vec![], resync_through: None };
+            let counter = Counter {
+                current,
+                last: vec![],
+                deleted_at: None,
+                skipped: vec![],
+                resync_through: None,
+                checksums: Checksums::default(),
+            };
             let listed: HashSet<_> = Collection::ALL.into();
             Draft::new(project(), Some(counter), HashMap::new(), listed, self.rows.clone(), room)
         }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Actor, Collection, Columns, Counter, Error, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, UserId,
-    Write, authorize, parse,
+    Actor, Checksums, Collection, Columns, Counter, Error, ProjectId, Resource, Role, Row, RowId, RowKey,
+    ServerVersion, UserId, Write, authorize, parse,
 };
 
 /// Whether a decision is done with one commit.
@@ -194,6 +194,20 @@ impl Draft {
         stands
     }
 
+    /// The checksums of the project's live rows once `plan` is committed, by the counter that the draft is on top of.
+    pub fn checksums(&self, plan: &[PlannedRow]) -> Checksums {
+        let mut checksums = self.counter.as_ref().map(|counter| counter.checksums).unwrap_or_default();
+        for PlannedRow { row, .. } in plan {
+            if let Some(old) = self.read.get(&row.key).and_then(Option::as_ref).filter(|old| old.live().is_some()) {
+                checksums.subtract(&old.key, old.version);
+            }
+            if row.live().is_some() {
+                checksums.add(&row.key, row.version);
+            }
+        }
+        checksums
+    }
+
     /// The rows to write, in the order of their versions, which follow the counter's without a gap: see [`Write::rank`].
     pub fn plan(&self) -> Result<Vec<PlannedRow>, Error> {
         let mut writes: Vec<_> = self.writes.iter().collect();
@@ -244,8 +258,15 @@ mod tests {
         let task = Row::written(None, key("tasks#a"), put(r#"{"name": "A"}"#), version(1));
         let columns = r#"{"predecessor": "a", "successor": "z"}"#;
         let dependency = Row::written(None, key("dependencies#e"), put(columns), version(2));
-        let counter =
-            Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![], resync_through: None };
+        let checksums = Checksums::of([&task, &dependency].map(|row| (&row.key, row.version)));
+        let counter = Counter {
+            current: version(2),
+            last: vec![],
+            deleted_at: None,
+            skipped: vec![],
+            resync_through: None,
+            checksums,
+        };
         Draft::new(
             "p".parse().expect("a project"),
             Some(counter),
@@ -300,8 +321,14 @@ mod tests {
     #[test]
     fn a_project_is_deleted_with_its_row() {
         let row = Row::written(None, key("projects#p"), put(r#"{"name": "P"}"#), version(2));
-        let counter =
-            Counter { current: version(2), last: vec![], deleted_at: None, skipped: vec![], resync_through: None };
+        let counter = Counter {
+            current: version(2),
+            last: vec![],
+            deleted_at: None,
+            skipped: vec![],
+            resync_through: None,
+            checksums: Checksums::default(),
+        };
         let named = [(row.key.clone(), Some(row))].into();
         let mut draft = Draft::new("p".parse().expect("a project"), Some(counter), named, HashSet::new(), vec![], 10);
         assert!(!draft.deletes_project());
@@ -329,6 +356,7 @@ mod tests {
             deleted_at,
             skipped: vec![],
             resync_through: None,
+            checksums: Checksums::default(),
         };
         assert!(draft().rebase(counter(3, &[("tasks#x", 3)], None)));
         assert!(draft().rebase(counter(4, &[("tasks#x", 3), ("tasks#y", 4)], None)));
@@ -341,6 +369,38 @@ mod tests {
         rebased.delete(key("tasks#a"));
         assert!(rebased.rebase(counter(3, &[("tasks#x", 3)], None)));
         assert_eq!(rebased.plan().expect("a plan")[0].row.version, version(4));
+    }
+
+    #[test]
+    fn a_commit_takes_the_old_row_out_of_the_checksums_and_the_new_one_in() {
+        let mut draft = draft();
+        draft.delete(key("dependencies#e"));
+        draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
+        let plan = draft.plan().expect("a plan");
+        let expected = [(&key("tasks#a"), version(1)), (&key("dependencies#f"), version(4))];
+        assert_eq!(draft.checksums(&plan), Checksums::of(expected));
+        draft.writes.clear();
+        draft.read.extend(plan.into_iter().map(|planned| (planned.row.key.clone(), Some(planned.row))));
+        let counter = draft.counter.as_mut().expect("a counter");
+        (counter.current, counter.checksums) = (version(4), Checksums::of(expected));
+        draft.writes.insert(key("dependencies#e"), put(r#"{"predecessor": "a", "successor": "b"}"#));
+        let plan = draft.plan().expect("a plan");
+        let revived = plan[0].row.version;
+        let expected = expected.into_iter().chain([(&plan[0].row.key, revived)]);
+        assert_eq!(draft.checksums(&plan), Checksums::of(expected), "a tombstone was not in them");
+    }
+
+    #[test]
+    fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
+        let mut draft = draft();
+        draft.delete(key("tasks#a"));
+        let before = draft.counter.clone().expect("a counter");
+        let (other, at) = (key("tasks#x"), version(3));
+        let mut between = Counter { current: at, last: vec![(other.clone(), at)], ..before };
+        between.checksums.add(&other, at);
+        assert!(draft.rebase(between));
+        let expected = [(&key("dependencies#e"), version(2)), (&other, at)];
+        assert_eq!(draft.checksums(&draft.plan().expect("a plan")), Checksums::of(expected));
     }
 
     #[test]

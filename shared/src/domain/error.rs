@@ -103,6 +103,12 @@ pub enum Error {
         /// The last version that is refused.
         through: ServerVersion,
     },
+    /// The caller asks for a version that was not given out: one of another server or project.
+    #[error("min_version is ahead of the server's {current}")]
+    MinVersionAheadOfServer {
+        /// The counter, read for a moment.
+        current: ServerVersion,
+    },
     /// Others were faster until the deadline; nothing was written.
     #[error("the project is too busy")]
     Busy,

@@ -2,6 +2,7 @@
 
 mod access;
 mod changed;
+mod checksum;
 mod conflict;
 mod draft;
 mod error;
@@ -16,6 +17,7 @@ mod version;
 
 pub use access::{Actor, Role, authorize};
 pub use changed::Changed;
+pub use checksum::Checksums;
 pub use conflict::concurrent_changes;
 pub use draft::{Draft, PlannedRow, Step};
 pub use error::{Error, FieldConflict, FieldError};

@@ -211,6 +211,15 @@ impl From<Error> for Problem {
                      since=0 and replace all that the device holds with the answer."
                 ),
             ),
+            Error::MinVersionAheadOfServer { current } => Self::new(
+                S::CONFLICT,
+                "min_version_ahead_of_server",
+                "min_version is ahead of the server",
+                format!(
+                    "The project is at version {current}: min_version must be one that a change of this project was \
+                     answered with."
+                ),
+            ),
             Error::Busy => Self::retry_later(
                 "busy",
                 "The project is busy",

@@ -431,11 +431,13 @@ fn counter_update(
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .expression_attribute_values(":new", number(new))
         .expression_attribute_values(":last", layout::last(rows.map(|row| (row.key.to_string(), row.version))))
+        .expression_attribute_values(":checksums", layout::checksums(&draft.checksums(plan)))
         // `last` is a reserved word.
         .expression_attribute_names("#last", "last")
         .expression_attribute_names("#waited", layout::WAITED)
         .expression_attribute_values(":waited", number(waited.as_millis()));
-    let mut set = "SET current_version = :new, #last = :last, #waited = :waited".to_owned();
+    // The checksums as values, not additions: the condition pins what they were computed from.
+    let mut set = "SET current_version = :new, #last = :last, #waited = :waited, checksums = :checksums".to_owned();
     let own = RowKey::project(draft.project());
     if draft.deletes_project()
         && let Some(tombstone) = plan.iter().find(|planned| planned.row.key == own)

@@ -4,9 +4,10 @@
 //!
 //! **Counter**, `entity = _counter`: `current_version` N (not `server_version`, which would put it into the index),
 //! `last` M (entity to version, the rows of the latest commit), `deleted_at` N once the project is deleted, `skipped` L of
-//! `[first, last]` (versions that no row holds), `resync_through` N (a device with a mark up to here must start over) and
-//! `restored` M (what a restore has come to, see [`super::Restoration`]) once the table was restored from a backup,
-//! `waited_ms` N (how long the latest commit's request had waited since it was first refused; see
+//! `[first, last]` (versions that no row holds), `checksums` M (collection to L of its live rows' number and two sums, see
+//! [`Checksums`]), `resync_through` N (a device with a mark up to here must start over) and `restored` M (what a restore has
+//! come to, see [`super::Restoration`]) once the table was restored from a backup, `waited_ms` N (how long the latest
+//! commit's request had waited since it was first refused; see
 //! [`Contention`](super::backoff::Contention)).
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
@@ -26,7 +27,9 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::audit::Partition;
 #[cfg(test)]
 use super::feed::FeedRow;
-use crate::domain::{Changed, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded};
+use crate::domain::{
+    Changed, Checksums, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded,
+};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -173,12 +176,32 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
     };
     let deleted_at = item.contains_key("deleted_at").then(|| version_of(item, "deleted_at")).transpose()?;
     let resync_through = item.contains_key("resync_through").then(|| version_of(item, "resync_through")).transpose()?;
-    Ok(Counter { current: version_of(item, "current_version")?, last, deleted_at, skipped, resync_through })
+    let checksums = checksums_of(item).ok_or_else(|| corrupt(item, "checksums"))?;
+    let current = version_of(item, "current_version")?;
+    Ok(Counter { current, last, deleted_at, skipped, resync_through, checksums })
 }
 
 /// `last` as the counter keeps it.
 pub(super) fn last(rows: impl Iterator<Item = (String, ServerVersion)>) -> AttributeValue {
     AttributeValue::M(rows.map(|(entity, version)| (entity, number(version))).collect())
+}
+
+/// `checksums` as the counter keeps them.
+pub(super) fn checksums(checksums: &Checksums) -> AttributeValue {
+    let numbers = |collection| AttributeValue::L(checksums.get(collection).iter().map(number).collect());
+    AttributeValue::M(Collection::ALL.map(|collection| (collection.name().to_owned(), numbers(collection))).into())
+}
+
+/// None when they are missing or cannot be read.
+pub(super) fn checksums_of(item: &Item) -> Option<Checksums> {
+    let by_collection = item.get("checksums")?.as_m().ok()?;
+    let mut checksums = Checksums::default();
+    for collection in Collection::ALL {
+        let numbers = by_collection.get(collection.name())?.as_l().ok()?.iter();
+        let numbers: Option<Vec<u32>> = numbers.map(|number| number.as_n().ok()?.parse().ok()).collect();
+        checksums.set(collection, numbers?.try_into().ok()?);
+    }
+    Some(checksums)
 }
 
 fn range_of(value: &AttributeValue) -> Option<(u64, u64)> {
@@ -302,11 +325,18 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_without_its_last_commit_is_corrupt_not_a_fresh_start() {
+    fn a_counter_without_its_last_commit_or_its_checksums_is_corrupt_not_a_fresh_start() {
         let mut item = key(&project(), COUNTER);
         item.insert("current_version".to_owned(), number(3));
-        assert!(matches!(counter(&item), Err(Error::Corrupt(_))));
         item.insert("last".to_owned(), last([("tasks#a".to_owned(), ServerVersion::FIRST)].into_iter()));
-        assert_eq!(counter(&item).expect("a counter").last.len(), 1);
+        let sums = Checksums::of([(&"tasks#a".parse().expect("a key"), ServerVersion::FIRST)]);
+        item.insert("checksums".to_owned(), checksums(&sums));
+        let read = counter(&item).expect("a counter");
+        assert_eq!((read.last.len(), read.checksums), (1, sums));
+        for attribute in ["last", "checksums", "current_version"] {
+            let mut without = item.clone();
+            without.remove(attribute);
+            assert!(matches!(counter(&without), Err(Error::Corrupt(_))), "{attribute}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::backoff::Backoff;
 use super::commit::{ABSENT, AS_READ, Fate, condition_check};
 use super::layout::{self, COUNTER, Item, key, number, text};
 use super::table::{Table, unavailable};
-use crate::domain::{Counter, Error, ProjectId, RowKey, ServerVersion};
+use crate::domain::{Checksums, Counter, Error, ProjectId, RowKey, ServerVersion};
 
 /// How long one write tries.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -34,6 +34,15 @@ pub struct Restoration {
 }
 
 impl StoredItem {
+    /// The counter, also one whose checksums are missing or cannot be read: it has those of no row.
+    pub fn counter_to_repair(&self) -> Result<Counter, Error> {
+        let mut item = self.0.clone();
+        if layout::checksums_of(&item).is_none() {
+            item.insert("checksums".to_owned(), layout::checksums(&Checksums::default()));
+        }
+        layout::counter(&item)
+    }
+
     /// What a counter says of the project's restoring; none when it never began.
     pub fn restoration(&self) -> Result<Option<Restoration>, Error> {
         let Some(AttributeValue::M(note)) = self.0.get("restored") else { return Ok(None) };
@@ -93,8 +102,10 @@ impl Table {
             .expression_attribute_names("#last", "last")
             .expression_attribute_values(":current", number(counter.current))
             .expression_attribute_values(":last", layout::last(last))
+            .expression_attribute_values(":checksums", layout::checksums(&counter.checksums))
             .expression_attribute_values(":skipped", AttributeValue::L(counter.skipped.iter().map(range).collect()));
-        let mut set = "SET current_version = :current, #last = :last, skipped = :skipped".to_owned();
+        let mut set =
+            "SET current_version = :current, #last = :last, skipped = :skipped, checksums = :checksums".to_owned();
         let mut remove = Vec::new();
         for (attribute, value) in [
             ("deleted_at", counter.deleted_at.map(number)),

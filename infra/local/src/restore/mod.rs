@@ -4,8 +4,8 @@
 //! A restore may cut a commit in two, and devices hold marks that the restored table has not handed out yet. Project by
 //! project, in this order:
 //!
-//! 1. The counter is set to the highest version that a row holds, versions that none holds become `skipped`, `last` is
-//!    emptied: the rows of a commit that was cut never come. A project whose creation was cut is removed.
+//! 1. The counter is set to the highest version that a row holds, its checksums to those of the live rows, versions that
+//!    none holds become `skipped`, `last` is emptied: the rows of a commit that was cut never come. A project whose creation was cut is removed.
 //! 2. What that commit left half done is finished (`finish.rs`).
 //! 3. The idempotency records go: they speak of answers that may have been taken back.
 //! 4. The counter is raised by 2^32, and every row is written again above that: so whatever mark a device holds, its next

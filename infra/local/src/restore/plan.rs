@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use shared::domain::{Columns, Counter, ProjectId, Row, RowKey, ServerVersion, Write};
+use shared::domain::{Checksums, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, Write};
 use shared::storage::Restoration;
 
 use super::finish::{Fix, unfinished};
@@ -151,6 +151,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
         return Err(Damage(detail));
     }
     let tombstone = stored.rows.get(own).filter(|row| row.live().is_none()).map(|row| row.version);
+    let live = stored.rows.values().filter(|row| row.live().is_some());
     let counter = Counter {
         current: version(current)?,
         last: vec![],
@@ -158,6 +159,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
         deleted_at: tombstone.or(before.and_then(|counter| counter.deleted_at)),
         skipped,
         resync_through: before.and_then(|counter| counter.resync_through),
+        checksums: Checksums::of(live.map(|row| (&row.key, row.version))),
     };
     Ok((counter, size(&gaps)))
 }
@@ -177,6 +179,7 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
         skipped: joined([skipped, vec![range]].concat()),
         // Until the restoring is over no device is told anything that may be half the truth.
         resync_through: Some(last),
+        checksums: counter.map(|counter| counter.checksums).unwrap_or_default(),
     };
     debug_assert_eq!(stored.counter.as_ref(), counter);
     let note = Restoration { table: aim.table.clone(), raised: range, resync_before, done: false };

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::domain::{Columns, Counter, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id};
+use shared::domain::{
+    Checksums, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id,
+};
 use shared::storage::{Restoration, StoredItem};
 
 use super::finish::Fix;
 use super::plan::{Aim, Damage, Step, Stored, next};
 use super::run::RAISE;
-use crate::verify::{Reading, judge};
+use crate::verify::{Reading, judge, testing};
 
 fn project() -> ProjectId {
     "p".parse().expect("a project")
@@ -61,11 +63,19 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
     let current = counter.map_or(0, |counter| counter.current.get());
     let mut last = Vec::new();
     let mut deleted_at = counter.and_then(|counter| counter.deleted_at);
+    let mut checksums = counter.map(|counter| counter.checksums).unwrap_or_default();
     for (at, (key, write)) in (current + 1..).zip(writes) {
         if key == RowKey::project(&project()) && !matches!(write, Write::Put(_)) {
             deleted_at = Some(version(at));
         }
-        let row = Row::written(stored.rows.get(&key), key.clone(), write, version(at));
+        let old = stored.rows.get(&key);
+        if let Some(old) = old.filter(|old| old.live().is_some()) {
+            checksums.subtract(&key, old.version);
+        }
+        let row = Row::written(old, key.clone(), write, version(at));
+        if row.live().is_some() {
+            checksums.add(&key, row.version);
+        }
         after.rows.insert(key.clone(), row);
         last.push((key, version(at)));
     }
@@ -75,6 +85,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
         deleted_at,
         skipped: counter.map(|counter| counter.skipped.clone()).unwrap_or_default(),
         resync_through: counter.and_then(|counter| counter.resync_through),
+        checksums,
     });
     after
 }
@@ -200,6 +211,7 @@ fn assert_sound(stored: &Stored) {
         ("current_version".to_owned(), number(counter.current.get())),
         ("last".to_owned(), AttributeValue::M(last)),
         ("skipped".to_owned(), AttributeValue::L(counter.skipped.iter().map(range).collect())),
+        ("checksums".to_owned(), testing::checksums(&counter.checksums)),
     ]
     .into();
     if let Some(version) = counter.deleted_at {
@@ -250,6 +262,27 @@ fn a_backup_between_two_commits_loses_nothing_and_skips_nothing_but_the_range() 
     assert_eq!(content(&after), content(&before));
     let current = before.counter.expect("a counter").current.get();
     assert_eq!(after.counter.expect("a counter").skipped, [(current + 1, current + RAISE)]);
+}
+
+#[test]
+fn checksums_that_are_not_those_of_the_live_rows_are_repaired_also_when_nothing_else_is_wrong() {
+    let before = sound();
+    let Ok(Some(Step::Repair(repaired, 0))) = next(&project(), &before, &aim(None)) else {
+        panic!("`last` is emptied")
+    };
+    assert_eq!(repaired.checksums, before.counter.as_ref().expect("a counter").checksums);
+    let mut other = repaired.checksums;
+    other.add(&key("tasks#z"), version(7));
+    for wrong in [Checksums::default(), other] {
+        let counter = Some(Counter { checksums: wrong, ..repaired.clone() });
+        let stored = Stored { counter, ..before.clone() };
+        assert_eq!(next(&project(), &stored, &aim(None)), Ok(Some(Step::Repair(repaired.clone(), 0))));
+        for lost in [None, Some(before.clone())] {
+            let after = restored(&stored, &aim(lost), true);
+            assert_sound(&after);
+            assert_eq!(content(&after), content(&before));
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ mod versions;
 #[cfg(test)]
 mod end_to_end;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use check::{Check, Violation};
 pub use judge::{Judgement, Reading, judge};

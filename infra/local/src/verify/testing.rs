@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::domain::{Collection, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id};
+use shared::domain::{Checksums, Collection, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id};
 use shared::storage::StoredItem;
 
 use super::{Check, Judgement, Reading, judge};
@@ -56,6 +56,12 @@ pub(super) fn assigned(name: &str, user: &str) -> Value {
 
 pub(super) fn edge(predecessor: &str, successor: &str) -> Value {
     json!({"predecessor": predecessor, "successor": successor, "dep_type": "FS", "lag": 0})
+}
+
+/// As a counter has them.
+pub(crate) fn checksums(sums: &Checksums) -> AttributeValue {
+    let numbers = |collection| AttributeValue::L(sums.get(collection).map(|sum| number(sum.into())).into());
+    AttributeValue::M(Collection::ALL.map(|collection| (collection.name().to_owned(), numbers(collection))).into())
 }
 
 impl Project {
@@ -129,6 +135,11 @@ impl Project {
         reading
     }
 
+    fn checksums(&self) -> AttributeValue {
+        let live = self.rows.values().filter(|row| row.live().is_some()).map(|row| (&row.key, row.version));
+        checksums(&Checksums::of(live))
+    }
+
     fn counter(&self) -> StoredItem {
         let newest = self.newest.as_ref().and_then(|key| self.rows.get(key)).expect("a row");
         let last = [(newest.key.to_string(), number(newest.version.get()))].into();
@@ -138,6 +149,7 @@ impl Project {
             ("entity".to_owned(), text("_counter")),
             ("current_version".to_owned(), number(self.version)),
             ("last".to_owned(), AttributeValue::M(last)),
+            ("checksums".to_owned(), self.checksums()),
         ]
         .into();
         if let Some(version) = self.deleted_at {
