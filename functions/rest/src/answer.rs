@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
-use shared::domain::{Collection, ProjectId, Row};
+use shared::domain::{Collection, Error, ProjectId, Row, ServerVersion};
 use shared::http::Problem;
 
 /// One row with its `ETag`.
@@ -56,9 +56,22 @@ pub(crate) fn list(rows: Vec<String>, next: Option<String>) -> Result<Response, 
         results: Vec<Box<RawValue>>,
         next: Option<String>,
     }
-    let corrupt = |error: serde_json::Error| shared::domain::Error::Corrupt(error.to_string());
     let results = rows.into_iter().map(RawValue::from_string).collect::<Result<_, _>>().map_err(corrupt)?;
     Ok(json(StatusCode::OK, serde_json::to_string(&List { results, next }).map_err(corrupt)?))
+}
+
+/// The outcomes of a batch, with `X-Server-Version`: what the project is at now.
+pub(crate) fn batch(results: &[impl serde::Serialize], version: Option<ServerVersion>) -> Result<Response, Problem> {
+    let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(corrupt)?;
+    let mut response = json(StatusCode::OK, body);
+    if let Some(version) = version {
+        response.headers_mut().insert("x-server-version", HeaderValue::from(version.get()));
+    }
+    Ok(response)
+}
+
+fn corrupt(error: serde_json::Error) -> Problem {
+    Error::Corrupt(error.to_string()).into()
 }
 
 fn json(status: StatusCode, body: String) -> Response {

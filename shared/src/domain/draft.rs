@@ -1,10 +1,11 @@
 //! A commit in the making: what was read, and what is to be written.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{
-    Actor, Collection, Columns, Counter, Error, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, UserId,
-    Write, authorize, parse,
+    Actor, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId, Resource, Role, Row, RowId,
+    RowKey, ServerVersion, State, UserId, Write, authorize, parse,
 };
 
 /// Whether a decision is done with one commit.
@@ -16,6 +17,17 @@ pub enum Step<T> {
     More,
 }
 
+/// How a row stands for a decision, the decision's own writes included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Standing<'a> {
+    /// There never was such a row, or only one that the decision itself made and deleted.
+    Absent,
+    /// With these columns.
+    Live(&'a Columns),
+    /// Deleted.
+    Dead,
+}
+
 /// What a decision sees and what it decides: the rows that were read, overlaid with its own writes.
 ///
 /// A decision is a pure function over a draft. It may look only at rows that were named, and list only collections that
@@ -25,12 +37,20 @@ pub struct Draft {
     project: ProjectId,
     counter: Option<Counter>,
     read: HashMap<RowKey, Option<Row>>,
-    named: HashSet<RowKey>,
+    /// The rows that take a place in the transaction, written or not.
+    conditions: HashSet<RowKey>,
     listed: HashSet<Collection>,
+    /// The live edges, own writes included, once they were asked for.
+    graph: OnceCell<Graph>,
     writes: BTreeMap<RowKey, Write>,
+    /// What each row that is written takes on the table, before or after, whichever is more.
+    sizes: HashMap<RowKey, usize>,
     deletes_project: bool,
     room: usize,
 }
+
+/// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
+const MAX_ROW_SIZE: usize = 400 * 1024;
 
 /// One row's write with its condition: the row as it was read.
 #[derive(Debug)]
@@ -52,11 +72,20 @@ impl Draft {
         listed_rows: Vec<Row>,
         room: usize,
     ) -> Self {
-        let named = named_rows.keys().cloned().collect();
+        let conditions = named_rows.keys().cloned().collect();
         let mut read = named_rows;
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
-        Self { project, counter, read, named, listed, writes: BTreeMap::new(), deletes_project: false, room }
+        let (graph, writes, sizes) = Default::default();
+        Self { project, counter, read, conditions, listed, graph, writes, sizes, deletes_project: false, room }
+    }
+
+    /// … where the named rows, like the listed ones, were read after the counter with the latest commit in place. Then the
+    /// counter's condition stands for theirs, and they take no place in the transaction unless they are written.
+    #[must_use]
+    pub fn read_in_order(mut self) -> Self {
+        self.conditions.clear();
+        self
     }
 
     /// The project that is written to.
@@ -86,12 +115,20 @@ impl Draft {
         row.and_then(Option::as_ref)
     }
 
+    /// The row as it stands, own writes included.
+    pub fn standing(&self, key: &RowKey) -> Standing<'_> {
+        match (self.writes.get(key), self.row(key).map(|row| &row.state)) {
+            (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => Standing::Live(columns),
+            (Some(Write::Delete), _) | (None, Some(State::Dead(_))) => Standing::Dead,
+            (None, None) => Standing::Absent,
+        }
+    }
+
     /// The columns of a live row, own writes included.
     pub fn live(&self, key: &RowKey) -> Option<&Columns> {
-        match self.writes.get(key) {
-            Some(Write::Put(columns)) => Some(columns),
-            Some(Write::Delete) => None,
-            None => self.row(key).and_then(Row::live),
+        match self.standing(key) {
+            Standing::Live(columns) => Some(columns),
+            Standing::Absent | Standing::Dead => None,
         }
     }
 
@@ -110,23 +147,53 @@ impl Draft {
         keys.into_iter().filter_map(|key| self.live(key).map(|columns| Ok((key.id.clone(), parse(columns)?)))).collect()
     }
 
-    /// The row shall be there with these columns.
+    /// The live dependencies, which must have been listed, own writes included.
+    pub fn graph(&self) -> Result<&Graph, Error> {
+        if let Some(graph) = self.graph.get() {
+            return Ok(graph);
+        }
+        let mut graph = Graph::default();
+        for (id, edge) in self.all::<Dependency>()? {
+            graph.put(id, edge);
+        }
+        Ok(self.graph.get_or_init(|| graph))
+    }
+
+    /// The row shall be there with these columns; `Invalid` when that takes more than 400 KB.
     pub fn put<R: Resource>(&mut self, id: RowId, resource: &R) -> Result<(), Error> {
         let columns = match serde_json::to_value(resource) {
             Ok(serde_json::Value::Object(columns)) => columns,
             other => return Err(Error::Corrupt(format!("a row that is no JSON object: {other:?}"))),
         };
-        self.writes.insert(RowKey::new(R::COLLECTION, id), Write::Put(columns));
+        let key = RowKey::new(R::COLLECTION, id);
+        let size = Row::size(&self.project, &key, &columns);
+        if size > MAX_ROW_SIZE {
+            return Err(too_large(&columns, size));
+        }
+        if let Some(graph) = self.graph.get_mut().filter(|_| R::COLLECTION == Collection::Dependencies) {
+            graph.put(key.id.clone(), parse(&columns)?);
+        }
+        self.sizes.insert(key.clone(), size.max(self.size_as_read(&key)));
+        self.writes.insert(key, Write::Put(columns));
         Ok(())
     }
 
-    /// The row shall be a tombstone.
+    /// The row shall be a tombstone; or shall not be, if it was made by this draft.
     pub fn delete(&mut self, key: RowKey) {
+        if let Some(graph) = self.graph.get_mut().filter(|_| key.collection == Collection::Dependencies) {
+            graph.remove(&key.id);
+        }
         if self.row(&key).is_some() {
+            self.sizes.insert(key.clone(), self.size_as_read(&key));
             self.writes.insert(key, Write::Delete);
         } else {
+            self.sizes.remove(&key);
             self.writes.remove(&key);
         }
+    }
+
+    fn size_as_read(&self, key: &RowKey) -> usize {
+        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns()))
     }
 
     /// The project shall be deleted.
@@ -140,15 +207,25 @@ impl Draft {
         self.deletes_project
     }
 
-    /// How many more rows fit into the transaction; a named row always does.
+    /// How many more rows fit into the transaction; one that takes a place in it anyway always does.
     pub fn room(&self) -> usize {
-        let beyond = self.writes.keys().filter(|key| !self.named.contains(*key)).count();
+        let beyond = self.writes.keys().filter(|key| !self.conditions.contains(*key)).count();
         self.room.saturating_sub(beyond)
+    }
+
+    /// How many rows are written.
+    pub fn rows_written(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// What they take on the table, in bytes, and never less: each as it was or as it shall be, whichever is more.
+    pub fn bytes_written(&self) -> usize {
+        self.sizes.values().sum()
     }
 
     /// The rows that were named and are not written, each with the version that was read: the commit's other conditions.
     pub fn looked_at(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
-        self.named
+        self.conditions
             .iter()
             .filter(|key| !self.writes.contains_key(*key))
             .map(|key| (key, self.row(key).map(|row| row.version)))
@@ -164,7 +241,7 @@ impl Draft {
         let one_commit = counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
             && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get());
         let untouched =
-            counter.last.iter().all(|(key, _)| !self.named.contains(key) && !self.listed.contains(&key.collection));
+            counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.listed.contains(&key.collection));
         let stands = one_commit && untouched && counter.deleted_at.is_none();
         if stands {
             self.counter = Some(counter);
@@ -211,6 +288,14 @@ impl Draft {
         }
         Ok(planned)
     }
+}
+
+/// Names the column that takes the most.
+fn too_large(columns: &Columns, size: usize) -> Error {
+    let longest = columns.iter().max_by_key(|(_, value)| value.to_string().len());
+    let field = longest.map(|(name, _)| name.clone()).unwrap_or_default();
+    let message = format!("must be shorter: the row would take {size} bytes, and may take {MAX_ROW_SIZE}");
+    Error::Invalid(vec![FieldError { field, message }])
 }
 
 #[cfg(test)]
@@ -285,6 +370,56 @@ mod tests {
         draft.delete(key("dependencies#f"));
         assert!(draft.all::<Dependency>().expect("edges").is_empty());
         assert_eq!(draft.plan().expect("a plan").len(), 1, "made and deleted at once is no row");
+    }
+
+    #[test]
+    fn what_was_read_in_order_is_no_condition_and_still_not_to_be_touched_by_a_commit_that_came_between() {
+        let counter = |last: &str| Counter {
+            current: version(3),
+            last: vec![(key(last), version(3))],
+            deleted_at: None,
+            skipped: vec![],
+        };
+        assert_eq!(draft().read_in_order().looked_at().count(), 0);
+        assert!(draft().read_in_order().rebase(counter("tasks#x")));
+        assert!(!draft().read_in_order().rebase(counter("tasks#b")), "a named row");
+    }
+
+    #[test]
+    fn the_graph_follows_the_drafts_own_writes() {
+        let mut draft = draft();
+        let at = |draft: &Draft, task: &str| {
+            let task = task.parse().expect("an id");
+            draft.graph().expect("a graph").edges_at(&task).map(RowId::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(at(&draft, "a"), ["e"]);
+        draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
+        draft.delete(key("dependencies#e"));
+        assert_eq!(
+            (at(&draft, "a"), at(&draft, "b"), at(&draft, "z").len()),
+            (vec!["f".to_owned()], vec!["f".to_owned()], 0)
+        );
+    }
+
+    #[test]
+    fn a_row_counts_as_large_as_it_was_or_is_to_be_and_one_beyond_400_kb_is_refused() {
+        let task = |notes: usize| -> super::super::Task {
+            let columns = serde_json::json!({"name": "A", "notes": "x".repeat(notes)});
+            parse(columns.as_object().expect("columns")).expect("a task")
+        };
+        let mut draft = draft();
+        draft.put("a".parse().expect("an id"), &task(10_000)).expect("a row");
+        let large = draft.bytes_written();
+        assert!((10_000..12_000).contains(&large), "{large}");
+        draft.delete(key("tasks#a"));
+        assert!((1..2_000).contains(&draft.bytes_written()), "as it was read: {}", draft.bytes_written());
+        // A control character is six bytes of JSON.
+        let mut task = task(0);
+        task.notes = "\u{1}".repeat(50_000);
+        draft.put("a".parse().expect("an id"), &task).expect("300 KB");
+        task.name = "\u{1}".repeat(20_000);
+        let refused = draft.put("a".parse().expect("an id"), &task);
+        assert!(matches!(refused, Err(Error::Invalid(errors)) if errors[0].field == "notes"));
     }
 
     #[test]

@@ -14,10 +14,10 @@ mod version;
 
 pub use access::{Actor, Role, authorize};
 pub use changed::Changed;
-pub use draft::{Draft, PlannedRow, Step};
+pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldError};
-pub use fields::{FieldErrors, merge, parse};
-pub use graph::cycle_through;
+pub use fields::{FieldErrors, merge, parse, read};
+pub use graph::{Graph, cycle_through};
 pub use id::{InvalidId, ProjectId, RowId, UserId, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,

@@ -14,6 +14,11 @@
 //!    token until its fate is known, so that nothing commits twice.
 //!
 //! So all commits of a project are serialisable, whatever runs them.
+//!
+//! A decision that must be one commit, however many rows it looks at ([`Look::in_one_commit`]), takes another way to the
+//! same end: the counter first, then the named rows with those of `last`, which must be in place, then the sets. What is
+//! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
+//! that are not written need no conditions, and the whole transaction is there for those that are.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -27,6 +32,7 @@ use uuid::Uuid;
 
 use super::backoff::{Backoff, Contention};
 use super::layout::{self, COUNTER, key, number};
+use super::read::Snapshot;
 use super::table::Table;
 use crate::domain::{
     Collection, Counter, Draft, Error, PlannedRow, ProjectId, Row, RowKey, ServerVersion, Step, UserId,
@@ -36,6 +42,11 @@ use crate::domain::{
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The most items a transaction holds.
 const MAX_ITEMS: usize = 100;
+/// The most rows that one commit writes: beside the counter and the record of a request that may be sent again.
+pub const MAX_ROWS: usize = MAX_ITEMS - 2;
+/// The most bytes that they take on the table, each as it was or as it shall be, whichever is more. DynamoDB allows
+/// 4,194,304 for a transaction; the rest is for the counter and the record of the request.
+pub const MAX_BYTES: usize = 4_000_000;
 /// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
 const MAX_CONDITIONS_ON_LAST: usize = 4;
 
@@ -44,12 +55,13 @@ const MAX_CONDITIONS_ON_LAST: usize = 4;
 pub struct Look {
     rows: Vec<RowKey>,
     sets: Vec<Collection>,
+    one_commit: bool,
 }
 
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![] }
+        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], one_commit: false }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -63,6 +75,16 @@ impl Look {
     #[must_use]
     pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
         self.sets.extend(sets);
+        self.sets.sort_unstable();
+        self.sets.dedup();
+        self
+    }
+
+    /// … for one commit and not several: up to [`MAX_ROWS`] rows and [`MAX_BYTES`] bytes are written, however many are
+    /// looked at. It is for the decision to keep to that. A call more than otherwise.
+    #[must_use]
+    pub fn in_one_commit(mut self) -> Self {
+        self.one_commit = true;
         self
     }
 }
@@ -72,6 +94,8 @@ impl Look {
 pub struct Committed<T> {
     /// What the decision answered.
     pub answer: T,
+    /// The project's current version as of this commit, or as it was read when nothing was written.
+    pub version: Option<ServerVersion>,
     /// The rows that were read, those that were written in their new state.
     rows: HashMap<RowKey, Row>,
 }
@@ -133,7 +157,10 @@ impl Table {
             };
             match step {
                 _ if !committed => contention.step_back().await?,
-                Step::Last(answer) => return Ok(Committed { answer, rows: draft.into_rows() }),
+                Step::Last(answer) => {
+                    let version = draft.counter().map(|counter| counter.current);
+                    return Ok(Committed { answer, version, rows: draft.into_rows() });
+                }
                 Step::More => contention = Contention::until(Instant::now() + DEADLINE),
             }
         }
@@ -169,9 +196,9 @@ impl Table {
         look: &Look,
         deadline: Instant,
     ) -> Result<Option<(Draft, Vec<(RowKey, ServerVersion)>)>, Error> {
-        let snapshot = self.snapshot(project, &look.rows).await?;
+        let snapshot = self.look(project, look).await?;
         let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
-        let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| look.rows.contains(key));
+        let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| snapshot.has(key));
         let in_place =
             |(key, version): &(RowKey, ServerVersion)| snapshot.row(key).is_some_and(|row| row.version >= *version);
         if !named.iter().all(in_place) {
@@ -192,9 +219,22 @@ impl Table {
         if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
             return Ok(None);
         }
-        let room = MAX_ITEMS - 1 - named_rows.len() - unseen.len();
+        let room = if look.one_commit { usize::MAX } else { MAX_ITEMS - 1 - named_rows.len() - unseen.len() };
         let listed = look.sets.iter().copied().collect();
-        Ok(Some((Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room), unseen)))
+        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
+        Ok(Some((if look.one_commit { draft.read_in_order() } else { draft }, unseen)))
+    }
+
+    /// Reads the counter and the rows that a decision names; for one commit, the rows after the counter, and those of
+    /// `last` with them.
+    async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
+        if !look.one_commit {
+            return self.snapshot(project, &look.rows).await;
+        }
+        let counter = self.counter(project).await?;
+        let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
+        let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
+        Ok(self.snapshot(project, &rows).await?.after(counter))
     }
 
     /// Waits until each row is there at its version or a later one.

@@ -15,7 +15,7 @@ mod read;
 mod table;
 
 pub use audit::{Partition, StoredItem, StoredPage};
-pub use commit::{Committed, Look};
+pub use commit::{Committed, Look, MAX_BYTES, MAX_ROWS};
 pub use feed::{FeedPage, FeedRow, PageCursor};
 pub use read::Snapshot;
 pub use table::{BY_USER, BY_VERSION, ConfigError, Table};
