@@ -133,6 +133,7 @@ impl Table {
                 continue;
             };
             let step = decide(&mut draft)?;
+            let mut version = draft.counter().map(|counter| counter.current);
             let committed = loop {
                 let plan = draft.plan()?;
                 if plan.is_empty() {
@@ -141,6 +142,7 @@ impl Table {
                 let items = self.items(&draft, &plan, &conditions)?;
                 match self.transact(items, contention.deadline()).await? {
                     Fate::Committed => {
+                        version = plan.last().map(|planned| planned.row.version);
                         draft.apply(plan.into_iter().map(|planned| planned.row).collect());
                         break true;
                     }
@@ -157,10 +159,7 @@ impl Table {
             };
             match step {
                 _ if !committed => contention.step_back().await?,
-                Step::Last(answer) => {
-                    let version = draft.counter().map(|counter| counter.current);
-                    return Ok(Committed { answer, version, rows: draft.into_rows() });
-                }
+                Step::Last(answer) => return Ok(Committed { answer, version, rows: draft.into_rows() }),
                 Step::More => contention = Contention::until(Instant::now() + DEADLINE),
             }
         }
