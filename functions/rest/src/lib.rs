@@ -20,6 +20,7 @@ mod calendars;
 mod decide;
 mod dependencies;
 mod memberships;
+mod operation;
 mod projects;
 mod resource;
 mod tasks;
