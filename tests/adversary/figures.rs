@@ -7,7 +7,7 @@ use std::fmt;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) seeds: u64,
-    /// REST requests.
+    /// REST requests, and beside them the operations that batches are made of.
     pub(crate) operations: BTreeMap<String, u64>,
     /// Sync requests by the way to their answer.
     pub(crate) pulls: BTreeMap<String, u64>,

@@ -25,6 +25,8 @@ pub(crate) struct Ask {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) etag: Option<u64>,
+    /// `X-Server-Version`
+    pub(crate) version: Option<u64>,
     /// The way to the answer of a pull.
     pub(crate) way: String,
     /// Null when there is none.
@@ -62,10 +64,11 @@ impl Reply {
         let bytes = body.collect().await.expect("a body").to_bytes();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let etag = header("etag").trim_matches('"').parse().ok();
+        let version = header("x-server-version").parse().ok();
         let way = header("server-timing").split('"').nth(1).unwrap_or("").to_owned();
         let status = parts.status.as_u16();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
-        Self { status, etag, way, body }
+        Self { status, etag, version, way, body }
     }
 
     /// The stable code of a problem, or nothing.
