@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
+use shared::domain::{Checksums, Collection, RowKey, ServerVersion};
 
 use crate::device::Device;
 use crate::history::History;
@@ -13,11 +14,16 @@ pub(crate) struct Answer {
     pub(crate) has_more: bool,
     updated: Vec<(String, u64, Map<String, Value>)>,
     deleted: Vec<String>,
+    checksums: Option<Checksums>,
 }
 
 /// Under which circumstances it was asked for.
 pub(crate) struct Given {
     pub(crate) turbo: bool,
+    /// The app has a new column, so that the device asks for everything.
+    pub(crate) migrates: bool,
+    /// A version that a mutation was answered with before.
+    pub(crate) min_version: u64,
     /// The version of the user's membership that a strong read would have seen when the pull began; 0 if none.
     pub(crate) membership_at_start: u64,
 }
@@ -34,7 +40,8 @@ impl Answer {
         let changes = body["changes"].as_object().ok_or("no changes")?;
         ensure(changes.len() == COLLECTIONS.len(), || "not five collections".to_owned())?;
         let has_more = body.get("has_more").is_some_and(|more| more == true);
-        let mut answer = Self { mark, has_more, updated: vec![], deleted: vec![] };
+        let checksums = body.get("checksum").map(checksums).transpose()?;
+        let mut answer = Self { mark, has_more, updated: vec![], deleted: vec![], checksums };
         for collection in COLLECTIONS {
             let arrays = changes.get(collection).and_then(Value::as_object).ok_or(collection)?;
             let array = |name: &str| arrays.get(name).and_then(Value::as_array).ok_or("not three arrays");
@@ -57,16 +64,26 @@ impl Answer {
     }
 }
 
+fn checksums(body: &Value) -> Result<Checksums, String> {
+    let mut checksums = Checksums::default();
+    for collection in Collection::ALL {
+        let numbers = serde_json::from_value(body[collection.name()].clone());
+        checksums.set(collection, numbers.map_err(|error| format!("checksum: {error}"))?);
+    }
+    Ok(checksums)
+}
+
 impl Device {
     /// Takes an ordinary answer.
     pub(crate) fn take_changes(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let Answer { mark, has_more, .. } = *answer;
         // A device at its user's removal was told to forget everything, and is given everything now that the user is back.
         let at_removal = self.is_removal(self.mark, history);
-        let since = if at_removal { 0 } else { self.mark };
+        let since = if at_removal || given.migrates { 0 } else { self.mark };
         ensure(mark <= history.current(), || format!("the mark {mark} is ahead of the truth"))?;
         ensure(mark >= since, || format!("the mark went back from {since} to {mark}"))?;
         ensure(!has_more || mark > since, || "more, but no step forward".to_owned())?;
+        ensure(has_more || mark >= given.min_version, || format!("{mark} is less than was asked for"))?;
         self.expect_right_to_it(mark, history, given)?;
         for (row, version, content) in &answer.updated {
             let entry = history.entry(*version).filter(|entry| entry.row == *row);
@@ -96,13 +113,27 @@ impl Device {
             let same = self.rows.iter().map(|(row, version)| (row.as_str(), *version)).eq(history.state_at(mark));
             ensure(same, || format!("is not the server's state at {mark}: {}", self.differences(history, mark)))?;
         }
-        Ok(())
+        ensure(!has_more || answer.checksums.is_none(), || "a checksum of a page".to_owned())?;
+        match answer.checksums {
+            Some(said) => ensure(said == self.checksums(), || format!("the checksum is not the device's: {said:?}")),
+            None => Ok(()),
+        }
+    }
+
+    fn checksums(&self) -> Checksums {
+        let mut checksums = Checksums::default();
+        for (row, version) in &self.rows {
+            let row: RowKey = row.parse().expect("a key");
+            checksums.add(&row, ServerVersion::try_from(*version).expect("a version"));
+        }
+        checksums
     }
 
     /// Takes the answer to someone for whom there is nothing any more: the device holds nothing afterwards.
     pub(crate) fn take_wipe(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let mark = answer.mark;
         ensure(!answer.has_more && answer.updated.is_empty(), || "rows for nobody".to_owned())?;
+        ensure(answer.checksums.is_none(), || "a checksum for nobody".to_owned())?;
         let removed = self.is_removal(mark, history) && mark >= given.membership_at_start && mark > self.mark;
         let deleted = history.deleted_at.is_some_and(|end| mark == end.max(self.mark));
         ensure(removed || deleted, || format!("wiped for no reason at {mark}"))?;

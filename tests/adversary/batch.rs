@@ -51,6 +51,7 @@ impl Maker<'_> {
             path: format!("/api/v1/projects/{PROJECT}/batch/"),
             token: self.tokens[user].clone(),
             if_match: None,
+            key: None,
             body: Some(json!({ "operations": operations })),
         };
         Operation { ask, user, needed, mark: None, row: format!("projects#{PROJECT}"), parts }
@@ -112,7 +113,7 @@ pub(crate) fn judge(operation: &Operation, reply: &Reply, history: &History) -> 
     }
     match commits.into_iter().collect::<Vec<_>>()[..] {
         [] => Ok(()),
-        [commit] if commit.is_some() && reply.version >= commit => Ok(()),
-        ref commits => Err(format!("made by {commits:?} and answered as {:?}", reply.version)),
+        [commit] if commit.is_some() && reply.committed >= commit => Ok(()),
+        ref commits => Err(format!("made by {commits:?} and answered as {:?}", reply.committed)),
     }
 }

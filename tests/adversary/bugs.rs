@@ -9,11 +9,7 @@ use crate::table::{Delays, Faults};
 /// one it held, and the instance panicked while encoding what the row superseded.
 #[test]
 fn a_row_that_is_newer_than_the_counter_beside_it_is_read_again() {
-    let faults = Faults {
-        network: Delays { usual: 3, rare: 0.0, longest: 0 },
-        apart: Delays { usual: 30, rare: 0.0, longest: 0 },
-        ..Faults::NONE
-    };
+    let faults = Faults { network: Delays::up_to(3), apart: Delays::up_to(30), ..Faults::NONE };
     let scenario = Scenario {
         name: "one row",
         writers: 6,

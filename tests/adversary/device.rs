@@ -9,7 +9,7 @@ use tokio::time::{Duration, timeout};
 
 use crate::answer::{Answer, Given};
 use crate::http::{Ask, PROJECT, Reply};
-use crate::table::UnreliableTable;
+use crate::table::{Meter, UnreliableTable};
 
 /// A device of one user, with one database.
 pub(crate) struct Device {
@@ -18,6 +18,8 @@ pub(crate) struct Device {
     pub(crate) membership: String,
     token: String,
     router: Router,
+    /// Of the instance that answers this device and nobody else.
+    meter: Arc<Meter>,
     table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
     pub(crate) mark: u64,
@@ -44,10 +46,11 @@ impl Device {
         membership: String,
         token: String,
         router: Router,
+        meter: Arc<Meter>,
         table: Arc<UnreliableTable>,
         rng: Rng,
     ) -> Self {
-        Self { name, membership, token, router, table, rng, mark: 0, rows: BTreeMap::new() }
+        Self { name, membership, token, router, meter, table, rng, mark: 0, rows: BTreeMap::new() }
     }
 
     /// As after a new installation.
@@ -65,13 +68,27 @@ impl Device {
         if turbo {
             path.push_str("&turbo=true");
         }
+        let migrates = self.mark > 0 && self.rng.u8(0..30) == 0;
+        if migrates {
+            // {"from":1,"tables":[],"columns":[{"table":"tasks","columns":["notes"]}]}
+            let columns = "%5B%7B%22table%22:%22tasks%22,%22columns%22:%5B%22notes%22%5D%7D%5D";
+            path.push_str(&format!("&migration=%7B%22from%22:1,%22tables%22:%5B%5D,%22columns%22:{columns}%7D"));
+        }
+        let reads_own_write = self.rng.u8(0..5) == 0;
         let given = {
             let now = self.table.now();
             let state = self.table.state();
-            Given { turbo, membership_at_start: state.seen_version(PROJECT, &self.membership, now) }
+            let min_version = if reads_own_write { state.acknowledged } else { 0 };
+            let membership_at_start = state.seen_version(PROJECT, &self.membership, now);
+            Given { turbo, migrates, min_version, membership_at_start }
         };
+        if reads_own_write {
+            path.push_str(&format!("&min_version={}", given.min_version));
+        }
         self.table.trace(|| format!("{} asks, patience {patience:?}", self.name));
         let ask = Ask::get(path, &self.token);
+        // What an earlier pull, killed, still called is not counted.
+        self.meter.take();
         let reply = match patience {
             None => ask.send(&self.router).await,
             Some(patience) => match timeout(Duration::from_millis(patience), ask.send(&self.router)).await {
@@ -84,7 +101,7 @@ impl Device {
         };
         self.table.trace(|| format!("{} {} -> {} {} {}", self.name, ask.path, reply.status, reply.way, brief(&reply)));
         let way = if reply.status == 200 { reply.way.clone() } else { format!("{} {}", reply.status, reply.code()) };
-        self.table.state().figures.pull(&way);
+        self.table.state().figures.pull(&way, self.meter.take());
         match self.take(&reply, &given) {
             Ok(pulled) => pulled,
             Err(violation) => {

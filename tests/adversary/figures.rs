@@ -3,14 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::table::Cost;
+
 /// Counts by kind, over one run or many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) seeds: u64,
     /// REST requests, and beside them the operations that batches are made of.
     pub(crate) operations: BTreeMap<String, u64>,
+    /// Repetitions that got the first answer again.
+    pub(crate) replayed: u64,
     /// Sync requests by the way to their answer.
     pub(crate) pulls: BTreeMap<String, u64>,
+    /// What these called and read.
+    pub(crate) costs: BTreeMap<String, Cost>,
     /// Requests whose caller was killed.
     pub(crate) killed: u64,
     /// Versions given to rows.
@@ -40,8 +46,9 @@ impl Figures {
         count(&mut self.operations, outcome);
     }
 
-    pub(crate) fn pull(&mut self, outcome: &str) {
+    pub(crate) fn pull(&mut self, outcome: &str, cost: Cost) {
         count(&mut self.pulls, outcome);
+        *self.costs.entry(outcome.to_owned()).or_default() += cost;
     }
 
     pub(crate) fn call(&mut self, kind: &str) {
@@ -56,9 +63,19 @@ impl Figures {
         self.operations.values().sum()
     }
 
+    /// How often each way to an answer was taken, of the pulls that read rows.
+    pub(crate) fn ways(&self) -> String {
+        let ways = ["first_read", "asked_again", "caught_up", "busy", "strong", "503 not_proven"];
+        let taken = |way: &str| self.pulls.get(way).copied().unwrap_or(0);
+        let all: u64 = ways.iter().map(|way| taken(way)).sum();
+        let share = |way: &&str| format!("{way} {:.1} %", 100.0 * taken(way) as f64 / all.max(1) as f64);
+        ways.iter().filter(|way| taken(way) > 0).map(share).collect::<Vec<_>>().join(", ")
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.seeds += other.seeds;
         self.killed += other.killed;
+        self.replayed += other.replayed;
         self.versions += other.versions;
         let all = [
             (&mut self.operations, &other.operations),
@@ -71,6 +88,9 @@ impl Figures {
             for (kind, count) in counts {
                 *sums.entry(kind.clone()).or_default() += count;
             }
+        }
+        for (kind, cost) in &other.costs {
+            *self.costs.entry(kind.clone()).or_default() += *cost;
         }
     }
 }
@@ -87,6 +107,7 @@ impl fmt::Display for Figures {
         writeln!(f, "{:<44}{:>12}", "seeds", self.seeds)?;
         writeln!(f, "{:<44}{:>12}", "versions given to rows", self.versions)?;
         writeln!(f, "{:<44}{:>12}", "callers killed in mid-request", self.killed)?;
+        writeln!(f, "{:<44}{:>12}", "answers replayed", self.replayed)?;
         for (name, counts) in groups {
             writeln!(f, "{name:<44}{:>12}", counts.values().sum::<u64>())?;
             for (kind, count) in counts {

@@ -17,6 +17,7 @@ pub(crate) struct Ask {
     pub(crate) path: String,
     pub(crate) token: String,
     pub(crate) if_match: Option<u64>,
+    pub(crate) key: Option<String>,
     pub(crate) body: Option<Value>,
 }
 
@@ -25,8 +26,12 @@ pub(crate) struct Ask {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) etag: Option<u64>,
-    /// `X-Server-Version`
-    pub(crate) version: Option<u64>,
+    /// Whether it says when to try again.
+    pub(crate) retry_after: bool,
+    /// `X-Server-Version`.
+    pub(crate) committed: Option<u64>,
+    /// It says that it was given before.
+    pub(crate) replayed: bool,
     /// The way to the answer of a pull.
     pub(crate) way: String,
     /// Null when there is none.
@@ -35,7 +40,7 @@ pub(crate) struct Reply {
 
 impl Ask {
     pub(crate) fn get(path: String, token: &str) -> Self {
-        Self { method: Method::GET, path, token: token.to_owned(), if_match: None, body: None }
+        Self { method: Method::GET, path, token: token.to_owned(), if_match: None, key: None, body: None }
     }
 
     pub(crate) async fn send(&self, router: &Router) -> Reply {
@@ -45,6 +50,9 @@ impl Ask {
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
         if let Some(version) = self.if_match {
             request = request.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        if let Some(key) = &self.key {
+            request = request.header("idempotency-key", key);
         }
         let body = match &self.body {
             Some(body) => {
@@ -64,11 +72,13 @@ impl Reply {
         let bytes = body.collect().await.expect("a body").to_bytes();
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
         let etag = header("etag").trim_matches('"').parse().ok();
-        let version = header("x-server-version").parse().ok();
+        let committed = header("x-server-version").parse().ok();
+        let replayed = header("idempotent-replay") == "true";
         let way = header("server-timing").split('"').nth(1).unwrap_or("").to_owned();
+        let retry_after = !header("retry-after").is_empty();
         let status = parts.status.as_u16();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
-        Self { status, etag, version, way, body }
+        Self { status, etag, retry_after, committed, replayed, way, body }
     }
 
     /// The stable code of a problem, or nothing.

@@ -4,7 +4,8 @@
 //! true history is known, and every answer is judged against it. A seed is one course of events, and fails the same way
 //! each time.
 //!
-//! `ADVERSARY_SEED=n` plays that seed alone, `ADVERSARY_SEEDS=a..b` these, `ADVERSARY_SOAK=minutes` as many as fit.
+//! `ADVERSARY_SEED=n` plays that seed alone, `ADVERSARY_SEEDS=a..b` these, `ADVERSARY_SOAK=minutes` as many as fit;
+//! `ADVERSARY_SCENARIO=name` of them only those that play it.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "all of this is test code, helpers included")]
 
@@ -18,6 +19,7 @@ mod device;
 mod figures;
 mod history;
 mod http;
+mod lag;
 mod operations;
 mod rules;
 mod run;

@@ -18,7 +18,7 @@ pub(crate) struct Operation {
     pub(crate) needed: i64,
     /// What it leaves in the row that it writes; reads and deletions leave nothing.
     pub(crate) mark: Option<String>,
-    /// The row that it is about.
+    /// The row that it is about; empty when the server is to choose the id.
     pub(crate) row: String,
     /// What a batch is made of.
     pub(crate) parts: Vec<Operation>,
@@ -62,7 +62,27 @@ pub(crate) struct Maker<'a> {
 impl Maker<'_> {
     pub(crate) fn operation(&mut self) -> Operation {
         let kind = self.weights.draw(self.rng);
-        self.of(kind).unwrap_or_else(|| self.of(Kind::CreateTask).expect("needs nothing"))
+        let mut operation = self.of(kind).unwrap_or_else(|| self.of(Kind::CreateTask).expect("needs nothing"));
+        if operation.ask.method != Method::GET && self.rng.u8(0..3) > 0 {
+            operation.ask.key = Some(format!("key-{}", self.number));
+            for part in &mut operation.parts {
+                part.ask.key.clone_from(&operation.ask.key);
+            }
+            self.leave_the_id_to_the_server(&mut operation);
+        }
+        operation
+    }
+
+    /// Without a key that may make two rows.
+    fn leave_the_id_to_the_server(&mut self, operation: &mut Operation) {
+        if operation.row.starts_with("tasks#")
+            && operation.ask.method == Method::POST
+            && self.rng.bool()
+            && let Some(body) = operation.ask.body.as_mut().and_then(Value::as_object_mut)
+        {
+            body.remove("id");
+            operation.row.clear();
+        }
     }
 
     /// None when there is nothing to do it to.
@@ -177,7 +197,7 @@ impl Maker<'_> {
         };
         let if_match = if method == Method::PATCH { self.if_match(&row) } else { None };
         let path = path(collection, id.as_deref());
-        let ask = Ask { method, path, token: self.tokens[user].clone(), if_match, body: Some(body) };
+        let ask = Ask { method, path, token: self.tokens[user].clone(), if_match, key: None, body: Some(body) };
         Operation { ask, user, needed, mark: Some(mark), row, parts: vec![] }
     }
 
@@ -202,7 +222,7 @@ impl Maker<'_> {
     fn ask_membership(&self, user: usize, of: usize, method: Method, body: Option<Value>) -> Ask {
         let (_, id) = self.memberships[of].split_once('#').expect("a key");
         let path = if method == Method::POST { path("memberships", None) } else { path("memberships", Some(id)) };
-        Ask { method, path, token: self.tokens[user].clone(), if_match: None, body }
+        Ask { method, path, token: self.tokens[user].clone(), if_match: None, key: None, body }
     }
 
     /// Mostly someone who may, sometimes anyone.

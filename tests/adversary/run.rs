@@ -19,7 +19,7 @@ use crate::figures::Figures;
 use crate::http::{Ask, PROJECT};
 use crate::operations::Operation;
 use crate::scenario::{Scenario, USERS};
-use crate::table::{Faults, NAME, UnreliableTable};
+use crate::table::{Faults, Meter, NAME, UnreliableTable};
 use crate::writer::{Fates, Writer};
 
 /// What went wrong, with the events that led there if they were traced.
@@ -148,7 +148,8 @@ impl Play {
     fn writer(&self, number: usize) -> Writer {
         Writer {
             name: format!("writer {number}"),
-            router: rest::router(rest::App { table: self.instance(), verifier: Arc::clone(&VERIFIER) }),
+            routers: [(), ()]
+                .map(|()| rest::router(rest::App { table: self.instance(), verifier: Arc::clone(&VERIFIER) })),
             table: Arc::clone(&self.table),
             rng: self.rng(number as u64),
             tokens: Arc::clone(&TOKENS),
@@ -160,9 +161,11 @@ impl Play {
     fn device(&self, number: usize) -> Device {
         let mut rng = self.rng(500 + number as u64);
         let user = rng.usize(..USERS.len());
-        let router: Router = sync::router(sync::App::new(self.instance(), Arc::clone(&VERIFIER)));
+        let meter = Arc::new(Meter::default());
+        let instance = Table::new(self.table.metered_client(&SDK, Arc::clone(&meter)), NAME);
+        let router: Router = sync::router(sync::App::new(instance, Arc::clone(&VERIFIER)));
         let name = format!("device {number} of {}", USERS[user].0);
-        Device::new(name, membership(user), TOKENS[user].clone(), router, Arc::clone(&self.table), rng)
+        Device::new(name, membership(user), TOKENS[user].clone(), router, meter, Arc::clone(&self.table), rng)
     }
 
     /// The project with its members and the first rows.
@@ -191,7 +194,8 @@ impl Play {
     async fn post(&self, founder: &mut Writer, path: &str, body: Value) {
         let path =
             if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
-        let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, body: Some(body) };
+        let ask =
+            Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body: Some(body) };
         let body = ask.body.as_ref().expect("a body");
         let collection = ask.path.trim_end_matches('/').rsplit('/').next().expect("a collection");
         let row = match (collection, body["id"].as_str(), body["user"].as_str()) {
@@ -213,13 +217,14 @@ impl Play {
             }
             let pause = writer.rng.u64(0..=self.scenario.writer_pause);
             sleep(Duration::from_millis(pause)).await;
-            writer.operate(number, &self.scenario.weights).await;
+            writer.operate(number, &self.scenario).await;
         }
     }
 
     /// Pulls while others write.
     async fn pull(self, mut device: Device, numbers: Arc<AtomicU64>) -> Device {
-        let limits = [None, None, Some(1), Some(3), Some(10), Some(40)];
+        let plain = self.scenario.plain_clients;
+        let limits = if plain { [None; 6] } else { [None, None, Some(1), Some(3), Some(10), Some(40)] };
         while numbers.load(Ordering::Relaxed) < 1_000 + self.scenario.operations {
             let pause = device.rng.u64(0..=self.scenario.device_pause);
             sleep(Duration::from_millis(pause)).await;
@@ -229,7 +234,7 @@ impl Play {
             let limit = limits[device.rng.usize(..limits.len())];
             let turbo = device.mark == 0 && device.rng.bool();
             loop {
-                let patience = (device.rng.u8(0..10) == 0).then(|| device.rng.u64(0..100));
+                let patience = (device.rng.u8(0..10) == 0 && !plain).then(|| device.rng.u64(0..100));
                 // The plain client does not ask again at once.
                 let pulled = device.pull(limit, turbo && device.mark == 0, patience).await;
                 if pulled == Pulled::Nothing {

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::operations::Kind;
-use crate::table::Faults;
+use crate::table::{Delays, Faults};
 
 /// The users of a project, with the role they begin with; the last one is nobody yet.
 pub(crate) const USERS: [(&str, i64); 7] =
@@ -23,6 +23,8 @@ pub(crate) struct Scenario {
     pub(crate) writer_pause: u64,
     pub(crate) device_pause: u64,
     pub(crate) weights: Weights,
+    /// Nobody is killed, and devices ask for no smaller pages.
+    pub(crate) plain_clients: bool,
     pub(crate) faults: Faults,
 }
 
@@ -87,12 +89,13 @@ impl Scenario {
             name: "everyday",
             writers: rng.usize(2..=6),
             devices: rng.usize(2..=5),
-            operations: rng.u64(350..=440),
+            operations: rng.u64(380..=470),
             tasks: rng.usize(2..=15),
             edges: rng.usize(0..=10),
             writer_pause: [5, 40, 200][rng.usize(0..3)],
             device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
+            plain_clients: false,
             faults: Faults::draw(&mut rng),
         };
         match rng.u8(0..10) {
@@ -123,7 +126,7 @@ impl Scenario {
                 name: "cascades",
                 tasks: 30,
                 edges: 110,
-                operations: 200,
+                operations: 260,
                 weights: Weights {
                     heat: 0.6,
                     hot_rows: 2,
@@ -131,7 +134,28 @@ impl Scenario {
                 },
                 ..everyday
             },
-            6 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
+            // Sets that are read while the commit before is still being applied, by edges that close cycles and tasks that die.
+            6 => Self {
+                name: "edges race",
+                operations: 600,
+                writers: 6,
+                tasks: 4,
+                edges: 0,
+                writer_pause: 5,
+                weights: Weights {
+                    heat: 0.8,
+                    hot_rows: 3,
+                    ..Weights::with(&[
+                        (Kind::CreateEdge, 150),
+                        (Kind::DeleteEdge, 30),
+                        (Kind::DeleteTask, 30),
+                        (Kind::CreateTask, 30),
+                    ])
+                },
+                faults: Faults { tear: Delays { least: 0, usual: 25, rare: 0.04, longest: 900 }, ..everyday.faults },
+                ..everyday
+            },
+            7 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
             _ => everyday,
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::{Duration, timeout};
 use crate::history::History;
 use crate::http::{PROJECT, Reply};
 use crate::operations::{Maker, Operation};
-use crate::scenario::Weights;
+use crate::scenario::Scenario;
 use crate::table::UnreliableTable;
 
 /// What is known of the requests that left a mark, by the mark.
@@ -24,12 +24,16 @@ struct Fate {
     possible: usize,
     /// The versions that answers named.
     acknowledged: Vec<u64>,
+    /// They had a key: at most one of them took effect, and none of them if the last word was a refusal.
+    keyed: bool,
+    refused: Option<String>,
 }
 
-/// One function instance and whoever uses it.
+/// Two function instances and whoever uses them.
 pub(crate) struct Writer {
     pub(crate) name: String,
-    pub(crate) router: Router,
+    /// A client that sends a request again meets the other one.
+    pub(crate) routers: [Router; 2],
     pub(crate) table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
     pub(crate) tokens: Arc<[String]>,
@@ -45,16 +49,17 @@ struct Given {
 
 impl Writer {
     /// Makes up an operation and sees it through.
-    pub(crate) async fn operate(&mut self, number: u64, weights: &Weights) {
+    pub(crate) async fn operate(&mut self, number: u64, scenario: &Scenario) {
         let operation = {
             let state = self.table.state();
-            let (tokens, memberships) = (&self.tokens, &self.memberships);
+            let (tokens, memberships, weights) = (&self.tokens, &self.memberships, &scenario.weights);
             Maker { rng: &mut self.rng, history: &state.history, tokens, memberships, weights, number }.operation()
         };
-        let mut patience = (self.rng.u8(0..12) == 0).then(|| self.rng.u64(0..80));
+        let mut patience = (self.rng.u8(0..12) == 0 && !scenario.plain_clients).then(|| self.rng.u64(0..80));
         self.table.trace(|| format!("{} operates {number} {} patience {patience:?}", self.name, operation.ask.path));
         // A client that does not know what became of its request sends it again, or gives up.
         for _ in 0..4 {
+            self.routers.swap(0, 1);
             if self.send(&operation, patience).await.is_some() || self.rng.u8(0..3) == 0 {
                 return;
             }
@@ -70,7 +75,7 @@ impl Writer {
             let version = state.seen_version(PROJECT, &operation.row, now);
             Given { version, deleted: state.history.deleted_at.is_some() }
         };
-        let answer = operation.ask.send(&self.router);
+        let answer = operation.ask.send(&self.routers[0]);
         let reply = match patience {
             None => Some(answer.await),
             Some(patience) => timeout(Duration::from_millis(patience), answer).await.ok(),
@@ -89,6 +94,9 @@ impl Writer {
             self.note(operation, None);
             return None;
         };
+        if reply.replayed {
+            self.table.state().figures.replayed += 1;
+        }
         let refusal = if reply.status < 400 { String::new() } else { format!(" {}", reply.code()) };
         self.table.state().figures.operation(&format!("{}{refusal}", reply.status));
         let in_batch = if reply.status < 400 { "in a batch" } else { "in a refused batch" };
@@ -111,19 +119,26 @@ impl Writer {
         }
         let Some(mark) = &operation.mark else { return };
         let fate = self.fates.0.entry(mark.clone()).or_default();
+        fate.keyed = operation.ask.key.is_some();
         match reply {
             Some(reply) if reply.status < 300 => {
                 fate.possible += 1;
                 fate.acknowledged.extend(reply.etag);
+                let mut state = self.table.state();
+                state.acknowledged = state.acknowledged.max(reply.etag.unwrap_or(0));
             }
-            Some(reply) if reply.status != 503 || reply.code() == "busy" => {}
+            // Who may not ask any more is not told what became of it.
+            Some(reply) if matches!(reply.status, 403 | 410) => {}
+            Some(reply) if reply.status != 503 => fate.refused = Some(reply.code().to_owned()),
+            Some(reply) if reply.code() == "busy" => {}
             _ => fate.possible += 1,
         }
     }
 }
 
 impl Fates {
-    /// No acknowledged write is lost, none that was refused took effect, and none took effect more often than it was sent.
+    /// No acknowledged write is lost, none that was refused took effect, and none took effect more often than it was sent;
+    /// with a key at most once.
     pub(crate) fn check(&self, history: &History) -> Result<(), String> {
         for (mark, fate) in &self.0 {
             let taken_on = history.taken_on(mark);
@@ -132,6 +147,12 @@ impl Fates {
             }
             if taken_on.len() > fate.possible {
                 return Err(format!("{mark:?} was asked for {} time(s) and written at {taken_on:?}", fate.possible));
+            }
+            if fate.keyed && taken_on.len() > 1 {
+                return Err(format!("{mark:?} was asked for with a key and written at {taken_on:?}"));
+            }
+            if let (true, Some(code), false) = (fate.keyed, &fate.refused, taken_on.is_empty()) {
+                return Err(format!("{mark:?} had a key, was refused as {code}, and was written at {taken_on:?}"));
             }
         }
         Ok(())
@@ -161,7 +182,13 @@ const REFUSALS: [(u16, &str); 16] = [
 /// Is this an answer that the truth allows?
 fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History) -> Result<(), String> {
     let Operation { ask, row, .. } = operation;
+    let chosen = format!("tasks#{}", reply.body["id"].as_str().unwrap_or("-"));
+    let row = if row.is_empty() { &chosen } else { row };
     let allowed = |holds: bool, what: &str| if holds { Ok(()) } else { Err(what.to_owned()) };
+    allowed(!reply.replayed || ask.key.is_some(), "a replay without a key")?;
+    let speaks = reply.status < 300 && ask.method != "GET";
+    allowed(speaks == reply.committed.is_some(), "X-Server-Version belongs to the success of a mutation")?;
+    allowed(reply.committed.is_none_or(|version| version <= history.current()), "a version that was not committed")?;
     match (reply.status, ask.method.as_str()) {
         (200, "GET") if reply.body.get("results").is_some() => judge_list(reply, history),
         (200, "GET") => {
@@ -174,6 +201,7 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
             let version = reply.etag.unwrap_or(0);
             let Some(mark) = &operation.mark else { return Ok(()) };
             if history.taken_on(mark) == [version] {
+                allowed(reply.committed >= Some(version), "X-Server-Version is below the row's version")?;
                 expect_role(operation.user, operation.needed, version, history)?;
                 let before = history.entry(version).and_then(|entry| entry.previous);
                 allowed(

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict'
+import { checksum } from './readme.mjs'
 import { schema, tables } from './schema.mjs'
 import { request, syncPath } from './server.mjs'
 
 /** What every successful answer to a pull must be like. WatermelonDB itself notices few of these. */
 export function assertProtocol(body) {
-  const { changes, timestamp, has_more, ...rest } = body
+  const { changes, timestamp, has_more, checksum, ...rest } = body
   assert.deepEqual(rest, {})
+  assert.ok(!has_more || !checksum, 'a page has no checksum')
   assert.ok(Number.isSafeInteger(timestamp) && timestamp > 0, `timestamp ${timestamp}`)
   if ('has_more' in body) assert.equal(has_more, true)
   assert.deepEqual(Object.keys(changes).sort(), [...tables].sort())
@@ -49,7 +51,13 @@ export async function assertDeviceCompleteUpTo(device, mark) {
   }
 }
 
-/** A pull from the device's own mark is empty and answers the same mark. */
+/** What the app computes of a device, table by table, with the lines of the README. */
+export async function checksumOf(device) {
+  const sums = async (table) => [table, checksum(await device.database.get(table).query().unsafeFetchRaw())]
+  return Object.fromEntries(await Promise.all(tables.map(sums)))
+}
+
+/** A pull from the device's own mark is empty and answers the same mark, with the checksum of what the device holds. */
 async function assertNothingMore(device) {
   const mark = await device.cursor()
   const response = await request(device.token, syncPath(device.project, mark))
@@ -57,6 +65,7 @@ async function assertNothingMore(device) {
   assert.deepEqual(await response.json(), {
     changes: Object.fromEntries(tables.map((table) => [table, nothing])),
     timestamp: mark,
+    checksum: await checksumOf(device),
   })
 }
 

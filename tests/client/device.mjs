@@ -14,7 +14,7 @@ import { sanitizedRaw } from '@nozbe/watermelondb/RawRecord/index.js'
 import { synchronize } from '@nozbe/watermelondb/sync/index.js'
 import logger from '@nozbe/watermelondb/utils/common/logger/index.js'
 import { assertProtocol, byId } from './assertions.mjs'
-import { modelClasses, schema } from './schema.mjs'
+import { app } from './schema.mjs'
 import { request, syncPath, tokenFor } from './server.mjs'
 
 /** In Node, LokiJS has no IndexedDB to persist to. It gets a file. */
@@ -26,10 +26,11 @@ const lokiFile = {
 
 const adapters = {
   LokiJS: {
-    open: (path) =>
+    open: (path, { schema, migrations }) =>
       new lokijs.default({
         dbName: `${path}.json`,
         schema,
+        migrations,
         useWebWorker: false,
         useIncrementalIndexedDB: true,
         extraLokiOptions: { autosave: false }, // the tests say when the app saves: see quit and crash
@@ -39,7 +40,7 @@ const adapters = {
     close: () => {},
   },
   SQLite: {
-    open: (path) => new sqlite.default({ dbName: `${path}.db`, schema }),
+    open: (path, { schema, migrations }) => new sqlite.default({ dbName: `${path}.db`, schema, migrations }),
     save: () => {},
     close: (adapter) => sqliteBridge.default.connections[adapter._tag].driver.database.instance.close(),
   },
@@ -67,8 +68,9 @@ export class Device {
   #adapter
   #path = join(home, randomUUID())
 
-  /** A fresh installation for one user and one project. It has not synced yet. */
-  constructor(adapter, project, user = project.owner) {
+  /** A fresh installation for one user and one project, of the app of today or another. It has not synced yet. */
+  constructor(adapter, project, user = project.owner, installed = app) {
+    this.app = installed
     this.#adapter = adapters[adapter]
     this.project = project
     this.token = tokenFor(user)
@@ -76,7 +78,8 @@ export class Device {
   }
 
   open() {
-    this.database = new Database({ adapter: this.#adapter.open(this.#path), modelClasses })
+    const { modelClasses } = this.app
+    this.database = new Database({ adapter: this.#adapter.open(this.#path, this.app), modelClasses })
   }
 
   /** The user closes the app: what LokiJS holds in memory is saved. */
@@ -91,15 +94,23 @@ export class Device {
     this.database = undefined
   }
 
+  /** The user gets another version of the app. */
+  async update(installed) {
+    await this.quit()
+    this.app = installed
+    this.open()
+  }
+
   async restart() {
     await this.quit()
     this.open()
   }
 
   /** The plain client: it does not look at the status. `query` is added to the address. */
-  async pullChanges({ lastPulledAt }, query) {
+  async pullChanges({ lastPulledAt, schemaVersion, migration }, query = '') {
     const since = lastPulledAt ?? 0
-    const response = await request(this.token, syncPath(this.project, since, query))
+    const schema = `&schema_version=${schemaVersion}&migration=${encodeURIComponent(JSON.stringify(migration ?? null))}`
+    const response = await request(this.token, syncPath(this.project, since, schema + query))
     const text = await response.text()
     const body = JSON.parse(text)
     this.last = { since, ok: response.ok, status: response.status, text, body }
@@ -161,7 +172,7 @@ export class Device {
   /** The rows of a table by id: as stored, which must be what the app's own records show. */
   async rows(table) {
     const query = this.database.get(table).query()
-    const stored = byId((await query.unsafeFetchRaw()).map((raw) => sanitizedRaw(raw, schema.tables[table])))
+    const stored = byId((await query.unsafeFetchRaw()).map((raw) => sanitizedRaw(raw, this.app.schema.tables[table])))
     const shown = byId((await query.fetch()).map((record) => ({ ...record._raw })))
     assert.deepEqual(shown, stored, `${table}: the app sees something else than its database holds`)
     return stored

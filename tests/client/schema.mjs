@@ -55,14 +55,27 @@ const column = ([name, type]) => ({ name, type: type.replace('?', ''), isOptiona
 
 export const tables = Object.keys(columns)
 
-export const schema = appSchema({
-  version: 1,
-  tables: tables.map((name) => tableSchema({ name, columns: Object.entries(columns[name]).map(column) })),
+/** A table as WatermelonDB wants it, for a schema or a migration; with `only` these columns of it. */
+export const table = (name, only = Object.keys(columns[name])) => {
+  const chosen = Object.entries(columns[name]).filter(([column]) => only.includes(column))
+  return { name, columns: chosen.map(column) }
+}
+
+/** An app with these tables. */
+export const appOf = (version, tables, migrations) => ({
+  schema: appSchema({ version, tables: tables.map(tableSchema) }),
+  modelClasses: tables.map(
+    ({ name }) =>
+      class extends Model {
+        static table = name
+      },
+  ),
+  migrations,
 })
 
-export const modelClasses = tables.map(
-  (name) =>
-    class extends Model {
-      static table = name
-    },
+export const app = appOf(
+  1,
+  tables.map((name) => table(name)),
 )
+
+export const schema = app.schema

@@ -279,3 +279,19 @@ async fn devices_see_a_batch_whole_or_not_at_all_and_no_edge_without_its_task_on
     }
     assert_eq!(device.rows, project.live_rows().await);
 }
+
+#[tokio::test]
+async fn a_batch_with_a_key_happens_once() {
+    let project = TestApp::new().await.with_project().with_tasks(1).await;
+    let unnamed = json!({"method": "POST", "path": "tasks/", "body": {"name": "no id"}});
+    let operations = [task("n1"), patch("tasks/t1/", json!({"name": "once"})), unnamed];
+    let send = || batch(&project, operations.clone()).header("idempotency-key", "outbox-1");
+    let first = send().await.expect(200);
+    let after = project.current_version().await;
+    let again = send().await.expect(200);
+    assert_eq!((&again.text, again.header("x-server-version")), (&first.text, first.header("x-server-version")));
+    assert_eq!(again.header("idempotent-replay"), Some("true"));
+    assert_eq!(project.current_version().await, after, "nothing was written");
+    let other = batch(&project, [task("n2")]).header("idempotency-key", "outbox-1");
+    project.refuses(other, 422, "idempotency_key_reused").await;
+}

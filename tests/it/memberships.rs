@@ -110,3 +110,14 @@ async fn a_member_who_is_added_again_is_the_same_row_that_knows_when_it_was_remo
     assert_eq!(stored.versions(), [3, 4, 5, 6, 7]);
     project.get("").by("mia").await.expect(200);
 }
+
+#[tokio::test]
+async fn a_role_that_is_raised_or_lowered_counts_from_the_next_request_on() {
+    let project = TestApp::new().await.with_project().with_member("vic", Role::Viewer).await;
+    let create = |id: &str| project.post("tasks", &json!({"id": id, "name": "x"})).by("vic");
+    project.refuses(create("a"), 403, "role_too_low").await;
+    project.change("vic", Role::Member).await.expect(200);
+    create("a").await.expect(201);
+    project.change("vic", Role::Viewer).await.expect(200);
+    project.refuses(create("b"), 403, "role_too_low").await;
+}

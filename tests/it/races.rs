@@ -96,6 +96,29 @@ async fn sixteen_writers_on_one_project_leave_dense_versions_and_a_device_that_m
     assert_eq!(device.rows, project.live_rows().await);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_sent_eight_times_at_once_takes_effect_once_and_seven_replay_it() {
+    let project = TestApp::new().await.with_project().with_tasks(1).await;
+    let mut instances = Vec::new();
+    for _ in 0..8 {
+        instances.push(project.seen_by(TestApp::new().await));
+    }
+    for round in 0..4 {
+        let key = format!("key-{round}");
+        let before = project.current_version().await;
+        let create = |project: &TestProject| project.post("tasks", &json!({"name": key})).key(&key);
+        let answers = race(instances.iter().map(create)).await;
+        let first = answers.iter().find(|answer| !answer.is_replay()).expect("one that was the first");
+        assert_eq!(answers.iter().filter(|answer| answer.is_replay()).count(), 7, "{answers:?}");
+        for answer in &answers {
+            assert_eq!((answer.status, &answer.text), (201, &first.text));
+        }
+        assert_eq!(project.current_version().await, before + 1);
+    }
+    assert_eq!(project.records().await.len(), 4);
+    project.assert_dense().await;
+}
+
 /// Sends a call until it is not answered that others were faster, as a client does.
 async fn until_not_busy(call: impl Fn() -> Call) {
     loop {

@@ -98,3 +98,54 @@ async fn a_deleted_project_empties_every_members_device_once() {
     assert!(pull(&project, "vic", "since=0&turbo=true").await.is_empty());
     project.refuses(project.sync("since=0").by("eve"), 403, "not_a_member").await;
 }
+
+#[tokio::test]
+async fn what_tells_a_device_to_forget_everything_is_never_cut() {
+    let project = project().await;
+    let rows = project.stored().await.len();
+    project.remove("mia").await.expect(204);
+    let removed = pull(&project, "mia", "since=0&limit=1").await;
+    assert_eq!((removed.len(), removed.has_more), (rows, false));
+    project.delete("").await.expect(204);
+    let deleted = pull(&project, "vic", "since=1&limit=1").await;
+    assert_eq!((deleted.len(), deleted.has_more), (rows, false));
+}
+
+#[tokio::test]
+async fn only_a_mark_at_one_of_the_removals_is_a_wiped_devices() {
+    let project = project().await;
+    let mut removals = Vec::new();
+    for _ in 0..2 {
+        project.remove("mia").await.expect(204);
+        removals.push(project.current_version().await);
+        project.give("mia", Role::Member).await.expect(201);
+        project.patch("tasks/t1", &json!({ "notes": removals.len().to_string() })).await.expect(200);
+    }
+    let everything = pull(&project, "mia", "since=0").await;
+    let mark = everything.mark;
+    for since in 1..=mark {
+        let pull = pull(&project, "mia", &format!("since={since}")).await;
+        if removals.contains(&since) {
+            assert_eq!((pull.len(), pull.mark), (everything.len(), mark), "{since} is a removal");
+        } else {
+            let newer = everything.versions().into_iter().filter(|version| *version > since);
+            assert_eq!(pull.versions(), newer.collect::<Vec<_>>(), "{since} is an ordinary mark");
+        }
+        assert!(pull.deleted("memberships").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn one_who_is_removed_again_is_told_again_wiped_or_not() {
+    let project = project().await;
+    project.remove("mia").await.expect(204);
+    let first = project.current_version().await;
+    project.give("mia", Role::Viewer).await.expect(201);
+    project.remove("mia").await.expect(204);
+    let second = project.current_version().await;
+    for since in [0, first - 1, first, second - 1] {
+        let wipe = pull(&project, "mia", &format!("since={since}")).await;
+        assert_eq!((wipe.mark, wipe.len()), (second, project.stored().await.len()), "{since}");
+    }
+    project.refuses(project.sync(&format!("since={second}")).by("mia"), 403, "membership_revoked").await;
+}

@@ -111,6 +111,25 @@ async fn behind_one_address_each_request_reaches_its_function_and_browsers_may_c
     let preflight = preflight.header("access-control-request-method", "PATCH").await.expect(200);
     assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
     assert!(preflight.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PATCH")));
+    let custom = preflight.header("access-control-allow-headers").expect("headers").to_owned();
+    for name in ["authorization", "content-type", "if-match", "idempotency-key", "x-base-version"] {
+        assert!(custom.contains(name), "{name} is not in {custom}");
+        assert!(listed_in_the_template("AllowHeaders", name));
+    }
     let read = call(Method::GET, "tasks/t1").header("origin", "http://localhost:3000").await;
-    assert!(read.header("access-control-expose-headers").is_some_and(|names| names.contains("etag")));
+    let exposed = read.header("access-control-expose-headers").expect("headers").to_owned();
+    for name in
+        ["etag", "location", "retry-after", "idempotent-replay", "x-merged-concurrent-fields", "x-server-version"]
+    {
+        assert!(exposed.contains(name), "{name} is not in {exposed}");
+        assert!(listed_in_the_template("ExposeHeaders", name));
+    }
+}
+
+/// Does template.yaml name this header under CORS?
+fn listed_in_the_template(list: &str, header: &str) -> bool {
+    let template = include_str!("../../template.yaml");
+    let (_, after) = template.split_once(&format!("{list}:")).expect("a list");
+    let (names, _) = after.split_once(']').expect("a list");
+    names.to_lowercase().contains(header)
 }

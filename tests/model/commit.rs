@@ -1,6 +1,6 @@
 //! Writers: read, see `last` in place, decide, commit, and find out what became of it.
 
-use crate::decision::{Job, Reads, decide};
+use crate::decision::{Job, Reads, decide, rebase};
 use crate::row::{Entity, Row, Version};
 use crate::scenario::{Mutant, Scenario, View};
 use crate::table::{Cancelled, Table, Transaction};
@@ -28,8 +28,13 @@ pub(crate) enum Phase {
     ReadingSet {
         reads: Reads,
     },
+    /// Refused for a commit that came between and does not matter to the decision, which is put on top of it.
+    Rebased {
+        reads: Reads,
+    },
     /// No answer came.
     Unsure {
+        reads: Reads,
         transaction: Transaction,
         executed: bool,
     },
@@ -56,6 +61,10 @@ pub(crate) enum Step {
     SeeLast(Reads),
     /// These were read: decide and commit.
     Commit(Reads, Fate),
+    /// Not decided again: sent on top of the commit that came between.
+    CommitRebased(Fate),
+    /// Decided again although that would not be needed.
+    ReadAgain,
     /// What was on its way arrives.
     Arrive,
     /// The same payload with the same `ClientRequestToken`.
@@ -110,6 +119,9 @@ impl Writer {
             (Phase::ReadingSet { reads }, Some(job)) => {
                 reads.rows_until_now(table, job.set()).into_iter().flat_map(commit).collect()
             }
+            (Phase::Rebased { .. }, _) => {
+                fates.iter().map(|&fate| Step::CommitRebased(fate)).chain([Step::ReadAgain]).collect()
+            }
             (Phase::Unsure { .. }, _) => vec![Step::Repeat],
             (Phase::Counted { .. }, _) => vec![Step::WriteRow],
         };
@@ -123,13 +135,23 @@ impl Writer {
             (Step::Arrive, _) => self.arrive(scenario, table),
             (Step::SeeLast(reads), Some(&job)) => self.see_last(View { scenario, table }, job, reads),
             (Step::Commit(reads, fate), Some(&job)) => {
-                match decide(View { scenario, table }, job, reads) {
-                    Some(transaction) => self.send(scenario, table, transaction, fate),
+                match decide(View { scenario, table }, job, reads, false) {
+                    Some(transaction) => self.send(scenario, table, job, reads, transaction, fate),
                     None => self.begin_next_job(View { scenario, table }),
                 }
                 Some(())
             }
-            (Step::Repeat, Some(_)) => self.repeat(scenario, table),
+            (Step::CommitRebased(fate), Some(&job)) => {
+                let Phase::Rebased { reads } = self.phase else { return None };
+                let transaction = decide(View { scenario, table }, job, reads, true)?;
+                self.send(scenario, table, job, reads, transaction, fate);
+                Some(())
+            }
+            (Step::ReadAgain, Some(_)) => {
+                self.begin(View { scenario, table }, true);
+                Some(())
+            }
+            (Step::Repeat, Some(&job)) => self.repeat(scenario, table, job),
             (Step::Count, Some(_)) => self.count(table),
             (Step::WriteRow, Some(&job)) => self.write_row(scenario, table, job),
             (_, None) => None,
@@ -151,18 +173,36 @@ impl Writer {
         seen.then(|| self.phase = Phase::ReadingSet { reads })
     }
 
-    fn send(&mut self, scenario: &Scenario, table: &mut Table, transaction: Transaction, fate: Fate) {
+    fn send(
+        &mut self,
+        scenario: &Scenario,
+        table: &mut Table,
+        job: Job,
+        reads: Reads,
+        transaction: Transaction,
+        fate: Fate,
+    ) {
         if fate == Fate::Delayed {
             self.stray = Some(transaction);
-            self.phase = Phase::Unsure { transaction, executed: false };
+            self.phase = Phase::Unsure { reads, transaction, executed: false };
             return;
         }
-        let executed = table.commit(scenario, &transaction).is_ok();
+        let result = table.commit(scenario, &transaction);
+        let executed = result.is_ok();
         self.commits += u8::from(executed);
-        match fate {
-            Fate::AnswerLost => self.phase = Phase::Unsure { transaction, executed },
-            _ if executed => self.begin_next_job(View { scenario, table }),
-            _ => self.begin(View { scenario, table }, true),
+        match result {
+            _ if fate == Fate::AnswerLost => self.phase = Phase::Unsure { reads, transaction, executed },
+            Ok(()) => self.begin_next_job(View { scenario, table }),
+            Err(Cancelled::Condition) => self.rebase_or_begin(View { scenario, table }, job, reads),
+            Err(Cancelled::Conflict) => self.begin(View { scenario, table }, true),
+        }
+    }
+
+    /// A failed condition on the counter brings the counter along.
+    fn rebase_or_begin(&mut self, view: View<'_>, job: Job, reads: Reads) {
+        match rebase(view, job, reads) {
+            Some(reads) => self.phase = Phase::Rebased { reads },
+            None => self.begin(view, true),
         }
     }
 
@@ -170,15 +210,15 @@ impl Writer {
         let stray = self.stray.take()?;
         let arrived = table.commit(scenario, &stray).is_ok();
         self.commits += u8::from(arrived);
-        if let Phase::Unsure { transaction, executed } = &mut self.phase {
+        if let Phase::Unsure { transaction, executed, .. } = &mut self.phase {
             *executed |= arrived && *transaction == stray;
         }
         Some(())
     }
 
     /// Asks again, with the same token, until the fate of the request is known.
-    fn repeat(&mut self, scenario: &Scenario, table: &mut Table) -> Option<()> {
-        let Phase::Unsure { transaction, executed } = self.phase else {
+    fn repeat(&mut self, scenario: &Scenario, table: &mut Table, job: Job) -> Option<()> {
+        let Phase::Unsure { reads, transaction, executed } = self.phase else {
             return None;
         };
         if scenario.is(Mutant::NewTokenAfterALostAnswer) {
@@ -195,7 +235,7 @@ impl Writer {
             Err(Cancelled::Condition) => {
                 // What is still on its way will find the counter beyond the version that was read, for good.
                 self.stray = None;
-                self.begin(View { scenario, table }, true);
+                self.rebase_or_begin(View { scenario, table }, job, reads);
             }
             Err(Cancelled::Conflict) if scenario.is(Mutant::ConflictSettlesTheFate) => {
                 self.begin(View { scenario, table }, true);

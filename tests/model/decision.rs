@@ -84,8 +84,27 @@ impl Reads {
     }
 }
 
-/// Decides; `None` is an error (404, 409) for the caller.
-pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads) -> Option<Transaction> {
+/// The same reads with the counter that a refusal brought along; `None` where the decision has to be made again.
+///
+/// It stands on top of exactly one commit that wrote nothing which the decision looked at.
+pub(crate) fn rebase(View { scenario, table }: View<'_>, job: Job, reads: Reads) -> Option<Reads> {
+    let read = table.counter.at(reads.counter)?.current_version;
+    let counter = table.counter.committed()?;
+    let written = || Entity::ALL.into_iter().filter(|&entity| counter.last[entity] != 0);
+    let came_between = counter.current_version - read;
+    let one_commit = written().count() == usize::from(came_between)
+        || (came_between > 0 && scenario.is(Mutant::RebasedAcrossTwoCommits));
+    let touched = |entity: Entity| {
+        job.named().contains(&entity) && !scenario.is(Mutant::RebasedOverANamedRow)
+            || job.set().contains(&entity) && !scenario.is(Mutant::RebasedOverAListedCollection)
+    };
+    let stands = one_commit && !written().any(touched) && !scenario.is(Mutant::NothingIsRebased);
+    stands.then(|| Reads { counter: table.counter.newest(), ..reads })
+}
+
+/// Decides; `None` is an error (404, 409) for the caller. On rebased reads the rows of the commit in between are
+/// conditions, however `last` is looked at otherwise.
+pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> Option<Transaction> {
     let View { scenario, table } = view;
     let counter = table.counter.at(reads.counter)?;
     let read = |entity: Entity| table.rows[entity].at(reads.rows[entity]);
@@ -93,7 +112,7 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads) -> Option<Transacti
     let mut transaction = Transaction {
         read: counter.current_version,
         counter: Counter { current_version: counter.current_version, last: PerRow::default() },
-        expected: last_in_place(view, job, counter),
+        expected: if rebased { PerRow::default() } else { last_in_place(view, job, counter) },
         puts: PerRow::default(),
     };
     // Of each row of the decision: that it is as it was read.
@@ -111,6 +130,11 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads) -> Option<Transacti
         transaction.puts[entity] = Some(Row::next(scenario, read(entity), next, is_deleted));
         transaction.expected[entity] =
             if scenario.is(Mutant::RowsWrittenUnconditionally) { None } else { Some(version(entity)) };
+    }
+    if rebased && !scenario.is(Mutant::RebasedWithoutLast) {
+        for entity in Entity::ALL.into_iter().filter(|&entity| counter.last[entity] != 0) {
+            transaction.expected[entity] = Some(counter.last[entity]);
+        }
     }
     Some(transaction)
 }

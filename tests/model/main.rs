@@ -14,7 +14,8 @@
 //! - Transactions whose conditions are exact, which conflict with a commit that is still being applied to one of
 //!   their items, and which are applied item by item, in any order, at any time after they were decided.
 //! - Writers that read a batch, see `last` in place or condition-check it, read a set, decide, commit, decide again
-//!   when they were not the first, and repeat a request whose answer got lost or which is still on its way.
+//!   when they were not the first or put the draft on top of the commit that was, and repeat a request whose answer got
+//!   lost or which is still on its way.
 //! - The index: see [`hand::Hand::from_index`].
 //! - One device that pulls as often as it likes: proof by held versions, proof by the sum, busy answers, cut pages,
 //!   removal of its user, and the full resync of a user who is added again.

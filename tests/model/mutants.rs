@@ -53,12 +53,43 @@ fn a_set_read_while_last_is_only_condition_checked_lacks_an_edge() {
 }
 
 /// To condition-check `last` is to see it in place only because DynamoDB answers `TransactionConflict` while a commit
-/// is being applied. Should it ever judge such an item by what is decided, every commit would have to *see* `last`.
+/// is being applied. Should it ever judge such an item by what is decided, every commit would have to *see* `last`, and
+/// no draft could be sent again on top of a commit that it has not seen.
 #[test]
 fn a_condition_check_on_last_relies_on_the_conflict_with_a_commit_being_applied() {
     let mutants = &[Mutant::NoConflictWithACommitBeingApplied];
     breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+    breaks(Scenario { mutants, last: Last::Seen, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+    let mutants = &[Mutant::NoConflictWithACommitBeingApplied, Mutant::NothingIsRebased];
     holds(Scenario { mutants, last: Last::Seen, ..THREE });
+}
+
+/// The commit in between may not be wholly applied yet, and is named by no counter any more.
+#[test]
+fn a_draft_rebased_without_conditions_on_last_hides_its_predecessor_from_a_cascade() {
+    let mutants = &[Mutant::RebasedWithoutLast];
+    breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+#[test]
+fn a_draft_rebased_over_a_row_that_it_looked_at_is_wrong() {
+    let mutants = &[Mutant::RebasedOverANamedRow];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+    let writers: &[&[_]] = &[&[Patch(&[Task])], &[Patch(&[Task])]];
+    breaks(Scenario { mutants, writers, ..TWO_WRITERS }, Always::EachVersionIsHeldByOneRow);
+}
+
+#[test]
+fn a_cascade_rebased_over_a_new_edge_misses_it() {
+    let mutants = &[Mutant::RebasedOverAListedCollection];
+    breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
+}
+
+/// What the first of them wrote is not in `last`.
+#[test]
+fn a_cascade_rebased_across_two_commits_misses_an_edge() {
+    let mutants = &[Mutant::RebasedAcrossTwoCommits];
+    breaks(Scenario { mutants, ..THREE }, Always::NoDeadTaskHasALiveEdge);
 }
 
 #[test]

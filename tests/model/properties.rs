@@ -177,6 +177,7 @@ fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State)
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sometimes {
     ARequestIsDecidedAgain,
+    ADraftIsRebased,
     AnExecutedRequestIsNotAnswered,
     ACascadeIsCommitted,
     AListIsCut,
@@ -193,6 +194,10 @@ impl Sometimes {
             Self::ARequestIsDecidedAgain => ("a request is decided again", |_, state| {
                 let again = |phase| matches!(phase, Writing::Reading { again: true, .. });
                 state.writers.iter().any(|writer| again(writer.phase))
+            }),
+            Self::ADraftIsRebased => ("a draft is rebased", |_, state| {
+                let rebased = |phase| matches!(phase, Writing::Rebased { .. });
+                state.writers.iter().any(|writer| rebased(writer.phase))
             }),
             Self::AnExecutedRequestIsNotAnswered => ("an executed request is not answered", |_, state| {
                 let lost = |phase| matches!(phase, Writing::Unsure { executed: true, .. });

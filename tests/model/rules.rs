@@ -50,6 +50,7 @@ fn a_device_keeps_up_with_three_writers() {
             limit,
             sometimes: &[
                 Sometimes::ARequestIsDecidedAgain,
+                Sometimes::ADraftIsRebased,
                 Sometimes::AnAnswerIsBusy,
                 Sometimes::AnAnswerComesFromTheTable,
             ],
@@ -99,6 +100,7 @@ fn a_cascade_sees_every_edge_and_the_device_sees_the_cascade() {
             last,
             sometimes: &[
                 Sometimes::ARequestIsDecidedAgain,
+                Sometimes::ADraftIsRebased,
                 Sometimes::ACascadeIsCommitted,
                 Sometimes::APageIsCut,
                 Sometimes::AnAnswerComesFromTheTable,

@@ -76,6 +76,12 @@ pub(crate) enum Mutant {
     SupersededNotCarriedOn,
     NewTokenAfterALostAnswer,
     ConflictSettlesTheFate,
+    // Of a draft that is sent again on top of the commit that was faster.
+    NothingIsRebased,
+    RebasedWithoutLast,
+    RebasedOverANamedRow,
+    RebasedOverAListedCollection,
+    RebasedAcrossTwoCommits,
     // Of the pull.
     CounterReadAfterTheRows,
     MarkTakenWithoutProof,

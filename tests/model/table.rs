@@ -38,6 +38,11 @@ impl<T> Item<T> {
         self.copies.last()
     }
 
+    /// Of the latest commit, seen or not.
+    pub(crate) fn newest(&self) -> Moment {
+        Moment::try_from(self.copies.len()).unwrap_or(Moment::MAX)
+    }
+
     /// Now, for a strong read.
     pub(crate) fn now(&self) -> Moment {
         self.visible

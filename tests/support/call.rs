@@ -56,6 +56,16 @@ impl Call {
         self.header("if-match", &format!("\"{version}\""))
     }
 
+    /// … made on this version of the row, to be merged with what others changed since.
+    pub fn based_on(self, version: u64) -> Self {
+        self.header("x-base-version", &version.to_string())
+    }
+
+    /// … as the mutation with this key, and no other one.
+    pub fn key(self, key: &str) -> Self {
+        self.header("idempotency-key", key)
+    }
+
     /// … with a JSON body.
     pub fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string())
@@ -149,6 +159,27 @@ impl Answer {
         assert!(row["id"].is_string(), "{}: no id: {row}", self.what);
         assert_eq!(self.header("etag"), Some(format!("\"{}\"", row["server_version"]).as_str()), "{}", self.what);
         row
+    }
+
+    /// The version that the mutation committed.
+    #[track_caller]
+    pub fn committed(&self) -> u64 {
+        let version = self.header("x-server-version").and_then(|version| version.parse().ok());
+        version.unwrap_or_else(|| panic!("{}: no X-Server-Version: {:?}", self.what, self.headers))
+    }
+
+    /// Was this answer given before?
+    pub fn is_replay(&self) -> bool {
+        self.header("idempotent-replay") == Some("true")
+    }
+
+    /// The same answer as another one, but for the mark of a replay.
+    #[track_caller]
+    pub fn assert_replays(&self, first: &Self) {
+        assert!(self.is_replay() && !first.is_replay(), "{}: {:?}", self.what, self.headers);
+        let mut headers = self.headers.clone();
+        headers.remove("idempotent-replay");
+        assert_eq!((self.status, &headers, &self.text), (first.status, &first.headers, &first.text), "{}", self.what);
     }
 
     /// The version of the row in the body.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use shared::domain::Collection;
+use shared::domain::{Checksums, Collection, RowKey, ServerVersion};
 
 use super::{Answer, TestProject};
 
@@ -16,6 +16,8 @@ pub struct Pull {
     pub has_more: bool,
     /// Which way the server took.
     pub path: String,
+    /// What it says of the live rows, if it does.
+    pub checksums: Option<Checksums>,
     updated: BTreeMap<(String, String), Value>,
     deleted: BTreeSet<(String, String)>,
 }
@@ -30,7 +32,7 @@ impl Pull {
         let body = answer.json();
         let body = body.as_object().expect("an object");
         assert!(
-            body.keys().all(|key| ["changes", "timestamp", "has_more"].contains(&key.as_str())),
+            body.keys().all(|key| ["changes", "timestamp", "has_more", "checksum"].contains(&key.as_str())),
             "{:?}",
             body.keys()
         );
@@ -40,6 +42,7 @@ impl Pull {
             mark,
             has_more: body.get("has_more").is_some_and(|more| more.as_bool().expect("a boolean")),
             path: timing(answer),
+            checksums: body.get("checksum").map(checksums),
             updated: BTreeMap::new(),
             deleted: BTreeSet::new(),
         };
@@ -107,6 +110,17 @@ impl Pull {
     }
 }
 
+/// Three numbers for each collection.
+#[track_caller]
+fn checksums(body: &Value) -> Checksums {
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(Collection::ALL.len()), "{body}");
+    let mut checksums = Checksums::default();
+    for collection in Collection::ALL {
+        checksums.set(collection, serde_json::from_value(body[collection.name()].clone()).expect("three numbers"));
+    }
+    checksums
+}
+
 /// `pull;desc="…"`.
 fn timing(answer: &Answer) -> String {
     let timing = answer.header("server-timing").expect("Server-Timing");
@@ -149,6 +163,17 @@ impl Device {
         }
         self.rows.extend(pull.updated.clone());
         self.mark = pull.mark;
+    }
+
+    /// The checksums of what it holds.
+    pub fn checksums(&self) -> Checksums {
+        let rows = self.rows.iter().map(|((collection, id), row)| {
+            let key = RowKey::new(collection.parse().expect("a collection"), id.parse().expect("an id"));
+            let version = row["server_version"].as_u64().and_then(|version| version.try_into().ok());
+            (key, version.expect("a version"))
+        });
+        let rows: Vec<(RowKey, ServerVersion)> = rows.collect();
+        Checksums::of(rows.iter().map(|(key, version)| (key, *version)))
     }
 
     /// One `synchronize()` of the plain client, which has never heard of `has_more`. `limit` is a page's size.

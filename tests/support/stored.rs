@@ -60,13 +60,35 @@ impl Stored {
 impl TestProject {
     /// Every item of the project, the counter included, by its sort key.
     pub async fn items(&self) -> BTreeMap<String, Stored> {
+        self.items_of(&self.id).await
+    }
+
+    /// The idempotency records of the project, by their sort keys.
+    pub async fn records(&self) -> BTreeMap<String, Stored> {
+        self.items_of(&format!("request#{}", self.id)).await
+    }
+
+    /// Lets the time of every record run out without removing it, as it may be for days.
+    pub async fn expire_records(&self) {
+        for (entity, _) in self.records().await {
+            let update = self.app.client.update_item().table_name(&self.app.table);
+            let update = update
+                .key("project_id", AttributeValue::S(format!("request#{}", self.id)))
+                .key("entity", AttributeValue::S(entity))
+                .update_expression("SET expires_at = :past")
+                .expression_attribute_values(":past", AttributeValue::N("1700000000".to_owned()));
+            update.send().await.expect("an update");
+        }
+    }
+
+    async fn items_of(&self, partition: &str) -> BTreeMap<String, Stored> {
         let mut items = BTreeMap::new();
         let mut start = None;
         loop {
             let query = self.app.client.query().table_name(&self.app.table).consistent_read(true);
             let page = query
                 .key_condition_expression("project_id = :project")
-                .expression_attribute_values(":project", AttributeValue::S(self.id.clone()))
+                .expression_attribute_values(":project", AttributeValue::S(partition.to_owned()))
                 .set_exclusive_start_key(start)
                 .send()
                 .await

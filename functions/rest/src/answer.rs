@@ -1,52 +1,53 @@
 //! What a success looks like.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use std::collections::BTreeMap;
+
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
-use shared::domain::{Collection, Error, ProjectId, Row, ServerVersion};
+use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowKey};
 use shared::http::Problem;
+use shared::storage::Committed;
 
-/// One row with its `ETag`.
-pub(crate) struct RowAnswer {
-    status: StatusCode,
-    location: Option<String>,
-    etag: String,
-    json: String,
+use crate::decide::Creation;
+
+/// 200 with the row and its `ETag`.
+pub(crate) fn found(project: &ProjectId, row: &Row) -> Answer {
+    let headers = BTreeMap::from([("etag".to_owned(), format!("\"{}\"", row.version))]);
+    Answer { status: 200, headers, body: row.rest_json(project) }
 }
 
-impl RowAnswer {
-    /// 200 with the row.
-    pub(crate) fn found(project: &ProjectId, row: &Row) -> Self {
-        Self {
-            status: StatusCode::OK,
-            location: None,
-            etag: format!("\"{}\"", row.version),
-            json: row.rest_json(project),
-        }
+/// 200 with the row after a change, and the names of the fields that others changed meanwhile.
+pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[&str]) -> Answer {
+    let mut answer = found(project, row);
+    if !merged.is_empty() {
+        answer.headers.insert("x-merged-concurrent-fields".to_owned(), merged.join(", "));
     }
+    answer
+}
 
-    /// 201 with the row and its address.
-    pub(crate) fn created(project: &ProjectId, row: &Row) -> Self {
-        let location = match row.key.collection {
+/// 201 with the row and its address, or 200 when the row was there already.
+pub(crate) fn creation<T>(
+    project: &ProjectId,
+    committed: &Committed<'_, T>,
+    key: &RowKey,
+    creation: Creation,
+) -> Result<Answer, Error> {
+    let mut answer = found(project, committed.row(key)?);
+    if creation == Creation::Created {
+        let location = match key.collection {
             Collection::Projects => format!("/api/v1/projects/{project}/"),
-            collection => format!("/api/v1/projects/{project}/{}/{}/", collection.name(), row.key.id),
+            collection => format!("/api/v1/projects/{project}/{}/{}/", collection.name(), key.id),
         };
-        Self { status: StatusCode::CREATED, location: Some(location), ..Self::found(project, row) }
+        answer.status = 201;
+        answer.headers.insert("location".to_owned(), location);
     }
+    Ok(answer)
 }
 
-impl IntoResponse for RowAnswer {
-    fn into_response(self) -> Response {
-        let mut response = json(self.status, self.json);
-        let headers = response.headers_mut();
-        if let Ok(etag) = HeaderValue::from_str(&self.etag) {
-            headers.insert(header::ETAG, etag);
-        }
-        if let Some(Ok(location)) = self.location.map(HeaderValue::try_from) {
-            headers.insert(header::LOCATION, location);
-        }
-        response
-    }
+/// 204.
+pub(crate) fn deleted() -> Answer {
+    Answer { status: 204, headers: BTreeMap::new(), body: String::new() }
 }
 
 /// One page of a list: `{results, next}`.
@@ -57,23 +58,16 @@ pub(crate) fn list(rows: Vec<String>, next: Option<String>) -> Result<Response, 
         next: Option<String>,
     }
     let results = rows.into_iter().map(RawValue::from_string).collect::<Result<_, _>>().map_err(corrupt)?;
-    Ok(json(StatusCode::OK, serde_json::to_string(&List { results, next }).map_err(corrupt)?))
+    let body = serde_json::to_string(&List { results, next }).map_err(corrupt)?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// The outcomes of a batch, with `X-Server-Version`: what the project is at now.
-pub(crate) fn batch(results: &[impl serde::Serialize], version: Option<ServerVersion>) -> Result<Response, Problem> {
+/// 200 with the outcomes of a batch.
+pub(crate) fn batch(results: &[impl serde::Serialize]) -> Result<Answer, Error> {
     let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(corrupt)?;
-    let mut response = json(StatusCode::OK, body);
-    if let Some(version) = version {
-        response.headers_mut().insert("x-server-version", HeaderValue::from(version.get()));
-    }
-    Ok(response)
+    Ok(Answer { status: 200, headers: BTreeMap::new(), body })
 }
 
-fn corrupt(error: serde_json::Error) -> Problem {
-    Error::Corrupt(error.to_string()).into()
-}
-
-fn json(status: StatusCode, body: String) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+fn corrupt(error: serde_json::Error) -> Error {
+    Error::Corrupt(error.to_string())
 }

@@ -5,11 +5,10 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
 use serde::{Deserialize, Serialize};
-use shared::domain::{Columns, Draft, Error, Role, RowId, Step, UserId, read};
-use shared::http::{Caller, Json, Path, Problem};
-use shared::storage::{Look, MAX_BYTES, MAX_ROWS};
+use shared::domain::{Answered, Columns, Draft, Error, Role, RowId, Step, UserId, read};
+use shared::http::{Caller, Idempotency, Json, Path, Problem};
+use shared::storage::{Committed, Look, MAX_BYTES, MAX_ROWS};
 
 use crate::App;
 use crate::answer;
@@ -28,19 +27,23 @@ pub(crate) async fn commit(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(InProject { project_id }): Path<InProject>,
+    idempotency: Idempotency,
     Json(body): Json<MAX_BODY>,
-) -> Result<Response, Problem> {
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &body);
     let operations = operations(body)?;
-    let look = Look::by(&project_id, &caller).in_one_commit();
+    let look = Look::by(&project_id, &caller).in_one_commit().keyed(request);
     let look = operations.iter().fold(look, |look, operation| (operation.looks)(operation, look, &project_id));
-    let committed = app.table.commit(&project_id, &look, |draft| decide(&operations, draft, &caller)).await?;
-    let version = |key| committed.row(key).ok().map(|row| row.version.get());
-    let results = operations.iter().zip(&committed.answer).map(|(Operation { key, .. }, status)| Outcome {
-        status: status.as_u16(),
-        id: &key.id,
-        server_version: version(key),
-    });
-    answer::batch(&results.collect::<Vec<_>>(), committed.version)
+    let decide = |draft: &mut Draft| decide(&operations, draft, &caller);
+    let answer = |committed: &Committed<'_, Vec<StatusCode>>| {
+        let outcomes = operations.iter().zip(committed.decided).map(|(Operation { key, .. }, status)| Outcome {
+            status: status.as_u16(),
+            id: &key.id,
+            server_version: committed.row(key).ok().map(|row| row.version.get()),
+        });
+        answer::batch(&outcomes.collect::<Vec<_>>())
+    };
+    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
 /// What became of an operation.

@@ -1,9 +1,10 @@
 //! The decisions that all resources share, as pure functions over what was read.
 
 use shared::domain::{
-    Columns, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Standing, Step, UserId, merge, parse,
+    Columns, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Standing, Step, UserId,
+    concurrent_changes, merge, parse,
 };
-use shared::http::IfMatch;
+use shared::http::{BaseVersion, IfMatch};
 use shared::storage::Look;
 
 /// What a resource's rows must obey beyond their own fields.
@@ -80,25 +81,28 @@ fn same<R: Resource>(one: &R, other: &R) -> bool {
     serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
 }
 
-/// The row with some fields changed; nothing is written when they all have their values already.
+/// The row with some fields changed; nothing is written when they all have their values already. With the fields that
+/// others changed since `base`, see [`check_base`].
 pub(crate) fn update<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
     id: &RowId,
     patch: &Columns,
     if_match: &IfMatch,
-) -> Result<Step<()>, Error> {
+    base: BaseVersion,
+) -> Result<Step<Vec<&'static str>>, Error> {
     draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
     let before = draft.expect_live(&key)?.clone();
     check_version(draft, &key, if_match)?;
+    let merged = check_base(draft, &key, base, patch)?;
     let after = merge(&before, patch);
     let (resource, before): (R, R) = (parse(&after)?, parse(&before)?);
     if !same(&resource, &before) {
         resource.accept(id, Some(&before), draft)?;
         draft.put(id.clone(), &resource)?;
     }
-    Ok(Step::Last(()))
+    Ok(Step::Last(merged))
 }
 
 /// A tombstone for the row and for what goes with it; again: nothing.
@@ -129,6 +133,22 @@ pub(crate) fn check_version(draft: &Draft, key: &RowKey, if_match: &IfMatch) -> 
     }
 }
 
+/// The fields that others changed since the version that a patch was made on, if it names one, and that it leaves alone; or
+/// the conflict, see [`concurrent_changes`].
+pub(crate) fn check_base(
+    draft: &Draft,
+    key: &RowKey,
+    BaseVersion(base): BaseVersion,
+    patch: &Columns,
+) -> Result<Vec<&'static str>, Error> {
+    match (base, draft.row(key), draft.live(key)) {
+        (Some(base), Some(row), Some(columns)) => {
+            concurrent_changes(row, columns, base, patch, || row.rest_json(draft.project()))
+        }
+        _ => Ok(vec![]),
+    }
+}
+
 /// One field that does not fit the other rows.
 pub(crate) fn refuse(field: &str, message: &str) -> Error {
     Error::Invalid(vec![FieldError { field: field.to_owned(), message: message.to_owned() }])
@@ -146,7 +166,7 @@ pub(crate) mod testing {
     use std::collections::{HashMap, HashSet};
 
     use serde_json::{Value, json};
-    use shared::domain::{Collection, Counter, Row, ServerVersion, Write, membership_id};
+    use shared::domain::{Checksums, Collection, Counter, Row, ServerVersion, Write, membership_id};
 
     use super::*;
 
@@ -211,7 +231,8 @@ pub(crate) mod testing {
 
         pub(crate) fn draft_with_room(&self, room: usize) -> Draft {
             let current = ServerVersion::try_from(self.version).expect("a version");
-            let counter = Counter { current, last: vec![], deleted_at: None, skipped: vec![] };
+            let counter =
+                Counter { current, last: vec![], deleted_at: None, skipped: vec![], checksums: Checksums::default() };
             let listed: HashSet<_> = Collection::ALL.into();
             Draft::new(project(), Some(counter), HashMap::new(), listed, self.rows.clone(), room)
         }

@@ -57,7 +57,7 @@ impl Rules for Dependency {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::http::IfMatch;
+    use shared::http::{BaseVersion, IfMatch};
 
     use super::*;
     use crate::decide::testing::{OWNER, World, fields, id, refused_fields, user, written};
@@ -75,7 +75,14 @@ mod tests {
 
     fn update(edge: &str, patch: Value) -> Result<Vec<String>, Error> {
         let mut draft = chain().draft();
-        decide::update::<Dependency>(&mut draft, &user(OWNER), &id(edge), &fields(patch), &IfMatch::any())?;
+        decide::update::<Dependency>(
+            &mut draft,
+            &user(OWNER),
+            &id(edge),
+            &fields(patch),
+            &IfMatch::any(),
+            BaseVersion(None),
+        )?;
         Ok(written(&draft))
     }
 
@@ -108,7 +115,14 @@ mod tests {
     fn turning_the_only_edge_between_two_tasks_round_closes_no_cycle() {
         let mut draft = World::new().with_task("a").with_task("b").with_edge("ab", "a", "b").draft();
         let patch = fields(json!({"predecessor": "b", "successor": "a"}));
-        let turned = decide::update::<Dependency>(&mut draft, &user(OWNER), &id("ab"), &patch, &IfMatch::any());
+        let turned = decide::update::<Dependency>(
+            &mut draft,
+            &user(OWNER),
+            &id("ab"),
+            &patch,
+            &IfMatch::any(),
+            BaseVersion(None),
+        );
         assert!(turned.is_ok());
     }
 

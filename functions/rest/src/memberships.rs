@@ -1,18 +1,16 @@
 //! Memberships: who may do what, and who may say so.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, get};
 use shared::domain::{
-    Actor, Collection, Columns, Draft, Error, Membership, Role, RowId, RowKey, Step, UserId, membership_id, merge,
-    parse,
+    Actor, Answered, Collection, Columns, Draft, Error, Membership, Role, RowId, RowKey, Step, UserId, membership_id,
+    merge, parse,
 };
-use shared::http::{Caller, IfMatch, Json, Path, Problem};
-use shared::storage::Look;
+use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Path, Problem};
+use shared::storage::{Committed, Look};
 
 use crate::App;
-use crate::answer::RowAnswer;
+use crate::answer;
 use crate::decide::{self, Creation, named, refuse};
 use crate::resource::{self, InProject, OneRow, take_id};
 
@@ -30,47 +28,53 @@ async fn create(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(InProject { project_id }): Path<InProject>,
+    idempotency: Idempotency,
     Json(mut fields): Json,
-) -> Result<RowAnswer, Problem> {
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &fields);
     let given: Option<RowId> = take_id(&mut fields)?;
     let user: Option<UserId> = named(&fields, "user");
     let id = user.map(|user| membership_id(&project_id, &user));
-    let look = Look::by(&project_id, &caller);
+    let look = Look::by(&project_id, &caller).keyed(request);
     let look = look.at(id.clone().map(|id| RowKey::new(Collection::Memberships, id)));
     let decide = |draft: &mut _| decide_create(draft, &caller, given.as_ref(), &fields);
-    let committed = app.table.commit(&project_id, &look, decide).await?;
-    let (creation, id) = &committed.answer;
-    let row = committed.row(&RowKey::new(Collection::Memberships, id.clone()))?;
-    Ok(match creation {
-        Creation::Created => RowAnswer::created(&project_id, row),
-        Creation::Repeated => RowAnswer::found(&project_id, row),
-    })
+    let answer = |committed: &Committed<'_, (Creation, RowId)>| {
+        let (creation, id) = committed.decided;
+        answer::creation(&project_id, committed, &RowKey::new(Collection::Memberships, id.clone()), *creation)
+    };
+    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
 async fn update(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
+    idempotency: Idempotency,
     if_match: IfMatch,
+    base: BaseVersion,
     Json(patch): Json,
-) -> Result<RowAnswer, Problem> {
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &patch);
     let key = RowKey::new(Collection::Memberships, id);
-    let look = Look::by(&project_id, &caller).at([key.clone()]).at_all([Collection::Memberships]);
-    let decide = |draft: &mut _| decide_update(draft, &caller, &key, &patch, &if_match);
-    let committed = app.table.commit(&project_id, &look, decide).await?;
-    Ok(RowAnswer::found(&project_id, committed.row(&key)?))
+    let look = Look::by(&project_id, &caller).at([key.clone()]).at_all([Collection::Memberships]).keyed(request);
+    let decide = |draft: &mut _| decide_update(draft, &caller, &key, &patch, &if_match, base);
+    let answer =
+        |committed: &Committed<'_, Vec<_>>| Ok(answer::changed(&project_id, committed.row(&key)?, committed.decided));
+    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
 async fn delete(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
+    idempotency: Idempotency,
     if_match: IfMatch,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &Columns::new());
     let key = RowKey::new(Collection::Memberships, id);
-    let look = Look::by(&project_id, &caller).at([key.clone()]).at_all([Collection::Memberships]);
-    app.table.commit(&project_id, &look, |draft| decide_delete(draft, &caller, &key, &if_match)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let look = Look::by(&project_id, &caller).at([key.clone()]).at_all([Collection::Memberships]).keyed(request);
+    let decide = |draft: &mut _| decide_delete(draft, &caller, &key, &if_match);
+    Ok(app.table.commit(&project_id, &look, decide, |_| Ok(answer::deleted())).await?)
 }
 
 /// A new member, or one who was removed and is added again: the same row, revived.
@@ -105,22 +109,24 @@ fn decide_update(
     key: &RowKey,
     patch: &Columns,
     if_match: &IfMatch,
-) -> Result<Step<()>, Error> {
+    base: BaseVersion,
+) -> Result<Step<Vec<&'static str>>, Error> {
     let actor = draft.authorize(caller, Role::Admin)?;
     let columns = draft.expect_live(key)?;
     let (before, after): (Membership, Membership) = (parse(columns)?, parse(&merge(columns, patch))?);
     decide::check_version(draft, key, if_match)?;
+    let merged = decide::check_base(draft, key, base, patch)?;
     if after.user != before.user {
         return Err(refuse("user", "is read-only"));
     }
     if after.role == before.role {
-        return Ok(Step::Last(()));
+        return Ok(Step::Last(merged));
     }
     expect_manages(&actor, before.role)?;
     expect_manages(&actor, after.role)?;
     expect_another_owner(draft, &key.id, before.role)?;
     draft.put(key.id.clone(), &after)?;
-    Ok(Step::Last(()))
+    Ok(Step::Last(merged))
 }
 
 /// A member goes: by themselves, or by someone who may take the role.
@@ -179,7 +185,8 @@ mod tests {
 
     fn set(by: &str, who: &str, role: i64) -> Result<(), Error> {
         let patch = fields(json!({ "role": role }));
-        decide_update(&mut world().draft(), &user(by), &key(who), &patch, &IfMatch::any()).map(|_| ())
+        decide_update(&mut world().draft(), &user(by), &key(who), &patch, &IfMatch::any(), BaseVersion(None))
+            .map(|_| ())
     }
 
     fn remove(by: &str, who: &str) -> Result<(), Error> {
@@ -220,7 +227,8 @@ mod tests {
     #[test]
     fn a_membership_is_of_one_user_for_ever() {
         let patch = fields(json!({"user": "eve"}));
-        let result = decide_update(&mut world().draft(), &user(OWNER), &key("mia"), &patch, &IfMatch::any());
+        let result =
+            decide_update(&mut world().draft(), &user(OWNER), &key("mia"), &patch, &IfMatch::any(), BaseVersion(None));
         assert!(matches!(result, Err(Error::Invalid(errors)) if errors[0].field == "user"));
     }
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use shared::domain::{
     Calendar, Columns, Dependency, Draft, Error, FieldError, ProjectId, RowId, RowKey, Step, Task, UserId,
 };
-use shared::http::IfMatch;
+use shared::http::{BaseVersion, IfMatch};
 use shared::storage::Look;
 
 use crate::decide::{self, Creation, Rules, refuse};
@@ -116,7 +116,7 @@ impl Operation {
                 _ => StatusCode::CREATED,
             }),
             Change::Update(patch, if_match) => {
-                decide::update::<R>(draft, caller, &key.id, patch, if_match).map(|_| StatusCode::OK)
+                decide::update::<R>(draft, caller, &key.id, patch, if_match, BaseVersion(None)).map(|_| StatusCode::OK)
             }
             Change::Delete(if_match) => {
                 decide::delete::<R>(draft, caller, &key.id, if_match).map(|_| StatusCode::NO_CONTENT)

@@ -1,18 +1,17 @@
 //! Projects: a project is a row of its own and comes with its counter and its owner.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::Value;
 use shared::domain::{
-    Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step, UserId,
-    membership_id, parse,
+    Answer, Answered, Collection, Columns, Draft, Error, KeyedRequest, Membership, Project, ProjectId, Role, RowId,
+    RowKey, Step, UserId, membership_id, parse,
 };
-use shared::http::{Caller, IfMatch, Json, Params, Path, Problem};
-use shared::storage::Look;
+use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::storage::{Committed, Look};
 
 use crate::App;
-use crate::answer::{self, RowAnswer};
+use crate::answer;
 use crate::decide::{self, Creation, Rules, named, refuse};
 use crate::resource::{self, InProject, OneRow, Page, take_id};
 
@@ -27,24 +26,27 @@ pub(crate) async fn list(State(app): State<App>, Caller(caller): Caller, params:
 pub(crate) async fn create(
     State(app): State<App>,
     Caller(caller): Caller,
+    idempotency: Idempotency,
     Json(mut fields): Json,
-) -> Result<RowAnswer, Problem> {
-    let project = take_id(&mut fields)?.unwrap_or_else(ProjectId::generate);
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &fields);
+    let project = take_id(&mut fields)?;
+    // With a key, always the same id: that is where the record of the first try lies.
+    let derived = || request.as_ref().map(KeyedRequest::project_id);
+    let project = project.or_else(derived).unwrap_or_else(ProjectId::generate);
+    let key = RowKey::project(&project);
     let look = Project::look_for_write(Look::by(&project, &caller), &project, &fields);
-    let look = look.at([RowKey::project(&project)]);
-    let committed = app.table.commit(&project, &look, |draft| decide_create(draft, &caller, &fields)).await?;
-    let row = committed.row(&RowKey::project(&project))?;
-    Ok(match committed.answer {
-        Creation::Created => RowAnswer::created(&project, row),
-        Creation::Repeated => RowAnswer::found(&project, row),
-    })
+    let look = look.at([key.clone()]).keyed(request);
+    let decide = |draft: &mut _| decide_create(draft, &caller, &fields);
+    let answer = |committed: &Committed<'_, _>| answer::creation(&project, committed, &key, *committed.decided);
+    Ok(app.table.commit(&project, &look, decide, answer).await?)
 }
 
 pub(crate) async fn read(
     app: State<App>,
     caller: Caller,
     Path(InProject { project_id }): Path<InProject>,
-) -> Result<RowAnswer, Problem> {
+) -> Result<Answer, Problem> {
     let id = project_id.row_id();
     resource::read::<Project>(app, caller, Path(OneRow { project_id, id })).await
 }
@@ -53,22 +55,26 @@ pub(crate) async fn update(
     app: State<App>,
     caller: Caller,
     Path(InProject { project_id }): Path<InProject>,
+    idempotency: Idempotency,
     if_match: IfMatch,
+    base: BaseVersion,
     patch: Json,
-) -> Result<RowAnswer, Problem> {
+) -> Result<Answered, Problem> {
     let id = project_id.row_id();
-    resource::update::<Project>(app, caller, Path(OneRow { project_id, id }), if_match, patch).await
+    resource::update::<Project>(app, caller, Path(OneRow { project_id, id }), idempotency, if_match, base, patch).await
 }
 
 pub(crate) async fn delete(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(InProject { project_id }): Path<InProject>,
+    idempotency: Idempotency,
     if_match: IfMatch,
-) -> Result<impl IntoResponse, Problem> {
-    let look = Look::by(&project_id, &caller).at([RowKey::project(&project_id)]);
-    app.table.commit(&project_id, &look, |draft| decide_delete(draft, &caller, &if_match)).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &Columns::new());
+    let look = Look::by(&project_id, &caller).at([RowKey::project(&project_id)]).keyed(request);
+    let decide = |draft: &mut _| decide_delete(draft, &caller, &if_match);
+    Ok(app.table.commit(&project_id, &look, decide, |_| Ok(answer::deleted())).await?)
 }
 
 /// A new project with its creator as the owner. An id that is there already is told apart only for its members.

@@ -1,17 +1,16 @@
 //! The handlers that tasks, dependencies and calendars share.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
-use shared::domain::{Collection, Columns, Error, ProjectId, Resource, Role, RowId, RowKey};
-use shared::http::{Caller, IfMatch, Json, Params, Path, Problem};
-use shared::storage::Look;
+use shared::domain::{Answer, Answered, Collection, Columns, Error, ProjectId, Resource, Role, RowId, RowKey};
+use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::storage::{Committed, Look};
 
 use crate::App;
-use crate::answer::{self, RowAnswer};
-use crate::decide::{self, Creation, Rules, refuse};
+use crate::answer;
+use crate::decide::{self, Rules, refuse};
 
 /// `/projects/{project_id}/…`
 #[derive(Debug, Deserialize)]
@@ -40,13 +39,13 @@ pub(crate) async fn read<R: Resource>(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
-) -> Result<RowAnswer, Problem> {
+) -> Result<Answer, Problem> {
     let key = RowKey::new(R::COLLECTION, id);
     let membership = RowKey::membership(&project_id, &caller);
     let snapshot = app.table.snapshot(&project_id, &[membership, key.clone()]).await?;
     snapshot.authorize(&project_id, &caller, Role::Viewer)?;
     let row = snapshot.row(&key).filter(|row| row.live().is_some()).ok_or(Error::NotFound(key))?;
-    Ok(RowAnswer::found(&project_id, row))
+    Ok(answer::found(&project_id, row))
 }
 
 pub(crate) async fn list<R: Resource>(
@@ -71,45 +70,50 @@ async fn create<R: Rules>(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(InProject { project_id }): Path<InProject>,
+    idempotency: Idempotency,
     Json(mut fields): Json,
-) -> Result<RowAnswer, Problem> {
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &fields);
     let id = take_id(&mut fields)?.unwrap_or_else(RowId::generate);
     let key = RowKey::new(R::COLLECTION, id.clone());
-    let look = Look::by(&project_id, &caller).at([key.clone()]);
+    let look = Look::by(&project_id, &caller).at([key.clone()]).keyed(request);
     let look = R::look_for_write(look, &project_id, &fields);
-    let committed =
-        app.table.commit(&project_id, &look, |draft| decide::create::<R>(draft, &caller, &id, &fields)).await?;
-    let row = committed.row(&key)?;
-    Ok(match committed.answer {
-        Creation::Created => RowAnswer::created(&project_id, row),
-        Creation::Repeated => RowAnswer::found(&project_id, row),
-    })
+    let decide = |draft: &mut _| decide::create::<R>(draft, &caller, &id, &fields);
+    let answer = |committed: &Committed<'_, _>| answer::creation(&project_id, committed, &key, *committed.decided);
+    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
 pub(crate) async fn update<R: Rules>(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
+    idempotency: Idempotency,
     if_match: IfMatch,
+    base: BaseVersion,
     Json(patch): Json,
-) -> Result<RowAnswer, Problem> {
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &patch);
     let key = RowKey::new(R::COLLECTION, id.clone());
-    let look = R::look_for_write(Look::by(&project_id, &caller).at([key.clone()]), &project_id, &patch);
-    let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &if_match);
-    let committed = app.table.commit(&project_id, &look, decide).await?;
-    Ok(RowAnswer::found(&project_id, committed.row(&key)?))
+    let look = Look::by(&project_id, &caller).at([key.clone()]).keyed(request);
+    let look = R::look_for_write(look, &project_id, &patch);
+    let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &if_match, base);
+    let answer =
+        |committed: &Committed<'_, Vec<_>>| Ok(answer::changed(&project_id, committed.row(&key)?, committed.decided));
+    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
 async fn delete<R: Rules>(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
+    idempotency: Idempotency,
     if_match: IfMatch,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &Columns::new());
     let key = RowKey::new(R::COLLECTION, id.clone());
-    let look = R::look_for_delete(Look::by(&project_id, &caller).at([key]), &project_id);
-    app.table.commit(&project_id, &look, |draft| decide::delete::<R>(draft, &caller, &id, &if_match)).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let look = R::look_for_delete(Look::by(&project_id, &caller).at([key]), &project_id).keyed(request);
+    let decide = |draft: &mut _| decide::delete::<R>(draft, &caller, &id, &if_match);
+    Ok(app.table.commit(&project_id, &look, decide, |_| Ok(answer::deleted())).await?)
 }
 
 /// Takes the client's id out of a creation's fields.

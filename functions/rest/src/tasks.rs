@@ -61,6 +61,7 @@ impl Rules for Task {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use shared::http::BaseVersion;
 
     use super::*;
     use crate::decide::testing::{OWNER, World, fields, id, refused_fields, user, written};
@@ -92,7 +93,8 @@ mod tests {
         let world = World::new().with("tasks#t", json!({"name": "Dig", "assignee": "gone"}));
         let any = any_version();
         let patch = |value| {
-            decide::update::<Task>(&mut world.draft(), &user(OWNER), &id("t"), &fields(value), &any).map(|_| ())
+            decide::update::<Task>(&mut world.draft(), &user(OWNER), &id("t"), &fields(value), &any, BaseVersion(None))
+                .map(|_| ())
         };
         assert!(patch(json!({"name": "Dig deeper"})).is_ok());
         assert!(patch(json!({"assignee": null})).is_ok());
@@ -136,8 +138,15 @@ mod tests {
     fn a_patch_that_changes_nothing_writes_nothing() {
         let world = World::new().with_task("t");
         let mut draft = world.draft();
-        decide::update::<Task>(&mut draft, &user(OWNER), &id("t"), &fields(json!({"name": "t"})), &any_version())
-            .expect("a step");
+        decide::update::<Task>(
+            &mut draft,
+            &user(OWNER),
+            &id("t"),
+            &fields(json!({"name": "t"})),
+            &any_version(),
+            BaseVersion(None),
+        )
+        .expect("a step");
         assert!(written(&draft).is_empty());
     }
 }

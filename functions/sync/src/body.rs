@@ -1,6 +1,6 @@
 //! The body of a sync response, and how much of it fits.
 
-use shared::domain::{Collection, RowKey};
+use shared::domain::{Checksums, Collection, RowKey};
 use shared::storage::FeedRow;
 
 /// The most bytes Lambda takes for a response, the body escaped as a JSON string inside it.
@@ -55,12 +55,14 @@ pub(crate) struct Answer {
     pub(crate) mark: u64,
     /// The answer was cut to fit.
     pub(crate) has_more: bool,
+    /// What the device holds after it, when that is exactly the state at the mark.
+    pub(crate) checksums: Option<Checksums>,
 }
 
 impl Answer {
     /// Nothing but a mark.
     pub(crate) fn empty(mark: u64) -> Self {
-        Self { rows: vec![], deleted: vec![], mark, has_more: false }
+        Self { rows: vec![], deleted: vec![], mark, has_more: false, checksums: None }
     }
 
     /// `{changes, timestamp}`: the rows' JSON is copied as it came from the table.
@@ -87,6 +89,10 @@ impl Answer {
         json.push_str(&self.mark.to_string());
         if self.has_more {
             json.push_str(r#","has_more":true"#);
+        }
+        if let Some(checksums) = self.checksums {
+            let of = |collection: Collection| format!(r#""{}":{:?}"#, collection.name(), checksums.get(collection));
+            json.push_str(&format!(r#","checksum":{{{}}}"#, Collection::ALL.map(of).join(",")));
         }
         json.push('}');
         json
@@ -123,5 +129,16 @@ mod tests {
         let changes = json!({"projects": arrays, "tasks": arrays, "dependencies": arrays, "calendars": arrays,
             "memberships": arrays});
         assert_eq!(body, json!({"changes": changes, "timestamp": 3}));
+    }
+
+    #[test]
+    fn checksums_are_three_numbers_for_each_collection_beside_the_timestamp() {
+        let mut checksums = Checksums::default();
+        checksums.set(Collection::Tasks, [2, u32::MAX, 7]);
+        let answer = Answer { checksums: Some(checksums), ..Answer::empty(3) };
+        let body: Value = serde_json::from_str(&answer.into_json()).expect("JSON");
+        let expected = json!({"projects": [0, 0, 0], "tasks": [2, 4_294_967_295_u32, 7], "dependencies": [0, 0, 0],
+            "calendars": [0, 0, 0], "memberships": [0, 0, 0]});
+        assert_eq!(body["checksum"], expected);
     }
 }

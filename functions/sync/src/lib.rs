@@ -15,6 +15,7 @@ use shared::storage::Table;
 
 mod body;
 mod evidence;
+mod migration;
 mod paths;
 mod pull;
 
@@ -71,6 +72,8 @@ async fn sync(
         since: Since::try_from(since).map_err(|error| Problem::parameter("since", error.to_string()))?,
         limit: params.integer("limit", 1, 100_000)?.and_then(|limit| usize::try_from(limit).ok()),
         turbo: params.get("turbo")? == Some("true"),
+        needs_everything: migration::needs_everything(&params)?,
+        min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
     };
     let (answer, path) = pull(&app.table, &wanted).await?;
     app.paths.count(path);

@@ -10,7 +10,7 @@ use sync::{App, router};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
-    let verifier = Arc::new(Verifier::from_env()?);
+    let verifier = Arc::new(Verifier::from_env().await?);
     let table = Table::from_env().await?;
     run(router(App::new(table, verifier))).await
 }

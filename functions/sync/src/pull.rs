@@ -12,6 +12,12 @@
 //!    removed. The membership that was read in 1 is one of the rows, so that an old tombstone in the index says nothing.
 //!    `deleted_at` is on the counter and looked at whenever that is read.
 //! 7. A device that was wiped holds the version of the removal and gets everything again. So no other answer ends there.
+//! 8. A device whose app has new columns or collections gets everything again, as with `since = 0`; whether its mark is one of
+//!    this server's is judged all the same.
+//! 9. A final answer's mark is a counter that was read. So `min_version` is waited for once, on the counter, before any of
+//!    this: an answer to a mutation can be seen before its counter is, for a moment.
+//! 10. An answer that is exactly the state at the counter carries the checksums that were read with it. So does an empty one:
+//!     whoever holds the counter's version was given nothing newer, for that would have moved the counter.
 
 use std::time::Duration;
 
@@ -28,6 +34,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// How often a lagging index is asked again before all rows are read strongly, and how often a counter that runs ahead is
 /// caught up with.
 const TRIES: u32 = 3;
+/// How long the counter may take to reach a version that a mutation has answered.
+const MOMENT: Duration = Duration::from_secs(1);
 /// The longest pause before the index is asked again; it grows with each try.
 const PAUSE: Duration = Duration::from_millis(40);
 
@@ -38,6 +46,10 @@ pub(crate) struct Pull {
     pub(crate) since: Since,
     pub(crate) limit: Option<usize>,
     pub(crate) turbo: bool,
+    /// The app has columns or collections that the device does not hold yet, whatever its mark.
+    pub(crate) needs_everything: bool,
+    /// What the answer is to account for at least, unless it says that there is more.
+    pub(crate) min_version: u64,
 }
 
 /// A change of what the answer is about, found on the way: not the rows, but that there are none for this caller any more.
@@ -107,7 +119,7 @@ struct Gathering<'a> {
     pull: &'a Pull,
     membership: &'a Row,
     counter: Counter,
-    /// What the device holds; nothing, if it was wiped.
+    /// What the device holds of what it needs; nothing, if it was wiped or its app has new columns.
     since: u64,
     budget: Budget,
     evidence: Evidence,
@@ -124,7 +136,8 @@ impl<'a> Gathering<'a> {
     ) -> Result<(Answer, PullPath), Stop> {
         // A device that was wiped holds the version of the removal.
         let wiped = membership.removed_at.iter().any(|version| version.get() == pull.since.get());
-        let since = if wiped { 0 } else { pull.since.get() };
+        let held = if wiped { 0 } else { pull.since.get() };
+        let since = if pull.needs_everything { 0 } else { held };
         let mut gathering = Self {
             table,
             pull,
@@ -141,16 +154,36 @@ impl<'a> Gathering<'a> {
             return Err(Ended::Removed(membership.version).into());
         }
         gathering.expect_not_deleted()?;
-        if gathering.since > gathering.counter.current.get() {
+        if held > gathering.counter.current.get() {
             // The device may have seen a commit's rows before its counter.
             gathering.read_counter().await?;
         }
         let current = gathering.counter.current;
-        match current.get().cmp(&gathering.since) {
-            std::cmp::Ordering::Less => Err(Error::SinceAheadOfServer { current }.into()),
-            std::cmp::Ordering::Equal => Ok((Answer::empty(current.get()), PullPath::Unchanged)),
-            std::cmp::Ordering::Greater => gathering.gather().await,
+        if held > current.get() {
+            return Err(Error::SinceAheadOfServer { current }.into());
         }
+        gathering.wait_for_min_version().await?;
+        let current = gathering.counter.current.get();
+        if since == current {
+            let checksums = Some(gathering.counter.checksums);
+            return Ok((Answer { checksums, ..Answer::empty(current) }, PullPath::Unchanged));
+        }
+        gathering.gather().await
+    }
+
+    /// Reads the counter until it is at what the caller asks for. From then on no final answer ends below.
+    async fn wait_for_min_version(&mut self) -> Result<(), Stop> {
+        let end = Instant::now() + MOMENT;
+        let mut pause = PAUSE;
+        while self.counter.current.get() < self.pull.min_version {
+            if Instant::now() >= end {
+                return Err(Error::MinVersionAheadOfServer { current: self.counter.current }.into());
+            }
+            sleep(pause.mul_f64(fastrand::f64())).await;
+            pause *= 2;
+            self.read_counter().await?;
+        }
+        Ok(())
     }
 
     /// Reads, proves, and answers.
@@ -168,7 +201,9 @@ impl<'a> Gathering<'a> {
             }
             let counter = self.counter.current;
             if self.evidence.newest() <= counter.get() {
-                return Ok(self.finish(counter, false));
+                let checksums = Some(self.counter.checksums);
+                let (answer, path) = self.finish(counter, false);
+                return Ok((Answer { checksums, ..answer }, path));
             }
             if self.evidence.exceeds(&self.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.

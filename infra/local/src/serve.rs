@@ -31,7 +31,8 @@ fn is_sync(path: &str) -> bool {
 
 /// What template.yaml says of CORS.
 fn cors() -> CorsLayer {
-    let custom = [HeaderName::from_static("idempotency-key"), HeaderName::from_static("x-base-version")];
+    let custom = ["idempotency-key", "x-base-version"].map(HeaderName::from_static);
+    let exposed = ["idempotent-replay", "x-merged-concurrent-fields", "x-server-version"].map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
@@ -41,5 +42,7 @@ fn cors() -> CorsLayer {
                 .chain(custom)
                 .collect::<Vec<_>>(),
         )
-        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+        .expose_headers(
+            [header::ETAG, header::LOCATION, header::RETRY_AFTER].into_iter().chain(exposed).collect::<Vec<_>>(),
+        )
 }

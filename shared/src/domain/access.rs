@@ -84,7 +84,64 @@ pub fn authorize(
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Checksums, RowKey, ServerVersion, Write};
     use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    fn membership(role: Role) -> Row {
+        let project = "p".parse().expect("a project");
+        let columns = serde_json::json!({"user": "u", "role": role});
+        let write = Write::Put(columns.as_object().expect("columns").clone());
+        Row::written(None, RowKey::membership(&project, &user()), write, version(2))
+    }
+
+    fn user() -> UserId {
+        "u".parse().expect("a user")
+    }
+
+    #[test]
+    fn a_member_is_let_in_with_the_role_needed_or_a_higher_one() {
+        let counter = Counter {
+            current: version(2),
+            last: vec![],
+            deleted_at: None,
+            skipped: vec![],
+            checksums: Checksums::default(),
+        };
+        for role in Role::ALL {
+            for needed in Role::ALL {
+                match authorize(Some(&counter), Some(&membership(role)), &user(), needed) {
+                    Ok(actor) => assert!(role >= needed && actor == Actor { user: user(), role }),
+                    Err(error) => {
+                        assert!(role < needed && matches!(error, Error::RoleTooLow { needed: n } if n == needed))
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_not_let_in_learns_the_first_reason() {
+        let live = Counter {
+            current: version(3),
+            last: vec![],
+            deleted_at: None,
+            skipped: vec![],
+            checksums: Checksums::default(),
+        };
+        let deleted = Counter { deleted_at: Some(version(3)), ..live.clone() };
+        let member = membership(Role::Viewer);
+        let removed = Row::written(Some(&member), member.key.clone(), Write::Delete, version(3));
+        let refused = |counter, row| authorize(counter, row, &user(), Role::Owner).expect_err("a refusal");
+        assert!(matches!(refused(None, Some(&member)), Error::NotAMember));
+        assert!(matches!(refused(Some(&deleted), None), Error::NotAMember));
+        assert!(matches!(refused(Some(&deleted), Some(&removed)), Error::MembershipRevoked));
+        assert!(matches!(refused(Some(&deleted), Some(&member)), Error::ProjectDeleted));
+        assert!(matches!(refused(Some(&live), Some(&member)), Error::RoleTooLow { needed: Role::Owner }));
+    }
 
     #[test]
     fn an_admin_manages_the_roles_below_and_an_owner_every_role() {

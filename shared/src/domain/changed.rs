@@ -86,4 +86,11 @@ mod tests {
         let changed = changed.after(COLUMNS, Some(&narrow_with_null), &wider, version(8));
         assert_eq!((changed.version_of(0), changed.version_of(1)), (Some(8), Some(3)));
     }
+
+    #[test]
+    fn a_version_before_the_first_one_is_corrupt() {
+        assert_eq!(Changed::decode(&[2], version(3)), Ok(Changed(vec![1])));
+        assert_eq!(Changed::decode(&[3], version(3)), Err(CorruptHistory));
+        assert_eq!(Changed::decode(&[4], version(3)), Err(CorruptHistory));
+    }
 }

@@ -1,11 +1,11 @@
 //! A commit in the making: what was read, and what is to be written.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
 
 use super::{
-    Actor, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId, Resource, Role, Row, RowId,
-    RowKey, ServerVersion, State, UserId, Write, authorize, parse,
+    Actor, Checksums, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId, Resource, Role,
+    Row, RowId, RowKey, ServerVersion, State, UserId, Write, authorize, parse,
 };
 
 /// Whether a decision is done with one commit.
@@ -41,7 +41,7 @@ pub struct Draft {
     conditions: HashSet<RowKey>,
     listed: HashSet<Collection>,
     /// The live edges, own writes included, once they were asked for.
-    graph: OnceCell<Graph>,
+    graph: OnceLock<Graph>,
     writes: BTreeMap<RowKey, Write>,
     /// What each row that is written takes on the table, before or after, whichever is more.
     sizes: HashMap<RowKey, usize>,
@@ -96,6 +96,11 @@ impl Draft {
     /// The project's counter as it was read; none when there is no such project.
     pub fn counter(&self) -> Option<&Counter> {
         self.counter.as_ref()
+    }
+
+    /// The project's version as it was read, 0 when there is no such project.
+    pub fn version(&self) -> u64 {
+        self.counter.as_ref().map_or(0, |counter| counter.current.get())
     }
 
     /// Lets a member in, see [`authorize`].
@@ -249,15 +254,18 @@ impl Draft {
         stands
     }
 
-    /// Takes over rows that were committed.
-    pub fn apply(&mut self, rows: Vec<Row>) {
-        self.writes.clear();
-        self.read.extend(rows.into_iter().map(|row| (row.key.clone(), Some(row))));
-    }
-
-    /// The rows as they were read or applied.
-    pub fn into_rows(self) -> HashMap<RowKey, Row> {
-        self.read.into_iter().filter_map(|(key, row)| Some((key, row?))).collect()
+    /// The checksums of the project's live rows once `plan` is committed, by the counter that the draft is on top of.
+    pub fn checksums(&self, plan: &[PlannedRow]) -> Checksums {
+        let mut checksums = self.counter.as_ref().map(|counter| counter.checksums).unwrap_or_default();
+        for PlannedRow { row, .. } in plan {
+            if let Some(old) = self.read.get(&row.key).and_then(Option::as_ref).filter(|old| old.live().is_some()) {
+                checksums.subtract(&old.key, old.version);
+            }
+            if row.live().is_some() {
+                checksums.add(&row.key, row.version);
+            }
+        }
+        checksums
     }
 
     /// The rows to write, in the order of their versions, which follow the counter's without a gap.
@@ -275,7 +283,7 @@ impl Draft {
             (Write::Put(_), Collection::Dependencies) => 5,
             (Write::Delete, _) => 6,
         });
-        let current = self.counter.as_ref().map_or(0, |counter| counter.current.get());
+        let current = self.version();
         let mut planned = Vec::with_capacity(writes.len());
         for (number, (key, write)) in (current + 1..).zip(writes) {
             let version = ServerVersion::try_from(number)

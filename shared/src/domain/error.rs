@@ -1,5 +1,7 @@
 //! What can go wrong, one variant for each case that a caller treats differently.
 
+use serde_json::Value;
+
 use super::{Role, RowId, RowKey, ServerVersion};
 
 /// One field of a request and what is wrong with it.
@@ -9,6 +11,17 @@ pub struct FieldError {
     pub field: String,
     /// What it must be.
     pub message: String,
+}
+
+/// A field that someone else has changed meanwhile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldConflict {
+    /// The field.
+    pub field: &'static str,
+    /// The value that it has now.
+    pub server: Value,
+    /// The value that the request would give it.
+    pub client: Value,
 }
 
 /// Why a request got no ordinary answer.
@@ -83,10 +96,27 @@ pub enum Error {
         /// The row as REST shows it.
         row: String,
     },
+    /// Fields were changed to other values since the version that the caller's change was made on.
+    #[error("{} field(s) were changed meanwhile", fields.len())]
+    Conflict {
+        /// Where the row is now.
+        version: ServerVersion,
+        /// The fields, at least one, in the collection's order.
+        fields: Vec<FieldConflict>,
+    },
+    /// The caller used this idempotency key for another request.
+    #[error("the idempotency key belongs to another request")]
+    KeyReused,
     /// The device's mark is ahead of the counter: a restored backup, the wrong stage or project.
     #[error("the mark is ahead of the server's {current}")]
     SinceAheadOfServer {
         /// The counter, read once more.
+        current: ServerVersion,
+    },
+    /// The caller asks for a version that was not given out: one of another server or project.
+    #[error("min_version is ahead of the server's {current}")]
+    MinVersionAheadOfServer {
+        /// The counter, read for a moment.
         current: ServerVersion,
     },
     /// Others were faster until the deadline; nothing was written.

@@ -111,6 +111,9 @@ fn plain(message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    use super::super::{Calendar, Dependency, Task};
     use super::*;
 
     #[test]
@@ -126,5 +129,45 @@ mod tests {
         {
             assert!(!valid(text), "{text}");
         }
+    }
+
+    #[test]
+    fn a_patch_replaces_fields_and_keeps_the_others_and_its_nulls() {
+        let columns = |value: serde_json::Value| value.as_object().expect("an object").clone();
+        let current = columns(json!({"a": 1, "b": 2, "c": {"d": 3}}));
+        let patch = columns(json!({"b": null, "c": {"e": 4}}));
+        let merged = columns(json!({"a": 1, "b": null, "c": {"e": 4}}));
+        assert_eq!(merge(&current, &patch), merged);
+    }
+
+    #[test]
+    fn a_refused_field_says_in_plain_words_what_it_must_be() {
+        fn message<R: Resource + std::fmt::Debug>(
+            valid: serde_json::Value,
+            field: &str,
+            value: serde_json::Value,
+        ) -> String {
+            let mut columns = valid.as_object().expect("an object").clone();
+            columns.insert(field.to_owned(), value);
+            match parse::<R>(&columns) {
+                Err(Error::Invalid(errors)) if errors.len() == 1 && errors[0].field == field => {
+                    errors[0].message.clone()
+                }
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+        let task = |field, value| message::<Task>(json!({"name": "Dig"}), field, value);
+        let calendar = |field, value| message::<Calendar>(json!({"name": "Site"}), field, value);
+        let edge = |field, value| message::<Dependency>(json!({"predecessor": "a", "successor": "b"}), field, value);
+        for field in ["id", "server_version", "project"] {
+            assert_eq!(task(field, json!("x")), "is read-only");
+        }
+        assert_eq!(task("colour", json!("x")), "is not a field of this resource");
+        assert_eq!(task("name", json!(5)), "must be a string");
+        assert_eq!(task("duration", json!("x")), "must be an integer");
+        assert_eq!(task("is_milestone", json!(1)), "must be true or false");
+        assert_eq!(calendar("hours_per_day", json!("x")), "must be a number");
+        assert_eq!(calendar("exceptions", json!("x")), "must be an array");
+        assert_eq!(edge("predecessor", json!(5)), "must be a string");
     }
 }

@@ -15,6 +15,7 @@ pub struct InvalidId(&'static str);
 
 const ROW_ID_RULE: &str = "must be 1 to 64 characters out of A-Z, a-z, 0-9, _ and -";
 const USER_ID_RULE: &str = "must be 1 to 128 characters without control characters";
+const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters";
 
 /// Fits WatermelonDB's own random ids and UUIDs, needs no escaping in URLs, keys and JSON.
 fn is_row_id(text: &str) -> bool {
@@ -23,6 +24,10 @@ fn is_row_id(text: &str) -> bool {
 
 fn is_user_id(text: &str) -> bool {
     (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+}
+
+fn is_key(text: &str) -> bool {
+    (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// Refuses while the text is read and not after it: that is how a path's deserializer can tell which part is wrong.
@@ -102,6 +107,10 @@ id_type! {
     /// Who is calling: the token's `sub`, 1 to 128 characters.
     UserId, is_user_id, USER_ID_RULE
 }
+id_type! {
+    /// What a client calls one mutation, to send it again without repeating it: 1 to 255 visible ASCII characters.
+    IdempotencyKey, is_key, KEY_RULE
+}
 
 impl RowId {
     /// A new id, ordered by the time it was made (UUIDv7).
@@ -120,6 +129,17 @@ impl ProjectId {
     pub fn row_id(&self) -> RowId {
         RowId(self.0.clone())
     }
+}
+
+/// The namespace of the ids of projects that are made with a key; any fixed value does, and this one must never change.
+const PROJECTS: Uuid = Uuid::from_u128(0x9b0c_47e2_51d3_4f86_8e1a_60c7_d2ab_3f95);
+
+/// The id of a project that is made with a key and without an id: UUIDv5 over caller and key, so that a repetition asks for
+/// the same project.
+///
+/// No key contains a blank, so two pairs never meet.
+pub fn keyed_project_id(caller: &UserId, key: &IdempotencyKey) -> ProjectId {
+    ProjectId(Uuid::new_v5(&PROJECTS, format!("{key} {caller}").as_bytes()).to_string())
 }
 
 /// The namespace of membership ids; any fixed value does, and this one must never change.
@@ -149,6 +169,27 @@ mod tests {
         for text in ["", "a/b", "a b", "a\0", "ä", "a#b", overlong.as_str()] {
             assert!(text.parse::<RowId>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_key_is_visible_ascii() {
+        for key in ["x", "0198c8d5-6b1e-7cc0", "\"quoted\"", &"k".repeat(255)] {
+            assert!(key.parse::<IdempotencyKey>().is_ok(), "{key:?}");
+        }
+        for key in ["", "a b", "ä", "a\n", &"k".repeat(256)] {
+            assert!(key.parse::<IdempotencyKey>().is_err(), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_project_made_with_a_key_has_one_id_for_each_caller_and_key() {
+        let id = |caller: &str, key: &str| {
+            keyed_project_id(&caller.parse().expect("a user"), &key.parse().expect("a key")).to_string()
+        };
+        assert_eq!(id("ann", "k"), id("ann", "k"));
+        assert_ne!(id("ann", "k"), id("bob", "k"));
+        assert_ne!(id("ann", "k"), id("ann", "l"));
+        assert_ne!(id("b c", "a"), id("c", "a-b"));
     }
 
     #[test]

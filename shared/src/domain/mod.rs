@@ -2,26 +2,32 @@
 
 mod access;
 mod changed;
+mod checksum;
+mod conflict;
 mod draft;
 mod error;
 mod fields;
 mod graph;
 mod id;
 mod model;
+mod request;
 mod row;
 mod superseded;
 mod version;
 
 pub use access::{Actor, Role, authorize};
 pub use changed::Changed;
+pub use checksum::Checksums;
+pub use conflict::concurrent_changes;
 pub use draft::{Draft, PlannedRow, Standing, Step};
-pub use error::{Error, FieldError};
+pub use error::{Error, FieldConflict, FieldError};
 pub use fields::{FieldErrors, merge, parse, read};
 pub use graph::{Graph, cycle_through};
-pub use id::{InvalidId, ProjectId, RowId, UserId, membership_id};
+pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
+pub use request::{Answer, Answered, KeyedRequest};
 pub use row::{Collection, Columns, Counter, Row, RowKey, State, Write};
 pub use superseded::{CorruptHistory, Superseded};
 pub use version::{InvalidVersion, ServerVersion, Since};

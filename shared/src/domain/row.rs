@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion, Superseded, Task,
-    UserId, membership_id,
+    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion,
+    Superseded, Task, UserId, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -52,6 +52,13 @@ impl Collection {
             Self::Calendars => Calendar::COLUMNS,
             Self::Memberships => Membership::COLUMNS,
         }
+    }
+
+    /// Is this a column of the rows that devices get?
+    pub fn sends(self, column: &str) -> bool {
+        column == "server_version"
+            || (column == "project" && self != Self::Projects)
+            || self.columns().contains(&column)
     }
 }
 
@@ -265,6 +272,8 @@ pub struct Counter {
     pub deleted_at: Option<ServerVersion>,
     /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
     pub skipped: Vec<(u64, u64)>,
+    /// The checksums of the live rows.
+    pub checksums: Checksums,
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
@@ -33,7 +33,7 @@ where
             // Two tokens: which of them a gateway looked at is anyone's guess.
             (Some(_), Some(_)) => return Err(TokenError::Invalid.into()),
         };
-        Ok(Self(Arc::<Verifier>::from_ref(state).caller(authorization)?))
+        Ok(Self(Arc::<Verifier>::from_ref(state).caller(authorization).await?))
     }
 }
 
@@ -171,6 +171,10 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        if parts.method == Method::DELETE && parts.headers.contains_key(BASE_VERSION) {
+            // A deletion has no fields to merge, and to overlook what the caller means to make sure of would be worse.
+            return Err(Problem::parameter(BASE_VERSION, "is for PATCH alone: use If-Match"));
+        }
         let values = parts.headers.get_all(header::IF_MATCH).iter();
         let tags: Vec<&str> =
             values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
@@ -178,6 +182,36 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             return Ok(Self(None));
         }
         Ok(Self(Some(tags.into_iter().map(entity_tag).collect::<Result<_, _>>()?)))
+    }
+}
+
+const BASE_VERSION: &str = "X-Base-Version";
+
+/// The `X-Base-Version` header of a PATCH: the version of the row that the change was made on, to merge it field by field
+/// with what others changed since. 400 beside `If-Match`, which is strict.
+#[derive(Debug, Clone, Copy)]
+pub struct BaseVersion(pub Option<ServerVersion>);
+
+impl<S: Send + Sync> FromRequestParts<S> for BaseVersion {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refuse = |message: &str| Problem::parameter(BASE_VERSION, message);
+        let mut values = parts.headers.get_all(BASE_VERSION).iter();
+        let value = match (values.next(), values.next()) {
+            (None, _) => return Ok(Self(None)),
+            (Some(value), None) => value.to_str().unwrap_or(""),
+            (Some(_), Some(_)) => return Err(refuse("must be given once")),
+        };
+        if parts.headers.contains_key(header::IF_MATCH) {
+            return Err(refuse("must not be given together with If-Match"));
+        }
+        // `parse` alone would take a sign.
+        let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
+        let version = number.and_then(|number| number.try_into().ok());
+        version.map(|version| Self(Some(version))).ok_or_else(|| {
+            refuse("must be the server_version of the row that the change was made on, an integer from 1")
+        })
     }
 }
 

@@ -1,9 +1,12 @@
 //! How both functions speak HTTP: extractors that fail as a [`Problem`], and the one place where errors become answers.
 
+mod answer;
 mod extract;
+mod idempotency;
 mod problem;
 mod route;
 
-pub use extract::{Caller, IfMatch, Json, Params, Path};
+pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
+pub use idempotency::Idempotency;
 pub use problem::Problem;
 pub use route::{both_slashes, finish};

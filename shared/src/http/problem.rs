@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::auth::TokenError;
-use crate::domain::{Error, FieldError};
+use crate::domain::{Error, FieldConflict, FieldError};
 
 /// An answer that is no success: `application/problem+json` with a stable `code`.
 ///
@@ -179,6 +179,34 @@ impl From<Error> for Problem {
             )
             .with("current", serde_json::from_str(&row).unwrap_or_default())
             .header(header::ETAG, format!("\"{version}\"")),
+            Error::Conflict { version, fields } => {
+                let names: Vec<_> = fields.iter().map(|conflict| conflict.field).collect();
+                let values = |value: fn(&FieldConflict) -> &Value| -> Value {
+                    fields.iter().map(|conflict| (conflict.field.to_owned(), value(conflict).clone())).collect()
+                };
+                Self::new(
+                    S::CONFLICT,
+                    "sync_conflict",
+                    "Changed meanwhile",
+                    format!(
+                        "Since the version in X-Base-Version someone else changed {}. Choose, and send the change again \
+                         with X-Base-Version: {version}.",
+                        names.join(", ")
+                    ),
+                )
+                .with("conflict_fields", json!(names))
+                .with("server_value", values(|conflict| &conflict.server))
+                .with("client_value", values(|conflict| &conflict.client))
+                .with("server_version", json!(version.get()))
+                .header(header::ETAG, format!("\"{version}\""))
+            }
+            Error::KeyReused => Self::new(
+                S::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "Idempotency key reused",
+                "Another request of yours had this Idempotency-Key. Give each change a key of its own, and repeat a change \
+                 with the same key, address, headers and body.",
+            ),
             Error::SinceAheadOfServer { current } => Self::new(
                 S::CONFLICT,
                 "since_ahead_of_server",
@@ -186,6 +214,15 @@ impl From<Error> for Problem {
                 format!(
                     "The project is at version {current}: the device belongs to another server, or a backup was restored. \
                      Reset its database and sync from 0."
+                ),
+            ),
+            Error::MinVersionAheadOfServer { current } => Self::new(
+                S::CONFLICT,
+                "min_version_ahead_of_server",
+                "min_version is ahead of the server",
+                format!(
+                    "The project is at version {current}: min_version must be one that a change of this project was \
+                     answered with."
                 ),
             ),
             Error::Busy => Self::retry_later(
@@ -226,6 +263,13 @@ impl From<Error> for Problem {
 impl From<TokenError> for Problem {
     fn from(error: TokenError) -> Self {
         let (code, title, detail, challenge) = match error {
+            TokenError::KeysUnavailable => {
+                return Self::retry_later(
+                    "keys_unavailable",
+                    "Tokens cannot be checked",
+                    "The keys of whoever issues tokens cannot be fetched at the moment. Send the request again.",
+                );
+            }
             TokenError::Missing => {
                 ("token_missing", "No token", "Send the header `Authorization: Bearer <token>`.", "Bearer")
             }

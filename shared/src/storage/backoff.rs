@@ -33,50 +33,88 @@ impl Backoff {
     }
 }
 
-/// What a commit does when another one was faster.
+/// Whose turn it is when many commit to one project.
 ///
-/// Of several transactions on one counter the first always wins, so trying at once never stops the project; but when all
-/// losers try at once, nearly every write is wasted. So after a second refusal most of them step back, and the longer a
-/// request is under way, the more it insists.
+/// Of several transactions on one counter the first always wins, and whoever was refused and tries again at once is next:
+/// a few that do so keep the project at its full speed, and each more of them costs one refused transaction per commit.
+/// So those few should be the ones that wait the longest, since they were first refused. Each commit leaves on the
+/// counter how long its request had been waiting; whoever is refused sees that, and goes on when it has waited nearly as
+/// long itself. How many others there are need not be known: where more go on than are served, they wait longer, and so
+/// does who comes after them.
 #[derive(Debug)]
 pub(super) struct Contention {
-    started: Instant,
+    first_refused: Option<Instant>,
     deadline: Instant,
     refusals: u32,
     ceiling: Duration,
 }
 
-const FIRST_STEP: Duration = Duration::from_millis(200);
+/// So much sooner than those who were served last it is a request's turn: a few round trips, for each of which it is
+/// likely to be refused once.
+const HEAD_START: Duration = Duration::from_millis(40);
+/// And at least so much: 1/8 of the time they waited. Lets the waiting end soon after what caused it.
+const HEAD_START_SHARE: u32 = 8;
+/// Refused so often in a row, a request makes room: there are more who try than it takes.
+const REFUSALS: u32 = 7;
+const FIRST_STEP: Duration = Duration::from_millis(50);
 const LONGEST_STEP: Duration = Duration::from_secs(1);
 
 impl Contention {
     pub(super) fn until(deadline: Instant) -> Self {
-        Self { started: Instant::now(), deadline, refusals: 0, ceiling: FIRST_STEP }
+        Self { first_refused: None, deadline, refusals: 0, ceiling: FIRST_STEP }
     }
 
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Refused: try again at once?
-    pub(super) fn at_once(&mut self) -> bool {
-        self.refusals += 1;
-        let insistence = (0.2 + self.started.elapsed().as_secs_f64()).min(0.95);
-        Instant::now() < self.deadline && (self.refusals == 1 || fastrand::f64() < insistence)
+    /// How long ago the request was first refused.
+    pub(super) fn waited(&self) -> Duration {
+        self.first_refused.map_or(Duration::ZERO, |first| first.elapsed())
     }
 
-    /// Lets others go first; `Busy` when there is no time left for another try.
-    pub(super) async fn step_back(&mut self) -> Result<(), Error> {
-        // The first time a moment will do: what was read was torn, or a lone competitor was met.
-        let ceiling = if self.refusals <= 1 { FIRST } else { self.ceiling };
-        if self.refusals > 1 {
-            self.ceiling = (self.ceiling * 2).min(LONGEST_STEP);
+    /// Others are being served that waited for `served`: true when it is this request's turn. If not, waits until it is;
+    /// `Busy` when that is too late.
+    pub(super) async fn has_its_turn(&mut self, served: Duration) -> Result<bool, Error> {
+        let due = served.saturating_sub(HEAD_START.max(served / HEAD_START_SHARE));
+        let early = due.saturating_sub(self.waited());
+        if early.is_zero() {
+            return Ok(true);
         }
-        let pause = ceiling.mul_f64(fastrand::f64());
+        self.refusals = 0;
+        self.pause(early).await.map(|()| false)
+    }
+
+    /// Refused, in favour of one that waited for `served` if that is known. Returns whether to try again at once; if not,
+    /// it has waited.
+    pub(super) async fn tries_at_once(&mut self, served: Option<Duration>) -> Result<bool, Error> {
+        self.refusals += 1;
+        self.first_refused.get_or_insert_with(Instant::now);
+        if !self.has_its_turn(served.unwrap_or_default()).await? {
+            return Ok(false);
+        }
+        if self.refusals > REFUSALS {
+            self.refusals = 0;
+            // The less time is left, the shorter.
+            let ceiling = self.ceiling.min(self.deadline.saturating_duration_since(Instant::now()) / 4);
+            self.ceiling = (self.ceiling * 2).min(LONGEST_STEP);
+            return self.pause(ceiling.mul_f64(fastrand::f64())).await.map(|()| false);
+        }
+        self.pause(Duration::ZERO).await.map(|()| true)
+    }
+
+    /// Waits for a moment: what was read was torn.
+    pub(super) async fn wait(&mut self) -> Result<(), Error> {
+        self.pause(FIRST.mul_f64(fastrand::f64())).await
+    }
+
+    async fn pause(&self, pause: Duration) -> Result<(), Error> {
         if Instant::now() + pause >= self.deadline {
             return Err(Error::Busy);
         }
-        sleep(pause).await;
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
         Ok(())
     }
 }

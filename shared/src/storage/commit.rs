@@ -13,6 +13,12 @@
 //!    conditions. Otherwise the decision is made again on fresh values. No answer: the same payload is sent with the same
 //!    token until its fate is known, so that nothing commits twice.
 //!
+//! A request with an idempotency key happens once. Its record is read along in step 1: found, it is answered again, to
+//! whoever is still a member. The answer is kept in the transaction of step 4, on the condition that the record is as it was
+//! read, so that of two at once one is refused, reads again and finds the answer. And since a torn reading may show what the
+//! first try did without the record of it, a decision that would write nothing puts that condition to the table before it is
+//! believed: a success by keeping its answer, a refusal by the condition alone.
+//!
 //! So all commits of a project are serialisable, whatever runs them.
 //!
 //! A decision that must be one commit, however many rows it looks at ([`Look::in_one_commit`]), takes another way to the
@@ -20,7 +26,6 @@
 //! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
 //! that are not written need no conditions, and the whole transaction is there for those that are.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -33,9 +38,11 @@ use uuid::Uuid;
 use super::backoff::{Backoff, Contention};
 use super::layout::{self, COUNTER, key, number};
 use super::read::Snapshot;
+use super::record::Slot;
 use super::table::Table;
 use crate::domain::{
-    Collection, Counter, Draft, Error, PlannedRow, ProjectId, Row, RowKey, ServerVersion, Step, UserId,
+    Answer, Answered, Collection, Counter, Draft, Error, KeyedRequest, PlannedRow, ProjectId, Role, Row, RowKey,
+    ServerVersion, Step, UserId,
 };
 
 /// How long a commit tries before it answers `Busy`.
@@ -55,13 +62,14 @@ const MAX_CONDITIONS_ON_LAST: usize = 4;
 pub struct Look {
     rows: Vec<RowKey>,
     sets: Vec<Collection>,
+    request: Option<KeyedRequest>,
     one_commit: bool,
 }
 
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], one_commit: false }
+        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None, one_commit: false }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -87,24 +95,46 @@ impl Look {
         self.one_commit = true;
         self
     }
-}
 
-/// What a commit left behind.
-#[derive(Debug)]
-pub struct Committed<T> {
-    /// What the decision answered.
-    pub answer: T,
-    /// The project's current version as of this commit, or as it was read when nothing was written.
-    pub version: Option<ServerVersion>,
-    /// The rows that were read, those that were written in their new state.
-    rows: HashMap<RowKey, Row>,
-}
-
-impl<T> Committed<T> {
-    /// A row as it is after the commit; `NotFound` when there is none.
-    pub fn row(&self, key: &RowKey) -> Result<&Row, Error> {
-        self.rows.get(key).ok_or_else(|| Error::NotFound(key.clone()))
+    /// … and at whether this request, the caller's, was answered before; without a key it is not asked.
+    #[must_use]
+    pub fn keyed(mut self, request: Option<KeyedRequest>) -> Self {
+        self.request = request;
+        self
     }
+}
+
+/// What a commit leaves behind, or would.
+#[derive(Debug)]
+pub struct Committed<'a, T> {
+    /// What was decided.
+    pub decided: &'a T,
+    draft: &'a Draft,
+    plan: &'a [PlannedRow],
+}
+
+impl<T> Committed<'_, T> {
+    /// A row as it is after the commit, one that was read or written; `NotFound` when there is none.
+    pub fn row(&self, key: &RowKey) -> Result<&Row, Error> {
+        let written = self.plan.iter().map(|planned| &planned.row).find(|row| row.key == *key);
+        written.or_else(|| self.draft.row(key)).ok_or_else(|| Error::NotFound(key.clone()))
+    }
+
+    /// The version that it commits, or where it finds the project when there is nothing to write.
+    fn version(&self) -> Result<ServerVersion, Error> {
+        let written = self.plan.last().map(|planned| planned.row.version);
+        let version = written.or(self.draft.counter().map(|counter| counter.current));
+        version.ok_or_else(|| Error::Corrupt("a success without a project".to_owned()))
+    }
+}
+
+/// What a decision starts from.
+enum Start {
+    /// The predecessor was not in place, or someone was faster: read again.
+    Torn,
+    /// The request was answered before.
+    Answered(Answered),
+    Reading(Box<Reading>),
 }
 
 /// What became of a transaction.
@@ -112,56 +142,118 @@ enum Fate {
     Committed,
     /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
     /// the counter that had moved.
-    Refused(Option<Counter>),
+    Refused(Option<Moved>),
+}
+
+/// The counter as another commit left it, and how long that one's request had waited.
+struct Moved {
+    counter: Counter,
+    waited: Duration,
+}
+
+/// What was read for a decision.
+struct Reading {
+    draft: Draft,
+    /// The rows of the latest commit that are yet to be made conditions.
+    conditions: Vec<(RowKey, ServerVersion)>,
+    /// Where the record of the request goes, if it has a key.
+    slot: Option<Slot>,
+    /// How long the latest commit's request had waited since it was first refused.
+    waited: Duration,
 }
 
 impl Table {
-    /// Makes a decision and commits what it drafts, or returns its refusal.
+    /// Makes a decision and commits what it drafts, or returns its refusal. A request that was answered before is answered
+    /// the same again, see [`Look::keyed`].
     ///
     /// `decide` is called again on fresh values for as long as others are faster, up to 5 s: then `Busy`, with nothing
     /// written, or `OutcomeUnknown` when the last answer was lost. A decision that drafts nothing commits nothing.
+    /// `answer` says what a success is answered; with a key that is kept, in the (last) commit of the request itself.
     pub async fn commit<T>(
         &self,
         project: &ProjectId,
         look: &Look,
         mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
-    ) -> Result<Committed<T>, Error> {
+        answer: impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
+    ) -> Result<Answered, Error> {
         let mut contention = Contention::until(Instant::now() + DEADLINE);
+        // The counter of the last try, which was refused.
+        let mut tried = None;
         loop {
-            let Some((mut draft, mut conditions)) = self.draft(project, look, contention.deadline()).await? else {
-                contention.step_back().await?;
-                continue;
+            let reading = match self.start(project, look, contention.deadline()).await? {
+                Start::Reading(reading) => *reading,
+                Start::Answered(answered) => return Ok(answered),
+                Start::Torn => {
+                    contention.wait().await?;
+                    continue;
+                }
             };
-            let step = decide(&mut draft)?;
-            let mut version = draft.counter().map(|counter| counter.current);
+            let Reading { mut draft, mut conditions, slot, waited } = reading;
+            // The latest commit of a project may be long ago; only one that came between says who else is waiting.
+            let others_commit = tried.is_some_and(|tried| draft.version() > tried);
+            if others_commit && !contention.has_its_turn(waited).await? {
+                continue;
+            }
+            let step = match decide(&mut draft) {
+                Ok(step) => step,
+                Err(refusal) if self.is_first(slot.as_ref(), &draft, contention.deadline()).await? => {
+                    return Err(refusal);
+                }
+                Err(_) => {
+                    contention.wait().await?;
+                    continue;
+                }
+            };
             let committed = loop {
                 let plan = draft.plan()?;
-                if plan.is_empty() {
-                    break true;
-                }
-                let items = self.items(&draft, &plan, &conditions)?;
-                match self.transact(items, contention.deadline()).await? {
-                    Fate::Committed => {
-                        version = plan.last().map(|planned| planned.row.version);
-                        draft.apply(plan.into_iter().map(|planned| planned.row).collect());
-                        break true;
+                let answered = match &step {
+                    Step::Last(decided) => {
+                        let committed = Committed { decided, draft: &draft, plan: &plan };
+                        let (answer, version) = (answer(&committed)?, committed.version()?);
+                        Some(Answered { answer, version, replayed: false })
                     }
-                    Fate::Refused(Some(counter)) if contention.at_once() => {
+                    Step::More => None,
+                };
+                let waited = contention.waited();
+                let mut items = if plan.is_empty() { vec![] } else { self.items(&draft, &plan, &conditions, waited)? };
+                if let (Some(slot), Some(answered)) = (&slot, &answered) {
+                    items.push(slot.put(self, answered)?);
+                }
+                debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
+                if items.is_empty() {
+                    break Some(answered);
+                }
+                match self.transact(items, contention.deadline()).await? {
+                    Fate::Committed => break Some(answered),
+                    Fate::Refused(moved) => {
+                        tried = Some(draft.version());
+                        let at_once = contention.tries_at_once(moved.as_ref().map(|moved| moved.waited)).await?;
+                        let Some(counter) = moved.map(|moved| moved.counter).filter(|_| at_once) else { break None };
                         let last = counter.last.clone();
-                        let room = MAX_ITEMS - 1 - plan.len() - draft.looked_at().count();
-                        if last.len() > room || !draft.rebase(counter) {
-                            break false;
+                        let taken = 1 + plan.len() + draft.looked_at().count() + usize::from(slot.is_some());
+                        if last.len() > MAX_ITEMS.saturating_sub(taken) || !draft.rebase(counter) {
+                            break None;
                         }
                         conditions = last;
                     }
-                    Fate::Refused(_) => break false,
                 }
             };
-            match step {
-                _ if !committed => contention.step_back().await?,
-                Step::Last(answer) => return Ok(Committed { answer, version, rows: draft.into_rows() }),
-                Step::More => contention = Contention::until(Instant::now() + DEADLINE),
+            match committed {
+                Some(Some(answered)) => return Ok(answered),
+                // One of several commits.
+                Some(None) => contention = Contention::until(Instant::now() + DEADLINE),
+                None => {}
             }
+        }
+    }
+
+    /// Is there surely no record of the request? Whoever is no member is not told.
+    async fn is_first(&self, slot: Option<&Slot>, draft: &Draft, deadline: Instant) -> Result<bool, Error> {
+        match slot {
+            Some(slot) if draft.authorize(slot.request().caller(), Role::Viewer).is_ok() => {
+                Ok(matches!(self.transact(vec![slot.check(self)?], deadline).await?, Fate::Committed))
+            }
+            _ => Ok(true),
         }
     }
 
@@ -171,9 +263,10 @@ impl Table {
         draft: &Draft,
         plan: &[PlannedRow],
         conditions: &[(RowKey, ServerVersion)],
+        waited: Duration,
     ) -> Result<Vec<TransactWriteItem>, Error> {
         let project = draft.project();
-        let mut items = vec![counter_update(self, draft, plan)?];
+        let mut items = vec![counter_update(self, draft, plan, waited)?];
         for planned in plan {
             items.push(row_put(self, project, &planned.row, planned.condition)?);
         }
@@ -183,26 +276,30 @@ impl Table {
         for (key, version) in conditions {
             items.push(condition_check(self, project, key, Some(*version))?);
         }
-        debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
         Ok(items)
     }
 
-    /// Reads what a decision looks at, the predecessor in place; with it the rows of the latest commit that are yet to be
-    /// made conditions. None when rows are older than the latest commit, or newer because someone was faster: read again.
-    async fn draft(
-        &self,
-        project: &ProjectId,
-        look: &Look,
-        deadline: Instant,
-    ) -> Result<Option<(Draft, Vec<(RowKey, ServerVersion)>)>, Error> {
-        let snapshot = self.look(project, look).await?;
+    /// Reads what a decision looks at, the predecessor in place.
+    async fn start(&self, project: &ProjectId, look: &Look, deadline: Instant) -> Result<Start, Error> {
+        let mut snapshot = self.look(project, look).await?;
+        let waited = snapshot.waited;
         let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
         let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| snapshot.has(key));
         let in_place =
             |(key, version): &(RowKey, ServerVersion)| snapshot.row(key).is_some_and(|row| row.version >= *version);
         if !named.iter().all(in_place) {
-            return Ok(None);
+            return Ok(Start::Torn);
         }
+        let record = snapshot.record.take();
+        if let (Some(request), Some(record)) = (&look.request, record.as_ref().filter(|record| record.is_valid())) {
+            // Whoever gets the answer may read at once what it speaks of.
+            if snapshot.counter.as_ref().is_none_or(|counter| counter.current < record.version) {
+                return Ok(Start::Torn);
+            }
+            snapshot.authorize(project, request.caller(), Role::Viewer)?;
+            return Ok(Start::Answered(record.answer_to(request)?));
+        }
+        let slot = look.request.as_ref().map(|request| Slot::new(project, request, record.as_ref()));
         if !look.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
             self.see_in_place(project, &unseen, deadline).await?;
             unseen.clear();
@@ -216,24 +313,28 @@ impl Table {
         // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
         let current = counter.as_ref().map_or(0, |counter| counter.current.get());
         if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
-            return Ok(None);
+            return Ok(Start::Torn);
         }
-        let room = if look.one_commit { usize::MAX } else { MAX_ITEMS - 1 - named_rows.len() - unseen.len() };
+        let room = match look.one_commit {
+            true => usize::MAX,
+            false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
+        };
         let listed = look.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
-        Ok(Some((if look.one_commit { draft.read_in_order() } else { draft }, unseen)))
+        let draft = if look.one_commit { draft.read_in_order() } else { draft };
+        Ok(Start::Reading(Box::new(Reading { draft, conditions: unseen, slot, waited })))
     }
 
-    /// Reads the counter and the rows that a decision names; for one commit, the rows after the counter, and those of
-    /// `last` with them.
+    /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
+    /// counter, and those of `last` with them.
     async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
         if !look.one_commit {
-            return self.snapshot(project, &look.rows).await;
+            return self.snapshot_with(project, &look.rows, look.request.as_ref()).await;
         }
         let counter = self.counter(project).await?;
         let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
         let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
-        Ok(self.snapshot(project, &rows).await?.after(counter))
+        Ok(self.snapshot_with(project, &rows, look.request.as_ref()).await?.after(counter))
     }
 
     /// Waits until each row is there at its version or a later one.
@@ -339,15 +440,21 @@ fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
 }
 
 /// The counter, if its condition is among those that failed. It is the first item of each transaction.
-fn moved_counter(error: &SdkError<TransactWriteItemsError>) -> Result<Option<Counter>, Error> {
+fn moved_counter(error: &SdkError<TransactWriteItemsError>) -> Result<Option<Moved>, Error> {
     let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
         return Ok(None);
     };
     let counter = cancelled.cancellation_reasons().first().filter(|reason| reason.code() == Some(CONDITION_FAILED));
-    counter.and_then(|reason| reason.item()).map(layout::counter).transpose()
+    let moved = |item| Ok(Moved { counter: layout::counter(item)?, waited: layout::waited(item) });
+    counter.and_then(|reason| reason.item()).map(moved).transpose()
 }
 
-fn counter_update(table: &Table, draft: &Draft, plan: &[PlannedRow]) -> Result<TransactWriteItem, Error> {
+fn counter_update(
+    table: &Table,
+    draft: &Draft,
+    plan: &[PlannedRow],
+    waited: Duration,
+) -> Result<TransactWriteItem, Error> {
     let rows = plan.iter().map(|planned| &planned.row);
     let new =
         rows.clone().next_back().map(|row| row.version).ok_or_else(|| Error::Corrupt("an empty commit".to_owned()))?;
@@ -357,9 +464,13 @@ fn counter_update(table: &Table, draft: &Draft, plan: &[PlannedRow]) -> Result<T
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .expression_attribute_values(":new", number(new))
         .expression_attribute_values(":last", layout::last(rows.map(|row| (row.key.to_string(), row.version))))
+        .expression_attribute_values(":checksums", layout::checksums(&draft.checksums(plan)))
         // `last` is a reserved word.
-        .expression_attribute_names("#last", "last");
-    let mut set = "SET current_version = :new, #last = :last".to_owned();
+        .expression_attribute_names("#last", "last")
+        .expression_attribute_names("#waited", layout::WAITED)
+        .expression_attribute_values(":waited", number(waited.as_millis()));
+    // The checksums as values, not additions: the condition pins what they were computed from.
+    let mut set = "SET current_version = :new, #last = :last, #waited = :waited, checksums = :checksums".to_owned();
     if draft.deletes_project() {
         set.push_str(", deleted_at = :new");
     }
@@ -374,7 +485,7 @@ fn counter_update(table: &Table, draft: &Draft, plan: &[PlannedRow]) -> Result<T
 }
 
 const AS_READ: &str = "server_version = :read";
-const ABSENT: &str = "attribute_not_exists(entity)";
+pub(super) const ABSENT: &str = "attribute_not_exists(entity)";
 
 fn row_put(
     table: &Table,

@@ -3,6 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::layout::{self, Item, number, text};
+use super::page;
 use super::table::{BY_VERSION, Table, unavailable};
 use crate::domain::{Error, ProjectId, Row, RowKey, ServerVersion, Superseded};
 
@@ -61,11 +62,13 @@ impl Table {
         let query = self
             .client
             .query()
+            .table_name(&self.name)
             .index_name(BY_VERSION)
             .key_condition_expression("project_id = :project AND server_version > :after")
             .expression_attribute_values(":project", text(project.as_str()))
-            .expression_attribute_values(":after", number(after));
-        page(query, &self.name, cursor).await
+            .expression_attribute_values(":after", number(after))
+            .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
+        page::send(query).await
     }
 
     /// All rows of a project, tombstones included, read strongly from the table.
@@ -75,14 +78,16 @@ impl Table {
         let query = self
             .client
             .query()
+            .table_name(&self.name)
             .consistent_read(true)
             .key_condition_expression("project_id = :project AND entity >= :first")
             .expression_attribute_values(":project", text(project.as_str()))
             .expression_attribute_values(":first", text(layout::FIRST_ROW))
             // `row` is a reserved word. Without `deleted_row`, which no pull shows.
             .projection_expression("project_id, entity, server_version, writes, superseded, is_deleted, #row")
-            .expression_attribute_names("#row", "row");
-        page(query, &self.name, cursor).await
+            .expression_attribute_names("#row", "row")
+            .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
+        page::send(query).await
     }
 
     /// The keys of all rows of a project, tombstones included, read strongly from the table.
@@ -112,22 +117,6 @@ impl Table {
             }
         }
     }
-}
-
-type Query = aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-
-async fn page(query: Query, table: &str, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
-    let output = query
-        .table_name(table)
-        .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
-        .send()
-        .await
-        .map_err(unavailable)?;
-    let items = output.items.unwrap_or_default();
-    Ok(FeedPage {
-        rows: items.into_iter().map(layout::feed_row).collect::<Result<_, _>>()?,
-        next: output.last_evaluated_key.map(PageCursor),
-    })
 }
 
 /// The attributes a key condition needs, for any query of one collection.

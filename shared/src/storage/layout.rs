@@ -4,26 +4,36 @@
 //!
 //! **Counter**, `entity = _counter`: `current_version` N (not `server_version`, which would put it into the index),
 //! `last` M (entity to version, the rows of the latest commit), `deleted_at` N once the project is deleted, `skipped` L of
-//! `[first, last]` (versions that no row holds).
+//! `[first, last]` (versions that no row holds), `checksums` M (collection to L of its live rows' number and two sums, see
+//! [`Checksums`]), `waited_ms` N (how long the latest commit's request had waited since it was first refused; see
+//! [`Contention`](super::backoff::Contention)).
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed.
+//!
+//! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::audit::Partition;
+#[cfg(test)]
 use super::feed::FeedRow;
-use crate::domain::{Changed, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded};
+use crate::domain::{
+    Changed, Checksums, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded,
+};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 pub(super) const COUNTER: &str = "_counter";
+/// Milliseconds, on the counter.
+pub(super) const WAITED: &str = "waited_ms";
 /// Where the rows of a project begin, behind its counter.
 pub(super) const FIRST_ROW: &str = "a";
 /// What template.yaml puts into `by_version`, keys of the table aside.
@@ -42,6 +52,11 @@ pub(super) fn number(value: impl ToString) -> AttributeValue {
 /// The key of any item of a project.
 pub(super) fn key(project: &ProjectId, entity: impl Into<String>) -> Item {
     [("project_id".to_owned(), text(project.as_str())), ("entity".to_owned(), text(entity))].into()
+}
+
+/// The key of an idempotency record.
+pub(super) fn request_key(project: &ProjectId, id: String) -> Item {
+    [("project_id".to_owned(), text(format!("{REQUESTS}{project}"))), ("entity".to_owned(), text(id))].into()
 }
 
 /// What is in the partition with this key.
@@ -108,7 +123,8 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
     })
 }
 
-/// The row of an item as a pull needs it, from the index or the table.
+/// The row of an item as a pull needs it: what [`super::page`] reads without making an item first.
+#[cfg(test)]
 pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
     let version = version_of(&item, "server_version")?;
     let deleted = is_deleted(&item);
@@ -124,6 +140,11 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
         superseded: superseded(&item, version)?,
         json,
     })
+}
+
+/// How long the request of the latest commit had waited, on the counter's item.
+pub(super) fn waited(counter: &Item) -> Duration {
+    Duration::from_millis(integer(counter, WAITED).unwrap_or(0))
 }
 
 /// The counter of an item.
@@ -146,12 +167,30 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
         _ => vec![],
     };
     let deleted_at = item.contains_key("deleted_at").then(|| version_of(item, "deleted_at")).transpose()?;
-    Ok(Counter { current: version_of(item, "current_version")?, last, deleted_at, skipped })
+    let checksums = checksums_of(item).ok_or_else(|| corrupt(item, "checksums"))?;
+    Ok(Counter { current: version_of(item, "current_version")?, last, deleted_at, skipped, checksums })
 }
 
 /// `last` as the counter keeps it.
 pub(super) fn last(rows: impl Iterator<Item = (String, ServerVersion)>) -> AttributeValue {
     AttributeValue::M(rows.map(|(entity, version)| (entity, number(version))).collect())
+}
+
+/// `checksums` as the counter keeps them.
+pub(super) fn checksums(checksums: &Checksums) -> AttributeValue {
+    let numbers = |collection| AttributeValue::L(checksums.get(collection).iter().map(number).collect());
+    AttributeValue::M(Collection::ALL.map(|collection| (collection.name().to_owned(), numbers(collection))).into())
+}
+
+fn checksums_of(item: &Item) -> Option<Checksums> {
+    let by_collection = item.get("checksums")?.as_m().ok()?;
+    let mut checksums = Checksums::default();
+    for collection in Collection::ALL {
+        let numbers = by_collection.get(collection.name())?.as_l().ok()?.iter();
+        let numbers: Option<Vec<u32>> = numbers.map(|number| number.as_n().ok()?.parse().ok()).collect();
+        checksums.set(collection, numbers?.try_into().ok()?);
+    }
+    Some(checksums)
 }
 
 fn range_of(value: &AttributeValue) -> Option<(u64, u64)> {
@@ -182,11 +221,11 @@ fn as_version(value: &AttributeValue) -> Option<ServerVersion> {
     value.as_n().ok()?.parse::<u64>().ok()?.try_into().ok()
 }
 
-fn integer(item: &Item, name: &str) -> Result<u64, Error> {
+pub(super) fn integer(item: &Item, name: &str) -> Result<u64, Error> {
     item.get(name).and_then(|value| value.as_n().ok()?.parse().ok()).ok_or_else(|| corrupt(item, name))
 }
 
-fn bytes<'a>(item: &'a Item, name: &str) -> &'a [u8] {
+pub(super) fn bytes<'a>(item: &'a Item, name: &str) -> &'a [u8] {
     item.get(name).and_then(|value| value.as_b().ok()).map_or(&[], |blob| blob.as_ref())
 }
 
@@ -201,7 +240,7 @@ fn superseded(item: &Item, version: ServerVersion) -> Result<Superseded, Error> 
 }
 
 /// Names the item and the attribute, never the content.
-fn corrupt(item: &Item, what: &str) -> Error {
+pub(super) fn corrupt(item: &Item, what: &str) -> Error {
     let part = |name: &str| item.get(name).and_then(|v| v.as_s().ok()).map_or("?", String::as_str);
     Error::Corrupt(format!("{}/{}: {what}", part("project_id"), part("entity")))
 }
@@ -309,11 +348,18 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_without_its_last_commit_is_corrupt_not_a_fresh_start() {
+    fn a_counter_without_its_last_commit_or_its_checksums_is_corrupt_not_a_fresh_start() {
         let mut item = key(&project(), COUNTER);
         item.insert("current_version".to_owned(), number(3));
-        assert!(matches!(counter(&item), Err(Error::Corrupt(_))));
         item.insert("last".to_owned(), last([("tasks#a".to_owned(), ServerVersion::FIRST)].into_iter()));
-        assert_eq!(counter(&item).expect("a counter").last.len(), 1);
+        let sums = Checksums::of([(&"tasks#a".parse().expect("a key"), ServerVersion::FIRST)]);
+        item.insert("checksums".to_owned(), checksums(&sums));
+        let read = counter(&item).expect("a counter");
+        assert_eq!((read.last.len(), read.checksums), (1, sums));
+        for attribute in ["last", "checksums", "current_version"] {
+            let mut without = item.clone();
+            without.remove(attribute);
+            assert!(matches!(counter(&without), Err(Error::Corrupt(_))), "{attribute}");
+        }
     }
 }

@@ -11,7 +11,9 @@ mod backoff;
 mod commit;
 mod feed;
 mod layout;
+mod page;
 mod read;
+mod record;
 mod table;
 
 pub use audit::{Partition, StoredItem, StoredPage};

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
 use super::layout::{self, COUNTER, Item, key, text};
+use super::record::{self, Record};
 use super::table::{BY_USER, Table, unavailable};
-use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
+use crate::domain::{Actor, Collection, Counter, Error, KeyedRequest, ProjectId, Role, Row, RowKey, UserId, authorize};
 
 /// The most keys one `BatchGetItem` takes.
 const BATCH: usize = 100;
@@ -23,7 +24,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct Snapshot {
     /// None when there is no such project.
     pub counter: Option<Counter>,
+    /// How long the latest commit's request had waited since it was first refused.
+    pub(super) waited: Duration,
     rows: HashMap<RowKey, Option<Row>>,
+    /// The record of the request that was asked for, if it is there.
+    pub(super) record: Option<Record>,
 }
 
 impl Snapshot {
@@ -55,14 +60,29 @@ impl Snapshot {
 impl Table {
     /// Reads a project's counter and the rows named, in one call up to 99 rows.
     pub async fn snapshot(&self, project: &ProjectId, rows: &[RowKey]) -> Result<Snapshot, Error> {
+        self.snapshot_with(project, rows, None).await
+    }
+
+    /// … and the record of a request in the same call.
+    pub(super) async fn snapshot_with(
+        &self,
+        project: &ProjectId,
+        rows: &[RowKey],
+        request: Option<&KeyedRequest>,
+    ) -> Result<Snapshot, Error> {
         let mut wanted: Vec<String> = rows.iter().map(RowKey::to_string).collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted.insert(0, COUNTER.to_owned());
-        let keys = wanted.into_iter().map(|entity| key(project, entity)).collect();
-        let mut snapshot = Snapshot { counter: None, rows: rows.iter().map(|key| (key.clone(), None)).collect() };
+        let keys = wanted.into_iter().map(|entity| key(project, entity));
+        let keys = keys.chain(request.map(|request| record::key(project, request))).collect();
+        let rows = rows.iter().map(|key| (key.clone(), None)).collect();
+        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None };
         for item in self.batch_get(keys).await? {
-            if layout::string(&item, "entity")? == COUNTER {
+            if layout::string(&item, "project_id")? != project.as_str() {
+                snapshot.record = Some(Record::of(&item)?);
+            } else if layout::string(&item, "entity")? == COUNTER {
+                snapshot.waited = layout::waited(&item);
                 snapshot.counter = Some(layout::counter(&item)?);
             } else {
                 let row = layout::row(&item)?;

@@ -7,6 +7,7 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use super::base::{CONDITION, CONFLICT, Key, Reason, THROTTLED, key_of};
+use super::capacity::{Consistency, Meter, size};
 use super::connection::{Answer, error, error_with, expect_table};
 use super::expression::{self, Condition, Item, Stored};
 use super::index::Reading;
@@ -44,30 +45,32 @@ struct Met {
 }
 
 impl UnreliableTable {
-    pub(super) async fn answer(&self, call: Call) -> Answer {
+    pub(super) async fn answer(&self, call: Call, meter: &Meter) -> Answer {
         match call {
-            Call::GetItem(request) => self.get_item(&request),
-            Call::BatchGetItem(request) => self.batch_get_item(&request).await,
-            Call::Query(request) => self.query(&request).await,
+            Call::GetItem(request) => self.get_item(&request, meter),
+            Call::BatchGetItem(request) => self.batch_get_item(&request, meter).await,
+            Call::Query(request) => self.query(&request, meter).await,
             Call::TransactWriteItems(request) => self.transact_write_items(request).await,
         }
     }
 
-    fn get_item(&self, request: &Value) -> Answer {
+    fn get_item(&self, request: &Value, meter: &Meter) -> Answer {
         expect_only(request, &["TableName", "Key", "ConsistentRead"]);
         expect_table(&request["TableName"]);
         assert_eq!(request["ConsistentRead"], true, "reads of the table are strong");
         let key = key_of(request["Key"].as_object().expect("a key"));
         let now = self.now();
         let state = self.state();
-        match state.base.read(&key, now) {
-            (_, Some(item)) => (200, format!(r#"{{"Item":{}}}"#, item.text)),
-            (_, None) => (200, "{}".to_owned()),
+        let (_, item) = state.base.read(&key, now);
+        meter.read(item.map_or(0, |item| size(item)), Consistency::Strong);
+        match item {
+            Some(item) => (200, format!(r#"{{"Item":{}}}"#, item.text)),
+            None => (200, "{}".to_owned()),
         }
     }
 
     /// Each key is read at a moment of its own, in any order; some may be left for later.
-    async fn batch_get_item(&self, request: &Value) -> Answer {
+    async fn batch_get_item(&self, request: &Value, meter: &Meter) -> Answer {
         expect_only(request, &["RequestItems"]);
         let (table, wanted) = request["RequestItems"].as_object().and_then(|t| t.iter().next()).expect("one table");
         expect_table(&json!(table));
@@ -101,6 +104,7 @@ impl UnreliableTable {
                 (number, item.cloned())
             };
             seen.insert(key, number);
+            meter.read(item.as_ref().map_or(0, |item| size(item)), Consistency::Strong);
             found.extend(item);
         }
         self.state().note_torn("torn BatchGetItem", &seen);
@@ -122,7 +126,7 @@ impl UnreliableTable {
         pause(duration).await;
     }
 
-    async fn query(&self, request: &Value) -> Answer {
+    async fn query(&self, request: &Value, meter: &Meter) -> Answer {
         expect_only(
             request,
             &[
@@ -171,6 +175,8 @@ impl UnreliableTable {
         // As DynamoDB does it, a page that is full names a next one even when nothing is left.
         let last = if met.len() >= page { met.get(page - 1).map(|met| Arc::clone(&met.item)) } else { None };
         met.truncate(page);
+        let consistency = if index.is_some() { Consistency::Eventual } else { Consistency::Strong };
+        meter.read(met.iter().map(|met| size(&met.item)).sum(), consistency);
         let filter = Condition::of(request, "FilterExpression");
         let shown = expression::projection(request);
         let evaluated = met.len();
@@ -302,7 +308,9 @@ impl UnreliableTable {
             }),
             Err(reasons) => {
                 self.trace(|| mixture(reasons).to_owned());
-                self.state().figures.inject(mixture(reasons));
+                let mut state = self.state();
+                state.figures.inject(mixture(reasons));
+                state.cancelled_items += reasons.len() as u64;
             }
         }
         if let Some(violation) = violation {

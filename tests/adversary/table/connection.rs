@@ -13,6 +13,7 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
 
 use super::calls::Call;
+use super::capacity::Meter;
 use super::{Millis, NAME, UnreliableTable, pause};
 
 /// What becomes of one call.
@@ -50,18 +51,26 @@ pub(super) fn error_with(status: u16, kind: &str, more: &str) -> Answer {
 }
 
 #[derive(Debug)]
-struct Connection(Arc<UnreliableTable>);
+struct Connection {
+    table: Arc<UnreliableTable>,
+    meter: Arc<Meter>,
+}
 
 impl HttpConnector for Connection {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::new(Arc::clone(&self.0).serve(request))
+        HttpConnectorFuture::new(Arc::clone(&self.table).serve(request, Arc::clone(&self.meter)))
     }
 }
 
 impl UnreliableTable {
     /// A client with memory of its own: connections, retry budget, everything.
     pub(crate) fn client(self: &Arc<Self>, sdk: &aws_config::SdkConfig) -> Client {
-        let connector = SharedHttpConnector::new(Connection(Arc::clone(self)));
+        self.metered_client(sdk, Arc::default())
+    }
+
+    /// … whose calls are counted.
+    pub(crate) fn metered_client(self: &Arc<Self>, sdk: &aws_config::SdkConfig, meter: Arc<Meter>) -> Client {
+        let connector = SharedHttpConnector::new(Connection { table: Arc::clone(self), meter });
         let config = aws_sdk_dynamodb::config::Builder::from(sdk)
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .region(Region::from_static("nowhere-1"))
@@ -72,11 +81,12 @@ impl UnreliableTable {
         Client::from_conf(config.build())
     }
 
-    async fn serve(self: Arc<Self>, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+    async fn serve(self: Arc<Self>, request: HttpRequest, meter: Arc<Meter>) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").expect("a target");
         let name = target.strip_prefix("DynamoDB_20120810.").expect("DynamoDB").to_owned();
         let body: Value = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
         let call = Call::of(&name, body);
+        meter.call();
         let (fate, there, back) = self.draw_fate(&name);
         self.trace(|| format!("  {name} on its way for {there} and {back} ms: {fate:?}"));
         let _reseeded = Reseeded(Arc::clone(&self));
@@ -87,7 +97,7 @@ impl UnreliableTable {
             let answer = match fate {
                 Fate::Throttled(kind) => error(400, kind),
                 Fate::FailedBefore(_) => error(500, "InternalServerError"),
-                Fate::Served | Fate::FailedAfter(_) => table.answer(call).await,
+                Fate::Served | Fate::FailedAfter(_) => table.answer(call, &meter).await,
             };
             pause(back).await;
             answer

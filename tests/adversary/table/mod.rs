@@ -10,6 +10,7 @@
 
 mod base;
 mod calls;
+mod capacity;
 mod connection;
 mod expression;
 mod faults;
@@ -23,8 +24,9 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use base::{Key, Written};
+pub(crate) use capacity::{Cost, Meter};
 pub(crate) use expression::{Item, Stored};
-pub(crate) use faults::{Delays, Faults, Millis};
+pub(crate) use faults::{Delays, Faults, Lag, Millis};
 
 use crate::figures::Figures;
 use crate::history::History;
@@ -52,7 +54,11 @@ pub(crate) struct State {
     pub(crate) faults: Faults,
     rng: Rng,
     pub(crate) history: History,
+    /// The newest version that a mutation was answered with.
+    pub(crate) acknowledged: u64,
     pub(crate) figures: Figures,
+    /// Items of transactions that were cancelled.
+    pub(crate) cancelled_items: u64,
     failure: Option<String>,
     trace: Option<Vec<String>>,
 }
@@ -78,7 +84,9 @@ impl UnreliableTable {
             faults,
             rng: Rng::with_seed(seed ^ 0x7ab1e),
             history: History::default(),
+            acknowledged: 0,
             figures: Figures::default(),
+            cancelled_items: 0,
             failure: None,
             trace: traced.then(Vec::new),
         };

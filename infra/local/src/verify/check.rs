@@ -35,6 +35,8 @@ pub enum Check {
     WritesAddUp,
     /// The rows of the latest commit are in place, and are the latest.
     LastInPlace,
+    /// The counter's checksums are those of the live rows.
+    ChecksumsAgree,
     /// `deleted_at` is the version of the project's tombstone.
     DeletedAtAgrees,
     /// A live dependency names two live tasks.
@@ -55,7 +57,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::PartitionKnown,
         Self::CounterReadable,
         Self::RowReadable,
@@ -70,6 +72,7 @@ impl Check {
         Self::SkippedHeldByNone,
         Self::WritesAddUp,
         Self::LastInPlace,
+        Self::ChecksumsAgree,
         Self::DeletedAtAgrees,
         Self::EdgeNamesLiveTasks,
         Self::EdgeOnce,

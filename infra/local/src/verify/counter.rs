@@ -1,12 +1,13 @@
-//! The counter against the rows: the latest commit and the deletion.
+//! The counter against the rows: the latest commit, the checksums and the deletion.
 
-use shared::domain::RowKey;
+use shared::domain::{Checksums, Collection, RowKey};
 
 use super::check::Check;
 use super::judge::World;
 
 pub(super) fn check(world: &mut World<'_>) {
     last(world);
+    checksums(world);
     deleted_at(world);
 }
 
@@ -33,6 +34,20 @@ fn last(world: &mut World<'_>) {
     }
 }
 
+fn checksums(world: &mut World<'_>) {
+    let Some(counter) = world.counter.clone() else { return };
+    world.look(Check::ChecksumsAgree, Collection::ALL.len());
+    let live = world.rows.values().map(|(row, _)| row).filter(|row| row.live().is_some());
+    let sums = Checksums::of(live.map(|row| (&row.key, row.version)));
+    for collection in Collection::ALL {
+        let (said, counted) = (counter.checksums.get(collection), sums.get(collection));
+        if said != counted {
+            let detail = format!("{}: the counter says {said:?}, the live rows {counted:?}", collection.name());
+            world.violation_of_project(Check::ChecksumsAgree, detail);
+        }
+    }
+}
+
 fn deleted_at(world: &mut World<'_>) {
     let Some(counter) = world.counter.clone() else { return };
     world.look(Check::DeletedAtAgrees, 1);
@@ -52,7 +67,7 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
 
     use super::*;
-    use crate::verify::testing::{Project, at, number};
+    use crate::verify::testing::{Project, at, number, task};
 
     fn last(entity: &str, version: u64) -> AttributeValue {
         AttributeValue::M([(entity.to_owned(), number(version))].into())
@@ -67,6 +82,14 @@ mod tests {
         assert_eq!(absent, [at(Check::LastInPlace, "tasks#z")]);
         let older = sound().set("_counter", "last", last("tasks#c", 9)).violated();
         assert_eq!(older, [at(Check::LastInPlace, "")]);
+    }
+
+    #[test]
+    fn checksums_that_are_not_those_of_the_live_rows() {
+        let other = Project::sound().put("tasks#d", task("New")).reading().item("_counter").0["checksums"].clone();
+        let found = Project::sound().reading().set("_counter", "checksums", other).judged().violations;
+        let details: Vec<_> = found.iter().map(|violation| (violation.check, &violation.detail[..6])).collect();
+        assert_eq!(details, [(Check::ChecksumsAgree, "tasks:")]);
     }
 
     #[test]

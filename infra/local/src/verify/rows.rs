@@ -285,7 +285,8 @@ mod tests {
         let columns = json!({"user": "eve", "role": 400}).as_object().expect("columns").clone();
         let row = Row::written(None, key, Write::Put(columns), ServerVersion::try_from(2).expect("a version"));
         let reading = sound().remove(&member("olga")).insert(StoredItem::of_row(&project_id(), &row));
-        assert_eq!(reading.violated(), [at(Check::MembershipId, "memberships#mine")]);
+        let expected = [at(Check::MembershipId, "memberships#mine"), at(Check::ChecksumsAgree, "")];
+        assert_eq!(reading.violated(), expected);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::domain::{Collection, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id};
+use shared::domain::{Checksums, Collection, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id};
 use shared::storage::StoredItem;
 
 use super::{Check, Judgement, Reading, judge};
@@ -129,6 +129,15 @@ impl Project {
         reading
     }
 
+    fn checksums(&self) -> AttributeValue {
+        let live = self.rows.values().filter(|row| row.live().is_some()).map(|row| (&row.key, row.version));
+        let sums = Checksums::of(live);
+        let numbers = |collection| sums.get(collection).map(|sum| number(sum.into())).into();
+        let sums =
+            Collection::ALL.map(|collection| (collection.name().to_owned(), AttributeValue::L(numbers(collection))));
+        AttributeValue::M(sums.into())
+    }
+
     fn counter(&self) -> StoredItem {
         let newest = self.newest.as_ref().and_then(|key| self.rows.get(key)).expect("a row");
         let last = [(newest.key.to_string(), number(newest.version.get()))].into();
@@ -138,6 +147,7 @@ impl Project {
             ("entity".to_owned(), text("_counter")),
             ("current_version".to_owned(), number(self.version)),
             ("last".to_owned(), AttributeValue::M(last)),
+            ("checksums".to_owned(), self.checksums()),
         ]
         .into();
         if let Some(version) = self.deleted_at {

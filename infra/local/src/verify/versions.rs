@@ -118,7 +118,9 @@ mod tests {
     #[test]
     fn a_version_that_two_rows_hold_and_one_that_none_holds() {
         let found = renumber(Project::sound().reading(), "tasks#c", 9, 8).violated();
-        assert_eq!(found, [at(Check::VersionHeldOnce, "tasks#b"), at(Check::VersionHeld, "")]);
+        let expected =
+            [at(Check::VersionHeldOnce, "tasks#b"), at(Check::VersionHeld, ""), at(Check::ChecksumsAgree, "")];
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -133,7 +135,9 @@ mod tests {
     #[test]
     fn a_version_above_the_counter() {
         let found = renumber(Project::sound().reading(), "tasks#c", 9, 900).violated();
-        assert_eq!(found, [at(Check::VersionHeld, ""), at(Check::VersionOnCounter, "tasks#c")]);
+        let expected =
+            [at(Check::VersionHeld, ""), at(Check::VersionOnCounter, "tasks#c"), at(Check::ChecksumsAgree, "")];
+        assert_eq!(found, expected);
     }
 
     #[test]
@@ -158,7 +162,9 @@ mod tests {
         assert_eq!(restored.reading().judged().violations, []);
         assert_eq!(Project::sound().skip(7).put("tasks#d", task("Later")).reading().judged().violations, []);
         let held = renumber(Project::sound().skip(7).reading(), "tasks#c", 9, 23).violated();
-        assert_eq!(held, [at(Check::VersionHeld, ""), at(Check::SkippedHeldByNone, "tasks#c")]);
+        let expected =
+            [at(Check::VersionHeld, ""), at(Check::SkippedHeldByNone, "tasks#c"), at(Check::ChecksumsAgree, "")];
+        assert_eq!(held, expected);
     }
 
     #[test]

@@ -1,0 +1,66 @@
+//! The keys that tokens are checked with.
+
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A key, with the one algorithm that it is used with.
+pub(super) struct Key {
+    pub(super) id: Option<String>,
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+}
+
+impl Key {
+    /// The key of HS256.
+    pub(super) fn secret(secret: &[u8]) -> Self {
+        Self { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
+    }
+
+    /// May it have signed a token that names this key? A key without an id, or a token without one, may still belong
+    /// together; the signature decides.
+    pub(super) fn may_be(&self, id: Option<&str>) -> bool {
+        id.is_none() || self.id.is_none() || self.id.as_deref() == id
+    }
+}
+
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<Value>,
+}
+
+/// The signature keys of a JSON Web Key Set; the error says why there is none.
+///
+/// An issuer may publish others beside, of kinds that this library has never heard of: they are passed over.
+pub(super) fn public_keys(document: &[u8]) -> Result<Vec<Key>, String> {
+    let document: Document = serde_json::from_slice(document).map_err(|error| error.to_string())?;
+    let keys: Vec<Key> =
+        document.keys.into_iter().filter_map(|key| public_key(serde_json::from_value(key).ok()?)).collect();
+    if keys.is_empty() {
+        return Err("it holds no RS256, ES256 or EdDSA signature key".to_owned());
+    }
+    Ok(keys)
+}
+
+fn public_key(jwk: Jwk) -> Option<Key> {
+    if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
+        return None;
+    }
+    let (algorithm, named) = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        }
+        // A symmetric key has no place in a public document.
+        _ => return None,
+    };
+    if jwk.common.key_algorithm.is_some_and(|declared| declared != named) {
+        return None;
+    }
+    let key = DecodingKey::from_jwk(&jwk).ok()?;
+    Some(Key { id: jwk.common.key_id, algorithm, key })
+}

@@ -1,0 +1,119 @@
+//! A change that was made on an older version of its row, field by field.
+
+use serde_json::Value;
+
+use super::{Columns, Error, FieldConflict, Row, ServerVersion};
+
+/// The fields that were changed after `base` and that the patch leaves alone, in the collection's order: with those as they
+/// are now, the patch still applies.
+///
+/// `Conflict` when a field that it sets was changed after `base` to another value, `Stale` when the row has never been at
+/// `base` yet. A field of which it is not known when it was changed counts as changed by the row's last write.
+pub fn concurrent_changes(
+    row: &Row,
+    columns: &Columns,
+    base: ServerVersion,
+    patch: &Columns,
+    rest_json: impl FnOnce() -> String,
+) -> Result<Vec<&'static str>, Error> {
+    if base > row.version {
+        return Err(Error::Stale { version: row.version, row: rest_json() });
+    }
+    let (mut elsewhere, mut conflicts) = (Vec::new(), Vec::new());
+    for (index, field) in row.key.collection.columns().iter().enumerate() {
+        if row.changed.version_of(index).unwrap_or(row.version.get()) <= base.get() {
+            continue;
+        }
+        let server = columns.get(*field).unwrap_or(&Value::Null);
+        match patch.get(*field) {
+            None => elsewhere.push(*field),
+            Some(client) if same(client, server) => {}
+            Some(client) => {
+                conflicts.push(FieldConflict { field, server: server.clone(), client: client.clone() });
+            }
+        }
+    }
+    if conflicts.is_empty() { Ok(elsewhere) } else { Err(Error::Conflict { version: row.version, fields: conflicts }) }
+}
+
+/// 8 hours are 8.0. What is nested is compared as it is written: at worst that is one conflict too many.
+fn same(one: &Value, other: &Value) -> bool {
+    one == other || one.as_f64().is_some_and(|number| other.as_f64() == Some(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Changed, Write};
+    use super::*;
+
+    fn columns(value: Value) -> Columns {
+        value.as_object().expect("an object").clone()
+    }
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    /// Created at 3, another role at 7; the user as it was.
+    fn row() -> Row {
+        let write = |row: Option<&Row>, role: i64, at| {
+            let put = Write::Put(columns(json!({"user": "ann", "role": role})));
+            Row::written(row, "memberships#m".parse().expect("a key"), put, version(at))
+        };
+        write(Some(&write(None, 1, 3)), 100, 7)
+    }
+
+    fn on(row: &Row, base: u64, patch: Value) -> Result<Vec<&'static str>, Error> {
+        concurrent_changes(row, row.columns(), version(base), &columns(patch), || "{}".to_owned())
+    }
+
+    fn conflicts(result: Result<Vec<&'static str>, Error>) -> Vec<&'static str> {
+        match result {
+            Err(Error::Conflict { version: at, fields }) => {
+                assert_eq!(at, version(7));
+                fields.into_iter().map(|conflict| conflict.field).collect()
+            }
+            other => panic!("no conflict: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn on_the_latest_version_nothing_is_concurrent() {
+        assert!(on(&row(), 7, json!({"role": 200, "user": "bob"})).expect("no conflict").is_empty());
+    }
+
+    #[test]
+    fn a_field_that_was_changed_since_conflicts_unless_it_has_the_value_already() {
+        for base in [3, 6] {
+            assert_eq!(conflicts(on(&row(), base, json!({"role": 200}))), ["role"]);
+            assert!(on(&row(), base, json!({"role": 100})).expect("no conflict").is_empty());
+            assert!(on(&row(), base, json!({"role": 100.0})).expect("no conflict").is_empty());
+        }
+    }
+
+    #[test]
+    fn a_field_that_was_not_changed_since_is_free_and_the_others_are_named() {
+        assert_eq!(on(&row(), 3, json!({"user": "bob"})).expect("no conflict"), ["role"]);
+        assert_eq!(on(&row(), 3, json!({})).expect("no conflict"), ["role"]);
+    }
+
+    #[test]
+    fn before_the_row_was_there_every_field_counts_as_changed() {
+        assert_eq!(conflicts(on(&row(), 2, json!({"user": "bob", "role": 1}))), ["user", "role"]);
+        assert_eq!(on(&row(), 2, json!({"user": "ann"})).expect("no conflict"), ["role"]);
+    }
+
+    #[test]
+    fn a_field_of_which_nothing_is_known_counts_as_changed_by_the_last_write() {
+        let unknown = Row { changed: Changed::default(), ..row() };
+        assert_eq!(conflicts(on(&unknown, 6, json!({"user": "bob"}))), ["user"]);
+        assert!(on(&unknown, 7, json!({"user": "bob"})).expect("no conflict").is_empty());
+    }
+
+    #[test]
+    fn a_base_that_the_row_has_not_reached_is_refused_with_the_row() {
+        assert!(matches!(on(&row(), 8, json!({"role": 1})), Err(Error::Stale { version: at, .. }) if at == version(7)));
+    }
+}

@@ -1,0 +1,45 @@
+//! The header `Idempotency-Key`.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, header};
+
+use super::Problem;
+use crate::domain::{Columns, IdempotencyKey, KeyedRequest, UserId};
+
+/// Headers that change what a mutation means.
+const MEANING: [HeaderName; 2] = [header::IF_MATCH, HeaderName::from_static("x-base-version")];
+
+/// The `Idempotency-Key` of a mutation, if it has one, and what the request says besides its body; 400 when it is no key.
+#[derive(Debug)]
+pub struct Idempotency(Option<(IdempotencyKey, Vec<Vec<u8>>)>);
+
+impl Idempotency {
+    /// The request, once it is known whose it is and what its body says; a DELETE says nothing.
+    pub fn request(self, caller: &UserId, body: &Columns) -> Option<KeyedRequest> {
+        self.0.map(|(key, head)| KeyedRequest::new(caller.clone(), key, &head, body))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let refuse = |message: &str| Problem::parameter("Idempotency-Key", message);
+        let mut keys = parts.headers.get_all("idempotency-key").iter();
+        let key = match (keys.next(), keys.next()) {
+            (None, _) => return Ok(Self(None)),
+            (Some(key), None) => key,
+            (Some(_), Some(_)) => return Err(refuse("must be given once")),
+        };
+        // What is not ASCII is no key either.
+        let key: IdempotencyKey = key.to_str().unwrap_or("").parse().map_err(|error| refuse(&format!("{error}")))?;
+        let path = parts.uri.path().trim_end_matches('/');
+        let mut head = vec![parts.method.as_str().as_bytes().to_vec(), path.as_bytes().to_vec()];
+        for name in MEANING {
+            let values: Vec<&[u8]> = parts.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
+            head.push(values.join(&b','));
+        }
+        Ok(Self(Some((key, head))))
+    }
+}

@@ -1,0 +1,398 @@
+//! Reads a page of rows out of the bytes that DynamoDB sends.
+//!
+//! The SDK makes a map of attribute values of every row, which takes most of the time of a first pull. Here the SDK still
+//! finds the endpoint, signs, reads the body and tries again; only what it makes of the body is replaced, by a
+//! deserializer of our own that an interceptor puts in the place of the operation's.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_runtime_api::client::interceptors::context::{Error as AnyError, Output};
+use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
+use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
+use aws_smithy_types::base64;
+use serde::Deserialize;
+
+use super::feed::{FeedPage, FeedRow, PageCursor};
+use super::table::unavailable;
+use crate::domain::{Error, ServerVersion, Superseded};
+
+/// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`.
+pub(super) async fn send(query: QueryFluentBuilder) -> Result<FeedPage, Error> {
+    let read = ReadPage::default();
+    query.customize().interceptor(read.clone()).send().await.map_err(unavailable)?;
+    let page = read.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    page.unwrap_or_else(|| Err(Error::Unavailable("a query without an answer".into())))
+}
+
+/// Puts itself in the place of the operation's deserializer, and keeps what it read.
+#[derive(Debug, Clone, Default)]
+struct ReadPage(Arc<Mutex<Option<Result<FeedPage, Error>>>>);
+
+impl Intercept for ReadPage {
+    fn name(&self) -> &'static str {
+        "ReadPage"
+    }
+
+    fn modify_before_serialization(
+        &self,
+        _context: &mut BeforeSerializationInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        config.interceptor_state().store_put(SharedResponseDeserializer::new(self.clone()));
+        Ok(())
+    }
+}
+
+impl DeserializeResponse for ReadPage {
+    fn deserialize_nonstreaming_with_config(
+        &self,
+        response: &HttpResponse,
+        _config: &ConfigBag,
+    ) -> Result<Output, OrchestratorError<AnyError>> {
+        let body = response.body().bytes().ok_or_else(|| OrchestratorError::other("a body that was not read"))?;
+        if !response.status().is_success() {
+            return Err(OrchestratorError::operation(AnyError::erase(error_in(response, body))));
+        }
+        let page = match serde_json::from_slice(body) {
+            Ok(answer) => FeedPage::of(answer),
+            // Well-formed, and not what the product writes.
+            Err(error) if error.is_data() => Err(Error::Corrupt(format!("a page of rows: {error}"))),
+            Err(error) => return Err(OrchestratorError::response(error.into())),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
+        Ok(Output::erase(QueryOutput::builder().build()))
+    }
+}
+
+/// The error as the SDK's retries classify it: by its code.
+fn error_in(response: &HttpResponse, body: &[u8]) -> QueryError {
+    #[derive(Deserialize)]
+    struct Problem {
+        #[serde(rename = "__type")]
+        kind: String,
+        #[serde(alias = "Message")]
+        message: Option<String>,
+    }
+    let mut metadata = ErrorMetadata::builder();
+    if let Some(id) = response.headers().get("x-amzn-requestid") {
+        metadata = metadata.custom("aws_request_id", id.to_owned());
+    }
+    if let Ok(Problem { kind, message }) = serde_json::from_slice(body) {
+        metadata = metadata.code(kind.rsplit_once('#').map_or(kind.as_str(), |(_, code)| code));
+        if let Some(message) = message {
+            metadata = metadata.message(message);
+        }
+    }
+    QueryError::generic(metadata.build())
+}
+
+/// The body of an answer.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(rename = "Items", borrow)]
+    items: Vec<Attributes<'a>>,
+    #[serde(rename = "LastEvaluatedKey")]
+    last_key: Option<HashMap<String, KeyPart>>,
+}
+
+/// A row's attributes; others that come along are passed over. One that is there twice or has another type is an error.
+#[derive(Deserialize)]
+struct Attributes<'a> {
+    #[serde(borrow)]
+    entity: Text<'a>,
+    #[serde(borrow)]
+    server_version: Number<'a>,
+    #[serde(borrow)]
+    writes: Number<'a>,
+    #[serde(borrow)]
+    superseded: Option<Base64<'a>>,
+    is_deleted: Option<Bool>,
+    row: Option<Json>,
+}
+
+#[derive(Deserialize)]
+struct Text<'a> {
+    #[serde(rename = "S", borrow)]
+    text: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Number<'a> {
+    #[serde(rename = "N", borrow)]
+    digits: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Base64<'a> {
+    #[serde(rename = "B", borrow)]
+    text: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Bool {
+    #[serde(rename = "BOOL")]
+    value: bool,
+}
+
+#[derive(Deserialize)]
+struct Json {
+    #[serde(rename = "S")]
+    text: String,
+}
+
+/// Part of a key: those of the table and of its indexes are strings and numbers.
+#[derive(Deserialize)]
+enum KeyPart {
+    S(String),
+    N(String),
+}
+
+impl FeedPage {
+    fn of(answer: Answer<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            rows: answer.items.into_iter().map(FeedRow::from_attributes).collect::<Result<_, _>>()?,
+            next: answer
+                .last_key
+                .map(|key| PageCursor(key.into_iter().map(|(name, part)| (name, part.into())).collect())),
+        })
+    }
+}
+
+impl FeedRow {
+    fn from_attributes(attributes: Attributes<'_>) -> Result<Self, Error> {
+        let Attributes { entity, server_version, writes, superseded, is_deleted, row } = attributes;
+        let corrupt = |what: &str| Error::Corrupt(format!("{}: {what}", entity.text));
+        let version =
+            server_version.digits.parse::<u64>().ok().and_then(|version| ServerVersion::try_from(version).ok());
+        let version = version.ok_or_else(|| corrupt("server_version"))?;
+        let superseded = match superseded {
+            None => Superseded::default(),
+            Some(list) => base64::decode(list.text.as_ref())
+                .ok()
+                .and_then(|bytes| Superseded::decode(&bytes, version).ok())
+                .ok_or_else(|| corrupt("superseded"))?,
+        };
+        let is_deleted = is_deleted.is_some_and(|deleted| deleted.value);
+        if is_deleted == row.is_some() {
+            return Err(corrupt("row"));
+        }
+        Ok(Self {
+            key: entity.text.parse().map_err(|_| corrupt("entity"))?,
+            version,
+            writes: writes.digits.parse().map_err(|_| corrupt("writes"))?,
+            superseded,
+            json: row.map(|row| row.text),
+        })
+    }
+}
+
+impl From<KeyPart> for AttributeValue {
+    fn from(part: KeyPart) -> Self {
+        match part {
+            KeyPart::S(text) => Self::S(text),
+            KeyPart::N(digits) => Self::N(digits),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::config::Region;
+    use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
+    use aws_smithy_runtime_api::client::http::{
+        HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+    };
+    use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+    use aws_smithy_types::body::SdkBody;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+    use tokio::runtime::Runtime;
+
+    use super::super::layout::{feed_row, row_item};
+    use super::super::table::Table;
+    use super::*;
+    use crate::domain::{ProjectId, Row, Write};
+
+    /// What a service answers to everything, and how often it was asked.
+    #[derive(Debug, Clone)]
+    struct Service(u16, String, Arc<Mutex<u32>>);
+
+    impl HttpConnector for Service {
+        fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+            *self.2.lock().expect("no panic") += 1;
+            let status = self.0.try_into().expect("a status");
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(self.1.as_str()))))
+        }
+    }
+
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime")
+    });
+    static SDK: LazyLock<aws_config::SdkConfig> =
+        LazyLock::new(|| RUNTIME.block_on(Table::sdk_config().region("nowhere-1").no_credentials().load()));
+
+    fn client(service: &Service) -> Client {
+        let connector = SharedHttpConnector::new(service.clone());
+        let config = aws_sdk_dynamodb::config::Builder::from(&*SDK)
+            .http_client(http_client_fn(move |_, _| connector.clone()))
+            .region(Region::from_static("nowhere-1"))
+            .allow_no_auth()
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            // Otherwise all clients of a process share what may be tried again.
+            .retry_partition(RetryPartition::custom("alone").build());
+        Client::from_conf(config.build())
+    }
+
+    fn service(status: u16, body: impl Into<String>) -> Service {
+        Service(status, body.into(), Arc::default())
+    }
+
+    /// The page as it is read here.
+    fn read(service: &Service) -> Result<FeedPage, Error> {
+        let query = client(service).query().table_name("t");
+        RUNTIME.block_on(send(query))
+    }
+
+    /// The page by way of the SDK's own types.
+    fn read_by_the_sdk(service: &Service) -> Result<FeedPage, Error> {
+        let query = client(service).query().table_name("t");
+        let output = RUNTIME.block_on(query.send()).map_err(unavailable)?;
+        let rows = output.items.unwrap_or_default().into_iter().map(feed_row).collect::<Result<_, _>>()?;
+        Ok(FeedPage { rows, next: output.last_evaluated_key.map(PageCursor) })
+    }
+
+    /// Damage to what is not read shows in what the SDK makes of it alone.
+    const READ: [&str; 6] = ["entity", "server_version", "writes", "superseded", "is_deleted", "row"];
+
+    fn as_json(value: &AttributeValue) -> Value {
+        match value {
+            AttributeValue::S(text) => json!({ "S": text }),
+            AttributeValue::N(digits) => json!({ "N": digits }),
+            AttributeValue::B(blob) => json!({"B": base64::encode(blob.as_ref())}),
+            AttributeValue::Bool(value) => json!({ "BOOL": value }),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    fn row() -> impl Strategy<Value = Row> {
+        let writes = prop::collection::vec((1..1_000_u64, prop::option::weighted(0.8, ".{0,40}")), 1..6);
+        ("[a-z0-9_-]{1,12}", writes).prop_map(|(id, writes)| {
+            let mut row: Option<Row> = None;
+            let mut version = 0;
+            for (gap, name) in writes {
+                version += gap;
+                let write = match name {
+                    Some(name) => Write::Put(json!({ "name": name }).as_object().expect("columns").clone()),
+                    None => Write::Delete,
+                };
+                let version = ServerVersion::try_from(version).expect("a version");
+                row = Some(Row::written(row.as_ref(), format!("tasks#{id}").parse().expect("a key"), write, version));
+            }
+            row.expect("one write at least")
+        })
+    }
+
+    fn page() -> impl Strategy<Value = String> {
+        (prop::collection::vec(row(), 0..6), any::<bool>()).prop_map(|(rows, more)| {
+            let project: ProjectId = "p".parse().expect("a project");
+            let items: Vec<Value> = rows
+                .iter()
+                .map(|row| {
+                    let item = row_item(&project, row);
+                    let read = item.iter().filter(|(name, _)| READ.contains(&name.as_str()));
+                    Value::Object(read.map(|(name, value)| (name.clone(), as_json(value))).collect())
+                })
+                .collect();
+            let mut answer = json!({"Count": items.len(), "ScannedCount": items.len(), "Items": items});
+            if more {
+                answer["LastEvaluatedKey"] = json!({"project_id": {"S": "p"}, "entity": {"S": "tasks#\u{e4}\"x"},
+                    "server_version": {"N": "7"}});
+            }
+            answer.to_string()
+        })
+    }
+
+    fn shown(page: &FeedPage) -> (&[FeedRow], Option<&super::super::layout::Item>) {
+        (&page.rows, page.next.as_ref().map(|next| &next.0))
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_says_the_same_as_the_sdk_makes_of_it(body in page()) {
+            let service = service(200, body);
+            let (own, sdk) = (read(&service).expect("a page"), read_by_the_sdk(&service).expect("a page"));
+            prop_assert_eq!(shown(&own), shown(&sdk));
+        }
+
+        #[test]
+        fn a_damaged_page_is_an_error_or_what_the_sdk_makes_of_it(
+            body in page(),
+            at in any::<prop::sample::Index>(),
+            by in prop::sample::select(vec!["", "\"", "}", "]", ",", "x", "\\", "0", "\\u00", "null"]),
+            length in 0..3_usize,
+        ) {
+            let places: Vec<usize> = body.char_indices().map(|(place, _)| place).collect();
+            let from = at.index(places.len());
+            let to = places.get(from + length).copied().unwrap_or(body.len());
+            let damaged = format!("{}{by}{}", &body[..places[from]], &body[to..]);
+            let service = service(200, damaged);
+            if let Ok(own) = read(&service) {
+                let sdk = read_by_the_sdk(&service).map_err(|error| format!("{error:?}: {}", service.1));
+                let sdk = sdk.map_err(TestCaseError::fail)?;
+                prop_assert_eq!(shown(&own), shown(&sdk));
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_cut_is_read_again() {
+        let service = service(200, r#"{"Items": ["#);
+        assert!(matches!(read(&service), Err(Error::Unavailable(_))));
+        assert_eq!(*service.2.lock().expect("no panic"), 3);
+    }
+
+    #[test]
+    fn errors_are_classified_and_tried_again_as_by_the_sdk() {
+        for (status, kind) in [
+            (400, "ProvisionedThroughputExceededException"),
+            (400, "ThrottlingException"),
+            (400, "RequestLimitExceeded"),
+            (400, "ResourceNotFoundException"),
+            (400, "ValidationException"),
+            (500, "InternalServerError"),
+            (503, "ServiceUnavailable"),
+        ] {
+            let body = json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "no"});
+            let (own, sdk) = (service(status, body.to_string()), service(status, body.to_string()));
+            assert!(matches!(read(&own), Err(Error::Unavailable(error)) if error.to_string().contains(kind)), "{kind}");
+            assert!(read_by_the_sdk(&sdk).is_err());
+            assert_eq!(*own.2.lock().expect("no panic"), *sdk.2.lock().expect("no panic"), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_item_that_the_product_does_not_write_is_corrupt() {
+        for item in [
+            json!({"server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"S": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "row": {"S": "{}"}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}}),
+            json!({"entity": {"S": "cats#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
+        ] {
+            let service = service(200, json!({"Items": [item]}).to_string());
+            assert!(matches!(read(&service), Err(Error::Corrupt(_))), "{item}");
+        }
+    }
+}

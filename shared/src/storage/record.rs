@@ -1,0 +1,133 @@
+//! Idempotency records: what a keyed request was answered, in the transaction that did what it asks for.
+//!
+//! The item, in a partition of its own beside the project's, so that reading a project does not read it:
+//! `project_id = request#<project>`, `entity =` the hash of caller and key; `fingerprint` B (of the request),
+//! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, and `expires_at` N
+//! (seconds since 1970), by which DynamoDB removes it some time later.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
+
+use super::commit::ABSENT;
+use super::layout::{self, Item, number, text};
+use super::table::Table;
+use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, ServerVersion};
+
+/// So long a repetition is recognised, in seconds.
+const KEPT: i64 = 24 * 60 * 60;
+/// The largest answer that is kept, in bytes of its body: an item holds 400 KB. A row's is less, whatever is in it.
+const MAX_BODY: usize = 380 * 1024;
+
+/// What a keyed request was answered.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) version: ServerVersion,
+    expires_at: i64,
+    fingerprint: Vec<u8>,
+    answer: Answer,
+}
+
+impl Record {
+    /// The record of an item.
+    pub(super) fn of(item: &Item) -> Result<Self, Error> {
+        let corrupt = |what: &str| layout::corrupt(item, what);
+        let headers = item.get("headers").and_then(|value| value.as_m().ok()).ok_or_else(|| corrupt("headers"))?;
+        let headers = headers.iter().map(|(name, value)| Some((name.clone(), value.as_s().ok()?.clone())));
+        let status = layout::integer(item, "status")?;
+        let answer = Answer {
+            status: u16::try_from(status).map_err(|_| corrupt("status"))?,
+            headers: headers.collect::<Option<BTreeMap<_, _>>>().ok_or_else(|| corrupt("headers"))?,
+            body: if item.contains_key("body") { layout::string(item, "body")?.to_owned() } else { String::new() },
+        };
+        Ok(Self {
+            version: layout::version_of(item, "version")?,
+            expires_at: i64::try_from(layout::integer(item, "expires_at")?).map_err(|_| corrupt("expires_at"))?,
+            fingerprint: layout::bytes(item, "fingerprint").to_vec(),
+            answer,
+        })
+    }
+
+    /// Does it still count? It may be there long after its time.
+    pub(super) fn is_valid(&self) -> bool {
+        self.expires_at > now()
+    }
+
+    /// The answer again; `KeyReused` when the key was that of another request.
+    pub(super) fn answer_to(&self, request: &KeyedRequest) -> Result<Answered, Error> {
+        if self.fingerprint != request.fingerprint() {
+            return Err(Error::KeyReused);
+        }
+        Ok(Answered { answer: self.answer.clone(), version: self.version, replayed: true })
+    }
+}
+
+/// The place of a keyed request's record, with no valid one in it when it was read.
+#[derive(Debug)]
+pub(super) struct Slot {
+    key: Item,
+    request: KeyedRequest,
+    /// When the record that was there had its time.
+    expired: Option<i64>,
+}
+
+/// The key of a request's record.
+pub(super) fn key(project: &ProjectId, request: &KeyedRequest) -> Item {
+    layout::request_key(project, request.record_id())
+}
+
+impl Slot {
+    pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&Record>) -> Self {
+        let expired = expired.map(|record| record.expires_at);
+        Self { key: key(project, request), request: request.clone(), expired }
+    }
+
+    pub(super) fn request(&self) -> &KeyedRequest {
+        &self.request
+    }
+
+    /// Keeps the answer, on the condition that the place is as it was read.
+    pub(super) fn put(&self, table: &Table, answered: &Answered) -> Result<TransactWriteItem, Error> {
+        let Answered { answer, version, .. } = answered;
+        if answer.body.len() > MAX_BODY {
+            return Err(Error::Corrupt(format!("an answer of {} bytes cannot be kept", answer.body.len())));
+        }
+        let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        let mut item = self.key.clone();
+        let mut set = |name: &str, value| item.insert(name.to_owned(), value);
+        set("fingerprint", AttributeValue::B(Blob::new(self.request.fingerprint())));
+        set("version", number(version));
+        set("status", number(answer.status));
+        set("headers", AttributeValue::M(headers));
+        if !answer.body.is_empty() {
+            set("body", text(&answer.body));
+        }
+        set("expires_at", number(now() + KEPT));
+        let put = Put::builder().table_name(table.name()).set_item(Some(item));
+        let put = match self.expired {
+            Some(read) => put.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
+            None => put.condition_expression(ABSENT),
+        };
+        let put = put.build().map_err(|error| Error::Unavailable(error.into()))?;
+        Ok(TransactWriteItem::builder().put(put).build())
+    }
+
+    /// The same condition without writing.
+    pub(super) fn check(&self, table: &Table) -> Result<TransactWriteItem, Error> {
+        let check = ConditionCheck::builder().table_name(table.name()).set_key(Some(self.key.clone()));
+        let check = match self.expired {
+            Some(read) => check.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
+            None => check.condition_expression(ABSENT),
+        };
+        let check = check.build().map_err(|error| Error::Unavailable(error.into()))?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
+    }
+}
+
+const AS_READ: &str = "expires_at = :read";
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
