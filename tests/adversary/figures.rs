@@ -9,7 +9,7 @@ use crate::table::Cost;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) seeds: u64,
-    /// REST requests.
+    /// REST requests, and beside them the operations that batches are made of.
     pub(crate) operations: BTreeMap<String, u64>,
     /// Repetitions that got the first answer again.
     pub(crate) replayed: u64,

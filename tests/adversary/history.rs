@@ -1,6 +1,6 @@
 //! The truth: which version was given to which row, and what the row was then. Each commit is checked as it happens.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use aws_smithy_types::base64;
@@ -35,6 +35,8 @@ pub(crate) struct History {
     live: BTreeMap<String, Content>,
     /// At which versions a row took on each mark that a writer left in it.
     marks: BTreeMap<String, Vec<u64>>,
+    /// The last version of each commit.
+    commits: BTreeSet<u64>,
     pub(crate) deleted_at: Option<u64>,
 }
 
@@ -79,6 +81,11 @@ impl History {
         self.marks.get(mark).map_or(&[], Vec::as_slice)
     }
 
+    /// The last version of the commit that gave out this one.
+    pub(crate) fn commit_of(&self, version: u64) -> Option<u64> {
+        self.commits.range(version..).next().copied()
+    }
+
     /// Takes an accepted transaction on record. The error is the rule that it breaks.
     pub(crate) fn commit(&mut self, written: &[Written]) -> Result<(), String> {
         let mut counter = None;
@@ -104,9 +111,14 @@ impl History {
         if self.deleted_at.is_some() {
             return Err("a commit after the project's deletion".to_owned());
         }
+        let edges: Vec<String> = rows.values().map(|(row, _)| row.clone()).collect();
         for (version, (row, item)) in rows {
             self.take(version, row, item)?;
         }
+        for row in edges {
+            rules::accept_edge(&self.live, &row).map_err(|broken| format!("{row} at {current}: {broken}"))?;
+        }
+        self.commits.insert(current);
         if counter.contains_key("deleted_at") {
             self.deleted_at = Some(number(counter, "deleted_at"));
         }
@@ -169,7 +181,7 @@ impl History {
 }
 
 /// The mark that a writer leaves in what it writes: no two requests leave the same.
-fn mark_of(row: &str, content: &Map<String, Value>) -> Option<String> {
+pub(crate) fn mark_of(row: &str, content: &Map<String, Value>) -> Option<String> {
     let (collection, _) = row.split_once('#')?;
     match collection {
         "memberships" => None,

@@ -10,6 +10,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "all of this is test code, helpers included")]
 
 mod answer;
+mod batch;
 mod bugs;
 mod clean;
 mod contention;

@@ -20,6 +20,8 @@ pub(crate) struct Operation {
     pub(crate) mark: Option<String>,
     /// The row that it is about; empty when the server is to choose the id.
     pub(crate) row: String,
+    /// What a batch is made of.
+    pub(crate) parts: Vec<Operation>,
 }
 
 /// What can be asked for.
@@ -43,6 +45,7 @@ pub(crate) enum Kind {
     List,
     MyProjects,
     DeleteProject,
+    Batch,
 }
 
 /// Makes operations out of what is there.
@@ -62,6 +65,9 @@ impl Maker<'_> {
         let mut operation = self.of(kind).unwrap_or_else(|| self.of(Kind::CreateTask).expect("needs nothing"));
         if operation.ask.method != Method::GET && self.rng.u8(0..3) > 0 {
             operation.ask.key = Some(format!("key-{}", self.number));
+            for part in &mut operation.parts {
+                part.ask.key.clone_from(&operation.ask.key);
+            }
             self.leave_the_id_to_the_server(&mut operation);
         }
         operation
@@ -80,7 +86,7 @@ impl Maker<'_> {
     }
 
     /// None when there is nothing to do it to.
-    fn of(&mut self, kind: Kind) -> Option<Operation> {
+    pub(crate) fn of(&mut self, kind: Kind) -> Option<Operation> {
         let mark = format!("mark {}", self.number);
         let operation = match kind {
             Kind::CreateTask => {
@@ -146,31 +152,32 @@ impl Maker<'_> {
             Kind::Leave => {
                 let user = self.rng.usize(..USERS.len());
                 let ask = self.ask_membership(user, user, Method::DELETE, None);
-                Operation { ask, user, needed: 1, mark: None, row: self.memberships[user].clone() }
+                Operation { ask, user, needed: 1, mark: None, row: self.memberships[user].clone(), parts: vec![] }
             }
             Kind::Read => {
                 let collection = self.collection();
                 let row = self.row(collection)?;
                 let user = self.user(1);
                 let ask = Ask::get(path(collection, Some(&row)), &self.tokens[user]);
-                Operation { ask, user, needed: 1, mark: None, row: format!("{collection}#{row}") }
+                Operation { ask, user, needed: 1, mark: None, row: format!("{collection}#{row}"), parts: vec![] }
             }
             Kind::List => {
                 let collection = self.collection();
                 let user = self.user(1);
                 let ask =
                     Ask::get(format!("{}?limit={}", path(collection, None), self.rng.u64(1..=200)), &self.tokens[user]);
-                Operation { ask, user, needed: 1, mark: None, row: format!("{collection}#") }
+                Operation { ask, user, needed: 1, mark: None, row: format!("{collection}#"), parts: vec![] }
             }
             Kind::MyProjects => {
                 let user = self.user(1);
                 let ask = Ask::get("/api/v1/projects/".to_owned(), &self.tokens[user]);
-                Operation { ask, user, needed: 0, mark: None, row: "projects#".to_owned() }
+                Operation { ask, user, needed: 0, mark: None, row: "projects#".to_owned(), parts: vec![] }
             }
+            Kind::Batch => self.batch(),
             Kind::DeleteProject => {
                 let user = self.user(400);
                 let ask = Ask { method: Method::DELETE, ..Ask::get(path("", None), &self.tokens[user]) };
-                Operation { ask, user, needed: 400, mark: None, row: format!("projects#{PROJECT}") }
+                Operation { ask, user, needed: 400, mark: None, row: format!("projects#{PROJECT}"), parts: vec![] }
             }
         };
         Some(operation)
@@ -191,7 +198,7 @@ impl Maker<'_> {
         let if_match = if method == Method::PATCH { self.if_match(&row) } else { None };
         let path = path(collection, id.as_deref());
         let ask = Ask { method, path, token: self.tokens[user].clone(), if_match, key: None, body: Some(body) };
-        Operation { ask, user, needed, mark: Some(mark), row }
+        Operation { ask, user, needed, mark: Some(mark), row, parts: vec![] }
     }
 
     fn delete(&mut self, needed: i64, collection: &str) -> Option<Operation> {
@@ -203,13 +210,13 @@ impl Maker<'_> {
             if_match: self.if_match(&row),
             ..Ask::get(path(collection, Some(&id)), &self.tokens[user])
         };
-        Some(Operation { ask, user, needed, mark: None, row })
+        Some(Operation { ask, user, needed, mark: None, row, parts: vec![] })
     }
 
     fn membership(&mut self, of: usize, role: i64, method: Method, body: Option<Value>) -> Operation {
         let user = self.user(if role >= 300 { 400 } else { 300 });
         let ask = self.ask_membership(user, of, method, body);
-        Operation { ask, user, needed: 300, mark: None, row: self.memberships[of].clone() }
+        Operation { ask, user, needed: 300, mark: None, row: self.memberships[of].clone(), parts: vec![] }
     }
 
     fn ask_membership(&self, user: usize, of: usize, method: Method, body: Option<Value>) -> Ask {
@@ -219,7 +226,7 @@ impl Maker<'_> {
     }
 
     /// Mostly someone who may, sometimes anyone.
-    fn user(&mut self, needed: i64) -> usize {
+    pub(crate) fn user(&mut self, needed: i64) -> usize {
         let may = |user: &usize| {
             let membership = self.history.live().get(&self.memberships[*user]);
             membership.is_some_and(|membership| membership["role"].as_i64().is_some_and(|role| role >= needed))

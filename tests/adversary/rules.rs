@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::{Map, Value};
-
 use crate::history::Content;
 
 type Live = BTreeMap<String, Content>;
@@ -17,7 +15,13 @@ pub(crate) fn at_version(
 ) -> Result<(), String> {
     let (collection, id) = row.split_once('#').ok_or("no row")?;
     match (collection, after) {
-        ("dependencies", Some(edge)) => accept_edge(live, row, edge),
+        ("dependencies", Some(edge)) => {
+            let end = |name: &str| edge[name].as_str().unwrap_or_default();
+            match ["predecessor", "successor"].iter().find(|name| !live.contains_key(&format!("tasks#{}", end(name)))) {
+                Some(name) => Err(format!("a live edge whose {name} is not there")),
+                None => Ok(()),
+            }
+        }
         ("tasks", None) => {
             let names = |edge: &Content| edge["predecessor"] == id || edge["successor"] == id;
             match of(live, "dependencies").find(|(_, edge)| names(edge)) {
@@ -58,13 +62,10 @@ fn of<'a>(live: &'a Live, collection: &'a str) -> impl Iterator<Item = (&'a str,
     rows.take_while(move |(row, _)| row.split_once('#').is_some_and(|(own, _)| own == collection))
 }
 
-fn accept_edge(live: &Live, row: &str, edge: &Map<String, Value>) -> Result<(), String> {
+/// What an edge that was written, if it is one and there still, must respect once its commit is done.
+pub(crate) fn accept_edge(live: &Live, row: &str) -> Result<(), String> {
+    let Some(edge) = live.get(row).filter(|_| row.starts_with("dependencies#")) else { return Ok(()) };
     let end = |name: &str| edge[name].as_str().unwrap_or_default();
-    for name in ["predecessor", "successor"] {
-        if !live.contains_key(&format!("tasks#{}", end(name))) {
-            return Err(format!("a live edge whose {name} is not there"));
-        }
-    }
     let mut successors: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (other, content) in of(live, "dependencies").filter(|(other, _)| *other != row) {
         if ["predecessor", "successor", "dep_type"].iter().all(|name| content[*name] == edge[*name]) {

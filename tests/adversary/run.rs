@@ -202,7 +202,7 @@ impl Play {
             (_, Some(id), _) => format!("{collection}#{id}"),
             (_, _, user) => membership(USERS.iter().position(|(name, _)| Some(*name) == user).expect("a user")),
         };
-        let operation = Operation { ask, user: 0, needed: 0, mark: None, row };
+        let operation = Operation { ask, user: 0, needed: 0, mark: None, row, parts: vec![] };
         if founder.send(&operation, None).await != Some(201) {
             self.table.fail(format!("not founded: {operation:?}"));
         }

@@ -74,6 +74,7 @@ impl Weights {
             (Kind::Read, 8),
             (Kind::List, 2),
             (Kind::MyProjects, 1),
+            (Kind::Batch, 8),
         ];
         kinds.extend_from_slice(more);
         Self { kinds, heat: 0.2, hot_rows: 3 }

@@ -99,6 +99,10 @@ impl Writer {
         }
         let refusal = if reply.status < 400 { String::new() } else { format!(" {}", reply.code()) };
         self.table.state().figures.operation(&format!("{}{refusal}", reply.status));
+        let in_batch = if reply.status < 400 { "in a batch" } else { "in a refused batch" };
+        for _ in &operation.parts {
+            self.table.state().figures.operation(in_batch);
+        }
         let judged = judge(operation, &reply, &given, &self.table.state().history);
         if let Err(violation) = judged {
             let Operation { ask, .. } = operation;
@@ -110,6 +114,9 @@ impl Writer {
     }
 
     fn note(&mut self, operation: &Operation, reply: Option<&Reply>) {
+        for part in &operation.parts {
+            self.note(part, reply);
+        }
         let Some(mark) = &operation.mark else { return };
         let fate = self.fates.0.entry(mark.clone()).or_default();
         fate.keyed = operation.ask.key.is_some();
@@ -153,7 +160,7 @@ impl Fates {
 }
 
 /// Codes of refusals that a well-formed request may meet.
-const REFUSALS: [(u16, &str); 15] = [
+const REFUSALS: [(u16, &str); 16] = [
     (403, "not_a_member"),
     (403, "membership_revoked"),
     (403, "role_too_low"),
@@ -167,6 +174,7 @@ const REFUSALS: [(u16, &str); 15] = [
     (410, "project_deleted"),
     (412, "version_mismatch"),
     (422, "validation_failed"),
+    (422, "batch_too_large"),
     (503, "busy"),
     (503, "unavailable"),
 ];
@@ -187,13 +195,14 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
             allowed(reply.etag >= Some(given.version), "older than what a strong read saw before")?;
             is_true(row, reply, history)
         }
+        (200, "POST") if !operation.parts.is_empty() => crate::batch::judge(operation, reply, history),
         (200 | 201, _) => {
             is_true(row, reply, history)?;
             let version = reply.etag.unwrap_or(0);
             let Some(mark) = &operation.mark else { return Ok(()) };
             if history.taken_on(mark) == [version] {
                 allowed(reply.committed >= Some(version), "X-Server-Version is below the row's version")?;
-                expect_role(operation, version, history)?;
+                expect_role(operation.user, operation.needed, version, history)?;
                 let before = history.entry(version).and_then(|entry| entry.previous);
                 allowed(
                     ask.if_match.is_none() || ask.if_match == before,
@@ -211,7 +220,10 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
             allowed(given.version == 0 || !history.was_live(row, last), "not found, but there all the time")
         }
         (410, _) => allowed(history.deleted_at.is_some(), "the project was not deleted"),
-        (412, _) => allowed(ask.if_match.is_some(), "no If-Match was sent"),
+        (412, _) => {
+            let asked = ask.if_match.is_some() || operation.parts.iter().any(|part| part.ask.if_match.is_some());
+            allowed(asked, "no If-Match was sent")
+        }
         (503, _) if reply.code() == "outcome_unknown" => Ok(()),
         (status, _) if status < 300 => Err("an unexpected success".to_owned()),
         (status, _) => allowed(REFUSALS.contains(&(status, reply.code())), "an answer that cannot be"),
@@ -248,14 +260,14 @@ fn judge_list(reply: &Reply, history: &History) -> Result<(), String> {
 }
 
 /// Whoever wrote had the role for it at that moment.
-fn expect_role(operation: &Operation, version: u64, history: &History) -> Result<(), String> {
+pub(crate) fn expect_role(user: usize, needed: i64, version: u64, history: &History) -> Result<(), String> {
     if version == 1 {
         return Ok(());
     }
-    let membership = &crate::run::membership(operation.user);
+    let membership = &crate::run::membership(user);
     let role = history
         .version_at(membership, version - 1)
         .and_then(|at| history.entry(at)?.live.as_ref()?["role"].as_i64())
         .unwrap_or(0);
-    if role >= operation.needed { Ok(()) } else { Err(format!("written with the role {role} at {version}")) }
+    if role >= needed { Ok(()) } else { Err(format!("written with the role {role} at {version}")) }
 }

@@ -114,6 +114,11 @@ export class Project {
     return call(this.owner, 'DELETE', this.path(collection, id), undefined, 204)
   }
 
+  /** Several changes as one, as an app sends what it collected while it was offline. */
+  batch(user, operations) {
+    return call(user, 'POST', this.path('batch'), { operations }, 200)
+  }
+
   addTask(name = 'Task', fields = {}) {
     return this.add('tasks', { name, duration: 1, ...fields })
   }

@@ -1,12 +1,17 @@
 //! Who may do what: the role table, and those who are no members at all.
 
 use axum::http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::domain::{ProjectId, Role};
 use tests::support::{Answer, Call, TestApp, TestProject};
 
 const ROLES: [(&str, Role); 4] =
     [("vic", Role::Viewer), ("mia", Role::Member), ("sofia", Role::Scheduler), ("adam", Role::Admin)];
+
+/// A batch that changes one row.
+fn operations(patch: Value, path: &str) -> Value {
+    json!({"operations": [{"method": "PATCH", "path": path, "body": patch}]})
+}
 
 /// Every route of the product, as a call that a user may make once, with the role that it takes.
 fn every_call(project: &TestProject, user: &str) -> Vec<(Role, Call)> {
@@ -19,6 +24,9 @@ fn every_call(project: &TestProject, user: &str) -> Vec<(Role, Call)> {
         (Role::Member, project.post("tasks", &json!({"name": "x"}))),
         (Role::Member, project.patch("tasks/t1", &json!({"notes": fresh()}))),
         (Role::Member, project.delete("tasks/t9")),
+        (Role::Member, project.post("batch", &operations(json!({"name": fresh()}), "tasks/t1"))),
+        (Role::Scheduler, project.post("batch", &operations(json!({"lag": 4}), "dependencies/t1-t2"))),
+        (Role::Admin, project.post("batch", &operations(json!({"name": fresh()}), "calendars/site"))),
         (Role::Scheduler, project.post("dependencies", &edge)),
         (Role::Scheduler, project.patch("dependencies/t1-t2", &json!({"lag": 3}))),
         (Role::Scheduler, project.delete("dependencies/t8-t7")),

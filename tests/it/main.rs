@@ -9,6 +9,7 @@ mod access;
 mod architecture;
 mod auth;
 mod bad_input;
+mod batch;
 mod calendars;
 mod cascade;
 mod checksum;

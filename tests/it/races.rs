@@ -10,6 +10,8 @@ use shared::domain::{ProjectId, Role};
 use tests::support::{Answer, Call, Device, OWNER, TestApp, TestProject};
 use tokio::sync::Barrier;
 
+use crate::batch;
+
 /// Sends the calls at once and returns the answers in the order of the calls.
 async fn race(calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
     let calls: Vec<Call> = calls.into_iter().collect();
@@ -324,4 +326,34 @@ async fn a_member_who_is_removed_while_writing_writes_before_or_not_at_all() {
         false
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_batches_at_once_each_is_whole_and_decided_on_what_the_other_left() {
+    let project = TestApp::new().await.with_project().with_tasks(2).await;
+    let [ann, bob] = two(&project).await;
+    let mut expected = project.current_version().await;
+    until_either_won(async |round| {
+        // Ten tasks and an edge each way round: both batches together would close a cycle.
+        let send = |by: &TestProject, who: &str, from: &str, to: &str| {
+            let mut operations: Vec<Value> = (0..10).map(|n| batch::task(&format!("{who}-{round}-{n}"))).collect();
+            let mut edge = batch::edge(from, to);
+            edge["body"]["id"] = json!(format!("{who}-{round}"));
+            operations.push(edge);
+            batch::batch(by, operations)
+        };
+        let calls = [send(&ann, "ann", "t1", "t2"), send(&bob, "bob", "t2", "t1")];
+        let answers = race_two(round, calls).await;
+        let ann_won = first_won(&answers, 200, (409, "dependency_cycle"));
+        expected += 11;
+        assert_eq!(project.current_version().await, expected);
+        let (winner, loser) = if ann_won { ("ann", "bob") } else { ("bob", "ann") };
+        let tasks = project.stored().await;
+        assert!(!tasks.keys().any(|key| key.starts_with(&format!("tasks#{loser}-{round}-"))));
+        project.delete(&format!("dependencies/{winner}-{round}")).await.expect(204);
+        expected += 1;
+        ann_won
+    })
+    .await;
+    project.assert_dense().await;
 }

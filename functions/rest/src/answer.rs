@@ -57,8 +57,17 @@ pub(crate) fn list(rows: Vec<String>, next: Option<String>) -> Result<Response, 
         results: Vec<Box<RawValue>>,
         next: Option<String>,
     }
-    let corrupt = |error: serde_json::Error| Error::Corrupt(error.to_string());
     let results = rows.into_iter().map(RawValue::from_string).collect::<Result<_, _>>().map_err(corrupt)?;
     let body = serde_json::to_string(&List { results, next }).map_err(corrupt)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// 200 with the outcomes of a batch.
+pub(crate) fn batch(results: &[impl serde::Serialize]) -> Result<Answer, Error> {
+    let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(corrupt)?;
+    Ok(Answer { status: 200, headers: BTreeMap::new(), body })
+}
+
+fn corrupt(error: serde_json::Error) -> Error {
+    Error::Corrupt(error.to_string())
 }

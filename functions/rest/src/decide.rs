@@ -1,8 +1,8 @@
 //! The decisions that all resources share, as pure functions over what was read.
 
 use shared::domain::{
-    Columns, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Step, UserId, concurrent_changes,
-    merge, parse,
+    Columns, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Standing, Step, UserId,
+    concurrent_changes, merge, parse,
 };
 use shared::http::{BaseVersion, IfMatch};
 use shared::storage::Look;
@@ -51,8 +51,10 @@ pub(crate) fn create<R: Rules>(
 ) -> Result<Step<Creation>, Error> {
     draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
-    if let Some(row) = draft.row(&key) {
-        return repeated::<R>(&key, row.live(), fields);
+    match draft.standing(&key) {
+        Standing::Absent => {}
+        Standing::Live(columns) => return repeated::<R>(&key, Some(columns), fields),
+        Standing::Dead => return repeated::<R>(&key, None, fields),
     }
     let resource: R = parse(&R::complete(fields.clone()))?;
     resource.accept(id, None, draft)?;
@@ -112,15 +114,16 @@ pub(crate) fn delete<R: Rules>(
 ) -> Result<Step<()>, Error> {
     draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
-    if draft.row(&key).is_some_and(|row| row.live().is_none()) {
-        return Ok(Step::Last(()));
+    match draft.standing(&key) {
+        Standing::Live(_) => {}
+        Standing::Absent => return Err(Error::NotFound(key)),
+        Standing::Dead => return Ok(Step::Last(())),
     }
-    draft.expect_live(&key)?;
     check_version(draft, &key, if_match)?;
     R::delete(id, draft)
 }
 
-/// `Stale`, with the row as it is, unless it is at a version that the caller named.
+/// `Stale`, with the row as it was read, unless that is at a version that the caller named.
 pub(crate) fn check_version(draft: &Draft, key: &RowKey, if_match: &IfMatch) -> Result<(), Error> {
     match draft.row(key) {
         Some(row) if !if_match.allows(row.version) => {

@@ -1,8 +1,6 @@
 //! The rules of dependencies.
 
-use shared::domain::{
-    Collection, Columns, Dependency, Draft, Error, ProjectId, Role, RowId, RowKey, Step, cycle_through,
-};
+use shared::domain::{Collection, Columns, Dependency, Draft, Error, ProjectId, Role, RowId, RowKey, Step};
 use shared::storage::Look;
 
 use crate::decide::{Rules, named, refuse};
@@ -40,14 +38,11 @@ impl Rules for Dependency {
         if same_predecessor && same_successor && before.is_some_and(|before| before.dep_type == self.dep_type) {
             return Ok(());
         }
-        let mut edges = draft.all::<Self>()?;
-        edges.retain(|(other, _)| other != id);
-        let ends = |edge: &Self| (edge.predecessor.clone(), edge.successor.clone(), edge.dep_type);
-        if let Some((other, _)) = edges.iter().find(|(_, edge)| ends(edge) == ends(self)) {
+        let graph = draft.graph()?;
+        if let Some(other) = graph.duplicate_of(id, self) {
             return Err(Error::DuplicateDependency { id: other.clone() });
         }
-        let pairs = edges.iter().map(|(_, edge)| (&edge.predecessor, &edge.successor));
-        match cycle_through(pairs, &self.predecessor, &self.successor) {
+        match graph.cycle_through(id, &self.predecessor, &self.successor) {
             Some(tasks) => Err(Error::DependencyCycle { tasks }),
             None => Ok(()),
         }

@@ -6,7 +6,7 @@ use axum::extract::{FromRef, Request};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use shared::auth::Verifier;
@@ -15,10 +15,12 @@ use shared::http::{both_slashes, finish};
 use shared::storage::Table;
 
 mod answer;
+mod batch;
 mod calendars;
 mod decide;
 mod dependencies;
 mod memberships;
+mod operation;
 mod projects;
 mod resource;
 mod tasks;
@@ -40,9 +42,10 @@ impl FromRef<App> for Arc<Verifier> {
 
 /// Every route of the function.
 pub fn router(app: App) -> Router {
-    let routes: [(&str, MethodRouter<App>); 10] = [
+    let routes: [(&str, MethodRouter<App>); 11] = [
         ("/api/v1/projects/", get(projects::list).post(projects::create)),
         ("/api/v1/projects/{project_id}/", get(projects::read).patch(projects::update).delete(projects::delete)),
+        ("/api/v1/projects/{project_id}/batch/", post(batch::commit)),
         ("/api/v1/projects/{project_id}/tasks/", resource::collection::<Task>()),
         ("/api/v1/projects/{project_id}/tasks/{id}/", resource::row::<Task>()),
         ("/api/v1/projects/{project_id}/dependencies/", resource::collection::<Dependency>()),

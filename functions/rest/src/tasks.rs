@@ -1,7 +1,7 @@
 //! The rules of tasks.
 
 use serde_json::Value;
-use shared::domain::{Columns, Dependency, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
+use shared::domain::{Collection, Columns, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
 use shared::storage::Look;
 
 use crate::decide::{Rules, named, refuse};
@@ -45,15 +45,14 @@ impl Rules for Task {
     /// The task and every live dependency that names it. Those that do not fit into one commit go first, so that at no
     /// version there is a dead task with a live edge.
     fn delete(id: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
-        let mut edges = draft.all::<Dependency>()?;
-        edges.retain(|(_, edge)| edge.predecessor == *id || edge.successor == *id);
+        let edges: Vec<RowId> = draft.graph()?.edges_at(id).cloned().collect();
         let room = draft.room();
         let step = if edges.len() > room { Step::More } else { Step::Last(()) };
-        for (edge, _) in edges.into_iter().take(room) {
-            draft.delete(RowKey::new(shared::domain::Collection::Dependencies, edge));
+        for edge in edges.into_iter().take(room) {
+            draft.delete(RowKey::new(Collection::Dependencies, edge));
         }
         if let Step::Last(()) = step {
-            draft.delete(RowKey::new(shared::domain::Collection::Tasks, id.clone()));
+            draft.delete(RowKey::new(Collection::Tasks, id.clone()));
         }
         Ok(step)
     }

@@ -1,10 +1,11 @@
 //! A commit in the making: what was read, and what is to be written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
 
 use super::{
-    Actor, Checksums, Collection, Columns, Counter, Error, ProjectId, Resource, Role, Row, RowId, RowKey,
-    ServerVersion, UserId, Write, authorize, parse,
+    Actor, Checksums, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId, Resource, Role,
+    Row, RowId, RowKey, ServerVersion, State, UserId, Write, authorize, parse,
 };
 
 /// Whether a decision is done with one commit.
@@ -16,6 +17,17 @@ pub enum Step<T> {
     More,
 }
 
+/// How a row stands for a decision, the decision's own writes included.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Standing<'a> {
+    /// There never was such a row, or only one that the decision itself made and deleted.
+    Absent,
+    /// With these columns.
+    Live(&'a Columns),
+    /// Deleted.
+    Dead,
+}
+
 /// What a decision sees and what it decides: the rows that were read, overlaid with its own writes.
 ///
 /// A decision is a pure function over a draft. It may look only at rows that were named, and list only collections that
@@ -25,12 +37,20 @@ pub struct Draft {
     project: ProjectId,
     counter: Option<Counter>,
     read: HashMap<RowKey, Option<Row>>,
-    named: HashSet<RowKey>,
+    /// The rows that take a place in the transaction, written or not.
+    conditions: HashSet<RowKey>,
     listed: HashSet<Collection>,
+    /// The live edges, own writes included, once they were asked for.
+    graph: OnceLock<Graph>,
     writes: BTreeMap<RowKey, Write>,
+    /// What each row that is written takes on the table, before or after, whichever is more.
+    sizes: HashMap<RowKey, usize>,
     deletes_project: bool,
     room: usize,
 }
+
+/// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
+const MAX_ROW_SIZE: usize = 400 * 1024;
 
 /// One row's write with its condition: the row as it was read.
 #[derive(Debug)]
@@ -52,11 +72,20 @@ impl Draft {
         listed_rows: Vec<Row>,
         room: usize,
     ) -> Self {
-        let named = named_rows.keys().cloned().collect();
+        let conditions = named_rows.keys().cloned().collect();
         let mut read = named_rows;
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
-        Self { project, counter, read, named, listed, writes: BTreeMap::new(), deletes_project: false, room }
+        let (graph, writes, sizes) = Default::default();
+        Self { project, counter, read, conditions, listed, graph, writes, sizes, deletes_project: false, room }
+    }
+
+    /// … where the named rows, like the listed ones, were read after the counter with the latest commit in place. Then the
+    /// counter's condition stands for theirs, and they take no place in the transaction unless they are written.
+    #[must_use]
+    pub fn read_in_order(mut self) -> Self {
+        self.conditions.clear();
+        self
     }
 
     /// The project that is written to.
@@ -91,12 +120,20 @@ impl Draft {
         row.and_then(Option::as_ref)
     }
 
+    /// The row as it stands, own writes included.
+    pub fn standing(&self, key: &RowKey) -> Standing<'_> {
+        match (self.writes.get(key), self.row(key).map(|row| &row.state)) {
+            (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => Standing::Live(columns),
+            (Some(Write::Delete | Write::Bury(_)), _) | (None, Some(State::Dead(_))) => Standing::Dead,
+            (None, None) => Standing::Absent,
+        }
+    }
+
     /// The columns of a live row, own writes included.
     pub fn live(&self, key: &RowKey) -> Option<&Columns> {
-        match self.writes.get(key) {
-            Some(Write::Put(columns)) => Some(columns),
-            Some(Write::Delete | Write::Bury(_)) => None,
-            None => self.row(key).and_then(Row::live),
+        match self.standing(key) {
+            Standing::Live(columns) => Some(columns),
+            Standing::Absent | Standing::Dead => None,
         }
     }
 
@@ -115,23 +152,53 @@ impl Draft {
         keys.into_iter().filter_map(|key| self.live(key).map(|columns| Ok((key.id.clone(), parse(columns)?)))).collect()
     }
 
-    /// The row shall be there with these columns.
+    /// The live dependencies, which must have been listed, own writes included.
+    pub fn graph(&self) -> Result<&Graph, Error> {
+        if let Some(graph) = self.graph.get() {
+            return Ok(graph);
+        }
+        let mut graph = Graph::default();
+        for (id, edge) in self.all::<Dependency>()? {
+            graph.put(id, edge);
+        }
+        Ok(self.graph.get_or_init(|| graph))
+    }
+
+    /// The row shall be there with these columns; `Invalid` when that takes more than 400 KB.
     pub fn put<R: Resource>(&mut self, id: RowId, resource: &R) -> Result<(), Error> {
         let columns = match serde_json::to_value(resource) {
             Ok(serde_json::Value::Object(columns)) => columns,
             other => return Err(Error::Corrupt(format!("a row that is no JSON object: {other:?}"))),
         };
-        self.writes.insert(RowKey::new(R::COLLECTION, id), Write::Put(columns));
+        let key = RowKey::new(R::COLLECTION, id);
+        let size = Row::size(&self.project, &key, &columns);
+        if size > MAX_ROW_SIZE {
+            return Err(too_large(&columns, size));
+        }
+        if let Some(graph) = self.graph.get_mut().filter(|_| R::COLLECTION == Collection::Dependencies) {
+            graph.put(key.id.clone(), parse(&columns)?);
+        }
+        self.sizes.insert(key.clone(), size.max(self.size_as_read(&key)));
+        self.writes.insert(key, Write::Put(columns));
         Ok(())
     }
 
-    /// The row shall be a tombstone.
+    /// The row shall be a tombstone; or shall not be, if it was made by this draft.
     pub fn delete(&mut self, key: RowKey) {
+        if let Some(graph) = self.graph.get_mut().filter(|_| key.collection == Collection::Dependencies) {
+            graph.remove(&key.id);
+        }
         if self.row(&key).is_some() {
+            self.sizes.insert(key.clone(), self.size_as_read(&key));
             self.writes.insert(key, Write::Delete);
         } else {
+            self.sizes.remove(&key);
             self.writes.remove(&key);
         }
+    }
+
+    fn size_as_read(&self, key: &RowKey) -> usize {
+        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns()))
     }
 
     /// The project shall be deleted.
@@ -162,15 +229,25 @@ impl Draft {
         self.deletes_project
     }
 
-    /// How many more rows fit into the transaction; a named row always does.
+    /// How many more rows fit into the transaction; one that takes a place in it anyway always does.
     pub fn room(&self) -> usize {
-        let beyond = self.writes.keys().filter(|key| !self.named.contains(*key)).count();
+        let beyond = self.writes.keys().filter(|key| !self.conditions.contains(*key)).count();
         self.room.saturating_sub(beyond)
+    }
+
+    /// How many rows are written.
+    pub fn rows_written(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// What they take on the table, in bytes, and never less: each as it was or as it shall be, whichever is more.
+    pub fn bytes_written(&self) -> usize {
+        self.sizes.values().sum()
     }
 
     /// The rows that were named and are not written, each with the version that was read: the commit's other conditions.
     pub fn looked_at(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
-        self.named
+        self.conditions
             .iter()
             .filter(|key| !self.writes.contains_key(*key))
             .map(|key| (key, self.row(key).map(|row| row.version)))
@@ -186,7 +263,7 @@ impl Draft {
         let one_commit = counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
             && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get());
         let untouched =
-            counter.last.iter().all(|(key, _)| !self.named.contains(key) && !self.listed.contains(&key.collection));
+            counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.listed.contains(&key.collection));
         let stands = one_commit && untouched && counter.deleted_at.is_none();
         if stands {
             self.counter = Some(counter);
@@ -227,185 +304,13 @@ impl Draft {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::{Dependency, DependencyType};
-    use super::*;
-
-    fn key(text: &str) -> RowKey {
-        text.parse().expect("a key")
-    }
-
-    fn version(number: u64) -> ServerVersion {
-        ServerVersion::try_from(number).expect("a version")
-    }
-
-    fn put(text: &str) -> Write {
-        Write::Put(serde_json::from_str(text).expect("columns"))
-    }
-
-    fn edge(successor: &str) -> Dependency {
-        Dependency {
-            predecessor: "a".parse().expect("an id"),
-            successor: successor.parse().expect("an id"),
-            dep_type: DependencyType::FS,
-            lag: 0,
-        }
-    }
-
-    /// Task a at 1, edge e at 2, named task b that is not there.
-    fn draft() -> Draft {
-        let task = Row::written(None, key("tasks#a"), put(r#"{"name": "A"}"#), version(1));
-        let columns = r#"{"predecessor": "a", "successor": "z"}"#;
-        let dependency = Row::written(None, key("dependencies#e"), put(columns), version(2));
-        let checksums = Checksums::of([&task, &dependency].map(|row| (&row.key, row.version)));
-        let counter = Counter {
-            current: version(2),
-            last: vec![],
-            deleted_at: None,
-            skipped: vec![],
-            resync_through: None,
-            checksums,
-        };
-        Draft::new(
-            "p".parse().expect("a project"),
-            Some(counter),
-            [(key("tasks#a"), Some(task)), (key("tasks#b"), None)].into(),
-            [Collection::Dependencies].into(),
-            vec![dependency],
-            10,
-        )
-    }
-
-    #[test]
-    fn versions_follow_the_counter_and_an_edge_dies_before_its_task() {
-        let mut draft = draft();
-        draft.delete(key("tasks#a"));
-        draft.delete(key("dependencies#e"));
-        let plan = draft.plan().expect("a plan");
-        let order: Vec<_> = plan.iter().map(|p| (p.row.key.to_string(), p.row.version.get(), p.condition)).collect();
-        assert_eq!(
-            order,
-            [("dependencies#e".to_owned(), 3, Some(version(2))), ("tasks#a".to_owned(), 4, Some(version(1)))]
-        );
-    }
-
-    #[test]
-    fn what_was_looked_at_and_not_written_becomes_a_condition() {
-        let mut draft = draft();
-        draft.delete(key("tasks#a"));
-        assert_eq!(draft.looked_at().collect::<Vec<_>>(), [(&key("tasks#b"), None)]);
-    }
-
-    #[test]
-    fn a_decision_sees_its_own_writes() {
-        let mut draft = draft();
-        draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
-        assert_eq!(draft.all::<Dependency>().expect("edges").len(), 2);
-        draft.delete(key("dependencies#e"));
-        assert_eq!(draft.all::<Dependency>().expect("edges").len(), 1);
-        draft.delete(key("dependencies#f"));
-        assert!(draft.all::<Dependency>().expect("edges").is_empty());
-        assert_eq!(draft.plan().expect("a plan").len(), 1, "made and deleted at once is no row");
-    }
-
-    #[test]
-    fn a_dead_or_absent_row_is_not_found() {
-        let mut draft = draft();
-        assert_eq!(draft.expect_live(&key("tasks#a")).expect("a row")["name"], "A");
-        assert!(matches!(draft.expect_live(&key("tasks#b")), Err(Error::NotFound(at)) if at == key("tasks#b")));
-        draft.delete(key("tasks#a"));
-        assert!(matches!(draft.expect_live(&key("tasks#a")), Err(Error::NotFound(at)) if at == key("tasks#a")));
-    }
-
-    #[test]
-    fn a_project_is_deleted_with_its_row() {
-        let row = Row::written(None, key("projects#p"), put(r#"{"name": "P"}"#), version(2));
-        let counter = Counter {
-            current: version(2),
-            last: vec![],
-            deleted_at: None,
-            skipped: vec![],
-            resync_through: None,
-            checksums: Checksums::default(),
-        };
-        let named = [(row.key.clone(), Some(row))].into();
-        let mut draft = Draft::new("p".parse().expect("a project"), Some(counter), named, HashSet::new(), vec![], 10);
-        assert!(!draft.deletes_project());
-        assert_eq!(draft.counter().map(|counter| counter.current), Some(version(2)));
-        draft.delete_project();
-        assert!(draft.deletes_project());
-        let plan = draft.plan().expect("a plan");
-        assert!(plan.len() == 1 && plan[0].row.key == key("projects#p") && plan[0].row.live().is_none());
-    }
-
-    #[test]
-    fn rows_beyond_the_named_ones_take_room() {
-        let mut draft = draft();
-        draft.delete(key("tasks#a"));
-        assert_eq!(draft.room(), 10);
-        draft.delete(key("dependencies#e"));
-        assert_eq!(draft.room(), 9);
-    }
-
-    #[test]
-    fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
-        let counter = |current: u64, last: &[(&str, u64)], deleted_at| Counter {
-            current: version(current),
-            last: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
-            deleted_at,
-            skipped: vec![],
-            resync_through: None,
-            checksums: Checksums::default(),
-        };
-        assert!(draft().rebase(counter(3, &[("tasks#x", 3)], None)));
-        assert!(draft().rebase(counter(4, &[("tasks#x", 3), ("tasks#y", 4)], None)));
-        assert!(!draft().rebase(counter(4, &[("tasks#x", 4)], None)), "two commits came between");
-        assert!(!draft().rebase(counter(3, &[("tasks#x", 2)], None)), "the counter was moved and not by a commit");
-        assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
-        assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
-        assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");
-        let mut rebased = draft();
-        rebased.delete(key("tasks#a"));
-        assert!(rebased.rebase(counter(3, &[("tasks#x", 3)], None)));
-        assert_eq!(rebased.plan().expect("a plan")[0].row.version, version(4));
-    }
-
-    #[test]
-    fn a_commit_takes_the_old_row_out_of_the_checksums_and_the_new_one_in() {
-        let mut draft = draft();
-        draft.delete(key("dependencies#e"));
-        draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
-        let plan = draft.plan().expect("a plan");
-        let expected = [(&key("tasks#a"), version(1)), (&key("dependencies#f"), version(4))];
-        assert_eq!(draft.checksums(&plan), Checksums::of(expected));
-        draft.writes.clear();
-        draft.read.extend(plan.into_iter().map(|planned| (planned.row.key.clone(), Some(planned.row))));
-        let counter = draft.counter.as_mut().expect("a counter");
-        (counter.current, counter.checksums) = (version(4), Checksums::of(expected));
-        draft.writes.insert(key("dependencies#e"), put(r#"{"predecessor": "a", "successor": "b"}"#));
-        let plan = draft.plan().expect("a plan");
-        let revived = plan[0].row.version;
-        let expected = expected.into_iter().chain([(&plan[0].row.key, revived)]);
-        assert_eq!(draft.checksums(&plan), Checksums::of(expected), "a tombstone was not in them");
-    }
-
-    #[test]
-    fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
-        let mut draft = draft();
-        draft.delete(key("tasks#a"));
-        let before = draft.counter.clone().expect("a counter");
-        let (other, at) = (key("tasks#x"), version(3));
-        let mut between = Counter { current: at, last: vec![(other.clone(), at)], ..before };
-        between.checksums.add(&other, at);
-        assert!(draft.rebase(between));
-        let expected = [(&key("dependencies#e"), version(2)), (&other, at)];
-        assert_eq!(draft.checksums(&draft.plan().expect("a plan")), Checksums::of(expected));
-    }
-
-    #[test]
-    #[should_panic(expected = "tasks#c was not read")]
-    fn looking_at_a_row_that_was_not_read_is_a_bug() {
-        let _ = draft().live(&key("tasks#c"));
-    }
+/// Names the column that takes the most.
+fn too_large(columns: &Columns, size: usize) -> Error {
+    let longest = columns.iter().max_by_key(|(_, value)| value.to_string().len());
+    let field = longest.map(|(name, _)| name.clone()).unwrap_or_default();
+    let message = format!("must be shorter: the row would take {size} bytes, and may take {MAX_ROW_SIZE}");
+    Error::Invalid(vec![FieldError { field, message }])
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,6 +54,22 @@ pub enum Error {
     /// Fields that break a rule.
     #[error("{} field(s) break a rule", .0.len())]
     Invalid(Vec<FieldError>),
+    /// A batch would write more than fits into one commit.
+    #[error("the batch has more {what} than the {max} that fit")]
+    BatchTooLarge {
+        /// Of what.
+        what: &'static str,
+        /// How much of it fits.
+        max: usize,
+    },
+    /// An operation of a batch is refused, and the whole batch with it.
+    #[error("operation {index} of the batch: {error}")]
+    Operation {
+        /// Which one, the first being 0.
+        index: usize,
+        /// Why.
+        error: Box<Error>,
+    },
     /// The dependency would close a cycle through these tasks.
     #[error("the dependency closes a cycle")]
     DependencyCycle {

@@ -1,5 +1,6 @@
 //! From a request's JSON to columns that obey their resource's rules.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Columns, Error, FieldError, Resource};
@@ -62,13 +63,18 @@ pub fn parse<R: Resource>(columns: &Columns) -> Result<R, Error> {
         errors.add(*name, "is required");
     }
     errors.finish()?;
-    let resource: R = serde_path_to_error::deserialize(Value::Object(columns.clone())).map_err(|error| {
-        Error::Invalid(vec![FieldError { field: error.path().to_string(), message: plain(&error.inner().to_string()) }])
-    })?;
+    let resource: R = read(columns.clone())?;
     let mut errors = FieldErrors::default();
     resource.check(&mut errors);
     errors.finish()?;
     Ok(resource)
+}
+
+/// A value of a certain form out of a JSON object; the error names the first place where it has another one.
+pub fn read<T: DeserializeOwned>(object: Columns) -> Result<T, Error> {
+    serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
+        Error::Invalid(vec![FieldError { field: error.path().to_string(), message: plain(&error.inner().to_string()) }])
+    })
 }
 
 /// The columns after a JSON merge patch (RFC 7396): each field of `patch` replaces the one in `current`.
@@ -89,11 +95,13 @@ fn unknown_field(name: &str) -> &'static str {
 
 /// serde's message without the value that was sent and with plain words for the types.
 fn plain(message: &str) -> String {
-    let Some((_, expected)) = message.rsplit_once("expected ") else {
-        return message.to_owned();
+    let Some((found, expected)) = message.rsplit_once("expected ") else {
+        return message.replace("missing field", "lacks");
     };
     match expected {
+        members if found.starts_with("unknown field") => format!("is not known here: {members} is"),
         "i64" => "must be an integer".to_owned(),
+        "u64" => "must be an integer that is not negative".to_owned(),
         "f64" => "must be a number".to_owned(),
         "a boolean" => "must be true or false".to_owned(),
         "a sequence" => "must be an array".to_owned(),

@@ -1,13 +1,75 @@
 //! The graph of tasks and dependencies.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::RowId;
+use super::{Dependency, RowId};
 
-/// The tasks on a cycle that the edge `predecessor -> successor` would close, in the order of the edges and beginning
-/// with `predecessor`; none when it closes none.
+/// The live dependencies of a project, found by the tasks they tie.
 ///
-/// `edges` are the live (predecessor, successor) pairs without the new one. Linear in the number of edges.
+/// A decision keeps one and brings it up to date with each of its writes, so that a hundred new edges do not each look at
+/// all the others.
+#[derive(Debug, Default)]
+pub struct Graph {
+    edges: HashMap<RowId, Dependency>,
+    /// The edges at each task, whichever end it is.
+    at: HashMap<RowId, BTreeSet<RowId>>,
+}
+
+impl Graph {
+    /// The edge shall be there with these ends.
+    pub fn put(&mut self, id: RowId, edge: Dependency) {
+        self.remove(&id);
+        for task in [&edge.predecessor, &edge.successor] {
+            self.at.entry(task.clone()).or_default().insert(id.clone());
+        }
+        self.edges.insert(id, edge);
+    }
+
+    /// The edge shall not be there.
+    pub fn remove(&mut self, id: &RowId) {
+        let Some(edge) = self.edges.remove(id) else { return };
+        for task in [&edge.predecessor, &edge.successor] {
+            if let Some(edges) = self.at.get_mut(task) {
+                edges.remove(id);
+            }
+        }
+    }
+
+    /// The edges that name a task, in the order of their ids.
+    pub fn edges_at(&self, task: &RowId) -> impl Iterator<Item = &RowId> {
+        self.at.get(task).into_iter().flatten()
+    }
+
+    /// Another edge than `id` with the same ends and type.
+    pub fn duplicate_of(&self, id: &RowId, edge: &Dependency) -> Option<&RowId> {
+        let same = |other: &Dependency| {
+            other.predecessor == edge.predecessor
+                && other.successor == edge.successor
+                && other.dep_type == edge.dep_type
+        };
+        self.edges_at(&edge.predecessor).find(|other| *other != id && same(&self.edges[*other]))
+    }
+
+    /// The tasks on a cycle that an edge with these ends would close, in the order of the edges and beginning with its
+    /// predecessor; none when it closes none. The edge `id` itself, as it is so far, does not count.
+    ///
+    /// Linear in the number of edges behind the successor.
+    pub fn cycle_through<'a>(
+        &'a self,
+        id: &'a RowId,
+        predecessor: &'a RowId,
+        successor: &'a RowId,
+    ) -> Option<Vec<RowId>> {
+        let behind = |task: &'a RowId| {
+            let edges = self.edges_at(task).filter(|edge| *edge != id).map(|edge| &self.edges[edge]);
+            edges.filter(move |edge| edge.predecessor == *task).map(|edge| &edge.successor)
+        };
+        cycle(behind, predecessor, successor)
+    }
+}
+
+/// As [`Graph::cycle_through`], for one question about `edges`, which are (predecessor, successor) pairs without the new
+/// one.
 pub fn cycle_through<'a>(
     edges: impl IntoIterator<Item = (&'a RowId, &'a RowId)>,
     predecessor: &'a RowId,
@@ -17,6 +79,15 @@ pub fn cycle_through<'a>(
     for (from, to) in edges {
         successors.entry(from).or_default().push(to);
     }
+    cycle(|task| successors.get(task).into_iter().flatten().copied(), predecessor, successor)
+}
+
+/// `behind` gives the successors of a task.
+fn cycle<'a, Successors: Iterator<Item = &'a RowId>>(
+    behind: impl Fn(&'a RowId) -> Successors,
+    predecessor: &'a RowId,
+    successor: &'a RowId,
+) -> Option<Vec<RowId>> {
     // Depth first from the successor; `came_from` is the way back once the predecessor is met.
     let mut came_from: HashMap<&RowId, &RowId> = HashMap::new();
     let mut seen = HashSet::from([successor]);
@@ -32,7 +103,7 @@ pub fn cycle_through<'a>(
             cycle[1..].reverse();
             return Some(cycle);
         }
-        for next in successors.get(task).into_iter().flatten() {
+        for next in behind(task) {
             if seen.insert(next) {
                 came_from.insert(next, task);
                 stack.push(next);
@@ -48,6 +119,44 @@ mod tests {
 
     fn id(text: &str) -> RowId {
         text.parse().expect("an id")
+    }
+
+    fn edge(predecessor: &str, successor: &str) -> Dependency {
+        Dependency {
+            predecessor: id(predecessor),
+            successor: id(successor),
+            dep_type: crate::domain::DependencyType::FS,
+            lag: 0,
+        }
+    }
+
+    #[test]
+    fn a_graph_knows_the_edges_at_a_task_whatever_became_of_them() {
+        let mut graph = Graph::default();
+        graph.put(id("e1"), edge("a", "b"));
+        graph.put(id("e2"), edge("b", "c"));
+        graph.put(id("e3"), edge("c", "d"));
+        let at = |graph: &Graph, task| graph.edges_at(&id(task)).map(RowId::to_string).collect::<Vec<_>>();
+        assert_eq!(at(&graph, "b"), ["e1", "e2"]);
+        graph.put(id("e1"), edge("a", "c"));
+        graph.remove(&id("e3"));
+        assert_eq!(
+            (at(&graph, "b"), at(&graph, "c"), at(&graph, "d").len()),
+            (vec!["e2".to_owned()], vec!["e1".to_owned(), "e2".to_owned()], 0)
+        );
+    }
+
+    #[test]
+    fn an_edge_is_neither_its_own_duplicate_nor_on_a_cycle_with_itself() {
+        let mut graph = Graph::default();
+        graph.put(id("e1"), edge("a", "b"));
+        graph.put(id("e2"), edge("b", "c"));
+        assert_eq!(graph.duplicate_of(&id("new"), &edge("a", "b")), Some(&id("e1")));
+        assert_eq!(graph.duplicate_of(&id("e1"), &edge("a", "b")), None);
+        assert_eq!(graph.duplicate_of(&id("new"), &edge("b", "a")), None);
+        assert_eq!(graph.cycle_through(&id("new"), &id("c"), &id("a")), Some(vec![id("c"), id("a"), id("b")]));
+        assert_eq!(graph.cycle_through(&id("e1"), &id("c"), &id("a")), None);
+        assert_eq!(graph.cycle_through(&id("e1"), &id("b"), &id("a")), None);
     }
 
     #[test]

@@ -19,10 +19,10 @@ pub use access::{Actor, Role, authorize};
 pub use changed::Changed;
 pub use checksum::Checksums;
 pub use conflict::concurrent_changes;
-pub use draft::{Draft, PlannedRow, Step};
+pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldConflict, FieldError};
-pub use fields::{FieldErrors, merge, parse};
-pub use graph::cycle_through;
+pub use fields::{FieldErrors, merge, parse, read};
+pub use graph::{Graph, cycle_through};
 pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,

@@ -223,29 +223,21 @@ impl Row {
     ///
     /// Flat, because WatermelonDB stores an array or an object as ''.
     pub fn device_json(&self, project: &ProjectId) -> String {
-        self.json(project, |value| match value {
-            Value::Array(_) | Value::Object(_) => Value::String(value.to_string()),
-            scalar => scalar.clone(),
-        })
+        json(project, &self.key, self.version, self.columns(), flat)
     }
 
     /// The row as REST shows it: the same, nested values as JSON.
     pub fn rest_json(&self, project: &ProjectId) -> String {
-        self.json(project, Value::clone)
+        json(project, &self.key, self.version, self.columns(), Value::clone)
     }
 
-    fn json(&self, project: &ProjectId, render: impl Fn(&Value) -> Value) -> String {
-        let mut text = format!(r#"{{"id":"{}","server_version":{}"#, self.key.id, self.version);
-        if self.key.collection != Collection::Projects {
-            text.push_str(&format!(r#","project":"{project}""#));
-        }
-        for column in self.key.collection.columns() {
-            let value = self.columns().get(*column).unwrap_or(&Value::Null);
-            text.push_str(&format!(r#","{column}":{}"#, render(value)));
-        }
-        text.push('}');
-        text
+    /// The most that a row with these columns takes on the table, in bytes: its JSON and what goes with it.
+    pub fn size(project: &ProjectId, key: &RowKey, columns: &Columns) -> usize {
+        json(project, key, ServerVersion::FIRST, columns, flat).len() + Self::BESIDE_JSON
     }
+
+    /// The most that goes with a row's JSON on the table, names and keys included; with a membership's it may be more.
+    const BESIDE_JSON: usize = 1024;
 
     /// The columns back out of [`Row::device_json`].
     pub fn columns_of(collection: Collection, device_json: &str) -> Result<Columns, serde_json::Error> {
@@ -258,6 +250,33 @@ impl Row {
             columns.insert("exceptions".to_owned(), exceptions);
         }
         Ok(columns)
+    }
+}
+
+fn json(
+    project: &ProjectId,
+    key: &RowKey,
+    version: ServerVersion,
+    columns: &Columns,
+    render: impl Fn(&Value) -> Value,
+) -> String {
+    let mut text = format!(r#"{{"id":"{}","server_version":{version}"#, key.id);
+    if key.collection != Collection::Projects {
+        text.push_str(&format!(r#","project":"{project}""#));
+    }
+    for column in key.collection.columns() {
+        let value = columns.get(*column).unwrap_or(&Value::Null);
+        text.push_str(&format!(r#","{column}":{}"#, render(value)));
+    }
+    text.push('}');
+    text
+}
+
+/// A nested value as JSON text.
+fn flat(value: &Value) -> Value {
+    match value {
+        Value::Array(_) | Value::Object(_) => Value::String(value.to_string()),
+        scalar => scalar.clone(),
     }
 }
 

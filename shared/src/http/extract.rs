@@ -14,9 +14,6 @@ use super::Problem;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Columns, ServerVersion, UserId};
 
-/// The largest request body, in bytes.
-const MAX_BODY: usize = 256 * 1024;
-
 /// Who is calling; 401 when nobody is.
 #[derive(Debug, Clone)]
 pub struct Caller(pub UserId);
@@ -64,11 +61,11 @@ where
     }
 }
 
-/// A JSON object of at most 256 KB: 413, 415 or 400 otherwise.
+/// A JSON object of at most so many bytes, 256 KB unless a route says otherwise: 413, 415 or 400 otherwise.
 #[derive(Debug)]
-pub struct Json(pub Columns);
+pub struct Json<const MAX_BODY: usize = { 256 * 1024 }>(pub Columns);
 
-impl<S: Send + Sync> FromRequest<S> for Json {
+impl<const MAX_BODY: usize, S: Send + Sync> FromRequest<S> for Json<MAX_BODY> {
     type Rejection = Problem;
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
@@ -85,7 +82,7 @@ impl<S: Send + Sync> FromRequest<S> for Json {
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
                 "Body too large",
-                "A request body has at most 262144 bytes.",
+                format!("The body of such a request has at most {MAX_BODY} bytes."),
             )
         })?;
         match serde_json::from_slice(&body) {
@@ -152,6 +149,16 @@ impl IfMatch {
     /// Without a header: any version will do.
     pub fn any() -> Self {
         Self(None)
+    }
+
+    /// As with a header that names this version.
+    pub fn version(version: u64) -> Self {
+        Self(Some(vec![version]))
+    }
+
+    /// Without a header: is any version allowed?
+    pub fn is_any(&self) -> bool {
+        self.0.is_none()
     }
 
     /// May a row at this version be changed?

@@ -53,6 +53,12 @@ impl Problem {
         self
     }
 
+    /// The same about one operation of a batch: with the member `operation`, its index.
+    fn in_operation(mut self, index: usize) -> Self {
+        self.detail = format!("Operation {index}: {}", self.detail);
+        self.with("operation", json!(index))
+    }
+
     fn retry_later(code: &'static str, title: &'static str, detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).header(header::RETRY_AFTER, "1")
     }
@@ -128,6 +134,14 @@ impl From<Error> for Problem {
                 )
                 .with("errors", json!(errors))
             }
+            Error::BatchTooLarge { what, max } => Self::new(
+                S::UNPROCESSABLE_ENTITY,
+                "batch_too_large",
+                "Batch too large",
+                format!("Up to here the batch writes more than {max} {what}, which is what one commit takes. Send less at once."),
+            )
+            .with("limit", json!({ what: max })),
+            Error::Operation { index, error } => Self::from(*error).in_operation(index),
             Error::DependencyCycle { tasks } => {
                 let tasks: Vec<String> = tasks.into_iter().map(String::from).collect();
                 Self::new(

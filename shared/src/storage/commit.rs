@@ -20,6 +20,11 @@
 //! believed: a success by keeping its answer, a refusal by the condition alone.
 //!
 //! So all commits of a project are serialisable, whatever runs them.
+//!
+//! A decision that must be one commit, however many rows it looks at ([`Look::in_one_commit`]), takes another way to the
+//! same end: the counter first, then the named rows with those of `last`, which must be in place, then the sets. What is
+//! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
+//! that are not written need no conditions, and the whole transaction is there for those that are.
 
 use std::time::Duration;
 
@@ -32,6 +37,7 @@ use uuid::Uuid;
 
 use super::backoff::{Backoff, Contention};
 use super::layout::{self, COUNTER, key, number};
+use super::read::Snapshot;
 use super::record::Slot;
 use super::table::Table;
 use crate::domain::{
@@ -43,6 +49,11 @@ use crate::domain::{
 const DEADLINE: Duration = Duration::from_secs(5);
 /// The most items a transaction holds.
 const MAX_ITEMS: usize = 100;
+/// The most rows that one commit writes: beside the counter and the record of a request that may be sent again.
+pub const MAX_ROWS: usize = MAX_ITEMS - 2;
+/// The most bytes that they take on the table, each as it was or as it shall be, whichever is more. DynamoDB allows
+/// 4,194,304 for a transaction; the rest is for the counter and the record of the request.
+pub const MAX_BYTES: usize = 4_000_000;
 /// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
 const MAX_CONDITIONS_ON_LAST: usize = 4;
 
@@ -52,17 +63,18 @@ pub struct Look {
     rows: Vec<RowKey>,
     sets: Vec<Collection>,
     request: Option<KeyedRequest>,
+    one_commit: bool,
 }
 
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None }
+        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None, one_commit: false }
     }
 
     /// Looks at these rows and nothing else: for an operator, who needs no membership.
     pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
-        Self { rows: rows.into_iter().collect(), sets: vec![], request: None }
+        Self { rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -76,6 +88,16 @@ impl Look {
     #[must_use]
     pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
         self.sets.extend(sets);
+        self.sets.sort_unstable();
+        self.sets.dedup();
+        self
+    }
+
+    /// … for one commit and not several: up to [`MAX_ROWS`] rows and [`MAX_BYTES`] bytes are written, however many are
+    /// looked at. It is for the decision to keep to that. A call more than otherwise.
+    #[must_use]
+    pub fn in_one_commit(mut self) -> Self {
+        self.one_commit = true;
         self
     }
 
@@ -264,10 +286,10 @@ impl Table {
 
     /// Reads what a decision looks at, the predecessor in place.
     async fn start(&self, project: &ProjectId, look: &Look, deadline: Instant) -> Result<Start, Error> {
-        let mut snapshot = self.snapshot_with(project, &look.rows, look.request.as_ref()).await?;
+        let mut snapshot = self.look(project, look).await?;
         let waited = snapshot.waited;
         let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
-        let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| look.rows.contains(key));
+        let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| snapshot.has(key));
         let in_place =
             |(key, version): &(RowKey, ServerVersion)| snapshot.row(key).is_some_and(|row| row.version >= *version);
         if !named.iter().all(in_place) {
@@ -298,10 +320,26 @@ impl Table {
         if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
             return Ok(Start::Torn);
         }
-        let room = MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some());
+        let room = match look.one_commit {
+            true => usize::MAX,
+            false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
+        };
         let listed = look.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
+        let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Start::Reading(Box::new(Reading { draft, conditions: unseen, slot, waited })))
+    }
+
+    /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
+    /// counter, and those of `last` with them.
+    async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
+        if !look.one_commit {
+            return self.snapshot_with(project, &look.rows, look.request.as_ref()).await;
+        }
+        let counter = self.counter(project).await?;
+        let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
+        let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
+        Ok(self.snapshot_with(project, &rows, look.request.as_ref()).await?.after(counter))
     }
 
     /// Waits until each row is there at its version or a later one.

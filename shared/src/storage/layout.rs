@@ -313,6 +313,40 @@ mod tests {
         }
     }
 
+    /// What DynamoDB counts of an item: names, UTF-8, a byte for two digits and one more, three for each nesting.
+    fn size(item: &Item) -> usize {
+        fn of(value: &AttributeValue) -> usize {
+            match value {
+                AttributeValue::S(text) => text.len(),
+                AttributeValue::N(digits) => digits.len() / 2 + 2,
+                AttributeValue::B(bytes) => bytes.as_ref().len(),
+                AttributeValue::Bool(_) => 1,
+                AttributeValue::L(list) => 3 + list.iter().map(|value| 1 + of(value)).sum::<usize>(),
+                other => panic!("{other:?}"),
+            }
+        }
+        item.iter().map(|(name, value)| name.len() + of(value)).sum()
+    }
+
+    #[test]
+    fn a_row_takes_no_more_than_a_draft_reckons() {
+        let id = "i".repeat(64);
+        let project: ProjectId = "p".repeat(64).parse().expect("a project");
+        for collection in [Collection::Projects, Collection::Tasks, Collection::Dependencies, Collection::Calendars] {
+            let columns: crate::domain::Columns =
+                collection.columns().iter().map(|name| ((*name).to_owned(), json!("\"ä\n"))).collect();
+            let key = format!("{}#{id}", collection.name()).parse().expect("a key");
+            let mut row = Row::written(None, key, Write::Put(columns.clone()), ServerVersion::FIRST);
+            for number in 1..400 {
+                let version = ServerVersion::try_from(ServerVersion::MAX / 400 * number).expect("a version");
+                let write = if number == 399 { Write::Delete } else { Write::Put(columns.clone()) };
+                row = Row::written(Some(&row), row.key.clone(), write, version);
+            }
+            let (size, reckoned) = (size(&row_item(&project, &row)), Row::size(&project, &row.key, &columns));
+            assert!(size <= reckoned && reckoned - size < 700, "{size} of {reckoned}");
+        }
+    }
+
     #[test]
     fn a_dead_membership_is_in_no_users_list_and_no_tombstone_has_content_in_the_index() {
         let put = Write::Put(json!({"user": "ann", "role": 1}).as_object().expect("columns").clone());

@@ -19,7 +19,7 @@ mod restore;
 mod table;
 
 pub use audit::{Partition, StoredItem, StoredPage};
-pub use commit::{Committed, Look};
+pub use commit::{Committed, Look, MAX_BYTES, MAX_ROWS};
 pub use feed::{FeedPage, FeedRow, PageCursor};
 pub use read::Snapshot;
 pub use restore::Restoration;

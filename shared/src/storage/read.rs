@@ -42,6 +42,16 @@ impl Snapshot {
         authorize(self.counter.as_ref(), self.row(&RowKey::membership(project, user)), user, needed)
     }
 
+    /// Was this row asked for?
+    pub(super) fn has(&self, key: &RowKey) -> bool {
+        self.rows.contains_key(key)
+    }
+
+    /// The same rows with a counter that was read before them.
+    pub(super) fn after(self, counter: Option<Counter>) -> Self {
+        Self { counter, ..self }
+    }
+
     pub(super) fn into_rows(self) -> HashMap<RowKey, Option<Row>> {
         self.rows
     }

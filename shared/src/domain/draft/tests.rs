@@ -1,0 +1,233 @@
+//! A draft by itself.
+
+use super::*;
+use crate::domain::{Dependency, DependencyType};
+
+fn key(text: &str) -> RowKey {
+    text.parse().expect("a key")
+}
+
+fn version(number: u64) -> ServerVersion {
+    ServerVersion::try_from(number).expect("a version")
+}
+
+fn put(text: &str) -> Write {
+    Write::Put(serde_json::from_str(text).expect("columns"))
+}
+
+fn edge(successor: &str) -> Dependency {
+    Dependency {
+        predecessor: "a".parse().expect("an id"),
+        successor: successor.parse().expect("an id"),
+        dep_type: DependencyType::FS,
+        lag: 0,
+    }
+}
+
+/// Task a at 1, edge e at 2, named task b that is not there.
+fn draft() -> Draft {
+    let task = Row::written(None, key("tasks#a"), put(r#"{"name": "A"}"#), version(1));
+    let columns = r#"{"predecessor": "a", "successor": "z"}"#;
+    let dependency = Row::written(None, key("dependencies#e"), put(columns), version(2));
+    let checksums = Checksums::of([&task, &dependency].map(|row| (&row.key, row.version)));
+    let counter = Counter {
+        current: version(2),
+        last: vec![],
+        deleted_at: None,
+        skipped: vec![],
+        resync_through: None,
+        checksums,
+    };
+    Draft::new(
+        "p".parse().expect("a project"),
+        Some(counter),
+        [(key("tasks#a"), Some(task)), (key("tasks#b"), None)].into(),
+        [Collection::Dependencies].into(),
+        vec![dependency],
+        10,
+    )
+}
+
+#[test]
+fn versions_follow_the_counter_and_an_edge_dies_before_its_task() {
+    let mut draft = draft();
+    draft.delete(key("tasks#a"));
+    draft.delete(key("dependencies#e"));
+    let plan = draft.plan().expect("a plan");
+    let order: Vec<_> = plan.iter().map(|p| (p.row.key.to_string(), p.row.version.get(), p.condition)).collect();
+    assert_eq!(
+        order,
+        [("dependencies#e".to_owned(), 3, Some(version(2))), ("tasks#a".to_owned(), 4, Some(version(1)))]
+    );
+}
+
+#[test]
+fn what_was_looked_at_and_not_written_becomes_a_condition() {
+    let mut draft = draft();
+    draft.delete(key("tasks#a"));
+    assert_eq!(draft.looked_at().collect::<Vec<_>>(), [(&key("tasks#b"), None)]);
+}
+
+#[test]
+fn a_decision_sees_its_own_writes() {
+    let mut draft = draft();
+    draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
+    assert_eq!(draft.all::<Dependency>().expect("edges").len(), 2);
+    draft.delete(key("dependencies#e"));
+    assert_eq!(draft.all::<Dependency>().expect("edges").len(), 1);
+    draft.delete(key("dependencies#f"));
+    assert!(draft.all::<Dependency>().expect("edges").is_empty());
+    assert_eq!(draft.plan().expect("a plan").len(), 1, "made and deleted at once is no row");
+}
+
+#[test]
+fn a_dead_or_absent_row_is_not_found() {
+    let mut draft = draft();
+    assert_eq!(draft.expect_live(&key("tasks#a")).expect("a row")["name"], "A");
+    assert!(matches!(draft.expect_live(&key("tasks#b")), Err(Error::NotFound(at)) if at == key("tasks#b")));
+    draft.delete(key("tasks#a"));
+    assert!(matches!(draft.expect_live(&key("tasks#a")), Err(Error::NotFound(at)) if at == key("tasks#a")));
+}
+
+#[test]
+fn a_project_is_deleted_with_its_row() {
+    let row = Row::written(None, key("projects#p"), put(r#"{"name": "P"}"#), version(2));
+    let counter = Counter {
+        current: version(2),
+        last: vec![],
+        deleted_at: None,
+        skipped: vec![],
+        resync_through: None,
+        checksums: Checksums::default(),
+    };
+    let named = [(row.key.clone(), Some(row))].into();
+    let mut draft = Draft::new("p".parse().expect("a project"), Some(counter), named, HashSet::new(), vec![], 10);
+    assert!(!draft.deletes_project());
+    assert_eq!(draft.counter().map(|counter| counter.current), Some(version(2)));
+    draft.delete_project();
+    assert!(draft.deletes_project());
+    let plan = draft.plan().expect("a plan");
+    assert!(plan.len() == 1 && plan[0].row.key == key("projects#p") && plan[0].row.live().is_none());
+}
+
+#[test]
+fn rows_beyond_the_named_ones_take_room() {
+    let mut draft = draft();
+    draft.delete(key("tasks#a"));
+    assert_eq!(draft.room(), 10);
+    draft.delete(key("dependencies#e"));
+    assert_eq!(draft.room(), 9);
+}
+
+#[test]
+fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
+    let counter = |current: u64, last: &[(&str, u64)], deleted_at| Counter {
+        current: version(current),
+        last: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
+        deleted_at,
+        skipped: vec![],
+        resync_through: None,
+        checksums: Checksums::default(),
+    };
+    assert!(draft().rebase(counter(3, &[("tasks#x", 3)], None)));
+    assert!(draft().rebase(counter(4, &[("tasks#x", 3), ("tasks#y", 4)], None)));
+    assert!(!draft().rebase(counter(4, &[("tasks#x", 4)], None)), "two commits came between");
+    assert!(!draft().rebase(counter(3, &[("tasks#x", 2)], None)), "the counter was moved and not by a commit");
+    assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
+    assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
+    assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");
+    let mut rebased = draft();
+    rebased.delete(key("tasks#a"));
+    assert!(rebased.rebase(counter(3, &[("tasks#x", 3)], None)));
+    assert_eq!(rebased.plan().expect("a plan")[0].row.version, version(4));
+}
+
+#[test]
+fn a_commit_takes_the_old_row_out_of_the_checksums_and_the_new_one_in() {
+    let mut draft = draft();
+    draft.delete(key("dependencies#e"));
+    draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
+    let plan = draft.plan().expect("a plan");
+    let expected = [(&key("tasks#a"), version(1)), (&key("dependencies#f"), version(4))];
+    assert_eq!(draft.checksums(&plan), Checksums::of(expected));
+    draft.writes.clear();
+    draft.read.extend(plan.into_iter().map(|planned| (planned.row.key.clone(), Some(planned.row))));
+    let counter = draft.counter.as_mut().expect("a counter");
+    (counter.current, counter.checksums) = (version(4), Checksums::of(expected));
+    draft.writes.insert(key("dependencies#e"), put(r#"{"predecessor": "a", "successor": "b"}"#));
+    let plan = draft.plan().expect("a plan");
+    let revived = plan[0].row.version;
+    let expected = expected.into_iter().chain([(&plan[0].row.key, revived)]);
+    assert_eq!(draft.checksums(&plan), Checksums::of(expected), "a tombstone was not in them");
+}
+
+#[test]
+fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
+    let mut draft = draft();
+    draft.delete(key("tasks#a"));
+    let before = draft.counter.clone().expect("a counter");
+    let (other, at) = (key("tasks#x"), version(3));
+    let mut between = Counter { current: at, last: vec![(other.clone(), at)], ..before };
+    between.checksums.add(&other, at);
+    assert!(draft.rebase(between));
+    let expected = [(&key("dependencies#e"), version(2)), (&other, at)];
+    assert_eq!(draft.checksums(&draft.plan().expect("a plan")), Checksums::of(expected));
+}
+
+#[test]
+fn what_was_read_in_order_is_no_condition_and_still_not_to_be_touched_by_a_commit_that_came_between() {
+    let counter = |last: &str| Counter {
+        current: version(3),
+        last: vec![(key(last), version(3))],
+        deleted_at: None,
+        skipped: vec![],
+        resync_through: None,
+        checksums: Checksums::default(),
+    };
+    assert_eq!(draft().read_in_order().looked_at().count(), 0);
+    assert!(draft().read_in_order().rebase(counter("tasks#x")));
+    assert!(!draft().read_in_order().rebase(counter("tasks#b")), "a named row");
+}
+
+#[test]
+fn the_graph_follows_the_drafts_own_writes() {
+    let mut draft = draft();
+    let at = |draft: &Draft, task: &str| {
+        let task = task.parse().expect("an id");
+        draft.graph().expect("a graph").edges_at(&task).map(RowId::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(at(&draft, "a"), ["e"]);
+    draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
+    draft.delete(key("dependencies#e"));
+    assert_eq!(
+        (at(&draft, "a"), at(&draft, "b"), at(&draft, "z").len()),
+        (vec!["f".to_owned()], vec!["f".to_owned()], 0)
+    );
+}
+
+#[test]
+fn a_row_counts_as_large_as_it_was_or_is_to_be_and_one_beyond_400_kb_is_refused() {
+    let task = |notes: usize| -> crate::domain::Task {
+        let columns = serde_json::json!({"name": "A", "notes": "x".repeat(notes)});
+        parse(columns.as_object().expect("columns")).expect("a task")
+    };
+    let mut draft = draft();
+    draft.put("a".parse().expect("an id"), &task(10_000)).expect("a row");
+    let large = draft.bytes_written();
+    assert!((10_000..12_000).contains(&large), "{large}");
+    draft.delete(key("tasks#a"));
+    assert!((1..2_000).contains(&draft.bytes_written()), "as it was read: {}", draft.bytes_written());
+    // A control character is six bytes of JSON.
+    let mut task = task(0);
+    task.notes = "\u{1}".repeat(50_000);
+    draft.put("a".parse().expect("an id"), &task).expect("300 KB");
+    task.name = "\u{1}".repeat(20_000);
+    let refused = draft.put("a".parse().expect("an id"), &task);
+    assert!(matches!(refused, Err(Error::Invalid(errors)) if errors[0].field == "notes"));
+}
+
+#[test]
+#[should_panic(expected = "tasks#c was not read")]
+fn looking_at_a_row_that_was_not_read_is_a_bug() {
+    let _ = draft().live(&key("tasks#c"));
+}
