@@ -22,6 +22,8 @@ pub(crate) struct Device {
     meter: Arc<Meter>,
     table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
+    /// So often its app is still brought up to date; a client asks for what a migration needs once.
+    updates: u8,
     pub(crate) mark: u64,
     /// The version of each live row it holds.
     pub(crate) rows: BTreeMap<String, u64>,
@@ -50,7 +52,7 @@ impl Device {
         table: Arc<UnreliableTable>,
         rng: Rng,
     ) -> Self {
-        Self { name, membership, token, router, meter, table, rng, mark: 0, rows: BTreeMap::new() }
+        Self { name, membership, token, router, meter, table, rng, updates: 2, mark: 0, rows: BTreeMap::new() }
     }
 
     /// As after a new installation.
@@ -68,8 +70,9 @@ impl Device {
         if turbo {
             path.push_str("&turbo=true");
         }
-        let migrates = self.mark > 0 && self.rng.u8(0..30) == 0;
+        let migrates = self.mark > 0 && self.updates > 0 && self.rng.u8(0..30) == 0;
         if migrates {
+            self.updates -= 1;
             // {"from":1,"tables":[],"columns":[{"table":"tasks","columns":["notes"]}]}
             let columns = "%5B%7B%22table%22:%22tasks%22,%22columns%22:%5B%22notes%22%5D%7D%5D";
             path.push_str(&format!("&migration=%7B%22from%22:1,%22tables%22:%5B%5D,%22columns%22:{columns}%7D"));
