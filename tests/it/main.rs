@@ -8,6 +8,7 @@
 mod access;
 mod architecture;
 mod auth;
+mod backfill;
 mod bad_input;
 mod batch;
 mod calendars;

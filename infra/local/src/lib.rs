@@ -1,8 +1,10 @@
 //! The local stack: an embedded DynamoDB-compatible engine and both functions in one process, so that a machine with
 //! nothing but Rust and its C compiler runs the product. The tests stand on it as well.
 
+pub mod backfill;
 pub mod demo;
 pub mod engine;
+mod operator;
 pub mod restore;
 pub mod serve;
 pub mod table;

@@ -1,6 +1,7 @@
 //! The local stack's command.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,9 +10,10 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use local::token::LOCAL_SECRET;
 use local::verify::{self, Patience};
-use local::{demo, engine, restore, serve, table, token};
+use local::{backfill, demo, engine, restore, serve, table, token};
+use serde::Serialize;
 use shared::auth::Verifier;
-use shared::domain::ProjectId;
+use shared::domain::{Collection, ProjectId};
 use shared::storage::Table;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
@@ -46,6 +48,30 @@ enum Command {
     /// started again. JSON to the standard output, a summary to the standard error; exit code 0 restored, 1 some projects
     /// were left as they are, 2 could not go on.
     Restore(Restore),
+    /// Fills in columns that the resources have and rows written before do not: each such row is written again at a new
+    /// version, with the resource's own default, and goes to every device with its next pull. Under traffic, and again: what
+    /// has all columns is left alone. JSON to the standard output, a summary to the standard error; exit code 0 nothing
+    /// lacks, 1 some rows were left as they are, 2 could not go on.
+    Backfill(Backfill),
+}
+
+#[derive(Args)]
+struct Backfill {
+    /// The table's name.
+    #[arg(long)]
+    table_name: String,
+    /// This project only; without it all that are on the table.
+    #[arg(long, value_name = "ID")]
+    project: Option<ProjectId>,
+    /// This collection only; without it all five.
+    #[arg(long, value_name = "NAME")]
+    collection: Option<Collection>,
+    /// The DynamoDB at this address; without it the one that the AWS environment names (region, credentials).
+    #[arg(long, value_name = "URL")]
+    dynamodb_url: Option<String>,
+    /// Rows a second. What a project's partition takes (1,000 write units a second) is shared with its traffic.
+    #[arg(long, value_name = "ROWS", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
 }
 
 #[derive(Args)]
@@ -118,6 +144,7 @@ async fn main() -> ExitCode {
         }
         Some(Command::Verify(options)) => return verify(options).await,
         Some(Command::Restore(options)) => return restore(options).await,
+        Some(Command::Backfill(options)) => return backfill(options).await,
         None => run(cli.serve, &cli.jwt_secret).await,
     };
     match result {
@@ -172,19 +199,8 @@ async fn verify(options: Verify) -> ExitCode {
     let client = client(options.dynamodb_url.as_deref()).await;
     let table = Table::new(client, &options.table_name);
     let audited = verify::run(&table, options.project, Patience::default(), &progress()).await;
-    let result = audited.map_err(|error| reasons(&error)).and_then(|report| {
-        let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
-        println!("{json}");
-        eprintln!("{report}");
-        Ok(report.verdict.exit_code())
-    });
-    match result {
-        Ok(code) => ExitCode::from(code),
-        Err(error) => {
-            eprintln!("local: the table {} could not be audited: {error}", options.table_name);
-            ExitCode::from(2)
-        }
-    }
+    let failed = format!("the table {} could not be audited", options.table_name);
+    print(audited.map_err(|error| reasons(&error)), |report| report.verdict.exit_code(), &failed)
 }
 
 /// Restores a table and prints what came out.
@@ -194,16 +210,32 @@ async fn restore(options: Restore) -> ExitCode {
     let Restore { project, rate, raise, .. } = options;
     let lost = options.lost_table.map(|name| Table::new(client, name));
     let restored = restore::run(&table, &restore::Options { project, lost, rate, raise }, &progress()).await;
-    let result = restored.map_err(|error| reasons(error.as_ref())).and_then(|report| {
+    let failed = format!("the table {} is not restored yet; run this again", options.table_name);
+    print(restored.map_err(|error| reasons(error.as_ref())), restore::Report::exit_code, &failed)
+}
+
+/// Fills in columns that rows lack and prints what came out.
+async fn backfill(options: Backfill) -> ExitCode {
+    let client = client(options.dynamodb_url.as_deref()).await;
+    let table = Table::new(client, &options.table_name);
+    let Backfill { project, collection, rate, .. } = options;
+    let filled = backfill::run(&table, &backfill::Options { project, collection, rate }, &progress()).await;
+    let failed = format!("the table {} may have rows that lack columns; run this again", options.table_name);
+    print(filled.map_err(|error| reasons(&error)), backfill::Report::exit_code, &failed)
+}
+
+/// The end of an operator's command: the report and its exit code, or what failed and why.
+fn print<R: Serialize + Display>(result: Result<R, String>, exit_code: impl Fn(&R) -> u8, failed: &str) -> ExitCode {
+    let printed = result.and_then(|report| {
         let json = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
         println!("{json}");
         eprintln!("{report}");
-        Ok(report.exit_code())
+        Ok(exit_code(&report))
     });
-    match result {
+    match printed {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("local: the table {} is not restored yet: {error}. Run this again.", options.table_name);
+            eprintln!("local: {failed}: {error}");
             ExitCode::from(2)
         }
     }

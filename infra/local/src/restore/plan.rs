@@ -10,11 +10,10 @@ use shared::domain::{Checksums, Columns, Counter, ProjectId, Row, RowKey, Server
 use shared::storage::Restoration;
 
 use super::finish::{Fix, unfinished};
+use crate::operator::{BYTES, batches};
 
 /// So many rows fit into one commit beside the counter and the conditions on the rows of the commit before.
 const ROWS: usize = 95;
-/// … and so many bytes, well below the 4 MB of a transaction.
-const BYTES: usize = 3_000_000;
 /// What an item takes beside its JSON.
 const OVERHEAD: usize = 1_000;
 /// A creation writes two rows.
@@ -206,7 +205,7 @@ fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<
     if !targets.is_empty() {
         // In the order of a single commit, so that no page of a pull ends between an edge and its tasks.
         targets.sort_by_key(|(rank, _, _)| *rank);
-        return Ok(Some(Step::Rewrite(batches(targets.into_iter().map(|(_, bytes, target)| (bytes, target))))));
+        return Ok(Some(Step::Rewrite(batches(targets.into_iter().map(|(_, bytes, target)| (bytes, target)), ROWS))));
     }
     let mut counter = counter.clone();
     if aim.lost.is_some() {
@@ -219,24 +218,6 @@ fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<
 fn target(write: &Write, key: &RowKey, columns: &Columns, lost: Option<Columns>) -> (u8, usize, Target) {
     let bytes = serde_json::to_string(columns).map_or(BYTES, |json| json.len());
     (write.rank(key.collection), bytes + OVERHEAD, Target { key: key.clone(), lost })
-}
-
-fn batches(targets: impl Iterator<Item = (usize, Target)>) -> Vec<Vec<Target>> {
-    let mut batches: Vec<Vec<Target>> = Vec::new();
-    let mut room = 0;
-    for (bytes, target) in targets {
-        match batches.last_mut() {
-            Some(batch) if batch.len() < ROWS && bytes <= room => {
-                room -= bytes;
-                batch.push(target);
-            }
-            _ => {
-                room = BYTES.saturating_sub(bytes);
-                batches.push(vec![target]);
-            }
-        }
-    }
-    batches
 }
 
 /// The ranges from `floor` to `current` that none of the sorted, disjoint `covered` ranges covers.

@@ -1,25 +1,22 @@
 //! Reading, deciding, writing, until nothing is left to do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::error::Error as AnyError;
-use std::time::Duration;
 
 use indicatif::ProgressBar;
-use shared::domain::{Answer, Error, ProjectId, RowKey, Step as Commit};
-use shared::storage::{Committed, Look, Partition, Table};
-use tokio::time::{Instant, sleep, sleep_until};
+use shared::domain::{Error, ProjectId, RowKey, Step as Commit};
+use shared::storage::{Look, Partition, Table};
+use tokio::time::sleep;
 
 use super::finish::Fix;
 use super::plan::{Aim, Damage, Step, Stored, Target, next};
 use super::report::{Damaged, Report};
+use crate::operator::{PAUSE, Pace, TRIES, partitions, unasked};
 
 /// By how much counters are raised: 2^32.
 pub const RAISE: u64 = 1 << 32;
 /// So many fixes fit into one commit.
 const FIXES: usize = 95;
-/// How often a project is read again when a write was refused.
-const TRIES: u32 = 5;
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is restored, and how.
 #[derive(Debug, Clone)]
@@ -52,7 +49,7 @@ pub async fn run(
         lost_table: options.lost.as_ref().map(|lost| lost.name().to_owned()),
         ..Report::default()
     };
-    let mut restoring = Restoring { table, options, identity, progress, report, next_write: Instant::now() };
+    let mut restoring = Restoring { table, options, identity, progress, report, pace: Pace::new(options.rate) };
     let projects = match &options.project {
         Some(project) => BTreeSet::from([project.clone()]),
         None => restoring.projects().await?,
@@ -90,29 +87,20 @@ struct Restoring<'a> {
     identity: String,
     progress: &'a ProgressBar,
     report: Report,
-    next_write: Instant,
+    pace: Pace,
 }
 
 impl Restoring<'_> {
     /// All projects of both tables, those of which only idempotency records are there as well.
     async fn projects(&self) -> Result<BTreeSet<ProjectId>, Error> {
-        self.progress.set_message("looking for projects");
         let mut projects = BTreeSet::new();
         for table in std::iter::once(self.table).chain(&self.options.lost) {
-            let mut cursor = None;
-            loop {
-                let (page, next) = table.partitions_page(cursor).await?;
-                projects.extend(page.into_iter().filter_map(|partition| match partition {
-                    Partition::Project(project) | Partition::Requests(project) => Some(project),
-                    // Nothing of ours, which the audit reports.
-                    Partition::Unknown(_) => None,
-                }));
-                self.progress.tick();
-                cursor = next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
+            let partitions = partitions(table, self.progress).await?;
+            projects.extend(partitions.into_iter().filter_map(|partition| match partition {
+                Partition::Project(project) | Partition::Requests(project) => Some(project),
+                // Nothing of ours, which the audit reports.
+                Partition::Unknown(_) => None,
+            }));
         }
         Ok(projects)
     }
@@ -193,7 +181,7 @@ impl Restoring<'_> {
 
     async fn finish(&mut self, project: &ProjectId, fixes: &[Fix]) -> Result<(), Error> {
         for fixes in fixes.chunks(FIXES) {
-            self.pace(fixes.len()).await;
+            self.pace.wait(fixes.len()).await;
             let keys: Vec<RowKey> = fixes.iter().map(|fix| fix.key(project)).collect();
             let look = Look::of_operator(keys.clone());
             let decide = |draft: &mut shared::domain::Draft| {
@@ -218,7 +206,7 @@ impl Restoring<'_> {
         let mut written = 0;
         for batch in batches {
             self.progress.set_message(format!("{project}: {written} of {all} rows"));
-            self.pace(batch.len()).await;
+            self.pace.wait(batch.len()).await;
             let look = Look::of_operator(batch.iter().map(|target| target.key.clone()));
             let decide = |draft: &mut shared::domain::Draft| {
                 for target in &batch {
@@ -248,22 +236,9 @@ impl Restoring<'_> {
                 return Ok(());
             }
             self.report.dropped_requests += dropped as u64;
-            self.pace(dropped).await;
+            self.pace.wait(dropped).await;
         }
     }
-
-    /// Waits until so many items may be written.
-    async fn pace(&mut self, items: usize) {
-        sleep_until(self.next_write).await;
-        self.progress.tick();
-        let share = Duration::from_secs_f64(items as f64 / f64::from(self.options.rate.max(1)));
-        self.next_write = Instant::now() + share;
-    }
-}
-
-/// The answer of a commit that nobody sent a request for.
-fn unasked(_: &Committed<'_, ()>) -> Result<Answer, Error> {
-    Ok(Answer { status: 204, headers: BTreeMap::new(), body: String::new() })
 }
 
 /// A project as a table holds it.

@@ -1,6 +1,5 @@
 //! Reading a table project by project until each stands still.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
@@ -11,6 +10,7 @@ use tokio::time::sleep;
 use super::check::{Check, Violation};
 use super::judge::{Judgement, Reading, judge};
 use super::report::Report;
+use crate::operator::partitions;
 
 /// How often a project is read again before it is judged for good, and after which pause.
 ///
@@ -64,18 +64,7 @@ pub async fn run(
 
 /// All projects of the table, those without a counter as well.
 async fn projects(table: &Table, progress: &ProgressBar, report: &mut Report) -> Result<Vec<ProjectId>, Error> {
-    progress.set_message("looking for projects");
-    let mut partitions = BTreeSet::new();
-    let mut cursor = None;
-    loop {
-        let (page, next) = table.partitions_page(cursor).await?;
-        partitions.extend(page);
-        progress.tick();
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
-    }
+    let partitions = partitions(table, progress).await?;
     report.look(Check::PartitionKnown, partitions.len());
     let mut projects = Vec::new();
     for partition in partitions {

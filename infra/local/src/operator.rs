@@ -1,0 +1,76 @@
+//! What an operator's commands have in common: finding the projects, batching and pacing writes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use shared::domain::{Answer, Error};
+use shared::storage::{Committed, Partition, Table};
+use tokio::time::{Instant, sleep_until};
+
+/// So many bytes are written by one commit, well below the 4 MB of a transaction.
+pub(crate) const BYTES: usize = 3_000_000;
+
+/// How often something is tried when it is busy.
+pub(crate) const TRIES: u32 = 5;
+/// Before the second try, and so much longer before each after that.
+pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+
+/// Every partition of the table.
+pub(crate) async fn partitions(table: &Table, progress: &ProgressBar) -> Result<BTreeSet<Partition>, Error> {
+    progress.set_message("looking for projects");
+    let mut partitions = BTreeSet::new();
+    let mut cursor = None;
+    loop {
+        let (page, next) = table.partitions_page(cursor).await?;
+        partitions.extend(page);
+        progress.tick();
+        cursor = next;
+        if cursor.is_none() {
+            return Ok(partitions);
+        }
+    }
+}
+
+/// What is to be written, each with its bytes, in batches for one commit each, of at most so many rows.
+pub(crate) fn batches<T>(targets: impl IntoIterator<Item = (usize, T)>, rows: usize) -> Vec<Vec<T>> {
+    let mut batches: Vec<Vec<T>> = Vec::new();
+    let mut room = 0;
+    for (bytes, target) in targets {
+        match batches.last_mut() {
+            Some(batch) if batch.len() < rows && bytes <= room => {
+                room -= bytes;
+                batch.push(target);
+            }
+            _ => {
+                room = BYTES.saturating_sub(bytes);
+                batches.push(vec![target]);
+            }
+        }
+    }
+    batches
+}
+
+/// Keeps writes to so many a second.
+pub(crate) struct Pace {
+    rate: u32,
+    next_write: Instant,
+}
+
+impl Pace {
+    pub(crate) fn new(rate: u32) -> Self {
+        Self { rate: rate.max(1), next_write: Instant::now() }
+    }
+
+    /// Waits until so many items may be written.
+    pub(crate) async fn wait(&mut self, items: usize) {
+        sleep_until(self.next_write).await;
+        let share = Duration::from_secs_f64(items as f64 / f64::from(self.rate));
+        self.next_write = Instant::now() + share;
+    }
+}
+
+/// The answer of a commit that nobody sent a request for.
+pub(crate) fn unasked<T>(_: &Committed<'_, T>) -> Result<Answer, Error> {
+    Ok(Answer { status: 204, headers: BTreeMap::new(), body: String::new() })
+}

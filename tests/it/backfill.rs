@@ -1,0 +1,188 @@
+//! A column was added on the server, and rows that were written before lack it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::types::AttributeValue;
+use indicatif::ProgressBar;
+use local::backfill::{self, Options, Report};
+use local::verify::{self, Patience, Verdict};
+use serde_json::json;
+use shared::domain::Collection;
+use shared::storage::Table;
+use tests::support::{Device, TestApp, TestProject, TestTable};
+use tokio::sync::Notify;
+
+/// Takes a column out of a row's JSON, as if it had been written before the column was there.
+async fn strip(project: &TestProject, entity: &str, column: &str) {
+    let table = TestTable::of_this_process().await;
+    let mut row = project.stored().await[entity].content();
+    assert!(row.as_object_mut().expect("an object").remove(column).is_some());
+    let update = table.client().await.update_item().table_name(&table.name);
+    let update = update
+        .key("project_id", AttributeValue::S(project.id.clone()))
+        .key("entity", AttributeValue::S(entity.to_owned()))
+        .update_expression("SET #row = :row")
+        .expression_attribute_names("#row", "row")
+        .expression_attribute_values(":row", AttributeValue::S(row.to_string()));
+    update.send().await.expect("an update");
+}
+
+async fn run(project: &TestProject, table: &Table, collection: Option<Collection>) -> Report {
+    let options = Options { project: Some(project.id.parse().expect("an id")), collection, rate: 1_000_000 };
+    backfill::run(table, &options, &ProgressBar::hidden()).await.expect("a report")
+}
+
+async fn backfill(project: &TestProject) -> Report {
+    run(project, &TestTable::of_this_process().await.table().await, None).await
+}
+
+async fn audit(project: &TestProject) -> verify::Report {
+    let table = TestTable::of_this_process().await.table().await;
+    let patience = Patience { readings: 5, pause: Duration::from_millis(20) };
+    let id = project.id.parse().expect("an id");
+    verify::run(&table, Some(id), patience, &ProgressBar::hidden()).await.expect("a report")
+}
+
+#[tokio::test]
+async fn a_device_gets_the_default_of_a_column_that_rows_lacked_with_its_next_pull() {
+    let project = TestApp::new().await.with_project().with_tasks(70).with_calendar("site").await;
+    project.patch("tasks/t3", &json!({"notes": "kept"})).await.expect(200);
+    project.delete("tasks/t70").await.expect(204);
+    let mut device = Device::default();
+    device.synchronize(&project, None).await;
+    // More than one commit's worth.
+    let old: Vec<String> = (10..70).map(|n| format!("tasks#t{n}")).collect();
+    for entity in &old {
+        strip(&project, entity, "notes").await;
+    }
+    strip(&project, "calendars#site", "exceptions").await;
+    let report = audit(&project).await;
+    assert_eq!(report.verdict, Verdict::Violated);
+    assert!(report.to_string().contains("lacks the column notes, which `local backfill` fills in"), "{report}");
+    let before = project.stored().await;
+
+    let table = TestTable::of_this_process().await.table().await;
+    let report = run(&project, &table, Some(Collection::Tasks)).await;
+    assert_eq!((report.filled_rows, report.rows, report.exit_code()), (60, 70, 0));
+    let report = backfill(&project).await;
+    assert_eq!((report.filled_rows, report.left), (1, vec![]));
+
+    let pull = device.synchronize(&project, None).await;
+    assert_eq!(pull.len(), 61);
+    assert_eq!(pull.row("tasks", "t10")["notes"], "");
+    assert_eq!(pull.row("calendars", "site")["exceptions"], "[]");
+    assert_eq!(device.rows[&("tasks".to_owned(), "t3".to_owned())]["notes"], "kept");
+    assert_eq!(device.rows, project.live_rows().await);
+    assert_eq!(pull.checksums, Some(device.checksums()));
+    for (entity, row) in project.stored().await {
+        let had_all = !old.contains(&entity) && entity != "calendars#site";
+        assert_eq!(row == before[&entity], had_all, "{entity}");
+    }
+    project.assert_dense().await;
+    let report = audit(&project).await;
+    assert_eq!(report.verdict, Verdict::Sound, "{report}");
+
+    let items = project.items().await;
+    assert_eq!(backfill(&project).await.filled_rows, 0);
+    assert_eq!(project.items().await, items, "a second run wrote something");
+}
+
+#[tokio::test]
+async fn a_project_that_is_not_there_is_reported() {
+    let nowhere = TestProject { app: TestApp::new().await, id: "nowhere".to_owned() };
+    let report = backfill(&nowhere).await;
+    assert_eq!((report.projects, report.exit_code(), report.left[0].entity.as_str()), (0, 1, "_counter"));
+}
+
+#[tokio::test]
+async fn a_row_without_a_default_is_reported_and_left_and_a_deleted_project_is_left_alone() {
+    let project = TestApp::new().await.with_project().with_tasks(2).await;
+    strip(&project, "tasks#t1", "name").await;
+    strip(&project, "tasks#t2", "notes").await;
+    let before: BTreeMap<_, _> = project.stored().await;
+    let report = backfill(&project).await;
+    assert_eq!((report.filled_rows, report.exit_code()), (1, 1));
+    let left: Vec<_> = report.left.iter().map(|left| (left.entity.as_str(), left.detail.as_str())).collect();
+    assert_eq!(left, [("tasks#t1", "name: is required")]);
+    assert_eq!(project.stored().await["tasks#t1"], before["tasks#t1"]);
+
+    let deleted = TestApp::new().await.with_project().with_tasks(1).await;
+    strip(&deleted, "tasks#t1", "notes").await;
+    deleted.delete("").await.expect(204);
+    let items = deleted.items().await;
+    assert_eq!(backfill(&deleted).await.deleted_projects, 1);
+    assert_eq!(deleted.items().await, items);
+    let report = audit(&deleted).await;
+    assert_eq!(report.verdict, Verdict::Sound, "{report}");
+}
+
+/// Holds the first request of a kind until it is let go.
+#[derive(Debug)]
+struct Hold {
+    kind: &'static str,
+    held: AtomicBool,
+    reached: Arc<Notify>,
+    go: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Intercept for Hold {
+    fn name(&self) -> &'static str {
+        "Hold"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
+        if target.ends_with(self.kind) && !self.held.swap(true, Ordering::Relaxed) {
+            self.reached.notify_one();
+            let go = self.go.lock().map_err(|error| error.to_string())?;
+            tokio::task::block_in_place(|| go.recv_timeout(Duration::from_secs(60)))?;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_between_reading_and_writing_survives() {
+    // Between the page and the commit's own reading, and between that and its transaction.
+    for kind in ["BatchGetItem", "TransactWriteItems"] {
+        let project = TestApp::new().await.with_project().with_tasks(3).await;
+        for n in 1..=3 {
+            strip(&project, &format!("tasks#t{n}"), "notes").await;
+        }
+        let (let_go, go) = mpsc::channel();
+        let reached = Arc::new(Notify::new());
+        let hold = Hold { kind, held: AtomicBool::new(false), reached: Arc::clone(&reached), go: Mutex::new(go) };
+        let shared = TestTable::of_this_process().await;
+        let config = shared.client().await.config().to_builder().interceptor(hold).build();
+        let table = Table::new(Client::from_conf(config), &shared.name);
+        let running = tokio::spawn({
+            let project = project.clone();
+            async move { run(&project, &table, None).await }
+        });
+        reached.notified().await;
+        project.patch("tasks/t1", &json!({"name": "Changed", "notes": "meanwhile"})).await.expect(200);
+        project.delete("tasks/t2").await.expect(204);
+        let meanwhile = project.stored().await;
+        let_go.send(()).expect("the run");
+        let report = running.await.expect("a report");
+
+        assert_eq!((report.filled_rows, report.left), (1, vec![]), "{kind}");
+        let stored = project.stored().await;
+        assert_eq!((&stored["tasks#t1"], &stored["tasks#t2"]), (&meanwhile["tasks#t1"], &meanwhile["tasks#t2"]));
+        assert_eq!(stored["tasks#t1"].content()["notes"], "meanwhile");
+        assert_eq!(stored["tasks#t3"].content()["notes"], "");
+        project.assert_dense().await;
+    }
+}
