@@ -28,18 +28,15 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::backoff::{Backoff, Contention};
 use super::layout::{self, COUNTER, key, number};
 use super::read::Snapshot;
 use super::record::Slot;
 use super::table::Table;
+use super::transaction::{self, Condition, Fate};
 use crate::domain::{
     Answer, Answered, Collection, Counter, Draft, Error, KeyedRequest, PlannedRow, ProjectId, Role, Row, RowKey,
     ServerVersion, Step, UserId,
@@ -140,20 +137,6 @@ enum Start {
     /// The request was answered before.
     Answered(Answered),
     Reading(Box<Reading>),
-}
-
-/// What became of a transaction.
-pub(super) enum Fate {
-    Committed,
-    /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
-    /// the counter that had moved.
-    Refused(Option<Moved>),
-}
-
-/// The counter as another commit left it, and how long that one's request had waited.
-pub(super) struct Moved {
-    counter: Counter,
-    waited: Duration,
 }
 
 /// What was read for a decision.
@@ -273,13 +256,14 @@ impl Table {
         let project = draft.project();
         let mut items = vec![counter_update(self, draft, plan, waited)?];
         for planned in plan {
-            items.push(row_put(self, project, &planned.row, planned.condition)?);
+            let item = layout::row_item(project, &planned.row);
+            items.push(transaction::put(self, item, &Condition::row(planned.condition))?);
         }
         for (key, version) in draft.looked_at() {
-            items.push(condition_check(self, project, key, version)?);
+            items.push(transaction::check(self, layout::key_of_row(project, key), &Condition::row(version))?);
         }
         for (key, version) in conditions {
-            items.push(condition_check(self, project, key, Some(*version))?);
+            items.push(transaction::check(self, layout::key_of_row(project, key), &Condition::row(Some(*version)))?);
         }
         Ok(items)
     }
@@ -361,97 +345,6 @@ impl Table {
         }
         Ok(())
     }
-
-    /// Sends one transaction until its fate is known.
-    pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
-        let token = Uuid::now_v7().to_string();
-        let mut backoff = Backoff::until(deadline);
-        // An earlier try with this token may have taken effect, or may yet.
-        let mut in_doubt = false;
-        loop {
-            let result = self
-                .client
-                .transact_write_items()
-                .set_transact_items(Some(items.clone()))
-                .client_request_token(&token)
-                .customize()
-                // Tried again here and not by the SDK, which would hide that an earlier try is in doubt.
-                .config_override(aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled()))
-                .send()
-                .await;
-            let error = match result {
-                Ok(_) => return Ok(Fate::Committed),
-                Err(error) => error,
-            };
-            match meaning(&error) {
-                Meaning::Conflict if in_doubt => {}
-                Meaning::Conflict => return Ok(Fate::Refused(None)),
-                Meaning::ConditionFailed => return Ok(Fate::Refused(moved_counter(&error)?)),
-                Meaning::Throttled => {}
-                Meaning::Lost => in_doubt = true,
-                Meaning::Fault => return Err(Error::Unavailable(DisplayErrorContext(error).to_string().into())),
-            }
-            if !backoff.wait().await {
-                return Err(if in_doubt { Error::OutcomeUnknown } else { Error::Busy });
-            }
-        }
-    }
-}
-
-/// What a failed try says about the transaction.
-enum Meaning {
-    /// Conditions were evaluated and one does not hold; it never will again, since versions only rise.
-    ConditionFailed,
-    /// Another transaction was at one of the items, or one of them was throttled. Says nothing about an earlier try.
-    Conflict,
-    /// Not executed.
-    Throttled,
-    /// May have been executed, or may be yet.
-    Lost,
-    /// Trying again is of no use.
-    Fault,
-}
-
-const CONDITION_FAILED: &str = "ConditionalCheckFailed";
-
-fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
-    let SdkError::ServiceError(service) = error else {
-        return match error {
-            SdkError::ConstructionFailure(_) => Meaning::Fault,
-            _ => Meaning::Lost,
-        };
-    };
-    match service.err() {
-        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-            let codes: Vec<&str> = cancelled.cancellation_reasons().iter().filter_map(|r| r.code()).collect();
-            if codes.iter().all(|code| matches!(*code, "None" | CONDITION_FAILED)) {
-                Meaning::ConditionFailed
-            } else if codes.iter().any(|code| matches!(*code, "ValidationError" | "ItemCollectionSizeLimitExceeded")) {
-                Meaning::Fault
-            } else {
-                Meaning::Conflict
-            }
-        }
-        TransactWriteItemsError::TransactionInProgressException(_) => Meaning::Lost,
-        TransactWriteItemsError::InternalServerError(_) => Meaning::Lost,
-        TransactWriteItemsError::ProvisionedThroughputExceededException(_)
-        | TransactWriteItemsError::RequestLimitExceeded(_) => Meaning::Throttled,
-        other => match other.code() {
-            Some("ThrottlingException" | "Throttling") => Meaning::Throttled,
-            _ if service.raw().status().is_server_error() => Meaning::Lost,
-            _ => Meaning::Fault,
-        },
-    }
-}
-
-/// The counter, if its condition is among those that failed. It is the first item of each transaction.
-fn moved_counter(error: &SdkError<TransactWriteItemsError>) -> Result<Option<Moved>, Error> {
-    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
-        return Ok(None);
-    };
-    let counter = cancelled.cancellation_reasons().first().filter(|reason| reason.code() == Some(CONDITION_FAILED));
-    let moved = |item| Ok(Moved { counter: layout::counter(item)?, waited: layout::waited(item) });
-    counter.and_then(|reason| reason.item()).map(moved).transpose()
 }
 
 fn counter_update(
@@ -489,39 +382,6 @@ fn counter_update(
         }
         None => update.condition_expression("attribute_not_exists(current_version)"),
     };
-    let update = update.update_expression(set).build().map_err(|error| Error::Unavailable(error.into()))?;
+    let update = update.update_expression(set).build().map_err(transaction::unbuilt)?;
     Ok(TransactWriteItem::builder().update(update).build())
-}
-
-pub(super) const AS_READ: &str = "server_version = :read";
-pub(super) const ABSENT: &str = "attribute_not_exists(entity)";
-
-fn row_put(
-    table: &Table,
-    project: &ProjectId,
-    row: &Row,
-    condition: Option<ServerVersion>,
-) -> Result<TransactWriteItem, Error> {
-    let put = Put::builder().table_name(&table.name).set_item(Some(layout::row_item(project, row)));
-    let put = match condition {
-        Some(read) => put.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
-        None => put.condition_expression(ABSENT),
-    };
-    let put = put.build().map_err(|error| Error::Unavailable(error.into()))?;
-    Ok(TransactWriteItem::builder().put(put).build())
-}
-
-pub(super) fn condition_check(
-    table: &Table,
-    project: &ProjectId,
-    row: &RowKey,
-    version: Option<ServerVersion>,
-) -> Result<TransactWriteItem, Error> {
-    let check = ConditionCheck::builder().table_name(&table.name).set_key(Some(key(project, row.to_string())));
-    let check = match version {
-        Some(read) => check.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
-        None => check.condition_expression(ABSENT),
-    };
-    let check = check.build().map_err(|error| Error::Unavailable(error.into()))?;
-    Ok(TransactWriteItem::builder().condition_check(check).build())
 }

@@ -61,6 +61,11 @@ pub(super) fn request_key(project: &ProjectId, id: String) -> Item {
     [("project_id".to_owned(), text(requests(project))), ("entity".to_owned(), text(id))].into()
 }
 
+/// The key of a row.
+pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
+    key(project, row.to_string())
+}
+
 /// What is in the partition with this key.
 pub(super) fn partition(project_id: &str) -> Partition {
     let known = match project_id.strip_prefix(REQUESTS) {
@@ -77,7 +82,7 @@ pub(super) fn requests(project: &ProjectId) -> String {
 
 /// The item of a row.
 pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
-    let mut item = key(project, row.key.to_string());
+    let mut item = key_of_row(project, &row.key);
     let mut set = |name: &str, value| item.insert(name.to_owned(), value);
     set("server_version", number(row.version));
     set("writes", number(row.writes));

@@ -17,6 +17,7 @@ mod read;
 mod record;
 mod restore;
 mod table;
+mod transaction;
 
 pub use audit::{Partition, StoredItem, StoredPage};
 pub use commit::{Committed, Look, MAX_BYTES, MAX_ROWS};

@@ -8,9 +8,10 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
-use super::layout::{self, COUNTER, Item, key, text};
+use super::layout::{self, COUNTER, Item, key, key_of_row, text};
 use super::record::{self, Record};
 use super::table::{BY_USER, Table, unavailable};
+use super::transaction::unbuilt;
 use crate::domain::{Actor, Collection, Counter, Error, KeyedRequest, ProjectId, Role, Row, RowKey, UserId, authorize};
 
 /// The most keys one `BatchGetItem` takes.
@@ -115,7 +116,7 @@ impl Table {
         limit: usize,
     ) -> Result<(Vec<Row>, bool), Error> {
         let mut rows: Vec<Row> = Vec::new();
-        let mut start = after.map(|after| key(project, after.to_string()));
+        let mut start = after.map(|after| key_of_row(project, after));
         loop {
             let output = self
                 .client
@@ -180,7 +181,7 @@ impl Table {
         limit: usize,
     ) -> Result<(Vec<ProjectId>, bool), Error> {
         let start = after.map(|project| {
-            let mut start = key(project, RowKey::membership(project, user).to_string());
+            let mut start = key_of_row(project, &RowKey::membership(project, user));
             start.insert("user_id".to_owned(), text(user.as_str()));
             start
         });
@@ -208,8 +209,8 @@ impl Table {
     async fn confirm(&self, user: &UserId, projects: Vec<ProjectId>) -> Result<Vec<(ProjectId, Row)>, Error> {
         let mut keys = Vec::with_capacity(projects.len() * 2);
         for project in &projects {
-            keys.push(key(project, RowKey::membership(project, user).to_string()));
-            keys.push(key(project, RowKey::project(project).to_string()));
+            keys.push(key_of_row(project, &RowKey::membership(project, user)));
+            keys.push(key_of_row(project, &RowKey::project(project)));
         }
         let mut live: HashMap<String, HashMap<Collection, Row>> = HashMap::new();
         for item in self.batch_get(keys).await? {
@@ -238,7 +239,7 @@ impl Table {
                     .set_keys(Some(wanted))
                     .consistent_read(true)
                     .build()
-                    .map_err(|error| Error::Unavailable(error.into()))?;
+                    .map_err(unbuilt)?;
                 let output = self
                     .client
                     .batch_get_item()

@@ -8,11 +8,11 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 
-use super::commit::ABSENT;
 use super::layout::{self, Item, number, text};
 use super::table::Table;
+use super::transaction::{self, Condition};
 use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, ServerVersion};
 
 /// So long a repetition is recognised, in seconds.
@@ -104,28 +104,18 @@ impl Slot {
             set("body", text(&answer.body));
         }
         set("expires_at", number(now() + KEPT));
-        let put = Put::builder().table_name(table.name()).set_item(Some(item));
-        let put = match self.expired {
-            Some(read) => put.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
-            None => put.condition_expression(ABSENT),
-        };
-        let put = put.build().map_err(|error| Error::Unavailable(error.into()))?;
-        Ok(TransactWriteItem::builder().put(put).build())
+        transaction::put(table, item, &self.condition())
     }
 
     /// The same condition without writing.
     pub(super) fn check(&self, table: &Table) -> Result<TransactWriteItem, Error> {
-        let check = ConditionCheck::builder().table_name(table.name()).set_key(Some(self.key.clone()));
-        let check = match self.expired {
-            Some(read) => check.condition_expression(AS_READ).expression_attribute_values(":read", number(read)),
-            None => check.condition_expression(ABSENT),
-        };
-        let check = check.build().map_err(|error| Error::Unavailable(error.into()))?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
+        transaction::check(table, self.key.clone(), &self.condition())
+    }
+
+    fn condition(&self) -> Condition {
+        Condition::number("expires_at", self.expired)
     }
 }
-
-const AS_READ: &str = "expires_at = :read";
 
 /// Seconds since 1970.
 fn now() -> i64 {

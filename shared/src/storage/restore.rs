@@ -4,15 +4,15 @@
 //! repaired here is the counter; rows are written by [`Table::commit`] like any others.
 
 use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, DeleteRequest, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
+    AttributeValue, DeleteRequest, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
 };
 use tokio::time::{Duration, Instant};
 
 use super::audit::StoredItem;
 use super::backoff::Backoff;
-use super::commit::{ABSENT, AS_READ, Fate, condition_check};
 use super::layout::{self, COUNTER, Item, key, number, text};
 use super::table::{Table, unavailable};
+use super::transaction::{self, Condition, Fate, unbuilt};
 use crate::domain::{Checksums, Counter, Error, ProjectId, RowKey, ServerVersion};
 
 /// How long one write tries.
@@ -123,16 +123,14 @@ impl Table {
         if !remove.is_empty() {
             set.push_str(&format!(" REMOVE {}", remove.join(", ")));
         }
-        update = match read {
-            Some(read) => update
-                .condition_expression("current_version = :read")
-                .expression_attribute_values(":read", number(read)),
-            None => update.condition_expression(ABSENT),
-        };
-        let update = update.update_expression(set).build().map_err(|error| Error::Unavailable(error.into()))?;
+        update = update.condition_expression(Condition::number("current_version", read).expression());
+        if let Some(read) = read {
+            update = update.expression_attribute_values(":read", number(read));
+        }
+        let update = update.update_expression(set).build().map_err(unbuilt)?;
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
         for (key, version) in torn {
-            items.push(condition_check(self, project, key, *version)?);
+            items.push(transaction::check(self, layout::key_of_row(project, key), &Condition::row(*version))?);
         }
         self.expect_committed(items).await
     }
@@ -144,17 +142,13 @@ impl Table {
         counter: Option<ServerVersion>,
         rows: &[(RowKey, ServerVersion)],
     ) -> Result<(), Error> {
-        let counter = counter.map(|read| (COUNTER.to_owned(), "current_version = :read", read));
-        let rows = rows.iter().map(|(key, read)| (key.to_string(), AS_READ, *read));
         let mut items = Vec::new();
-        for (entity, condition, read) in counter.into_iter().chain(rows) {
-            let delete = Delete::builder()
-                .table_name(&self.name)
-                .set_key(Some(key(project, entity)))
-                .condition_expression(condition)
-                .expression_attribute_values(":read", number(read));
-            let delete = delete.build().map_err(|error| Error::Unavailable(error.into()))?;
-            items.push(TransactWriteItem::builder().delete(delete).build());
+        if counter.is_some() {
+            let condition = Condition::number("current_version", counter);
+            items.push(transaction::delete(self, key(project, COUNTER), &condition)?);
+        }
+        for (row, read) in rows {
+            items.push(transaction::delete(self, layout::key_of_row(project, row), &Condition::row(Some(*read)))?);
         }
         self.expect_committed(items).await
     }
@@ -185,7 +179,7 @@ impl Table {
         let mut deletes = Vec::with_capacity(dropped);
         for key in keys {
             let delete = DeleteRequest::builder().set_key(Some(key)).build();
-            let delete = delete.map_err(|error| Error::Unavailable(error.into()))?;
+            let delete = delete.map_err(unbuilt)?;
             deletes.push(WriteRequest::builder().delete_request(delete).build());
         }
         let mut backoff = Backoff::until(Instant::now() + DEADLINE);

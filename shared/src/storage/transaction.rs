@@ -1,0 +1,185 @@
+//! One `TransactWriteItems`: what its items are conditional on, and how it is sent until its fate is known.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::backoff::Backoff;
+use super::layout::{self, Item, number};
+use super::table::Table;
+use crate::domain::{Counter, Error, ServerVersion};
+
+/// What an item must be when the transaction is made: as it was read.
+#[derive(Debug)]
+pub(super) enum Condition {
+    /// It is not there.
+    Absent,
+    /// This attribute of it has this value.
+    Is(&'static str, AttributeValue),
+}
+
+impl Condition {
+    /// That an attribute still is the number that was read; or that there is no item, if there was none.
+    pub(super) fn number(attribute: &'static str, read: Option<impl ToString>) -> Self {
+        read.map_or(Self::Absent, |read| Self::Is(attribute, number(read)))
+    }
+
+    /// That a row still is at the version that was read, or not there.
+    pub(super) fn row(read: Option<ServerVersion>) -> Self {
+        Self::number("server_version", read)
+    }
+
+    pub(super) fn expression(&self) -> String {
+        match self {
+            Self::Absent => "attribute_not_exists(entity)".to_owned(),
+            Self::Is(attribute, _) => format!("{attribute} = :read"),
+        }
+    }
+
+    fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+        match self {
+            Self::Absent => None,
+            Self::Is(_, value) => Some([(":read".to_owned(), value.clone())].into()),
+        }
+    }
+}
+
+/// Writes an item.
+pub(super) fn put(table: &Table, item: Item, condition: &Condition) -> Result<TransactWriteItem, Error> {
+    let put = Put::builder().table_name(&table.name).set_item(Some(item));
+    let put = put.condition_expression(condition.expression()).set_expression_attribute_values(condition.values());
+    Ok(TransactWriteItem::builder().put(put.build().map_err(unbuilt)?).build())
+}
+
+/// Removes an item.
+pub(super) fn delete(table: &Table, key: Item, condition: &Condition) -> Result<TransactWriteItem, Error> {
+    let delete = Delete::builder().table_name(&table.name).set_key(Some(key));
+    let delete =
+        delete.condition_expression(condition.expression()).set_expression_attribute_values(condition.values());
+    Ok(TransactWriteItem::builder().delete(delete.build().map_err(unbuilt)?).build())
+}
+
+/// Writes nothing.
+pub(super) fn check(table: &Table, key: Item, condition: &Condition) -> Result<TransactWriteItem, Error> {
+    let check = ConditionCheck::builder().table_name(&table.name).set_key(Some(key));
+    let check = check.condition_expression(condition.expression()).set_expression_attribute_values(condition.values());
+    Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unbuilt)?).build())
+}
+
+/// A request that lacks a part.
+pub(super) fn unbuilt(error: BuildError) -> Error {
+    Error::Unavailable(error.into())
+}
+
+/// What became of a transaction.
+pub(super) enum Fate {
+    Committed,
+    /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
+    /// the counter that had moved.
+    Refused(Option<Moved>),
+}
+
+/// The counter as another commit left it, and how long that one's request had waited.
+pub(super) struct Moved {
+    pub(super) counter: Counter,
+    pub(super) waited: Duration,
+}
+
+impl Table {
+    /// Sends one transaction until its fate is known.
+    pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
+        let token = Uuid::now_v7().to_string();
+        let mut backoff = Backoff::until(deadline);
+        // An earlier try with this token may have taken effect, or may yet.
+        let mut in_doubt = false;
+        loop {
+            let result = self
+                .client
+                .transact_write_items()
+                .set_transact_items(Some(items.clone()))
+                .client_request_token(&token)
+                .customize()
+                // Tried again here and not by the SDK, which would hide that an earlier try is in doubt.
+                .config_override(aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled()))
+                .send()
+                .await;
+            let error = match result {
+                Ok(_) => return Ok(Fate::Committed),
+                Err(error) => error,
+            };
+            match meaning(&error) {
+                Meaning::Conflict if in_doubt => {}
+                Meaning::Conflict => return Ok(Fate::Refused(None)),
+                Meaning::ConditionFailed => return Ok(Fate::Refused(moved_counter(&error)?)),
+                Meaning::Throttled => {}
+                Meaning::Lost => in_doubt = true,
+                Meaning::Fault => return Err(Error::Unavailable(DisplayErrorContext(error).to_string().into())),
+            }
+            if !backoff.wait().await {
+                return Err(if in_doubt { Error::OutcomeUnknown } else { Error::Busy });
+            }
+        }
+    }
+}
+
+/// What a failed try says about the transaction.
+enum Meaning {
+    /// Conditions were evaluated and one does not hold; it never will again, since versions only rise.
+    ConditionFailed,
+    /// Another transaction was at one of the items, or one of them was throttled. Says nothing about an earlier try.
+    Conflict,
+    /// Not executed.
+    Throttled,
+    /// May have been executed, or may be yet.
+    Lost,
+    /// Trying again is of no use.
+    Fault,
+}
+
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+
+fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
+    let SdkError::ServiceError(service) = error else {
+        return match error {
+            SdkError::ConstructionFailure(_) => Meaning::Fault,
+            _ => Meaning::Lost,
+        };
+    };
+    match service.err() {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            let codes: Vec<&str> = cancelled.cancellation_reasons().iter().filter_map(|r| r.code()).collect();
+            if codes.iter().all(|code| matches!(*code, "None" | CONDITION_FAILED)) {
+                Meaning::ConditionFailed
+            } else if codes.iter().any(|code| matches!(*code, "ValidationError" | "ItemCollectionSizeLimitExceeded")) {
+                Meaning::Fault
+            } else {
+                Meaning::Conflict
+            }
+        }
+        TransactWriteItemsError::TransactionInProgressException(_) => Meaning::Lost,
+        TransactWriteItemsError::InternalServerError(_) => Meaning::Lost,
+        TransactWriteItemsError::ProvisionedThroughputExceededException(_)
+        | TransactWriteItemsError::RequestLimitExceeded(_) => Meaning::Throttled,
+        other => match other.code() {
+            Some("ThrottlingException" | "Throttling") => Meaning::Throttled,
+            _ if service.raw().status().is_server_error() => Meaning::Lost,
+            _ => Meaning::Fault,
+        },
+    }
+}
+
+/// The counter, if its condition is among those that failed. It is the first item of each transaction.
+fn moved_counter(error: &SdkError<TransactWriteItemsError>) -> Result<Option<Moved>, Error> {
+    let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() else {
+        return Ok(None);
+    };
+    let counter = cancelled.cancellation_reasons().first().filter(|reason| reason.code() == Some(CONDITION_FAILED));
+    let moved = |item| Ok(Moved { counter: layout::counter(item)?, waited: layout::waited(item) });
+    counter.and_then(|reason| reason.item()).map(moved).transpose()
+}
