@@ -216,8 +216,11 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
             allowed(history.rows().get(row).is_some_and(|held| held.iter().any(dead)), "not dead at all")
         }
         (404, "GET") => {
-            let last = history.rows().get(row).and_then(|held| held.last()).copied().unwrap_or(0);
-            allowed(given.version == 0 || !history.was_live(row, last), "not found, but there all the time")
+            // A membership may have been dead for a while and be back by now.
+            let held = history.rows().get(row).into_iter().flatten();
+            let dead = |version: &&u64| history.entry(**version).is_some_and(|entry| entry.live.is_none());
+            let gone = held.filter(|version| **version >= given.version).any(|version| dead(&version));
+            allowed(given.version == 0 || gone, "not found, but there all the time")
         }
         (410, _) => allowed(history.deleted_at.is_some(), "the project was not deleted"),
         (412, _) => {

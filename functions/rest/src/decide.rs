@@ -166,7 +166,7 @@ pub(crate) mod testing {
     use std::collections::{HashMap, HashSet};
 
     use serde_json::{Value, json};
-    use shared::domain::{Checksums, Collection, Counter, Row, ServerVersion, Write, membership_id};
+    use shared::domain::{Collection, Counter, Row, ServerVersion, Write, membership_id};
 
     use super::*;
 
@@ -231,14 +231,7 @@ pub(crate) mod testing {
 
         pub(crate) fn draft_with_room(&self, room: usize) -> Draft {
             let current = ServerVersion::try_from(self.version).expect("a version");
-            let counter = Counter {
-                current,
-                last: vec![],
-                deleted_at: None,
-                skipped: vec![],
-                resync_through: None,
-                checksums: Checksums::default(),
-            };
+            let counter = Counter::at(current);
             let listed: HashSet<_> = Collection::ALL.into();
             Draft::new(project(), Some(counter), HashMap::new(), listed, self.rows.clone(), room)
         }

@@ -84,7 +84,7 @@ pub fn authorize(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Checksums, RowKey, ServerVersion, Write};
+    use super::super::{RowKey, ServerVersion, Write};
     use super::*;
 
     fn version(number: u64) -> ServerVersion {
@@ -104,14 +104,7 @@ mod tests {
 
     #[test]
     fn a_member_is_let_in_with_the_role_needed_or_a_higher_one() {
-        let counter = Counter {
-            current: version(2),
-            last: vec![],
-            deleted_at: None,
-            skipped: vec![],
-            resync_through: None,
-            checksums: Checksums::default(),
-        };
+        let counter = Counter::at(version(2));
         for role in Role::ALL {
             for needed in Role::ALL {
                 match authorize(Some(&counter), Some(&membership(role)), &user(), needed) {
@@ -126,14 +119,7 @@ mod tests {
 
     #[test]
     fn who_is_not_let_in_learns_the_first_reason() {
-        let live = Counter {
-            current: version(3),
-            last: vec![],
-            deleted_at: None,
-            skipped: vec![],
-            resync_through: None,
-            checksums: Checksums::default(),
-        };
+        let live = Counter::at(version(3));
         let deleted = Counter { deleted_at: Some(version(3)), ..live.clone() };
         let member = membership(Role::Viewer);
         let removed = Row::written(Some(&member), member.key.clone(), Write::Delete, version(3));

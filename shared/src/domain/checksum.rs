@@ -102,6 +102,14 @@ mod tests {
         assert_eq!(sums.get(Collection::Tasks), of(&[("tasks#x", 4)]).get(Collection::Tasks));
     }
 
+    #[test]
+    fn a_collections_numbers_go_back_to_where_they_came_from() {
+        let numbers = of(&[("tasks#x", 4)]).get(Collection::Tasks);
+        let mut sums = Checksums::default();
+        sums.set(Collection::Tasks, numbers);
+        assert_eq!(sums, of(&[("tasks#x", 4)]));
+    }
+
     /// Changes that look alike, as real ones do: neighbouring ids, neighbouring versions. A good hash misses one of these
     /// once in a thousand runs.
     #[test]

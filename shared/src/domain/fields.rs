@@ -142,19 +142,25 @@ mod tests {
 
     #[test]
     fn a_refused_field_says_in_plain_words_what_it_must_be() {
+        fn refused<R: Resource + std::fmt::Debug>(all: serde_json::Value) -> (String, String) {
+            match parse::<R>(all.as_object().expect("an object")) {
+                Err(Error::Invalid(mut errors)) if errors.len() == 1 => {
+                    let error = errors.remove(0);
+                    (error.field, error.message)
+                }
+                other => panic!("{other:?}"),
+            }
+        }
         fn message<R: Resource + std::fmt::Debug>(
             valid: serde_json::Value,
             field: &str,
             value: serde_json::Value,
         ) -> String {
-            let mut columns = valid.as_object().expect("an object").clone();
-            columns.insert(field.to_owned(), value);
-            match parse::<R>(&columns) {
-                Err(Error::Invalid(errors)) if errors.len() == 1 && errors[0].field == field => {
-                    errors[0].message.clone()
-                }
-                other => panic!("{field}: {other:?}"),
-            }
+            let mut all = valid;
+            all[field] = value;
+            let (refused, message) = refused::<R>(all);
+            assert_eq!(refused, field);
+            message
         }
         let task = |field, value| message::<Task>(json!({"name": "Dig"}), field, value);
         let calendar = |field, value| message::<Calendar>(json!({"name": "Site"}), field, value);
@@ -168,6 +174,9 @@ mod tests {
         assert_eq!(task("is_milestone", json!(1)), "must be true or false");
         assert_eq!(calendar("hours_per_day", json!("x")), "must be a number");
         assert_eq!(calendar("exceptions", json!("x")), "must be an array");
+        let unknown = json!([{"start": "2026-01-01", "end": "2026-01-01", "colour": 1}]);
+        let (field, message) = refused::<Calendar>(json!({"name": "Site", "exceptions": unknown}));
+        assert!(field.starts_with("exceptions[0]") && message.starts_with("is not known here: "), "{field} {message}");
         assert_eq!(edge("predecessor", json!(5)), "must be a string");
     }
 }

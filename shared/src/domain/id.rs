@@ -172,6 +172,16 @@ mod tests {
     }
 
     #[test]
+    fn a_user_id_is_any_text_of_128_characters_without_control_characters() {
+        for text in ["x", "auth0|5f7c", "Ünal Ğ", &"ä".repeat(128)] {
+            assert!(text.parse::<UserId>().is_ok(), "{text:?}");
+        }
+        for text in ["", "a\nb", "\u{7f}", &"ä".repeat(129), &format!("{}\n", "ä".repeat(200))] {
+            assert!(text.parse::<UserId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_key_is_visible_ascii() {
         for key in ["x", "0198c8d5-6b1e-7cc0", "\"quoted\"", &"k".repeat(255)] {
             assert!(key.parse::<IdempotencyKey>().is_ok(), "{key:?}");

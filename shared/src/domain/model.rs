@@ -466,4 +466,18 @@ mod tests {
         let refused = refused::<Membership>(json!({}), json!({"server_version": 3, "rank": 1}));
         assert_eq!(refused, ["rank", "server_version", "user", "role"]);
     }
+
+    #[test]
+    fn a_calendar_is_monday_to_friday_of_eight_hours_unless_it_says_otherwise() {
+        let calendar = parse::<Calendar>(&columns(json!({"name": "Site"}))).expect("a calendar");
+        assert_eq!((calendar.working_days, calendar.hours_per_day, calendar.timezone.as_str()), (31, 8.0, "UTC"));
+    }
+
+    #[test]
+    fn a_calendar_has_a_thousand_exceptions_at_most() {
+        let of =
+            |number: usize| json!({"exceptions": vec![json!({"start": "2026-01-01", "end": "2026-01-01"}); number]});
+        assert!(calendar(of(1_000)).is_empty());
+        assert_eq!(calendar(of(1_001)), ["exceptions"]);
+    }
 }

@@ -297,6 +297,14 @@ pub struct Counter {
     pub checksums: Checksums,
 }
 
+impl Counter {
+    /// The counter of a project about which there is nothing else to say.
+    pub fn at(current: ServerVersion) -> Self {
+        let checksums = Checksums::default();
+        Self { current, last: vec![], deleted_at: None, skipped: vec![], resync_through: None, checksums }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -313,6 +321,17 @@ mod tests {
 
     fn key(text: &str) -> RowKey {
         text.parse().expect("a key")
+    }
+
+    #[test]
+    fn devices_get_the_version_the_columns_and_but_for_projects_the_project() {
+        for collection in Collection::ALL {
+            assert!(
+                collection.sends("server_version") && collection.columns().iter().all(|name| collection.sends(name))
+            );
+            assert!(!collection.sends("superseded") && !collection.sends(""));
+            assert_eq!(collection.sends("project"), collection != Collection::Projects);
+        }
     }
 
     #[test]

@@ -157,4 +157,29 @@ mod tests {
         assert_eq!(list.versions().last(), Some(&list.floor()));
         assert!(list.versions().len() > 250, "one byte for each neighbouring version");
     }
+
+    #[test]
+    fn only_a_row_that_was_written_once_has_an_empty_list() {
+        assert!(history(&[7]).is_empty() && !history(&[7, 8]).is_empty());
+        let silent = Superseded { floor: 3, newest_first: vec![] };
+        assert!(!silent.is_empty());
+    }
+
+    #[test]
+    fn a_list_may_take_all_of_its_bytes() {
+        // One for the floor, one for each neighbour.
+        let full = history(&(1..=256).collect::<Vec<_>>());
+        assert_eq!((full.encode(version(256)).len(), full.floor()), (Superseded::MAX_BYTES, 0));
+        assert_eq!(history(&(1..=257).collect::<Vec<_>>()).floor(), 2);
+    }
+
+    #[test]
+    fn versions_fall_stay_above_0_and_do_not_fall_below_the_floor() {
+        let decode = |bytes: &[u8]| Superseded::decode(bytes, version(5)).map(|list| list.newest_first);
+        assert_eq!(decode(&[0, 1, 3]), Ok(vec![4, 1]));
+        assert_eq!(decode(&[4, 1]), Ok(vec![4]));
+        for bytes in [&[0, 0][..], &[0, 1, 0], &[0, 5], &[0, 6], &[4, 2], &[4, 1, 1]] {
+            assert_eq!(decode(bytes), Err(CorruptHistory), "{bytes:?}");
+        }
+    }
 }

@@ -56,7 +56,7 @@ fn put<R: Resource>(draft: &mut Draft, key: &RowKey) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::domain::{Checksums, Counter, ServerVersion, Write};
+    use shared::domain::{Counter, ServerVersion, Write};
 
     use super::*;
 
@@ -82,14 +82,7 @@ mod tests {
     }
 
     fn draft(rows: &[Row], deleted_at: Option<ServerVersion>) -> Draft {
-        let counter = Counter {
-            current: version(50),
-            last: vec![],
-            deleted_at,
-            skipped: vec![],
-            resync_through: None,
-            checksums: Checksums::default(),
-        };
+        let counter = Counter { deleted_at, ..Counter::at(version(50)) };
         let read = rows.iter().map(|row| (row.key.clone(), Some(row.clone())));
         let read = read.chain([(key("tasks#gone"), None)]).collect();
         Draft::new("p".parse().expect("a project"), Some(counter), read, [].into(), vec![], 90)

@@ -1,7 +1,7 @@
 //! A draft by itself.
 
 use super::*;
-use crate::domain::{Dependency, DependencyType};
+use crate::domain::{Dependency, DependencyType, Task};
 
 fn key(text: &str) -> RowKey {
     text.parse().expect("a key")
@@ -11,8 +11,12 @@ fn version(number: u64) -> ServerVersion {
     ServerVersion::try_from(number).expect("a version")
 }
 
+fn columns(text: &str) -> Columns {
+    serde_json::from_str(text).expect("columns")
+}
+
 fn put(text: &str) -> Write {
-    Write::Put(serde_json::from_str(text).expect("columns"))
+    Write::Put(columns(text))
 }
 
 fn edge(successor: &str) -> Dependency {
@@ -30,14 +34,7 @@ fn draft() -> Draft {
     let columns = r#"{"predecessor": "a", "successor": "z"}"#;
     let dependency = Row::written(None, key("dependencies#e"), put(columns), version(2));
     let checksums = Checksums::of([&task, &dependency].map(|row| (&row.key, row.version)));
-    let counter = Counter {
-        current: version(2),
-        last: vec![],
-        deleted_at: None,
-        skipped: vec![],
-        resync_through: None,
-        checksums,
-    };
+    let counter = Counter { checksums, ..Counter::at(version(2)) };
     Draft::new(
         "p".parse().expect("a project"),
         Some(counter),
@@ -92,14 +89,7 @@ fn a_dead_or_absent_row_is_not_found() {
 #[test]
 fn a_project_is_deleted_with_its_row() {
     let row = Row::written(None, key("projects#p"), put(r#"{"name": "P"}"#), version(2));
-    let counter = Counter {
-        current: version(2),
-        last: vec![],
-        deleted_at: None,
-        skipped: vec![],
-        resync_through: None,
-        checksums: Checksums::default(),
-    };
+    let counter = Counter::at(version(2));
     let named = [(row.key.clone(), Some(row))].into();
     let mut draft = Draft::new("p".parse().expect("a project"), Some(counter), named, HashSet::new(), vec![], 10);
     assert!(!draft.deletes_project());
@@ -122,12 +112,9 @@ fn rows_beyond_the_named_ones_take_room() {
 #[test]
 fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     let counter = |current: u64, last: &[(&str, u64)], deleted_at| Counter {
-        current: version(current),
         last: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
         deleted_at,
-        skipped: vec![],
-        resync_through: None,
-        checksums: Checksums::default(),
+        ..Counter::at(version(current))
     };
     assert!(draft().rebase(counter(3, &[("tasks#x", 3)], None)));
     assert!(draft().rebase(counter(4, &[("tasks#x", 3), ("tasks#y", 4)], None)));
@@ -176,14 +163,7 @@ fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
 
 #[test]
 fn what_was_read_in_order_is_no_condition_and_still_not_to_be_touched_by_a_commit_that_came_between() {
-    let counter = |last: &str| Counter {
-        current: version(3),
-        last: vec![(key(last), version(3))],
-        deleted_at: None,
-        skipped: vec![],
-        resync_through: None,
-        checksums: Checksums::default(),
-    };
+    let counter = |last: &str| Counter { last: vec![(key(last), version(3))], ..Counter::at(version(3)) };
     assert_eq!(draft().read_in_order().looked_at().count(), 0);
     assert!(draft().read_in_order().rebase(counter("tasks#x")));
     assert!(!draft().read_in_order().rebase(counter("tasks#b")), "a named row");
@@ -230,4 +210,65 @@ fn a_row_counts_as_large_as_it_was_or_is_to_be_and_one_beyond_400_kb_is_refused(
 #[should_panic(expected = "tasks#c was not read")]
 fn looking_at_a_row_that_was_not_read_is_a_bug() {
     let _ = draft().live(&key("tasks#c"));
+}
+
+#[test]
+fn a_row_takes_400_kb_and_no_byte_more() {
+    let task = |notes: usize| Task { notes: "x".repeat(notes), ..parse(&columns(r#"{"name": "A"}"#)).expect("a task") };
+    let size = |task: &Task| {
+        let columns = serde_json::to_value(task).expect("JSON").as_object().expect("an object").clone();
+        Row::size(&"p".parse().expect("a project"), &key("tasks#a"), &columns)
+    };
+    let most = MAX_ROW_SIZE - size(&task(0));
+    assert!(draft().put("a".parse().expect("an id"), &task(most)).is_ok());
+    let refused = draft().put("a".parse().expect("an id"), &task(most + 1));
+    assert!(matches!(refused, Err(Error::Invalid(fields)) if fields[0].field == "notes"));
+}
+
+#[test]
+fn what_is_written_counts_at_its_larger_size() {
+    let mut draft = draft();
+    assert_eq!((draft.rows_written(), draft.bytes_written()), (0, 0));
+    let before = Row::size(&draft.project, &key("tasks#a"), draft.row(&key("tasks#a")).expect("a row").columns());
+    draft.delete(key("tasks#a"));
+    assert_eq!((draft.rows_written(), draft.bytes_written()), (1, before));
+    draft.delete(key("dependencies#e"));
+    assert_eq!(draft.rows_written(), 2);
+}
+
+#[test]
+fn a_row_is_written_again_as_it_is_dead_or_alive() {
+    let rewritten = |key: &RowKey, write: Write| {
+        let row = Row::written(None, key.clone(), put(r#"{"name": "A"}"#), version(1));
+        let row = Row::written(Some(&row), key.clone(), write, version(2));
+        let named = [(key.clone(), Some(row))].into();
+        let counter = Some(Counter::at(version(2)));
+        let mut draft = Draft::new("p".parse().expect("a project"), counter, named, HashSet::new(), vec![], 10);
+        draft.rewrite(key);
+        let plan = draft.plan().expect("a plan");
+        let live: Vec<bool> = plan.iter().map(|planned| planned.row.live().is_some()).collect();
+        (live, draft.deletes_project())
+    };
+    let (task, project) = (key("tasks#a"), key("projects#p"));
+    assert_eq!(rewritten(&task, put(r#"{"name": "B"}"#)), (vec![true], false));
+    assert_eq!(rewritten(&task, Write::Delete), (vec![false], false));
+    assert_eq!(rewritten(&project, put(r#"{"name": "B"}"#)), (vec![true], false));
+    assert_eq!(rewritten(&project, Write::Delete), (vec![false], true));
+    let mut absent = draft();
+    absent.rewrite(&key("tasks#b"));
+    assert!(absent.plan().expect("a plan").is_empty());
+}
+
+#[test]
+fn a_row_that_was_lost_is_buried_and_a_project_with_it_deleted() {
+    let named = [(key("tasks#b"), None), (key("projects#p"), None)].into();
+    let counter = Some(Counter::at(version(2)));
+    let mut draft = Draft::new("p".parse().expect("a project"), counter, named, HashSet::new(), vec![], 10);
+    draft.bury(key("tasks#b"), columns(r#"{"name": "B"}"#));
+    assert!(!draft.deletes_project());
+    draft.bury(key("projects#p"), columns(r#"{"name": "P"}"#));
+    assert!(draft.deletes_project());
+    let plan = draft.plan().expect("a plan");
+    assert_eq!(plan.len(), 2);
+    assert!(plan.iter().all(|planned| planned.row.live().is_none() && planned.row.columns().contains_key("name")));
 }
