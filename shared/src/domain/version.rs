@@ -90,4 +90,12 @@ mod tests {
         assert_eq!(ServerVersion::FIRST.next().map(ServerVersion::get), Ok(2));
         assert_eq!(ServerVersion::FIRST.plus(u64::MAX), Err(InvalidVersion));
     }
+
+    #[test]
+    fn a_mark_is_0_or_a_version() {
+        for number in [0, 1, 2, ServerVersion::MAX] {
+            assert_eq!(Since::try_from(number).map(Since::get), Ok(number));
+        }
+        assert_eq!(Since::try_from(ServerVersion::MAX + 1), Err(InvalidVersion));
+    }
 }
