@@ -79,6 +79,7 @@ test('it waits as long as a 503 asks, and sends the same again', async (t) => {
   })
   const { code, err } = await smoke(address)
   assert.equal(code, 0, err)
+  assert.match(keys[0], /^[0-9a-f-]{36}$/)
   assert.deepEqual(keys, [keys[0], keys[0]])
 })
 
