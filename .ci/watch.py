@@ -2,8 +2,10 @@
 the smoke test and the real WatermelonDB over HTTP. Wants cargo-lambda in PATH and tests/client installed."""
 
 import contextlib
+import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +36,21 @@ EVENTS = {
     "14-without-a-token": 401,
     "15-delete-project": 204,
     "16-pull-wipe": 200,
+}
+
+# What a stranger is answered where. A redirect would say that the other function got it.
+ROUTES = {
+    "/health": 200,
+    "/api/v1/projects": 401,
+    "/api/v1/projects/": 401,
+    "/api/v1/projects/none": 401,
+    "/api/v1/projects/none/": 401,
+    "/api/v1/projects/none/sync": 401,
+    "/api/v1/projects/none/sync/": 401,
+    "/api/v1/projects/none/tasks": 401,
+    "/api/v1/projects/none/tasks/": 401,
+    "/api/v1/projects/none/tasks/dig": 401,
+    "/api/v1/projects/none/tasks/dig/": 401,
 }
 
 
@@ -73,6 +90,17 @@ def wait_for(url, process, seconds=600):
             time.sleep(0.2)
 
 
+def try_the_routes(port):
+    for path, expected in ROUTES.items():
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        if answer.status != expected:
+            sys.exit(f"GET {path}: {answer.status} {answer.read()[:200]}, not {expected}")
+        connection.close()
+    print(f"ok  {len(ROUTES)} routes", flush=True)
+
+
 def invoke_the_events(port):
     files = sorted(ROOT.glob("tests/events/*.json"))
     if [file.stem for file in files] != list(EVENTS):
@@ -101,6 +129,7 @@ def main():
         with running("watch", functions) as process:
             for path in ("/health", "/api/v1/projects/none/sync"):  # one of each function
                 wait_for(f"{base}{path}", process)
+            try_the_routes(port)
             invoke_the_events(port)
             token = subprocess.check_output([LOCAL, "token", "--user", "smoke"], text=True).strip()
             smoke = {**os.environ, "BASE_URL": base, "TOKEN": token}
@@ -109,4 +138,5 @@ def main():
             subprocess.run(["npm", "test"], cwd=ROOT / "tests/client", env=client, check=True)
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
 main()
