@@ -16,7 +16,7 @@ const binary = process.env.LOCAL_BIN ?? fileURLToPath(new URL('../../target/debu
 export const stack = {}
 
 const secret = process.env.JWT_SECRET ?? randomBytes(32).toString('hex')
-const baseUrl = process.env.BASE_URL?.replace(/\/$/, '') ?? (await startLocalStack())
+export const baseUrl = process.env.BASE_URL?.replace(/\/$/, '') ?? (await startLocalStack())
 
 async function startLocalStack() {
   const server = spawn(binary, ['--port', '0'], {
