@@ -25,6 +25,7 @@ mod migration;
 mod min_version;
 mod outage;
 mod paging;
+mod policy;
 mod preconditions;
 mod projects;
 mod pull;
