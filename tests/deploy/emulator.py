@@ -1,0 +1,47 @@
+"""Ministack, with one gap closed: it takes no notice of an HTTP API's Body, which is where SAM puts the routes.
+
+Runs in ministack's own virtual environment.
+"""
+
+from ministack import app
+from ministack.services import apigateway
+from ministack.services.cloudformation import provisioners
+
+
+def make_routes(api, body):
+    """The routes and integrations of an API as its Body describes them, instead of those that it had."""
+    apigateway._routes[api], apigateway._integrations[api] = {}, {}
+    for path, methods in body["paths"].items():
+        for method, operation in methods.items():
+            integration = operation["x-amazon-apigateway-integration"]
+            described = {
+                "ApiId": api,
+                "IntegrationType": integration["type"].upper(),
+                "IntegrationUri": integration["uri"],
+                "IntegrationMethod": integration["httpMethod"],
+                "PayloadFormatVersion": integration["payloadFormatVersion"],
+            }
+            target, _ = provisioners._apigw_v2_integration_create("", described, "")
+            method = "ANY" if method == "x-amazon-apigateway-any-method" else method.upper()
+            route = {"ApiId": api, "RouteKey": f"{method} {path}", "Target": f"integrations/{target}"}
+            provisioners._apigw_v2_route_create("", route, "")
+
+
+provisioner = provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::Api"]
+create, update = provisioner["create"], provisioner["update"]
+
+
+def create_with_routes(logical_id, properties, stack):
+    api, attributes = create(logical_id, properties, stack)
+    make_routes(api, properties["Body"])
+    return api, attributes
+
+
+def update_with_routes(api, old, new, stack, logical_id=None):
+    api, attributes = update(api, old, new, stack, logical_id)
+    make_routes(api, new["Body"])
+    return api, attributes
+
+
+provisioner["create"], provisioner["update"] = create_with_routes, update_with_routes
+app.main()
