@@ -23,6 +23,7 @@ mod lists;
 mod memberships;
 mod migration;
 mod min_version;
+mod observe;
 mod outage;
 mod paging;
 mod preconditions;

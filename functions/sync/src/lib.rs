@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRef, State};
-use axum::http::{HeaderName, header};
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde::Deserialize;
 use shared::auth::Verifier;
 use shared::domain::{ProjectId, ServerVersion, Since};
-use shared::http::{Caller, Params, Path, Problem, both_slashes, finish};
+use shared::http::{Caller, Outcome, Params, Path, Problem, both_slashes, finish, observed};
 use shared::storage::Table;
 
 mod body;
@@ -51,7 +51,7 @@ impl FromRef<App> for Arc<Verifier> {
 
 /// The function's one route.
 pub fn router(app: App) -> Router {
-    finish(both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync))).with_state(app)
+    observed(finish(both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync)))).with_state(app)
 }
 
 #[derive(Deserialize)]
@@ -77,10 +77,8 @@ async fn sync(
     };
     let (answer, path) = pull(&app.table, &wanted).await?;
     app.paths.count(path);
-    let headers = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-        (HeaderName::from_static("server-timing"), format!("pull;desc=\"{}\"", path.name())),
-    ];
-    Ok((headers, answer.into_json()))
+    let rows = answer.rows.len() + answer.deleted.len();
+    let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((Extension(outcome), headers, answer.into_json()))
 }

@@ -4,6 +4,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::observe::ProblemCode;
 use crate::auth::TokenError;
 use crate::domain::{Error, FieldConflict, FieldError};
 
@@ -76,6 +77,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers);
+        response.extensions_mut().insert(ProblemCode(self.code));
         response
     }
 }

@@ -13,7 +13,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity};
 use aws_smithy_runtime_api::client::interceptors::context::{Error as AnyError, Output};
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
@@ -62,14 +62,18 @@ impl DeserializeResponse for ReadPage {
         if !response.status().is_success() {
             return Err(OrchestratorError::operation(AnyError::erase(error_in(response, body))));
         }
-        let page = match serde_json::from_slice(body) {
-            Ok(answer) => FeedPage::of(answer),
-            // Well-formed, and not what the product writes.
-            Err(error) if error.is_data() => Err(Error::Corrupt(format!("a page of rows: {error}"))),
+        let mut output = QueryOutput::builder();
+        let page = match serde_json::from_slice::<Answer<'_>>(body) {
+            Ok(mut answer) => {
+                output = output.set_consumed_capacity(answer.capacity.take().map(ConsumedCapacity::from));
+                FeedPage::of(answer)
+            }
+            // Well-formed, and not what the product writes. The error itself may quote it.
+            Err(error) if error.is_data() => Err(Error::Corrupt(format!("a page of rows, at byte {}", error.column()))),
             Err(error) => return Err(OrchestratorError::response(error.into())),
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
-        Ok(Output::erase(QueryOutput::builder().build()))
+        Ok(Output::erase(output.build()))
     }
 }
 
@@ -102,6 +106,15 @@ struct Answer<'a> {
     items: Vec<Attributes<'a>>,
     #[serde(rename = "LastEvaluatedKey")]
     last_key: Option<HashMap<String, KeyPart>>,
+    #[serde(rename = "ConsumedCapacity")]
+    capacity: Option<Capacity>,
+}
+
+/// What the query consumed.
+#[derive(Deserialize)]
+struct Capacity {
+    #[serde(rename = "CapacityUnits")]
+    units: Option<f64>,
 }
 
 /// A row's attributes; others that come along are passed over. One that is there twice or has another type is an error.
@@ -192,6 +205,12 @@ impl FeedRow {
             superseded,
             json: row.map(|row| row.text),
         })
+    }
+}
+
+impl From<Capacity> for ConsumedCapacity {
+    fn from(capacity: Capacity) -> Self {
+        Self::builder().set_capacity_units(capacity.units).build()
     }
 }
 
