@@ -33,5 +33,6 @@ mod races;
 mod removal;
 mod restore;
 mod routes;
+mod strong;
 mod tasks;
 mod versions;

@@ -18,10 +18,12 @@ mod evidence;
 mod migration;
 mod paths;
 mod pull;
+mod strong;
 
 pub use body::MAX_RESPONSE;
 pub use paths::{PullPath, PullPaths};
 use pull::{Pull, pull};
+use strong::StrongReads;
 
 /// What the handler needs.
 #[derive(Clone)]
@@ -29,12 +31,13 @@ pub struct App {
     table: Table,
     verifier: Arc<Verifier>,
     paths: Arc<PullPaths>,
+    strong: Arc<StrongReads>,
 }
 
 impl App {
     /// An app that has counted nothing yet.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
-        Self { table, verifier, paths: Arc::default() }
+        Self { table, verifier, paths: Arc::default(), strong: Arc::default() }
     }
 
     /// How often each way to an answer was taken.
@@ -75,7 +78,7 @@ async fn sync(
         needs_everything: migration::needs_everything(&params)?,
         min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
     };
-    let (answer, path) = pull(&app.table, &wanted).await?;
+    let (answer, path) = pull(&app.table, &app.strong, &wanted).await?;
     app.paths.count(path);
     let rows = answer.rows.len() + answer.deleted.len();
     let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
