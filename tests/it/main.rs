@@ -15,6 +15,7 @@ mod calendars;
 mod cascade;
 mod checksum;
 mod conflicts;
+mod cost;
 mod creation;
 mod dependencies;
 mod idempotency;
