@@ -1,6 +1,6 @@
 //! What each kind of request takes of the table: the README's table, line by line.
 //!
-//! `cargo test -p tests --test it cost:: -- --nocapture` prints it. The figures are the embedded engine's, which counts by
+//! `cargo test -p tests --test it cost:: -- --nocapture --include-ignored` prints it. The figures are the embedded engine's, which counts by
 //! DynamoDB's documented rules: in transactions twice in the table and once in an index, a moved index entry as a deletion
 //! and an insertion, strong reads one unit for 4 KB, others half of that, a condition as a write.
 
@@ -156,5 +156,16 @@ async fn each_request_costs_what_the_readme_says() {
     let other = TestApp::new().await.with_project().await;
     lines.call("`PATCH` a project", other.patch("", &json!({"name": "Home"}))).await;
     lines.call("delete a project", other.delete("")).await;
+    lines.assert_in_the_readme();
+}
+
+#[tokio::test]
+#[ignore = "makes 110,000 rows"]
+async fn a_long_pull_costs_what_the_readme_says() {
+    let mut lines = Lines::default();
+    for (rows, name) in [(10_000, "10,000"), (100_000, "100,000")] {
+        lines.add(&format!("pull, all of {name} rows"), pull(&with_rows(rows).await, 0).await);
+        println!("{}", lines.0[lines.0.len() - 1]);
+    }
     lines.assert_in_the_readme();
 }
