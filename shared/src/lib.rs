@@ -1,7 +1,8 @@
 //! What both functions share. Arrows go one way: `http`, `storage` and `auth` know the `domain`, the domain knows none
-//! of them.
+//! of them. `storage` counts on the `meter`, `http` reads it.
 
 pub mod auth;
 pub mod domain;
 pub mod http;
+pub mod meter;
 pub mod storage;

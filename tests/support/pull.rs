@@ -121,11 +121,11 @@ fn checksums(body: &Value) -> Checksums {
     checksums
 }
 
-/// `pull;desc="…"`.
+/// `pull;desc="…", …`.
 fn timing(answer: &Answer) -> String {
     let timing = answer.header("server-timing").expect("Server-Timing");
-    let path = timing.strip_prefix("pull;desc=\"").and_then(|rest| rest.strip_suffix('"'));
-    path.unwrap_or_else(|| panic!("Server-Timing: {timing}")).to_owned()
+    let path = timing.strip_prefix("pull;desc=\"").and_then(|rest| rest.split_once("\", "));
+    path.unwrap_or_else(|| panic!("Server-Timing: {timing}")).0.to_owned()
 }
 
 /// Every column, scalars only, and none of the names that WatermelonDB keeps for itself.

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use serde_json::json;
 use shared::auth::Verifier;
 use shared::domain::{Calendar, Dependency, Task};
-use shared::http::{both_slashes, finish};
+use shared::http::{both_slashes, finish, observed};
 use shared::storage::Table;
 
 mod answer;
@@ -59,7 +59,7 @@ pub fn router(app: App) -> Router {
         .route("/health", get(health))
         .route("/api/v1/projects/{project_id}/sync/", get(to_sync_without_slash));
     let router = routes.into_iter().fold(router, |router, (path, methods)| both_slashes(router, path, methods));
-    finish(router).layer(middleware::from_fn(preflight)).with_state(app)
+    observed(finish(router).layer(middleware::from_fn(preflight))).with_state(app)
 }
 
 async fn health() -> impl IntoResponse {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lambda_http::{Error, run, tracing};
 use rest::{App, router};
 use shared::auth::Verifier;
+use shared::http::RequestLog;
 use shared::storage::Table;
 
 #[tokio::main(flavor = "current_thread")]
@@ -12,5 +13,5 @@ async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let verifier = Arc::new(Verifier::from_env().await?);
     let table = Table::from_env().await?;
-    run(router(App { table, verifier })).await
+    run(router(App { table, verifier }).layer(RequestLog::of_function("rest"))).await
 }

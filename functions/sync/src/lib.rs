@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{FromRef, State};
-use axum::http::{HeaderName, header};
+use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
 use serde::Deserialize;
 use shared::auth::Verifier;
 use shared::domain::{ProjectId, ServerVersion, Since};
-use shared::http::{Caller, Params, Path, Problem, both_slashes, finish};
+use shared::http::{Caller, Outcome, Params, Path, Problem, both_slashes, finish, observed};
 use shared::storage::Table;
 
 mod body;
@@ -18,10 +18,12 @@ mod evidence;
 mod migration;
 mod paths;
 mod pull;
+mod strong;
 
 pub use body::MAX_RESPONSE;
 pub use paths::{PullPath, PullPaths};
 use pull::{Pull, pull};
+use strong::StrongReads;
 
 /// What the handler needs.
 #[derive(Clone)]
@@ -29,12 +31,13 @@ pub struct App {
     table: Table,
     verifier: Arc<Verifier>,
     paths: Arc<PullPaths>,
+    strong: Arc<StrongReads>,
 }
 
 impl App {
     /// An app that has counted nothing yet.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
-        Self { table, verifier, paths: Arc::default() }
+        Self { table, verifier, paths: Arc::default(), strong: Arc::default() }
     }
 
     /// How often each way to an answer was taken.
@@ -51,7 +54,7 @@ impl FromRef<App> for Arc<Verifier> {
 
 /// The function's one route.
 pub fn router(app: App) -> Router {
-    finish(both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync))).with_state(app)
+    observed(finish(both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync)))).with_state(app)
 }
 
 #[derive(Deserialize)]
@@ -75,12 +78,10 @@ async fn sync(
         needs_everything: migration::needs_everything(&params)?,
         min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
     };
-    let (answer, path) = pull(&app.table, &wanted).await?;
+    let (answer, path) = pull(&app.table, &app.strong, &wanted).await?;
     app.paths.count(path);
-    let headers = [
-        (header::CONTENT_TYPE, "application/json".to_owned()),
-        (header::CACHE_CONTROL, "no-store".to_owned()),
-        (HeaderName::from_static("server-timing"), format!("pull;desc=\"{}\"", path.name())),
-    ];
-    Ok((headers, answer.into_json()))
+    let rows = answer.rows.len() + answer.deleted.len();
+    let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
+    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
+    Ok((Extension(outcome), headers, answer.into_json()))
 }

@@ -4,7 +4,7 @@
 //! 2. The rows above `since` from the index, ascending and without an upper end.
 //! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
 //!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
-//!    Not proven: ask the index again, then read all rows strongly. Still not: 503, never a guess.
+//!    Not proven: ask the index again, then read all rows strongly, few at once. Still not: 503, never a guess.
 //! 4. Too much for one response: cut at a row's version up to which everything is proven and fits.
 //! 5. Before a busy or a cut answer the counter is read until it is not below the newest row, since a commit may be in
 //!    the index before it is on the counter. A busy answer shows rows newer than its mark, so the membership is read along.
@@ -22,12 +22,14 @@
 use std::time::Duration;
 
 use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, UserId};
+use shared::meter;
 use shared::storage::{FeedRow, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget};
 use crate::evidence::Evidence;
 use crate::paths::PullPath;
+use crate::strong::StrongReads;
 
 /// How long a pull tries to prove its answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -77,14 +79,14 @@ impl From<Ended> for Stop {
 }
 
 /// Answers a pull, and says which way it took.
-pub(crate) async fn pull(table: &Table, pull: &Pull) -> Result<(Answer, PullPath), Error> {
+pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullPath), Error> {
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
     let (Some(counter), Some(membership)) = (&snapshot.counter, snapshot.row(&membership)) else {
         return Err(Error::NotAMember);
     };
     expect_no_resync(counter, pull.since)?;
-    match Gathering::answer(table, pull, counter.clone(), membership).await {
+    match Gathering::answer(table, strong, pull, counter.clone(), membership).await {
         Ok(answered) => Ok(answered),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => Ok((wipe(table, pull, ended).await?, PullPath::Wiped)),
@@ -127,6 +129,7 @@ impl Pull {
 /// A pull under way.
 struct Gathering<'a> {
     table: &'a Table,
+    strong: &'a StrongReads,
     pull: &'a Pull,
     membership: &'a Row,
     counter: Counter,
@@ -141,6 +144,7 @@ struct Gathering<'a> {
 impl<'a> Gathering<'a> {
     async fn answer(
         table: &'a Table,
+        strong: &'a StrongReads,
         pull: &'a Pull,
         counter: Counter,
         membership: &'a Row,
@@ -151,6 +155,7 @@ impl<'a> Gathering<'a> {
         let since = if pull.needs_everything { 0 } else { held };
         let mut gathering = Self {
             table,
+            strong,
             pull,
             membership,
             since,
@@ -286,8 +291,10 @@ impl<'a> Gathering<'a> {
         Ok(self.evidence.cut(self.counter.current, &self.budget))
     }
 
-    /// Reads all rows strongly until they add up.
+    /// Reads all rows strongly until they add up, unless there is too much of that already.
     async fn read_strongly(&mut self) -> Result<(), Stop> {
+        meter::strong_fallback();
+        let _under_way = self.strong.begin(&self.pull.project)?;
         self.path = PullPath::Strong;
         let mut pause = PAUSE;
         loop {

@@ -32,7 +32,8 @@ fn is_sync(path: &str) -> bool {
 /// What template.yaml says of CORS.
 fn cors() -> CorsLayer {
     let custom = ["idempotency-key", "x-base-version"].map(HeaderName::from_static);
-    let exposed = ["idempotent-replay", "x-merged-concurrent-fields", "x-server-version"].map(HeaderName::from_static);
+    let exposed = ["idempotent-replay", "server-timing", "x-merged-concurrent-fields", "x-server-version"];
+    let exposed = exposed.map(HeaderName::from_static);
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])

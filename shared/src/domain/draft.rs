@@ -168,7 +168,7 @@ impl Draft {
     pub fn put<R: Resource>(&mut self, id: RowId, resource: &R) -> Result<(), Error> {
         let columns = match serde_json::to_value(resource) {
             Ok(serde_json::Value::Object(columns)) => columns,
-            other => return Err(Error::Corrupt(format!("a row that is no JSON object: {other:?}"))),
+            _ => return Err(Error::Corrupt("a row that is no JSON object".to_owned())),
         };
         let key = RowKey::new(R::COLLECTION, id);
         let size = Row::size(&self.project, &key, &columns);

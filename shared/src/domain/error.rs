@@ -134,6 +134,9 @@ pub enum Error {
     /// A pull could not be proven complete until the deadline.
     #[error("could not prove that nothing is missing")]
     NotProven,
+    /// So much is read strongly already that a pull which would need that, too, has to come again.
+    #[error("too many strong readings")]
+    Overloaded,
     /// The table is missing, unreachable or refuses.
     #[error("the table is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),

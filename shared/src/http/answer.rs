@@ -3,6 +3,7 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::observe::Outcome;
 use crate::domain::{Answer, Answered};
 
 /// The version that a mutation committed.
@@ -33,6 +34,7 @@ impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         let mut response = self.answer.into_response();
         response.headers_mut().insert(SERVER_VERSION, HeaderValue::from(self.version.get()));
+        response.extensions_mut().insert(Outcome { mark: Some(self.version.get()), ..Outcome::default() });
         if self.replayed {
             response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
         }

@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
+use super::observe::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Columns, ServerVersion, UserId};
 
@@ -33,7 +34,11 @@ where
             // Two tokens: which of them a gateway looked at is anyone's guess.
             (Some(_), Some(_)) => return Err(TokenError::Invalid.into()),
         };
-        Ok(Self(Arc::<Verifier>::from_ref(state).caller(authorization).await?))
+        let caller = Arc::<Verifier>::from_ref(state).caller(authorization).await?;
+        if let Some(slot) = parts.extensions.get::<CallerSlot>() {
+            slot.0.get_or_init(|| caller.clone());
+        }
+        Ok(Self(caller))
     }
 }
 

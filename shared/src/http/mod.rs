@@ -3,10 +3,14 @@
 mod answer;
 mod extract;
 mod idempotency;
+mod log;
+mod observe;
 mod problem;
 mod route;
 
 pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
 pub use idempotency::Idempotency;
+pub use log::RequestLog;
+pub use observe::{Outcome, observed};
 pub use problem::Problem;
 pub use route::{both_slashes, finish};

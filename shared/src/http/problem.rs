@@ -4,6 +4,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::observe::ProblemCode;
 use crate::auth::TokenError;
 use crate::domain::{Error, FieldConflict, FieldError};
 
@@ -76,6 +77,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers);
+        response.extensions_mut().insert(ProblemCode(self.code));
         response
     }
 }
@@ -252,6 +254,14 @@ impl From<Error> for Problem {
                     "The answer could not be proven complete. Send the request again.",
                 )
             }
+            Error::Overloaded => Self::new(
+                S::SERVICE_UNAVAILABLE,
+                "busy",
+                "Too much to prove at once",
+                "The answer takes a reading of the whole project, and others are being made. Send the request again.",
+            )
+            // All that are refused together should not come together again.
+            .header(header::RETRY_AFTER, fastrand::u32(2..=10).to_string()),
             Error::Unavailable(source) => {
                 tracing::error!(alarm = "unavailable", error = %source, "the table is unavailable");
                 Self::retry_later("unavailable", "Unavailable", "The service cannot reach its data. Try again later.")

@@ -1,12 +1,7 @@
 //! What all routes have in common.
 
-use std::time::Instant;
-
 use axum::Router;
-use axum::extract::{MatchedPath, Request};
-use axum::http::{StatusCode, header};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
 use super::Problem;
@@ -19,7 +14,7 @@ where
     router.route(path.trim_end_matches('/'), methods.clone()).route(path, methods)
 }
 
-/// Answers unknown routes and methods as problems, and logs each request in one line.
+/// Answers unknown routes and methods as problems.
 pub fn finish<S>(router: Router<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -36,23 +31,4 @@ where
                 "The header Allow names the methods of this route.",
             )
         })
-        .layer(middleware::from_fn(log))
-}
-
-/// One line for each request: nothing of its content, and of the path only the route.
-async fn log(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let start = Instant::now();
-    let response = next.run(request).await.into_response();
-    let pull = response.headers().get(header::HeaderName::from_static("server-timing")).and_then(|v| v.to_str().ok());
-    tracing::info!(
-        %method,
-        route = route.as_deref().unwrap_or("none"),
-        status = response.status().as_u16(),
-        duration_ms = start.elapsed().as_secs_f64() * 1e3,
-        pull,
-        "request"
-    );
-    response
 }

@@ -73,7 +73,8 @@ impl Table {
 
     /// All rows of a project, tombstones included, read strongly from the table.
     ///
-    /// Each row is current, but rows of one commit may be there and others not yet.
+    /// Each row is current, but rows of one commit may be there and others not yet. Throttled, it is given up at once with
+    /// `Overloaded`: the dearest of all reads is not to press on a partition that commits need, too.
     pub async fn rows_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
         let query = self
             .client
@@ -87,7 +88,7 @@ impl Table {
             .projection_expression("project_id, entity, server_version, writes, superseded, is_deleted, #row")
             .expression_attribute_names("#row", "row")
             .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
-        page::send(query).await
+        page::send_once_if_throttled(query).await
     }
 
     /// The keys of all rows of a project, tombstones included, read strongly from the table.

@@ -9,6 +9,7 @@
 
 mod audit;
 mod backoff;
+mod capacity;
 mod commit;
 mod feed;
 mod layout;

@@ -8,12 +8,15 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_sdk_dynamodb::client::customize::CustomizableOperation;
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata};
+use aws_sdk_dynamodb::config::interceptors::InterceptorContext;
+use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
+use aws_sdk_dynamodb::config::{Config, ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::{BoxError, ErrorMetadata, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::query::{QueryError, QueryOutput};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity};
 use aws_smithy_runtime_api::client::interceptors::context::{Error as AnyError, Output};
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
@@ -26,10 +29,47 @@ use crate::domain::{Error, ServerVersion, Superseded};
 
 /// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`.
 pub(super) async fn send(query: QueryFluentBuilder) -> Result<FeedPage, Error> {
+    read(query.customize()).await.map_err(unavailable)?
+}
+
+/// … but a query that is throttled is `Overloaded`, and not tried again.
+pub(super) async fn send_once_if_throttled(query: QueryFluentBuilder) -> Result<FeedPage, Error> {
+    let never_again = Config::builder().retry_classifier(NotWhenThrottled);
+    let page = read(query.customize().config_override(never_again)).await;
+    page.map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?
+}
+
+type Query = CustomizableOperation<QueryOutput, QueryError, QueryFluentBuilder>;
+
+async fn read(query: Query) -> Result<Result<FeedPage, Error>, SdkError<QueryError, HttpResponse>> {
     let read = ReadPage::default();
-    query.customize().interceptor(read.clone()).send().await.map_err(unavailable)?;
+    query.interceptor(read.clone()).send().await?;
     let page = read.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-    page.unwrap_or_else(|| Err(Error::Unavailable("a query without an answer".into())))
+    Ok(page.unwrap_or_else(|| Err(Error::Unavailable("a query without an answer".into()))))
+}
+
+/// Forbids to try again what was throttled; of other failures it has no opinion.
+#[derive(Debug)]
+struct NotWhenThrottled;
+
+impl ClassifyRetry for NotWhenThrottled {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error = context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        match error.and_then(|error| error.downcast_ref::<QueryError>()) {
+            Some(error) if is_throttle(error.code()) => RetryAction::RetryForbidden,
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "NotWhenThrottled"
+    }
+}
+
+fn is_throttle(code: Option<&str>) -> bool {
+    const THROTTLES: [&str; 4] =
+        ["ProvisionedThroughputExceededException", "ThrottlingException", "Throttling", "RequestLimitExceeded"];
+    code.is_some_and(|code| THROTTLES.contains(&code))
 }
 
 /// Puts itself in the place of the operation's deserializer, and keeps what it read.
@@ -62,14 +102,18 @@ impl DeserializeResponse for ReadPage {
         if !response.status().is_success() {
             return Err(OrchestratorError::operation(AnyError::erase(error_in(response, body))));
         }
-        let page = match serde_json::from_slice(body) {
-            Ok(answer) => FeedPage::of(answer),
-            // Well-formed, and not what the product writes.
-            Err(error) if error.is_data() => Err(Error::Corrupt(format!("a page of rows: {error}"))),
+        let mut output = QueryOutput::builder();
+        let page = match serde_json::from_slice::<Answer<'_>>(body) {
+            Ok(mut answer) => {
+                output = output.set_consumed_capacity(answer.capacity.take().map(ConsumedCapacity::from));
+                FeedPage::of(answer)
+            }
+            // Well-formed, and not what the product writes. The error itself may quote it.
+            Err(error) if error.is_data() => Err(Error::Corrupt(format!("a page of rows, at byte {}", error.column()))),
             Err(error) => return Err(OrchestratorError::response(error.into())),
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
-        Ok(Output::erase(QueryOutput::builder().build()))
+        Ok(Output::erase(output.build()))
     }
 }
 
@@ -102,6 +146,15 @@ struct Answer<'a> {
     items: Vec<Attributes<'a>>,
     #[serde(rename = "LastEvaluatedKey")]
     last_key: Option<HashMap<String, KeyPart>>,
+    #[serde(rename = "ConsumedCapacity")]
+    capacity: Option<Capacity>,
+}
+
+/// What the query consumed.
+#[derive(Deserialize)]
+struct Capacity {
+    #[serde(rename = "CapacityUnits")]
+    units: Option<f64>,
 }
 
 /// A row's attributes; others that come along are passed over. One that is there twice or has another type is an error.
@@ -192,6 +245,12 @@ impl FeedRow {
             superseded,
             json: row.map(|row| row.text),
         })
+    }
+}
+
+impl From<Capacity> for ConsumedCapacity {
+    fn from(capacity: Capacity) -> Self {
+        Self::builder().set_capacity_units(capacity.units).build()
     }
 }
 

@@ -6,9 +6,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{DisplayErrorContext, SdkError};
+use aws_sdk_dynamodb::error::SdkError;
 use aws_smithy_http_client::tls;
 
+use super::capacity::AskForCapacity;
 use crate::domain::Error;
 
 /// The index that feeds pulls: the rows of a project by `server_version`.
@@ -34,9 +35,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table with this name behind a client.
+    /// The table with this name behind a client, whose calls are counted for the request that makes them.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
-        Self { client, name: name.into() }
+        let counted = client.config().to_builder().interceptor(AskForCapacity);
+        Self { client: Client::from_conf(counted.build()), name: name.into() }
     }
 
     /// The table's name.
@@ -71,5 +73,11 @@ pub(super) fn unavailable<E>(error: SdkError<E>) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    Error::Unavailable(DisplayErrorContext(error).to_string().into())
+    Error::Unavailable(reasons(&error).into())
+}
+
+/// An error and what lies behind it, for the log. Not the SDK's own rendering, which shows the response with it: rows.
+pub(super) fn reasons(error: &dyn std::error::Error) -> String {
+    let behind = error.source().map(|source| format!(": {}", reasons(source)));
+    format!("{error}{}", behind.unwrap_or_default())
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem};
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::backoff::Backoff;
 use super::layout::{self, Item, number};
-use super::table::Table;
+use super::table::{Table, reasons};
 use crate::domain::{Counter, Error, ServerVersion};
 
 /// What an item must be when the transaction is made: as it was read.
@@ -119,7 +119,7 @@ impl Table {
                 Meaning::ConditionFailed => return Ok(Fate::Refused(moved_counter(&error)?)),
                 Meaning::Throttled => {}
                 Meaning::Lost => in_doubt = true,
-                Meaning::Fault => return Err(Error::Unavailable(DisplayErrorContext(error).to_string().into())),
+                Meaning::Fault => return Err(Error::Unavailable(reasons(&error).into())),
             }
             if !backoff.wait().await {
                 return Err(if in_doubt { Error::OutcomeUnknown } else { Error::Busy });

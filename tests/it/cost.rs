@@ -1,0 +1,171 @@
+//! What each kind of request takes of the table: the README's table, line by line.
+//!
+//! `cargo test -p tests --test it cost:: -- --nocapture --include-ignored` prints it. The figures are the embedded engine's, which counts by
+//! DynamoDB's documented rules: in transactions twice in the table and once in an index, a moved index entry as a deletion
+//! and an insertion, strong reads one unit for 4 KB, others half of that, a condition as a write.
+
+use axum::http::Method;
+use serde_json::{Value, json};
+use shared::domain::Role;
+use tests::support::{Answer, Call, OWNER, TestApp, TestProject};
+
+/// Dollars for a million units, on demand in us-east-1.
+const READ: f64 = 0.125;
+const WRITE: f64 = 0.625;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Cost {
+    answers: u32,
+    calls: u32,
+    reads: f64,
+    writes: f64,
+}
+
+impl Cost {
+    /// What an answer says of itself.
+    #[track_caller]
+    fn of(answer: &Answer) -> Self {
+        assert!((200..300).contains(&answer.status), "{answer:?}");
+        let timing = answer.header("server-timing").expect("Server-Timing");
+        let numbers: Vec<f64> = timing
+            .split("desc=\"")
+            .filter_map(|part| part.split(' ').next().and_then(|number| number.parse().ok()))
+            .collect();
+        let [calls, reads, writes] = numbers[..] else { panic!("{timing}") };
+        Self { answers: 1, calls: calls as u32, reads, writes }
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            answers: self.answers + other.answers,
+            calls: self.calls + other.calls,
+            reads: self.reads + other.reads,
+            writes: self.writes + other.writes,
+        }
+    }
+
+    fn line(self, what: &str) -> String {
+        let Self { answers, calls, reads, writes } = self;
+        let million = reads * READ + writes * WRITE;
+        format!("| {what} | {answers} | {calls} | {reads} | {writes} | ${million:.2} |")
+    }
+}
+
+/// The lines counted so far.
+#[derive(Default)]
+struct Lines(Vec<String>);
+
+impl Lines {
+    fn add(&mut self, what: &str, cost: Cost) {
+        self.0.push(cost.line(what));
+    }
+
+    async fn call(&mut self, what: &str, call: Call) -> Answer {
+        let answer = call.await;
+        self.add(what, Cost::of(&answer));
+        answer
+    }
+
+    /// Each is in the README, as it is.
+    #[track_caller]
+    fn assert_in_the_readme(&self) {
+        println!("{}", self.0.join("\n"));
+        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
+        let readme = std::fs::read_to_string(readme).expect("the README");
+        let missing: Vec<&String> = self.0.iter().filter(|line| !readme.contains(line.as_str())).collect();
+        assert!(missing.is_empty(), "the README has other figures than these:\n{missing:#?}");
+    }
+}
+
+/// Another engine may count differently.
+fn is_another_engine() -> bool {
+    std::env::var("TEST_DYNAMODB_ENDPOINT").is_ok_and(|endpoint| !endpoint.is_empty())
+}
+
+fn creations(ids: impl Iterator<Item = usize>) -> Value {
+    let operation = |n: usize| {
+        let body = json!({"id": format!("task-{n:06}"), "name": format!("Work package {n:06}"), "duration": 5});
+        json!({"method": "POST", "path": "tasks/", "body": body})
+    };
+    json!({"operations": ids.map(operation).collect::<Vec<_>>()})
+}
+
+/// A project with so many rows, its own and the owner's membership among them.
+async fn with_rows(rows: usize) -> TestProject {
+    let project = TestApp::new().await.with_project().await;
+    let tasks: Vec<usize> = (0..rows - 2).collect();
+    for batch in tasks.chunks(98) {
+        project.post("batch", &creations(batch.iter().copied())).await.expect(200);
+    }
+    project
+}
+
+/// Pulls until there is no more.
+async fn pull(project: &TestProject, mut since: u64) -> Cost {
+    let mut cost = Cost::default();
+    loop {
+        let answer = project.sync(&format!("since={since}")).await;
+        cost = cost.and(Cost::of(&answer));
+        let body = answer.json();
+        since = body["timestamp"].as_u64().expect("a mark");
+        if body.get("has_more").is_none() {
+            return cost;
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_request_costs_what_the_readme_says() {
+    if is_another_engine() {
+        return;
+    }
+    let mut lines = Lines::default();
+    let project = with_rows(1_000).await;
+    lines.add("pull, nothing new", pull(&project, 1_000).await);
+    lines.add("pull, 50 rows", pull(&project, 950).await);
+    lines.add("pull, all of 1,000 rows", pull(&project, 0).await);
+
+    let task = "tasks/task-000001";
+    project.patch("tasks/task-000002", &json!({"duration": 6})).await.expect(200);
+    lines.call("create a task", project.post("tasks", &json!({"id": "new", "name": "Dig"}))).await;
+    lines.call("`PATCH` a task", project.patch(task, &json!({"percent_complete": 10}))).await;
+    lines.call("`PATCH` the same task again", project.patch(task, &json!({"percent_complete": 20}))).await;
+    lines.call("… with an `Idempotency-Key`", project.patch(task, &json!({"percent_complete": 30})).key("k")).await;
+    lines.call("… which is replayed", project.patch(task, &json!({"percent_complete": 30})).key("k")).await;
+    lines.call("`PATCH` that changes nothing", project.patch(task, &json!({"percent_complete": 30}))).await;
+
+    let small = TestApp::new().await.with_project().with_tasks(52).await;
+    small.create("tasks", json!({"id": "other", "name": "Other"})).await;
+    lines.call("delete a task without dependencies", small.delete("tasks/other")).await;
+    lines.call("create a dependency, the first", small.post_edge("t1", "t2")).await;
+    lines.call("`PATCH` a dependency", small.patch("dependencies/t1-t2", &json!({"lag": 1}))).await;
+    lines.call("delete a dependency", small.delete("dependencies/t1-t2")).await;
+    lines.call("create a calendar", small.post("calendars", &json!({"id": "c", "name": "Works"}))).await;
+    lines.call("`PATCH` a calendar", small.patch("calendars/c", &json!({"hours_per_day": 7}))).await;
+    lines.call("delete a calendar", small.delete("calendars/c")).await;
+    lines.call("add a member", small.give("mia", Role::Member)).await;
+    lines.call("change a member's role", small.change("mia", Role::Scheduler)).await;
+    lines.call("remove a member", small.remove("mia")).await;
+    for n in 3..=52 {
+        small.post_edge("t1", &format!("t{n}")).await.expect(201);
+    }
+    lines.call("delete a task with 50 dependencies", small.delete("tasks/t1")).await;
+    lines.call("batch that creates 98 tasks", small.post("batch", &creations(0..98))).await;
+    let body = json!({"id": format!("made-{}", small.id), "name": "House", "start_date": "2026-03-02"});
+    lines.call("create a project", small.app.call(Method::POST, "/api/v1/projects/").by(OWNER).json(&body)).await;
+    let other = TestApp::new().await.with_project().await;
+    lines.call("`PATCH` a project", other.patch("", &json!({"name": "Home"}))).await;
+    lines.call("delete a project", other.delete("")).await;
+    lines.assert_in_the_readme();
+}
+
+#[tokio::test]
+#[ignore = "makes 110,000 rows"]
+async fn a_long_pull_costs_what_the_readme_says() {
+    let mut lines = Lines::default();
+    for (rows, name) in [(10_000, "10,000"), (100_000, "100,000")] {
+        lines.add(&format!("pull, all of {name} rows"), pull(&with_rows(rows).await, 0).await);
+        println!("{}", lines.0[lines.0.len() - 1]);
+    }
+    lines.assert_in_the_readme();
+}

@@ -1,0 +1,163 @@
+//! How many pulls read a whole project strongly at once, while the index lags for good.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_types::body::SdkBody;
+use serde_json::Value;
+use shared::storage::Table;
+use tests::support::{Answer, Pull, TestApp, TestProject, TestTable};
+
+/// What the table is like, and what was asked of it.
+#[derive(Debug, Default)]
+struct Weather {
+    /// The index has nothing.
+    index_lags: bool,
+    /// Strong queries are refused.
+    throttled: bool,
+    /// Strong queries ever sent.
+    strong: usize,
+    under_way: HashMap<String, usize>,
+    most_of_a_project: usize,
+    most: usize,
+}
+
+/// The way to the table, on which strong queries take their time.
+#[derive(Debug, Clone)]
+struct Way<T> {
+    inner: T,
+    weather: Arc<Mutex<Weather>>,
+}
+
+impl HttpClient for Way<SharedHttpClient> {
+    fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
+        let inner = self.inner.http_connector(settings, components);
+        SharedHttpConnector::new(Way { inner, weather: Arc::clone(&self.weather) })
+    }
+}
+
+impl HttpConnector for Way<SharedHttpConnector> {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let body: Value = serde_json::from_slice(request.body().bytes().expect("a body")).expect("JSON");
+        let is_query = body.get("KeyConditionExpression").is_some();
+        let answer = |status: u16, body: &'static str| {
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body))))
+        };
+        if is_query && body["IndexName"] == "by_version" && self.weather().index_lags {
+            return answer(200, r#"{"Items": [], "Count": 0, "ScannedCount": 0}"#);
+        }
+        if !is_query || body["ConsistentRead"] != true {
+            return self.inner.call(request);
+        }
+        let project = body["ExpressionAttributeValues"][":project"]["S"].as_str().expect("a project").to_owned();
+        self.weather().began(&project);
+        let way = self.clone();
+        HttpConnectorFuture::new(async move {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let throttled = way.weather().throttled;
+            let answer = if throttled {
+                answer(400, r#"{"__type": "x#ProvisionedThroughputExceededException", "message": "too much"}"#).await
+            } else {
+                way.inner.call(request).await
+            };
+            way.weather().ended(&project);
+            answer
+        })
+    }
+}
+
+impl<T> Way<T> {
+    fn weather(&self) -> MutexGuard<'_, Weather> {
+        self.weather.lock().expect("the weather")
+    }
+}
+
+impl Weather {
+    fn began(&mut self, project: &str) {
+        self.strong += 1;
+        let of_project = self.under_way.entry(project.to_owned()).or_default();
+        *of_project += 1;
+        self.most_of_a_project = self.most_of_a_project.max(*of_project);
+        self.most = self.most.max(self.under_way.values().sum());
+    }
+
+    fn ended(&mut self, project: &str) {
+        *self.under_way.get_mut(project).expect("begun") -= 1;
+    }
+}
+
+/// Projects with rows, seen by one instance whose index lags.
+async fn projects(count: usize) -> (Vec<TestProject>, Arc<Mutex<Weather>>) {
+    let table = TestTable::of_this_process().await;
+    let weather = Arc::new(Mutex::new(Weather { index_lags: true, ..Weather::default() }));
+    let client = table.client().await;
+    let inner = client.config().http_client().expect("an HTTP client");
+    let config = client.config().to_builder().http_client(Way { inner, weather: Arc::clone(&weather) });
+    let seen = TestApp::on(table, Table::new(Client::from_conf(config.build()), &table.name)).await;
+    let mut projects = Vec::new();
+    for _ in 0..count {
+        projects.push(TestApp::new().await.with_project().with_tasks(2).await.seen_by(seen.clone()));
+    }
+    (projects, weather)
+}
+
+async fn pull_all(projects: &[TestProject], times: usize) -> Vec<Answer> {
+    let pulls = (0..times).flat_map(|_| projects).map(|project| tokio::spawn(project.sync("since=2").into_future()));
+    let mut answers = Vec::new();
+    for pull in pulls.collect::<Vec<_>>() {
+        answers.push(pull.await.expect("no panic"));
+    }
+    answers
+}
+
+#[track_caller]
+fn assert_comes_back(answer: &Answer) {
+    answer.problem(503, "busy");
+    let seconds: u32 = answer.header("retry-after").expect("Retry-After").parse().expect("seconds");
+    assert!((2..=10).contains(&seconds), "{seconds}");
+}
+
+#[tokio::test]
+async fn while_the_index_lags_for_good_one_pull_reads_a_project_strongly_and_the_others_come_back() {
+    let (projects, weather) = projects(1).await;
+    let answers = pull_all(&projects, 12).await;
+    let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert!(!served.is_empty() && !refused.is_empty(), "{answers:?}");
+    for answer in served {
+        let pull = Pull::of(answer);
+        assert_eq!((pull.path.as_str(), pull.mark, pull.len()), ("strong", 4, 2));
+    }
+    refused.into_iter().for_each(assert_comes_back);
+    assert_eq!(weather.lock().expect("the weather").most_of_a_project, 1);
+
+    weather.lock().expect("the weather").index_lags = false;
+    for answer in pull_all(&projects, 12).await {
+        assert_eq!(Pull::of(&answer).path, "first_read");
+    }
+}
+
+#[tokio::test]
+async fn while_the_index_lags_for_good_an_instance_reads_four_projects_strongly_at_once() {
+    let (projects, weather) = projects(8).await;
+    let answers = pull_all(&projects, 2).await;
+    answers.iter().filter(|answer| answer.status != 200).for_each(assert_comes_back);
+    let weather = weather.lock().expect("the weather");
+    assert_eq!((weather.most_of_a_project, weather.most), (1, 4));
+}
+
+#[tokio::test]
+async fn a_strong_reading_that_is_throttled_is_not_tried_again() {
+    let (projects, weather) = projects(1).await;
+    weather.lock().expect("the weather").throttled = true;
+    pull_all(&projects, 1).await.iter().for_each(assert_comes_back);
+    assert_eq!(weather.lock().expect("the weather").strong, 1);
+    weather.lock().expect("the weather").throttled = false;
+    assert_eq!(Pull::of(&pull_all(&projects, 1).await[0]).path, "strong");
+}
