@@ -12,6 +12,7 @@ use shared::storage::Table;
 async fn main() -> Result<(), Error> {
     tracing::init_default_subscriber();
     let verifier = Arc::new(Verifier::from_env().await?);
-    let table = Table::from_env().await?;
+    let table = Table::from_env()?;
+    table.connect().await;
     run(router(App { table, verifier }).layer(RequestLog::of_function("rest"))).await
 }

@@ -1,35 +1,56 @@
 //! The body of a sync response, and how much of it fits.
 
-use shared::domain::{Checksums, Collection, RowKey};
+use std::io::Write;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use shared::domain::{Checksums, Collection, Error, Escaped, RowKey, escape_into};
 use shared::storage::FeedRow;
 
-/// The most bytes Lambda takes for a response, the body escaped as a JSON string inside it.
+use crate::encoding::Encoding;
+
+/// The most bytes Lambda takes for a response, the body escaped as a JSON string inside it, or in Base64.
 pub const MAX_RESPONSE: usize = 6_291_556;
 /// For the response around the rows: status, headers, the names of the collections.
 const ENVELOPE: usize = 16 * 1024;
+const MAX_BODY: usize = MAX_RESPONSE - ENVELOPE;
+/// So many times smaller than escaped a body is expected to be when it is compressed and in Base64; where it is not, there is
+/// another look at how much fits.
+const EXPECTED_GAIN: usize = 3;
+/// From so many bytes on a body is worth compressing: about what fits into one packet.
+const WORTH_COMPRESSING: usize = 1400;
+/// Higher levels did not pay: a little smaller for far more CPU.
+const LEVEL: Compression = Compression::new(2);
 
 /// What one response may hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     rows: usize,
+    /// Of rows, escaped.
     bytes: usize,
 }
 
 impl Budget {
-    /// What fits, and at most `limit` rows.
-    pub(crate) fn rows(limit: usize) -> Self {
-        Self { rows: limit, bytes: MAX_RESPONSE - ENVELOPE }
+    /// What fits in this encoding, and at most `limit` rows.
+    pub(crate) fn new(limit: usize, encoding: Encoding) -> Self {
+        let bytes = match encoding {
+            Encoding::Identity => MAX_BODY,
+            Encoding::Gzip => MAX_BODY * EXPECTED_GAIN,
+        };
+        Self { rows: limit, bytes }
+    }
+
+    /// What fits, seen that this answer came to `bytes` and not to [`MAX_BODY`].
+    fn after(self, answer: &Answer, bytes: usize) -> Self {
+        Self { bytes: answer.rows.iter().map(size).sum::<usize>() * 19 / 20 * MAX_BODY / bytes, ..self }
     }
 
     /// Takes a row's share; false when it does not fit any more.
     pub(crate) fn take(&mut self, row: &FeedRow) -> bool {
-        let bytes = match &row.json {
-            Some(json) => escaped_len(json),
-            // The id in quotes, which are escaped.
-            None => row.key.id.as_str().len() + 4,
-        };
-        // And a comma.
-        match (self.rows.checked_sub(1), self.bytes.checked_sub(bytes + 1)) {
+        match (self.rows.checked_sub(1), self.bytes.checked_sub(size(row))) {
             (Some(rows), Some(bytes)) => {
                 *self = Self { rows, bytes };
                 true
@@ -37,11 +58,25 @@ impl Budget {
             _ => false,
         }
     }
+
+    /// How many times as much as these rows would fit beside them, rounded up; 0 if not even they do.
+    pub(crate) fn times<'a>(mut self, rows: impl Iterator<Item = &'a FeedRow>) -> usize {
+        let all = self;
+        if !rows.into_iter().all(|row| self.take(row)) {
+            return 0;
+        }
+        let times = |left: usize, all: usize| left.checked_div(all - left).unwrap_or(usize::MAX);
+        times(self.rows, all.rows).min(times(self.bytes, all.bytes)).saturating_add(1)
+    }
 }
 
-/// The length of a JSON text as a JSON string in the function's response. JSON has no control characters to escape.
-fn escaped_len(json: &str) -> usize {
-    json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
+/// What a row takes in an answer, escaped, with a comma.
+fn size(row: &FeedRow) -> usize {
+    match &row.json {
+        Some(json) => json.as_str().len() + 1,
+        // The id in quotes, which are escaped.
+        None => row.key.id.as_str().len() + 5,
+    }
 }
 
 /// What a pull answers.
@@ -59,76 +94,174 @@ pub(crate) struct Answer {
     pub(crate) checksums: Option<Checksums>,
 }
 
+/// A part of the body.
+enum Piece<'a> {
+    Json(&'a str),
+    Row(&'a Escaped),
+}
+
 impl Answer {
     /// Nothing but a mark.
     pub(crate) fn empty(mark: u64) -> Self {
         Self { rows: vec![], deleted: vec![], mark, has_more: false, checksums: None }
     }
 
-    /// `{changes, timestamp}`: the rows' JSON is copied as it came from the table.
-    pub(crate) fn into_json(self) -> String {
-        let size: usize = self.rows.iter().map(|row| row.json.as_ref().map_or(70, String::len) + 1).sum();
-        let mut json = String::with_capacity(size + self.deleted.len() * 70 + 512);
-        json.push_str(r#"{"changes":{"#);
-        for (index, collection) in Collection::ALL.into_iter().enumerate() {
-            if index > 0 {
-                json.push(',');
+    /// The body, compressed if that is worth it; or what fits instead.
+    pub(crate) fn encode(&self, encoding: Encoding, budget: Budget) -> Result<Result<Encoded, Budget>, Error> {
+        let size = self.rows.iter().map(size).sum::<usize>() + self.deleted.len() * 70 + 700;
+        if encoding == Encoding::Identity || size < WORTH_COMPRESSING {
+            return Ok(Ok(Encoded::Literal(self.literal(size))));
+        }
+        let compressed = self.gzip(size / 4).map_err(|error| Error::Corrupt(format!("a row: {error}")))?;
+        let in_base64 = compressed.len().div_ceil(3) * 4;
+        if in_base64 > MAX_BODY && !self.rows.is_empty() {
+            return Ok(Err(budget.after(self, in_base64)));
+        }
+        Ok(Ok(Encoded::Gzip(compressed)))
+    }
+
+    /// The body as a JSON string with its quotes, which is how a function hands it to the gateway: the rows are copied as they
+    /// came from the table.
+    fn literal(&self, size: usize) -> String {
+        let mut literal = String::with_capacity(size);
+        literal.push('"');
+        let written: Result<(), std::convert::Infallible> = self.write(|piece| {
+            match piece {
+                Piece::Json(json) => escape_into(json, &mut literal),
+                Piece::Row(row) => literal.push_str(row.as_str()),
             }
-            json.push('"');
-            json.push_str(collection.name());
-            json.push_str(r#"":{"created":[],"updated":["#);
+            Ok(())
+        });
+        let Ok(()) = written;
+        literal.push('"');
+        literal
+    }
+
+    fn gzip(&self, size: usize) -> std::io::Result<Vec<u8>> {
+        let mut gzip = GzEncoder::new(Vec::with_capacity(size), LEVEL);
+        let mut plain = Vec::new();
+        self.write(|piece| match piece {
+            Piece::Json(json) => gzip.write_all(json.as_bytes()),
+            Piece::Row(row) => {
+                plain.clear();
+                row.unescape_into(&mut plain).map_err(std::io::Error::other)?;
+                gzip.write_all(&plain)
+            }
+        })?;
+        gzip.finish()
+    }
+
+    /// `{changes, timestamp}`, piece by piece.
+    fn write<E>(&self, mut out: impl FnMut(Piece<'_>) -> Result<(), E>) -> Result<(), E> {
+        let mut start = r#"{"changes":{"#;
+        for collection in Collection::ALL {
+            out(Piece::Json(&format!(r#"{start}"{}":{{"created":[],"updated":["#, collection.name())))?;
+            start = ",";
+            let mut comma = "";
             let rows = self.rows.iter().filter(|row| row.key.collection == collection);
-            join(&mut json, rows.clone().filter_map(|row| row.json.as_deref()), "");
-            json.push_str(r#"],"deleted":["#);
+            for json in rows.clone().filter_map(|row| row.json.as_ref()) {
+                out(Piece::Json(comma))?;
+                out(Piece::Row(json))?;
+                comma = ",";
+            }
+            out(Piece::Json(r#"],"deleted":["#))?;
             let dead = rows.filter(|row| row.json.is_none()).map(|row| &row.key);
-            let dead = dead.chain(self.deleted.iter().filter(|key| key.collection == collection));
-            join(&mut json, dead.map(|key| key.id.as_str()), "\"");
-            json.push_str("]}");
+            let mut quote = "\"";
+            for key in dead.chain(self.deleted.iter().filter(|key| key.collection == collection)) {
+                out(Piece::Json(quote))?;
+                out(Piece::Json(key.id.as_str()))?;
+                out(Piece::Json("\""))?;
+                quote = ",\"";
+            }
+            out(Piece::Json("]}"))?;
         }
-        json.push_str(r#"},"timestamp":"#);
-        json.push_str(&self.mark.to_string());
-        if self.has_more {
-            json.push_str(r#","has_more":true"#);
-        }
+        let has_more = if self.has_more { r#","has_more":true"# } else { "" };
+        out(Piece::Json(&format!(r#"}},"timestamp":{}{has_more}"#, self.mark)))?;
         if let Some(checksums) = self.checksums {
             let of = |collection: Collection| format!(r#""{}":{:?}"#, collection.name(), checksums.get(collection));
-            json.push_str(&format!(r#","checksum":{{{}}}"#, Collection::ALL.map(of).join(",")));
+            out(Piece::Json(&format!(r#","checksum":{{{}}}"#, Collection::ALL.map(of).join(","))))?;
         }
-        json.push('}');
-        json
+        out(Piece::Json("}"))
     }
 }
 
-fn join<'a>(json: &mut String, parts: impl Iterator<Item = &'a str>, quote: &str) {
-    for (index, part) in parts.enumerate() {
-        if index > 0 {
-            json.push(',');
+/// A body as it leaves the function.
+#[derive(Debug)]
+pub(crate) enum Encoded {
+    Literal(String),
+    Gzip(Vec<u8>),
+}
+
+/// Marks a response whose body is a JSON string that holds the body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IsLiteral;
+
+impl IntoResponse for Encoded {
+    fn into_response(self) -> Response {
+        let mut response;
+        match self {
+            Self::Literal(literal) => {
+                response = Response::new(Body::from(literal));
+                response.extensions_mut().insert(IsLiteral);
+            }
+            Self::Gzip(bytes) => {
+                response = Response::new(Body::from(bytes));
+                response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
         }
-        json.push_str(quote);
-        json.push_str(part);
-        json.push_str(quote);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+        response
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
+    use flate2::read::GzDecoder;
     use serde_json::{Value, json};
+    use shared::domain::ServerVersion;
 
     use super::*;
 
+    fn task(id: u64, json: Option<&Value>) -> FeedRow {
+        FeedRow {
+            key: format!("tasks#{id}").parse().expect("a key"),
+            version: ServerVersion::FIRST,
+            writes: 1,
+            superseded: shared::domain::Superseded::default(),
+            json: json.map(|json| Escaped::of(&json.to_string())),
+        }
+    }
+
+    fn encoded(answer: &Answer, encoding: Encoding) -> Encoded {
+        answer.encode(encoding, Budget::new(usize::MAX, encoding)).expect("whole rows").expect("it fits")
+    }
+
+    fn body(answer: &Answer) -> Value {
+        let Encoded::Literal(literal) = encoded(answer, Encoding::Identity) else { panic!("compressed") };
+        let body: String = serde_json::from_str(&literal).expect("a JSON string");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
     #[test]
     fn a_row_takes_as_much_as_it_does_escaped_in_the_functions_response() {
-        let text = json!({"name": "a \"b\" \\ ä \u{7f} \n"}).to_string();
-        assert_eq!(escaped_len(&text) + 2, serde_json::to_string(&text).expect("JSON").len());
+        let rows = [task(1, Some(&json!({"name": "a \"b\" \\ ä \u{7f} \n"}))), task(2, None)];
+        for row in rows {
+            let with = Answer { rows: vec![row.clone(), row.clone()], ..Answer::empty(1) }.literal(0);
+            let without = Answer { rows: vec![row.clone()], ..Answer::empty(1) }.literal(0);
+            assert_eq!(size(&row), with.len() - without.len());
+        }
     }
 
     #[test]
     fn all_five_collections_are_there_with_three_arrays_each_and_nothing_else() {
-        let body: Value = serde_json::from_str(&Answer::empty(3).into_json()).expect("JSON");
         let arrays = json!({"created": [], "updated": [], "deleted": []});
         let changes = json!({"projects": arrays, "tasks": arrays, "dependencies": arrays, "calendars": arrays,
             "memberships": arrays});
-        assert_eq!(body, json!({"changes": changes, "timestamp": 3}));
+        assert_eq!(body(&Answer::empty(3)), json!({"changes": changes, "timestamp": 3}));
     }
 
     #[test]
@@ -136,9 +269,45 @@ mod tests {
         let mut checksums = Checksums::default();
         checksums.set(Collection::Tasks, [2, u32::MAX, 7]);
         let answer = Answer { checksums: Some(checksums), ..Answer::empty(3) };
-        let body: Value = serde_json::from_str(&answer.into_json()).expect("JSON");
         let expected = json!({"projects": [0, 0, 0], "tasks": [2, 4_294_967_295_u32, 7], "dependencies": [0, 0, 0],
             "calendars": [0, 0, 0], "memberships": [0, 0, 0]});
-        assert_eq!(body["checksum"], expected);
+        assert_eq!(body(&answer)["checksum"], expected);
+    }
+
+    #[test]
+    fn compressed_it_is_the_same_body_and_too_little_is_not_compressed() {
+        let mut rows: Vec<_> = (0..50).map(|id| task(id, Some(&json!({"name": "\"ä\"\n\\ \u{1}"})))).collect();
+        rows.push(task(50, None));
+        let answer = Answer { rows, ..Answer::empty(3) };
+        let Encoded::Gzip(gzip) = encoded(&answer, Encoding::Gzip) else { panic!("not compressed") };
+        let mut plain = String::new();
+        GzDecoder::new(&gzip[..]).read_to_string(&mut plain).expect("gzip");
+        assert_eq!(serde_json::to_string(&plain).expect("JSON"), answer.literal(0));
+        assert!(matches!(encoded(&Answer::empty(3), Encoding::Gzip), Encoded::Literal(_)));
+    }
+
+    #[test]
+    fn rows_that_do_not_compress_as_expected_get_a_smaller_budget_until_they_fit() {
+        fastrand::seed(7);
+        let noise = || (0..10_000).map(|_| fastrand::alphanumeric()).collect::<String>();
+        let mut rows: Vec<_> = (0..800).map(|id| task(id, Some(&json!({"notes": noise()})))).collect();
+        let mut budget = Budget::new(usize::MAX, Encoding::Gzip);
+        assert!(rows.iter().all(|row| budget.clone().take(row)));
+        let mut tries = 0;
+        loop {
+            let answer = Answer { rows, ..Answer::empty(3) };
+            match answer.encode(Encoding::Gzip, budget).expect("whole rows") {
+                Ok(Encoded::Gzip(body)) => {
+                    assert!(body.len().div_ceil(3) * 4 <= MAX_BODY && body.len() * 4 / 3 > MAX_BODY * 9 / 10);
+                    break;
+                }
+                Ok(Encoded::Literal(_)) => panic!("not compressed"),
+                Err(smaller) => budget = smaller,
+            }
+            let mut left = budget;
+            rows = answer.rows.into_iter().take_while(|row| left.take(row)).collect();
+            tries += 1;
+        }
+        assert_eq!(tries, 1);
     }
 }

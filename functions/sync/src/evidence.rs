@@ -109,6 +109,11 @@ impl Evidence {
         !self.rows.values().filter(|row| row.version.get() > self.since).all(|row| left.take(row))
     }
 
+    /// How many times as much as the rows in hand one response would hold beside them, rounded up; 0 if they exceed it.
+    pub(crate) fn times(&self, budget: &Budget) -> usize {
+        budget.times(self.rows.values().filter(|row| row.version.get() > self.since))
+    }
+
     /// The version at which to cut: of the rows in hand the last one up to which everything fits, is proven and is not
     /// above `counter`. Always a row's own version, never a number between two. None while nothing is proven.
     pub(crate) fn cut(&mut self, counter: ServerVersion, budget: &Budget) -> Option<ServerVersion> {
@@ -135,6 +140,7 @@ mod tests {
     use shared::domain::Superseded;
 
     use super::*;
+    use crate::encoding::Encoding;
 
     fn version(number: u64) -> ServerVersion {
         ServerVersion::try_from(number).expect("a version")
@@ -150,7 +156,7 @@ mod tests {
             version: version(*versions.last().expect("a write")),
             writes: versions.len() as u64,
             superseded,
-            json: Some("{}".to_owned()),
+            json: Some(shared::domain::Escaped::of("{}")),
         }
     }
 
@@ -206,10 +212,18 @@ mod tests {
     fn a_cut_is_at_a_row_and_never_past_what_is_proven_or_fits() {
         let rows = [task(1, &[1]), task(2, &[2, 4]), task(3, &[3]), task(6, &[6])];
         let mut evidence = evidence(0, rows);
-        assert_eq!(evidence.cut(version(6), &Budget::rows(1)), Some(version(1)));
-        assert_eq!(evidence.cut(version(6), &Budget::rows(2)), Some(version(3)), "2 is no row's version any more");
-        assert_eq!(evidence.cut(version(6), &Budget::rows(9)), Some(version(4)), "5 is missing");
-        assert_eq!(evidence.cut(version(3), &Budget::rows(9)), Some(version(3)), "never past the counter");
+        assert_eq!(evidence.cut(version(6), &Budget::new(1, Encoding::Identity)), Some(version(1)));
+        assert_eq!(
+            evidence.cut(version(6), &Budget::new(2, Encoding::Identity)),
+            Some(version(3)),
+            "2 is no row's version any more"
+        );
+        assert_eq!(evidence.cut(version(6), &Budget::new(9, Encoding::Identity)), Some(version(4)), "5 is missing");
+        assert_eq!(
+            evidence.cut(version(3), &Budget::new(9, Encoding::Identity)),
+            Some(version(3)),
+            "never past the counter"
+        );
     }
 
     /// A true history: which task each version was given to.

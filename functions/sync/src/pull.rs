@@ -1,7 +1,8 @@
 //! A pull does not trust what it reads, it checks it.
 //!
 //! 1. Counter and membership in one strong read. Up to date: an empty answer without a look at the index.
-//! 2. The rows above `since` from the index, ascending and without an upper end.
+//! 2. The rows above `since` from the index, ascending and without an upper end; many of them in ranges side by side, of
+//!    which the last one has no end.
 //! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
 //!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
 //!    Not proven: ask the index again, then read all rows strongly, few at once. Still not: 503, never a guess.
@@ -21,6 +22,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, UserId};
 use shared::meter;
 use shared::storage::{FeedRow, Table};
@@ -29,6 +31,7 @@ use tokio::time::{Instant, sleep};
 use crate::body::{Answer, Budget};
 use crate::evidence::Evidence;
 use crate::paths::PullPath;
+use crate::ranges::{Range, Ranges};
 use crate::strong::StrongReads;
 
 /// How long a pull tries to prove its answer.
@@ -46,7 +49,8 @@ pub(crate) struct Pull {
     pub(crate) project: ProjectId,
     pub(crate) caller: UserId,
     pub(crate) since: Since,
-    pub(crate) limit: Option<usize>,
+    /// What the answer may hold.
+    pub(crate) budget: Budget,
     pub(crate) turbo: bool,
     /// The app has columns or collections that the device does not hold yet, whatever its mark.
     pub(crate) needs_everything: bool,
@@ -135,7 +139,6 @@ struct Gathering<'a> {
     counter: Counter,
     /// What the device holds of what it needs; nothing, if it was wiped or its app has new columns.
     since: u64,
-    budget: Budget,
     evidence: Evidence,
     path: PullPath,
     deadline: Instant,
@@ -159,7 +162,6 @@ impl<'a> Gathering<'a> {
             pull,
             membership,
             since,
-            budget: Budget::rows(pull.limit.unwrap_or(usize::MAX)),
             evidence: Evidence::new(since, counter.skipped.clone()),
             counter,
             path: PullPath::FirstRead,
@@ -221,7 +223,7 @@ impl<'a> Gathering<'a> {
                 let (answer, path) = self.finish(counter, false);
                 return Ok((Answer { checksums, ..answer }, path));
             }
-            if self.evidence.exceeds(&self.budget) {
+            if self.evidence.exceeds(&self.pull.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
                 self.wait_for_counter().await?;
             } else if tries > 0 {
@@ -241,24 +243,41 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Reads the index above `after`, page by page. Stops early with a cut as soon as there is more than fits and some of
-    /// it is proven.
+    /// Reads the index above `after`, what lies behind the first page in ranges side by side. Stops early with a cut as soon
+    /// as there is more than fits and some of it is proven.
     async fn read_index(&mut self, after: u64) -> Result<Option<ServerVersion>, Stop> {
-        let mut cursor = None;
-        loop {
-            let page = self.table.feed_page(&self.pull.project, after, cursor).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add(row));
-            cursor = page.next;
-            if cursor.is_none() {
+        let mut ranges = Ranges::above(after);
+        while ranges.go_on() {
+            let page_of =
+                |range: &Range| self.table.feed_page(&self.pull.project, range.after, range.to, range.cursor.clone());
+            let pages = try_join_all(ranges.next.iter().map(page_of)).await?;
+            let mut span = None;
+            for (range, page) in ranges.next.iter_mut().zip(pages) {
+                let versions = page.rows.first().zip(page.rows.last());
+                span = versions.map(|(first, last)| (first.version.get(), last.version.get()));
+                range.cursor = page.next;
+                page.rows.into_iter().for_each(|row| self.evidence.add(row));
+            }
+            ranges.next.retain(|range| range.cursor.is_some());
+            if ranges.has_gaps() {
+                // What lies behind them is in hand and counts, but nothing is proven there yet.
+                continue;
+            }
+            if ranges.is_empty() {
                 return Ok(None);
             }
-            if self.evidence.exceeds(&self.budget) {
+            if let Some((first, last)) = span {
+                let pages = self.evidence.times(&self.pull.budget);
+                ranges.split(first, last, self.counter.current.get(), pages);
+            }
+            if self.evidence.exceeds(&self.pull.budget) {
                 self.expect_not_removed()?;
-                if let Some(cut) = self.evidence.cut(self.counter.current, &self.budget) {
+                if let Some(cut) = self.evidence.cut(self.counter.current, &self.pull.budget) {
                     return Ok(Some(cut));
                 }
             }
         }
+        Ok(None)
     }
 
     /// Is everything up to the counter in hand?
@@ -285,10 +304,10 @@ impl<'a> Gathering<'a> {
         if !self.prove() {
             self.read_strongly().await?;
         }
-        if !self.evidence.exceeds(&self.budget) {
+        if !self.evidence.exceeds(&self.pull.budget) {
             return Ok(None);
         }
-        Ok(self.evidence.cut(self.counter.current, &self.budget))
+        Ok(self.evidence.cut(self.counter.current, &self.pull.budget))
     }
 
     /// Reads all rows strongly until they add up, unless there is too much of that already.

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::layout::{self, Item, number, text};
 use super::page;
 use super::table::{BY_VERSION, Table, unavailable};
-use crate::domain::{Error, ProjectId, Row, RowKey, ServerVersion, Superseded};
+use crate::domain::{Error, Escaped, ProjectId, Row, RowKey, ServerVersion, Superseded};
 
 /// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct FeedRow {
     /// Which ones.
     pub superseded: Superseded,
     /// The row as a device gets it; none for a tombstone.
-    pub json: Option<String>,
+    pub json: Option<Escaped>,
 }
 
 impl FeedRow {
@@ -30,7 +30,7 @@ impl FeedRow {
             version: row.version,
             writes: row.writes,
             superseded: row.superseded.clone(),
-            json: row.live().map(|_| row.device_json(project)),
+            json: row.live().map(|_| Escaped::of(&row.device_json(project))),
         }
     }
 }
@@ -49,14 +49,17 @@ pub struct FeedPage {
 }
 
 impl Table {
-    /// The rows of a project with a `server_version` above `after`, ascending, as the index has them now.
+    /// The rows of a project with a `server_version` above `after` and, if there is an end, up to `to`, ascending, as the
+    /// index has them now.
     ///
-    /// Eventually consistent in every way: rows may be missing, old, there twice, or gone on a later page. There is no
-    /// upper end, because a row that is newer than the counter still holds the versions it held before.
+    /// Eventually consistent in every way: rows may be missing, old, there twice, or gone on a later page. Of
+    /// several readings side by side one must have no end: a row that is newer than the counter still holds the versions it
+    /// held before.
     pub async fn feed_page(
         &self,
         project: &ProjectId,
         after: u64,
+        to: Option<u64>,
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage, Error> {
         let query = self
@@ -64,10 +67,18 @@ impl Table {
             .query()
             .table_name(&self.name)
             .index_name(BY_VERSION)
-            .key_condition_expression("project_id = :project AND server_version > :after")
             .expression_attribute_values(":project", text(project.as_str()))
-            .expression_attribute_values(":after", number(after))
             .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
+        let query = match to {
+            // A key takes one condition, and BETWEEN includes both ends.
+            Some(to) => query
+                .key_condition_expression("project_id = :project AND server_version BETWEEN :first AND :last")
+                .expression_attribute_values(":first", number(after + 1))
+                .expression_attribute_values(":last", number(to)),
+            None => query
+                .key_condition_expression("project_id = :project AND server_version > :after")
+                .expression_attribute_values(":after", number(after)),
+        };
         page::send(query).await
     }
 

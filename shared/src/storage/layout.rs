@@ -142,7 +142,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
     let version = version_of(&item, "server_version")?;
     let deleted = is_deleted(&item);
     let json = match item.remove("row") {
-        Some(AttributeValue::S(json)) if !deleted => Some(json),
+        Some(AttributeValue::S(json)) if !deleted => Some(crate::domain::Escaped::of(&json)),
         None if deleted => None,
         _ => return Err(corrupt(&item, "row")),
     };
@@ -312,7 +312,7 @@ mod tests {
         #[test]
         fn a_row_in_the_feed_says_the_same_as_in_the_table(row in life()) {
             let fed = feed_row(row_item(&project(), &row)).expect("a row");
-            prop_assert_eq!(fed.json, row.live().map(|_| row.device_json(&project())));
+            prop_assert_eq!(fed.json, row.live().map(|_| crate::domain::Escaped::of(&row.device_json(&project()))));
             prop_assert_eq!((fed.key, fed.version, fed.writes, fed.superseded),
                 (row.key, row.version, row.writes, row.superseded));
         }

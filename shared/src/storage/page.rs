@@ -22,10 +22,11 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorErr
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
 use aws_smithy_types::base64;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::feed::{FeedPage, FeedRow, PageCursor};
 use super::table::unavailable;
-use crate::domain::{Error, ServerVersion, Superseded};
+use crate::domain::{Error, Escaped, ServerVersion, Superseded};
 
 /// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`.
 pub(super) async fn send(query: QueryFluentBuilder) -> Result<FeedPage, Error> {
@@ -102,8 +103,9 @@ impl DeserializeResponse for ReadPage {
         if !response.status().is_success() {
             return Err(OrchestratorError::operation(AnyError::erase(error_in(response, body))));
         }
+        let body = std::str::from_utf8(body).map_err(|error| OrchestratorError::response(error.into()))?;
         let mut output = QueryOutput::builder();
-        let page = match serde_json::from_slice::<Answer<'_>>(body) {
+        let page = match serde_json::from_str::<Answer<'_>>(body) {
             Ok(mut answer) => {
                 output = output.set_consumed_capacity(answer.capacity.take().map(ConsumedCapacity::from));
                 FeedPage::of(answer)
@@ -169,7 +171,8 @@ struct Attributes<'a> {
     #[serde(borrow)]
     superseded: Option<Base64<'a>>,
     is_deleted: Option<Bool>,
-    row: Option<Json>,
+    #[serde(borrow)]
+    row: Option<Json<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -196,10 +199,23 @@ struct Bool {
     value: bool,
 }
 
+/// A row's JSON, which is not read: its string is seen to be well-formed and copied as it stands.
 #[derive(Deserialize)]
-struct Json {
-    #[serde(rename = "S")]
-    text: String,
+struct Json<'a> {
+    #[serde(rename = "S", borrow)]
+    string: &'a RawValue,
+}
+
+impl<'a> Json<'a> {
+    /// What stands between the quotes; none when that is no string.
+    fn escaped(&self) -> Option<&'a str> {
+        let text = self.string.get().strip_prefix('"')?.strip_suffix('"')?;
+        // Half of a surrogate pair is the one escape that is passed over unread and means no character.
+        if text.contains("\\u") {
+            serde_json::from_str::<Cow<'_, str>>(self.string.get()).ok()?;
+        }
+        Some(text)
+    }
 }
 
 /// Part of a key: those of the table and of its indexes are strings and numbers.
@@ -210,9 +226,22 @@ enum KeyPart {
 }
 
 impl FeedPage {
-    fn of(answer: Answer<'_>) -> Result<Self, Error> {
+    fn of<'a>(answer: Answer<'a>) -> Result<Self, Error> {
+        let text = |item: &Attributes<'a>| match &item.row {
+            Some(row) => row.escaped().ok_or_else(|| item.corrupt("row")),
+            None => Ok(""),
+        };
+        let texts = answer.items.iter().map(text).collect::<Result<Vec<&str>, Error>>()?;
+        // One text for all rows, and the body can go.
+        let page = Arc::new(texts.concat());
+        let mut start = 0;
+        let escaped = texts.iter().map(|text| {
+            let range = start..start + text.len();
+            start = range.end;
+            Escaped::part_of(&page, range)
+        });
         Ok(Self {
-            rows: answer.items.into_iter().map(FeedRow::from_attributes).collect::<Result<_, _>>()?,
+            rows: answer.items.iter().zip(escaped).map(FeedRow::of_item).collect::<Result<_, _>>()?,
             next: answer
                 .last_key
                 .map(|key| PageCursor(key.into_iter().map(|(name, part)| (name, part.into())).collect())),
@@ -220,10 +249,16 @@ impl FeedPage {
     }
 }
 
+impl Attributes<'_> {
+    fn corrupt(&self, what: &str) -> Error {
+        Error::Corrupt(format!("{}: {what}", self.entity.text))
+    }
+}
+
 impl FeedRow {
-    fn from_attributes(attributes: Attributes<'_>) -> Result<Self, Error> {
-        let Attributes { entity, server_version, writes, superseded, is_deleted, row } = attributes;
-        let corrupt = |what: &str| Error::Corrupt(format!("{}: {what}", entity.text));
+    fn of_item((item, escaped): (&Attributes<'_>, Escaped)) -> Result<Self, Error> {
+        let Attributes { entity, server_version, writes, superseded, is_deleted, row } = item;
+        let corrupt = |what: &str| item.corrupt(what);
         let version =
             server_version.digits.parse::<u64>().ok().and_then(|version| ServerVersion::try_from(version).ok());
         let version = version.ok_or_else(|| corrupt("server_version"))?;
@@ -234,7 +269,7 @@ impl FeedRow {
                 .and_then(|bytes| Superseded::decode(&bytes, version).ok())
                 .ok_or_else(|| corrupt("superseded"))?,
         };
-        let is_deleted = is_deleted.is_some_and(|deleted| deleted.value);
+        let is_deleted = is_deleted.as_ref().is_some_and(|deleted| deleted.value);
         if is_deleted == row.is_some() {
             return Err(corrupt("row"));
         }
@@ -243,7 +278,7 @@ impl FeedRow {
             version,
             writes: writes.digits.parse().map_err(|_| corrupt("writes"))?,
             superseded,
-            json: row.map(|row| row.text),
+            json: row.is_some().then_some(escaped),
         })
     }
 }

@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{Region, SharedHttpClient};
 use aws_sdk_dynamodb::error::SdkError;
-use aws_smithy_http_client::tls;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use aws_smithy_types::base64;
 
 use super::capacity::AskForCapacity;
+use super::layout::text;
 use crate::domain::Error;
 
 /// The index that feeds pulls: the rows of a project by `server_version`.
@@ -46,25 +51,73 @@ impl Table {
         &self.name
     }
 
-    /// How the SDK is set up here: connections, retries and time limits. Credentials, region and endpoint are added.
+    /// How the SDK is set up here: connections, retries and time limits. Credentials, region and endpoint are added, by
+    /// default from wherever the SDK looks for them.
     pub fn sdk_config() -> ConfigLoader {
         // ring: aws-lc-rs, the SDK's default, takes 25 ms of CPU for its entropy at the first connection.
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
-            .build_https();
-        let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build();
+        let http =
+            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
         aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
-            .timeout_config(timeouts)
+            .retry_config(retries())
+            .timeout_config(timeouts())
     }
 
-    /// The table of the environment: `TABLE_NAME` and what the SDK itself reads (`AWS_REGION`,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, …). Connects at the first call.
-    pub async fn from_env() -> Result<Self, ConfigError> {
-        let name = std::env::var("TABLE_NAME").ok().filter(|name| !name.is_empty()).ok_or(ConfigError)?;
-        let config = Self::sdk_config().load().await;
-        Ok(Self::new(Client::new(&config), name))
+    /// The table of a function's environment: `TABLE_NAME`, `AWS_REGION`, the credentials that Lambda gives, and
+    /// `AWS_ENDPOINT_URL_DYNAMODB` or `AWS_ENDPOINT_URL` if set. Nothing else is looked for, in files or on the network.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let name = set("TABLE_NAME").ok_or(ConfigError)?;
+        let endpoint = set("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| set("AWS_ENDPOINT_URL"));
+        let mut config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client(endpoint.as_deref()))
+            .retry_config(retries())
+            .timeout_config(timeouts())
+            .region(set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).map(Region::new))
+            .credentials_provider(EnvironmentVariableCredentialsProvider::new());
+        config.set_endpoint_url(endpoint);
+        Ok(Self::new(Client::from_conf(config.build()), name))
+    }
+
+    /// Opens a connection, by reading a key that is not there, so that the first request need not wait for it.
+    ///
+    /// Says in the log when that fails: the first request will try again.
+    pub async fn connect(&self) {
+        let absent =
+            self.client.get_item().table_name(&self.name).key("project_id", text("_")).key("entity", text("_"));
+        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
+        if let Err(error) = absent.customize().config_override(once).send().await {
+            tracing::warn!(error = %reasons(&error), "no connection to the table yet");
+        }
+    }
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3)
+}
+
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build()
+}
+
+/// A function's HTTP client. It trusts the certificate authorities that Mozilla does, which are in the program: the
+/// system's would have to be read and searched first.
+fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
+    let builder = aws_smithy_http_client::Builder::new();
+    if endpoint.is_some_and(|endpoint| endpoint.starts_with("http:")) {
+        return builder.build_http();
+    }
+    let mut roots = String::new();
+    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        roots.push_str("-----BEGIN CERTIFICATE-----\n");
+        roots.push_str(&base64::encode(certificate));
+        roots.push_str("\n-----END CERTIFICATE-----\n");
+    }
+    let builder = builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
+    match TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(roots)).build() {
+        Ok(context) => builder.tls_context(context).build_https(),
+        Err(_) => builder.build_https(),
     }
 }
 

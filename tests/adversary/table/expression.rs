@@ -39,6 +39,7 @@ enum Term {
     Exists(String, bool),
     BeginsWith(String, String),
     Compare(String, String, Value),
+    Between(String, Value, Value),
 }
 
 /// What `SET` and `REMOVE` say.
@@ -76,6 +77,9 @@ impl Condition {
                 let text = item.and_then(|item| item.get(path)).and_then(|value| value["S"].as_str());
                 text.is_some_and(|text| text.starts_with(prefix))
             }
+            Term::Between(path, first, last) => item
+                .and_then(|item| item.get(path))
+                .is_some_and(|found| compare(found, first).is_ge() && compare(found, last).is_le()),
             Term::Compare(path, operator, value) => {
                 let Some(found) = item.and_then(|item| item.get(path)) else { return false };
                 let order = compare(found, value);
@@ -220,6 +224,11 @@ impl<'a> Reader<'a> {
             _ => {
                 let path = self.path();
                 let operator = self.next();
+                if operator == "BETWEEN" {
+                    let first = self.value();
+                    self.expect("AND");
+                    return Term::Between(path, first, self.value());
+                }
                 Term::Compare(path, operator, self.value())
             }
         }

@@ -1,0 +1,138 @@
+//! Hands responses to Lambda without reading their bodies again.
+//!
+//! `lambda_http::run` takes a body as text, copies it, and escapes it as a string of the function's JSON response. A pull's
+//! body is escaped already, as it came from the table, and is most of what a first pull is made of: so it is written into
+//! the response as it is. Everything else is the official runtime's.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lambda_http::lambda_runtime::{self, LambdaEvent};
+use lambda_http::tower::ServiceExt;
+use lambda_http::{Error, RequestExt, request, service_fn};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json::value::RawValue;
+use shared::http::RequestLog;
+
+use crate::body::IsLiteral;
+use crate::{App, literal_router};
+
+/// Answers API Gateway's events until the instance ends.
+pub async fn run(app: App) -> Result<(), Error> {
+    let router = literal_router(app).layer(RequestLog::of_function("sync"));
+    lambda_runtime::run(service_fn(move |event| answer(router.clone(), event))).await
+}
+
+async fn answer(router: Router, event: LambdaEvent<Box<RawValue>>) -> Result<Payload, Error> {
+    let request = request::from_str(event.payload.get())?.with_lambda_context(event.context);
+    let response = router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never: Infallible| match never {});
+    Payload::of(response).await
+}
+
+/// The function's response in the gateway's format 2.0.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Payload {
+    status_code: u16,
+    headers: BTreeMap<String, String>,
+    is_base64_encoded: bool,
+    body: Verbatim,
+}
+
+impl Payload {
+    async fn of(response: Response) -> Result<Self, Error> {
+        let (parts, body) = response.into_parts();
+        let is_literal = parts.extensions.get::<IsLiteral>().is_some();
+        let is_base64_encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
+        let body = Vec::from(to_bytes(body, usize::MAX).await?);
+        let body = if is_base64_encoded {
+            let mut text = String::with_capacity(body.len() / 3 * 4 + 6);
+            text.push('"');
+            STANDARD.encode_string(&body, &mut text);
+            text.push('"');
+            text
+        } else {
+            let text = String::from_utf8(body)?;
+            if is_literal { text } else { serde_json::to_string(&text)? }
+        };
+        let (status_code, headers) = (parts.status.as_u16(), joined(&parts.headers));
+        Ok(Self { status_code, headers, is_base64_encoded, body: Verbatim(body) })
+    }
+}
+
+/// The headers, several of a name as one. Without the length, which the gateway finds out for itself.
+fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut joined: BTreeMap<String, String> = BTreeMap::new();
+    for (name, value) in headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        joined
+            .entry(name.as_str().to_owned())
+            .and_modify(|values| *values = format!("{values}, {value}"))
+            .or_insert_with(|| value.to_string());
+    }
+    joined
+}
+
+/// JSON text that becomes part of the JSON it is serialised into.
+///
+/// What [`RawValue`] is, but for the look through the whole text with which one is made. Its way to tell `serde_json` is no
+/// public promise; the tests here would notice if it changed.
+struct Verbatim(String);
+
+const RAW_VALUE: &str = "$serde_json::private::RawValue";
+
+impl Serialize for Verbatim {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut raw = serializer.serialize_struct(RAW_VALUE, 1)?;
+        raw.serialize_field(RAW_VALUE, &self.0)?;
+        raw.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+    use axum::response::IntoResponse;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::body::Encoded;
+
+    async fn payload(response: Response) -> Value {
+        serde_json::from_slice(&serde_json::to_vec(&Payload::of(response).await.expect("a payload")).expect("JSON"))
+            .expect("JSON")
+    }
+
+    #[tokio::test]
+    async fn a_body_is_a_string_whether_it_was_escaped_before_or_is_now() {
+        let text = "{\"name\":\"\\\"ä\\\"\"}";
+        let literal = Encoded::Literal(serde_json::to_string(text).expect("JSON")).into_response();
+        let headers = json!({"content-type": "application/json", "vary": "accept-encoding"});
+        let expected = json!({"statusCode": 200, "headers": headers, "isBase64Encoded": false, "body": text});
+        assert_eq!(payload(literal).await, expected);
+        assert_eq!(payload(text.into_response()).await["body"], text);
+        assert_eq!(payload(().into_response()).await["body"], "");
+    }
+
+    #[tokio::test]
+    async fn a_compressed_body_is_in_base64() {
+        let payload = payload(Encoded::Gzip(vec![0, 255, 7, 1]).into_response()).await;
+        assert_eq!((&payload["isBase64Encoded"], &payload["body"]), (&json!(true), &json!("AP8HAQ==")));
+        assert_eq!(payload["headers"]["content-encoding"], "gzip");
+    }
+
+    #[tokio::test]
+    async fn headers_of_one_name_are_joined() {
+        let mut response = ().into_response();
+        for value in ["a", "b"] {
+            response.headers_mut().append("x-list", HeaderValue::from_static(value));
+        }
+        assert_eq!(payload(response).await["headers"], json!({"x-list": "a, b"}));
+    }
+}
