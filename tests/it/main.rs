@@ -14,6 +14,7 @@ mod batch;
 mod calendars;
 mod cascade;
 mod checksum;
+mod compression;
 mod conflicts;
 mod cost;
 mod creation;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, run, tracing};
+use lambda_http::{Error, run};
 use rest::{App, router};
 use shared::auth::Verifier;
-use shared::http::RequestLog;
+use shared::http::{RequestLog, log_to_stdout};
 use shared::storage::Table;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    log_to_stdout();
     let verifier = Arc::new(Verifier::from_env().await?);
     let table = Table::from_env()?;
     table.connect().await;

@@ -9,7 +9,9 @@ use std::convert::Infallible;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
+use axum::middleware::map_request;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,9 +26,22 @@ use crate::body::IsLiteral;
 use crate::{App, literal_router};
 
 /// Answers API Gateway's events until the instance ends.
+///
+/// With `COMPRESSION=off` in the environment never compressed, for emulators that cannot hand a compressed body on.
 pub async fn run(app: App) -> Result<(), Error> {
-    let router = literal_router(app).layer(RequestLog::of_function("sync"));
+    let mut router = literal_router(app);
+    match std::env::var("COMPRESSION").as_deref() {
+        Err(_) | Ok("" | "gzip") => {}
+        Ok("off") => router = router.layer(map_request(as_it_is)),
+        Ok(_) => return Err("COMPRESSION must be gzip or off".into()),
+    }
+    let router = router.layer(RequestLog::of_function("sync"));
     lambda_runtime::run(service_fn(move |event| answer(router.clone(), event))).await
+}
+
+async fn as_it_is(mut request: Request) -> Request {
+    request.headers_mut().remove(header::ACCEPT_ENCODING);
+    request
 }
 
 async fn answer(router: Router, event: LambdaEvent<Box<RawValue>>) -> Result<Payload, Error> {

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, tracing};
+use lambda_http::Error;
 use shared::auth::Verifier;
+use shared::http::log_to_stdout;
 use shared::storage::Table;
 use sync::{App, run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    tracing::init_default_subscriber();
+    log_to_stdout();
     let verifier = Arc::new(Verifier::from_env().await?);
     let table = Table::from_env()?;
     table.connect().await;

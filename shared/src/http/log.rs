@@ -9,8 +9,22 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Extension;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::observe::Seen;
+
+/// Writes what a function says beside its lines about requests to the standard output. `RUST_LOG` says how much: levels, by
+/// crate or module, as in `info,shared=debug`; what is no such list counts as `info`.
+pub fn log_to_stdout() {
+    let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
+    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    // CloudWatch has the time of each line.
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).without_time();
+    tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
+}
 
 /// Where a function's lines go. Layered around its router as an extension.
 #[derive(Clone)]
