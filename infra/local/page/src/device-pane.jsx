@@ -91,6 +91,11 @@ function Facts({ device }) {
           <dd class={state} data-fact={name.toLowerCase()}>
             {value}
           </dd>
+          {state === 'wrong' && (
+            <button class="small" onClick={() => device.sync({ anew: true })}>
+              Pull anew
+            </button>
+          )}
         </div>
       ))}
     </dl>

@@ -80,13 +80,16 @@ export class Device {
     return online ? this.sync() : undefined
   }
 
-  /** Sends what is in the outbox, then pulls. Resolves to false if the phone is offline or was refused. */
-  sync() {
+  /**
+   * Sends what is in the outbox, then pulls; with `anew` everything, in the place of what the phone holds. Resolves to false
+   * if the phone is offline or was refused.
+   */
+  sync({ anew = false } = {}) {
     return this.#exclusive(async () => {
       if (!this.online.value) return false
       try {
         const minVersion = await this.#send()
-        await this.#pull(minVersion)
+        await this.#pull(minVersion, anew)
         return true
       } catch (error) {
         if (!(error instanceof Refused || error instanceof Unreachable)) throw error
@@ -149,7 +152,7 @@ export class Device {
   }
 
   /** The README's `syncProject`, which also keeps what went over the line. */
-  async #pull(minVersion = 0) {
+  async #pull(minVersion, anew) {
     const pull = { pages: [], rows: 0, deleted: 0, bytes: 0, transferred: 0, ms: 0, timings: [] }
     const ask = async (since) => {
       const least = minVersion ? `&min_version=${minVersion}` : ''
@@ -165,13 +168,14 @@ export class Device {
         database: this.database,
         sendCreatedAsUpdated: true,
         pullChanges: async ({ lastPulledAt }) => {
-          let answer = await ask(lastPulledAt ?? 0)
-          let experimentalStrategy
+          let answer = await ask(anew ? 0 : (lastPulledAt ?? 0))
+          let experimentalStrategy = anew ? 'replacement' : undefined
           if (answer.body?.code === 'resync_required') {
             answer = await ask(0)
             experimentalStrategy = 'replacement'
             this.notice.value = 'The server was restored from a backup: everything was pulled anew.'
           }
+          anew = false
           if (!answer.ok) throw new Refused(answer)
           answered = answer.body
           const { changes, timestamp, has_more } = answered

@@ -82,8 +82,10 @@ function Story() {
               .map(({ ok, text }, index) => (
                 <li key={index} class={ok === null ? '' : ok ? 'right' : 'wrong'}>
                   <span aria-hidden="true">{signs.get(ok)}</span>
-                  <span class="unseen">{words.get(ok)}</span>
-                  <span>{text}</span>
+                  <span>
+                    <span class="unseen">{words.get(ok)}</span>
+                    {text}
+                  </span>
                 </li>
               ))}
           </ol>

@@ -14,6 +14,8 @@ mod journal;
 mod page;
 mod routes;
 mod seed;
+#[cfg(test)]
+mod tests;
 
 pub use journal::Journal;
 pub use routes::{Demo, router};

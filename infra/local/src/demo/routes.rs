@@ -90,7 +90,8 @@ async fn in_traffic(State(demo): State<Arc<Demo>>, request: Request, next: Next)
     let authorization = authorization.as_ref().and_then(|value| value.to_str().ok());
     let user = demo.verifier.caller(authorization).await.map_or_else(|_| "nobody".to_owned(), |user| user.to_string());
     let path = request.uri().path().trim_start_matches("/api/v1/projects/").trim_end_matches('/');
-    let words = format!("{} {path} by {user}", request.method());
+    let in_project = path.split_once('/').map_or("the project", |(_, path)| path);
+    let words = format!("{} {in_project} by {user}", request.method());
     REQUEST.scope(words, next.run(request)).await
 }
 
