@@ -65,11 +65,11 @@ export function Plan({ onEdit }) {
                 class="task"
                 style={{ paddingLeft: `${6 + ((task.wbs_path ?? '').split('.').length - 1) * 14}px` }}
                 title={task.name}
-                aria-label={`${task.name}, ${task.percent_complete} %, edit`}
                 onClick={() => onEdit(task.id)}
               >
                 <span class="wbs">{task.wbs_path}</span>
                 <span class="name">{task.name}</span>
+                <span class="unseen">, {task.percent_complete} %</span>
               </button>
             </li>
           ))}

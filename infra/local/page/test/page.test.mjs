@@ -2,16 +2,13 @@
 
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
-import { before, test } from 'node:test'
-import { axeSource, openPage, rest, Screen, startStack } from './stack.mjs'
-
-let address
-before(async () => (address = await startStack()))
+import { test } from 'node:test'
+import { address, axeSource, openPage, rest, Screen } from './stack.mjs'
 
 /** Opens the page on a fresh project; afterwards the console must be empty and nothing foreign asked for. */
 function look(name, options, play) {
   test(name, async () => {
-    const opened = await openPage(address, options)
+    const opened = await openPage(options)
     try {
       await play({ ...opened, screen: new Screen(opened.page) })
       assert.deepEqual(opened.complaints, [], 'the console')
@@ -22,12 +19,12 @@ function look(name, options, play) {
   })
 }
 
-const taskOf = async (id, task) => (await rest(address, id, `tasks/${task}/`)).body
+const taskOf = async (id, task) => (await rest(id, `tasks/${task}/`)).body
 
 for (const colorScheme of ['light', 'dark']) {
   for (const width of [1280, 390]) {
     look(`nothing is wrong for those who cannot see it, ${width} px, ${colorScheme}`, { width, height: width < 900 ? 844 : 1100, colorScheme }, async ({ page, screen }) => {
-      await page.addScriptTag({ content: axeSource }).catch(() => page.evaluate(axeSource))
+      await page.evaluate(axeSource)
       const check = async (where) => {
         const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
         const told = violations.map(({ id, nodes }) => `${where}: ${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('\n')}`)
@@ -65,7 +62,7 @@ look('what is changed offline is merged on return, and the other device gets it'
   assert.equal(await outbox.count(), 2)
   assert.match(await screen.device('A').locator('.phone-task', { hasText: 'Timber frame' }).innerText(), /waiting/)
   assert.equal((await taskOf(id, 'frame')).percent_complete, 0, 'offline is offline')
-  const renamed = await rest(address, id, 'tasks/frame/', { method: 'PATCH', body: JSON.stringify({ name: 'Oak frame' }) })
+  const renamed = await rest(id, 'tasks/frame/', { method: 'PATCH', body: JSON.stringify({ name: 'Oak frame' }) })
   assert.equal(renamed.status, 200)
 
   await screen.set('A', 'Online', true)
@@ -81,7 +78,7 @@ look('what is changed offline is merged on return, and the other device gets it'
   assert.equal(await screen.mark('A'), await screen.mark('B'))
   assert.match(await screen.device('B').locator('.phone-list').innerText(), /Oak frame[^]*35/)
   assert.match(await screen.fact('B', 'way').innerText(), /^first_read$/)
-  assert.match(await screen.fact('B', 'last pull').innerText(), /^3 rows$/)
+  assert.match(await screen.fact('B', 'last pull').innerText(), /^2 rows$/)
 })
 
 for (const [choice, expected] of [['Keep mine', 65], ['Take theirs', 70]]) {
@@ -111,7 +108,7 @@ look('a task that goes takes its dependencies along, on every device', {}, async
   assert.match(await screen.fact('A', 'last pull').innerText(), /^0 rows, 5 deleted$/)
   assert.equal(await page.locator('.tick.tombstone').count(), 6, 'five versions, and one in the legend')
   // The last tick is the task's: hovering it tells the commit, of five versions.
-  await page.locator('.tick.tasks.tombstone rect').last().hover()
+  await page.locator('.tick.tasks.tombstone rect').last().hover({ force: true })
   assert.match(await page.locator('.told').innerText(), /tasks Plaster, a tombstone\. Commit at .*, versions 34 to 38: DELETE tasks\/plaster by olga\. A has it, B has it\./)
 })
 
@@ -155,7 +152,7 @@ look('a device that lacks a row is found out by the checksum, and pulls anew', {
     body.changes.tasks.updated = body.changes.tasks.updated.filter(({ id }) => id !== 'roof')
     await route.fulfill({ response, json: body })
   }
-  await rest(address, (await page.evaluate(() => location.hash)).slice(1), 'tasks/roof/', { method: 'PATCH', body: JSON.stringify({ name: 'Green roof' }) })
+  await rest((await page.evaluate(() => location.hash)).slice(1), 'tasks/roof/', { method: 'PATCH', body: JSON.stringify({ name: 'Green roof' }) })
   await page.route(/\/sync\//, cut)
   await screen.pull('A')
   await page.unroute(/\/sync\//, cut)
@@ -171,7 +168,7 @@ for (const lostTable of [false, true]) {
   look(`a restored backup, ${lostTable ? 'with' : 'without'} the lost table: the devices hold what the server does`, {}, async ({ page, id, screen }) => {
     await screen.trouble('Take one')
     await screen.trouble('Delete a busy task')
-    await rest(address, id, 'tasks/', { method: 'POST', body: JSON.stringify({ id: 'lost', name: 'Made after the backup' }) })
+    await rest(id, 'tasks/', { method: 'POST', body: JSON.stringify({ id: 'lost', name: 'Made after the backup' }) })
     await screen.pull('A')
     assert.equal(await screen.tasks('A'), 12)
     if (lostTable) await page.getByLabel('the lost table can be read').check()
@@ -191,7 +188,7 @@ for (const lostTable of [false, true]) {
 
 look('a device that is live gets what changes', {}, async ({ page, id, screen }) => {
   await screen.set('B', 'Live', true)
-  await rest(address, id, 'tasks/keys/', { method: 'PATCH', body: JSON.stringify({ name: 'Keys, at last' }) })
+  await rest(id, 'tasks/keys/', { method: 'PATCH', body: JSON.stringify({ name: 'Keys, at last' }) })
   await screen.device('B').locator('.phone-list', { hasText: 'Keys, at last' }).waitFor({ timeout: 10_000 }).catch(() => {})
   await screen.device('B').locator('.phone-list').evaluate((list) => (list.scrollTop = 9_999))
   await screen.device('B').locator('.phone-task', { hasText: 'Keys, at last' }).waitFor()
@@ -209,13 +206,13 @@ look('the server is edited over REST, as whoever one is', {}, async ({ page, id,
   await server.getByLabel('Acting as').selectOption('sofia')
   await server.getByRole('button', { name: 'Add' }).first().click()
   await page.waitForFunction(() => /13 tasks/.test(document.querySelector('#pane-server').textContent))
-  await server.getByRole('button', { name: /^Roof/ }).click()
+  await server.getByRole('button', { name: /Roof\b/ }).click()
   const dialog = page.locator('dialog[open]')
   await dialog.getByLabel('Duration, days').fill('11')
   await dialog.getByRole('button', { name: 'Save' }).click()
   await dialog.waitFor({ state: 'detached' })
   assert.equal((await taskOf(id, 'roof')).duration, 11)
-  await server.getByRole('button', { name: /^Roof/ }).click()
+  await server.getByRole('button', { name: /Roof\b/ }).click()
   await dialog.getByLabel('Predecessor').selectOption('Keys')
   await dialog.getByRole('button', { name: 'Connect' }).click()
   await dialog.locator('.refusal', { hasText: 'dependency_cycle' }).waitFor()
@@ -233,7 +230,7 @@ look('by keyboard: versions with the arrows, tasks with the tabulator, dialogs w
   assert.match(await page.getByRole('slider').getAttribute('aria-valuetext'), /^Version 2: memberships olga, as it is now/)
   await page.locator('.task').first().focus()
   await page.keyboard.press('Tab')
-  assert.match(await page.evaluate(() => document.activeElement.getAttribute('aria-label')), /^Groundwork/)
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /Groundwork/)
   assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), 'none')
   await page.keyboard.press('Enter')
   await page.locator('dialog[open]').waitFor()
@@ -255,10 +252,10 @@ look('on a phone the panes are tabs, by the arrow keys too', { width: 390, heigh
 
 look('a name without end is cut, not spread over the page', { width: 390, height: 844 }, async ({ page, id }) => {
   const name = 'Donaudampfschifffahrtsgesellschaft'.repeat(15).slice(0, 512)
-  await rest(address, id, 'tasks/permit/', { method: 'PATCH', body: JSON.stringify({ name }) })
+  await rest(id, 'tasks/permit/', { method: 'PATCH', body: JSON.stringify({ name }) })
   for (const tab of ['Server', 'Device A', 'Versions']) {
     await page.getByRole('tab', { name: tab }).click()
-    if (tab === 'Device A') await page.locator('#pane-a').getByRole('button', { name: 'Pull' }).click()
+    if (tab === 'Device A') await page.locator('#pane-a').getByRole('button', { name: 'Pull', exact: true }).click()
     await page.waitForTimeout(1_300)
     assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), tab)
     if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/long-${tab}.png` })

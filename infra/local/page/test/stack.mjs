@@ -11,8 +11,10 @@ import { chromium } from 'playwright-core'
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const binary = process.env.LOCAL_BIN ?? here('../../../../target/debug/local')
 
-/** Starts a stack of its own. Answers its address. */
-export async function startStack() {
+/** The address of a stack that was started for these tests. */
+export const address = await startStack()
+
+async function startStack() {
   const server = spawn(binary, ['--port', '0', '--demo'], {
     env: { RUST_LOG: 'warn', ...process.env },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -29,22 +31,16 @@ export async function startStack() {
   })
 }
 
-let browser
+/** Debian's Chromium, or the one that CHROMIUM names; without its sandbox, which wants a user other than root. */
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-dev-shm-usage'],
+})
+after(() => browser.close())
 
-/** Debian's Chromium, or the one that CHROMIUM names. */
-export async function openBrowser() {
-  if (!browser) {
-    const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-    // Without its sandbox, which wants a user other than root.
-    browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-dev-shm-usage'] })
-    after(() => browser.close())
-  }
-  return browser
-}
-
-/** The page of a stack, opened on a fresh project; `complaints` is what the browser's console had to say. */
-export async function openPage(address, { width = 1280, height = 1000, colorScheme = 'light', ...options } = {}) {
-  const context = await (await openBrowser()).newContext({ viewport: { width, height }, colorScheme, ...options })
+/** The page, opened on a fresh project; `complaints` is what the browser's console had to say. */
+export async function openPage({ width = 1280, height = 1000, colorScheme = 'light', ...options } = {}) {
+  const context = await browser.newContext({ viewport: { width, height }, colorScheme, ...options })
   const page = await context.newPage()
   const complaints = []
   page.on('console', (message) => {
@@ -61,7 +57,7 @@ export async function openPage(address, { width = 1280, height = 1000, colorSche
   assert.equal(made.status, 201)
   const { id } = await made.json()
   await page.goto(`${address}/#${id}`)
-  await page.locator('.phone-task').first().waitFor()
+  await page.locator('.phone-task').first().waitFor({ state: 'attached' })
   return { page, id, complaints, foreign, close: () => context.close() }
 }
 
@@ -112,7 +108,7 @@ export class Screen {
   }
 
   async pull(device) {
-    await this.device(device).getByRole('button', { name: 'Pull' }).click()
+    await this.device(device).getByRole('button', { name: 'Pull', exact: true }).click()
     await this.idle(device)
   }
 
@@ -127,7 +123,7 @@ export class Screen {
 }
 
 /** The project as its owner reads it over REST. */
-export async function rest(address, id, path, options = {}) {
+export async function rest(id, path, options = {}) {
   const { users } = await (await fetch(`${address}/demo/setup`)).json()
   const { user = 'olga', ...init } = options
   const { token } = users.find((known) => known.user === user)
