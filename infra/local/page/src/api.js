@@ -75,5 +75,8 @@ export function timings(header) {
   })
 }
 
+/** The read units of a call, as `Server-Timing` says (`rcu;desc="2.5 read units"`); NaN if it does not. */
+export const readUnits = (timings) => parseFloat(timings.find(({ name }) => name === 'rcu')?.desc)
+
 export const projectPath = (project, collection = '', id = '') =>
   `/api/v1/projects/${project}/${collection && `${collection}/`}${id && `${id}/`}`

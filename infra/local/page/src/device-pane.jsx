@@ -1,7 +1,7 @@
 import { useRef, useState } from 'preact/hooks'
 import { newKey, users } from './api.js'
 import { useView } from './plan.jsx'
-import { number } from './scenarios.js'
+import { count, number } from './scenarios.js'
 import { project } from './state.js'
 import { Dialog, Status, statuses } from './task-dialog.jsx'
 
@@ -59,27 +59,21 @@ function Switch({ label, on, onChange }) {
 
 const size = (bytes) => (bytes < 1_000 ? `${bytes} B` : `${(bytes / 1_000).toLocaleString('en', { maximumSignificantDigits: 3 })} kB`)
 
-/** The read units that the server says a pull took, if it says so: an entry of `Server-Timing`. */
-const readUnits = (timings) => {
-  const entry = timings.find(({ name }) => /^(rru|rcu|read)/i.test(name))
-  return entry ? Number(entry.desc ?? entry.dur).toLocaleString('en') : 'not said'
-}
-
 function Facts({ device }) {
   const { mark, last, agreement, rows } = device
   const pull = last.value
   const tables = rows.value
   const held = Object.entries(tables).map(([table, { length }]) => `${length} ${table}`)
-  const others = pull?.timings.filter(({ name }) => name !== 'pull' && !/^(rru|rcu|read)/i.test(name)) ?? []
+  const others = pull?.timings.filter(({ name }) => name !== 'pull' && name !== 'rcu') ?? []
   const checksum = { agrees: 'agrees', unknown: 'not said' }[agreement.value] ?? `differs: ${agreement.value.join(', ')}`
   const state = { agrees: 'right', unknown: '' }[agreement.value] ?? 'wrong'
   const facts = [
     ['Mark', number(mark.value), 'The version that this device is complete up to'],
     ['Checksum', checksum, 'Is what the device holds what the server has?', state],
-    ['Last pull', pull ? `${pull.rows} rows${pull.deleted ? `, ${pull.deleted} deleted` : ''}` : 'none yet', held.join(', ')],
+    ['Last pull', pull ? `${count(pull.rows, 'row')}${pull.deleted ? `, ${pull.deleted} deleted` : ''}` : 'none yet', held.join(', ')],
     ['Way', pull?.way ?? '–', 'How the server proved its answer'],
     ['Size', pull ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'The answer as it was sent'],
-    ['Read units', pull ? readUnits(pull.timings) : '–', 'What the answer cost on DynamoDB'],
+    ['Read units', pull ? (Number.isNaN(pull.units) ? 'not said' : number(pull.units)) : '–', 'What the answer cost on DynamoDB'],
     ['Time', pull ? `${pull.ms.toFixed(0)} ms` : '–', 'From the request to the whole answer'],
     ...others.map(({ name, dur, desc }) => [name, [dur && `${dur} ms`, desc].filter(Boolean).join(' ') || 'yes', 'Server-Timing']),
   ]

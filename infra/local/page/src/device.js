@@ -2,7 +2,7 @@
 
 import { computed, signal } from '@preact/signals'
 import { synchronize } from '@nozbe/watermelondb/sync'
-import { call, problem, projectPath, timings, Unreachable } from './api.js'
+import { call, problem, projectPath, readUnits, timings, Unreachable } from './api.js'
 import { disagreeing, markOf, newDatabase, rowsOf, tables } from './database.js'
 import { added, changed, insisted, shown, without } from './outbox.js'
 
@@ -153,7 +153,7 @@ export class Device {
 
   /** The README's `syncProject`, which also keeps what went over the line. */
   async #pull(minVersion, anew) {
-    const pull = { pages: [], rows: 0, deleted: 0, bytes: 0, transferred: 0, ms: 0, timings: [] }
+    const pull = { pages: [], rows: 0, deleted: 0, bytes: 0, transferred: 0, ms: 0, units: 0, timings: [] }
     const ask = async (since) => {
       const least = minVersion ? `&min_version=${minVersion}` : ''
       const path = `${projectPath(this.project)}sync/?since=${since}${least}`
@@ -211,6 +211,7 @@ export class Device {
     pull.bytes += new Blob([answer.text]).size
     pull.transferred += entry?.encodedBodySize || new Blob([answer.text]).size
     pull.ms += answer.ms
+    pull.units += readUnits(said)
     pull.timings = said
     pull.way = said.find(({ name }) => name === 'pull')?.desc ?? `${answer.status} ${answer.body?.code ?? ''}`
     this.last.value = { ...pull }

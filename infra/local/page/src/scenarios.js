@@ -46,7 +46,7 @@ async function pullAll(tell) {
     }
     const { last, agreement, mark } = device
     const { way, rows, deleted } = last.value
-    const what = `${rows} rows and ${deleted} tombstones by the way “${way}”, mark ${number(mark.value)}`
+    const what = `${count(rows, 'row')} and ${count(deleted, 'tombstone')} by the way “${way}”, mark ${number(mark.value)}`
     const agrees = agreement.value === 'agrees'
     if (device.size.value === 0) tell(`${phone(device)}: ${what}; it holds nothing any more`, true)
     else tell(`${phone(device)}: ${what}; its checksum ${agrees ? 'agrees' : 'does not agree'}`, agrees)
@@ -54,6 +54,7 @@ async function pullAll(tell) {
 }
 
 export const number = (value) => value.toLocaleString('en')
+export const count = (value, what) => `${number(value)} ${what}${value === 1 ? '' : 's'}`
 
 const membershipOf = (user) => server.value?.memberships?.find((row) => row.user === user)
 
