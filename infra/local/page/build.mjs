@@ -1,6 +1,8 @@
-// Bundles src into dist: one script, one style sheet, one document. The same sources make the same bytes.
+// Bundles src into dist, or into the directory that is named: one script, one style sheet, one document. The same sources
+// make the same bytes.
 
 import { copyFileSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -21,10 +23,12 @@ const readme = {
   },
 }
 
+const outdir = process.argv[2] ?? here('dist')
+
 await build({
   absWorkingDir: here('.'),
   entryPoints: { page: 'src/main.jsx' },
-  outdir: 'dist',
+  outdir,
   bundle: true,
   minify: true,
   format: 'iife',
@@ -38,4 +42,4 @@ await build({
   legalComments: 'eof',
   logLevel: 'warning',
 })
-copyFileSync(here('src/index.html'), here('dist/index.html'))
+copyFileSync(here('src/index.html'), join(outdir, 'index.html'))
