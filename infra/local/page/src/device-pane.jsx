@@ -252,23 +252,28 @@ function TaskSheet({ device, id, onClose }) {
   )
 }
 
-/** The last pull as JSON, put together when it is looked at. */
+/** The last pull as JSON, as it was when it was opened. */
 function Wire({ device }) {
-  const [open, setOpen] = useState(false)
-  const pages = device.last.value?.pages ?? []
+  const [pages, setPages] = useState(null)
   return (
-    <details class="wire" onToggle={(event) => setOpen(event.target.open)}>
-      <summary>Last pull as JSON{pages.length > 1 && ` (${pages.length} requests)`}</summary>
-      {open && !pages.length && <p class="empty">Nothing was pulled yet.</p>}
-      {open &&
-        pages.map(({ request, response }, index) => (
-          <div key={index}>
-            <h4>Request</h4>
-            <pre tabIndex={0}>{JSON.stringify(request, null, 2)}</pre>
-            <h4>Response</h4>
-            <pre tabIndex={0}>{JSON.stringify(response, null, 2)}</pre>
+    <>
+      <button class="plain" disabled={!device.last.value} onClick={() => setPages(device.last.value.pages)}>
+        Last pull as JSON
+      </button>
+      {pages && (
+        <Dialog title={`Device ${device.name}: the last pull`} wide onClose={() => setPages(null)}>
+          <div class="wire">
+            {pages.map(({ request, response }, index) => (
+              <div key={index}>
+                <h4>Request</h4>
+                <pre tabIndex={0}>{JSON.stringify(request, null, 2)}</pre>
+                <h4>Response</h4>
+                <pre tabIndex={0}>{JSON.stringify(response, null, 2)}</pre>
+              </div>
+            ))}
           </div>
-        ))}
-    </details>
+        </Dialog>
+      )}
+    </>
   )
 }

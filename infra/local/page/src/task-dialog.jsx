@@ -4,13 +4,13 @@ import { change, server } from './state.js'
 export const statuses = { BACKLOG: 'Backlog', NOT_STARTED: 'Not started', IN_PROGRESS: 'In progress', REVIEW: 'Review', COMPLETE: 'Complete', ON_HOLD: 'On hold' }
 
 /** A modal dialog; closes on Escape. */
-export function Dialog({ title, onClose, children }) {
+export function Dialog({ title, wide = false, onClose, children }) {
   const element = useRef(null)
   useEffect(() => {
     element.current.showModal()
   }, [])
   return (
-    <dialog ref={element} aria-label={title} onClose={onClose}>
+    <dialog ref={element} class={wide ? 'broad' : ''} aria-label={title} onClose={onClose}>
       <div class="bar">
         <h3 class="name grow" title={title}>
           {title}

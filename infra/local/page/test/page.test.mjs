@@ -49,6 +49,11 @@ for (const colorScheme of ['light', 'dark']) {
       await page.locator('.task').nth(1).click()
       await check('a task')
       await shoot('task')
+      await page.keyboard.press('Escape')
+      if (width < 900) await page.getByRole('tab', { name: 'Device B' }).click()
+      await screen.device('B').getByRole('button', { name: 'Last pull as JSON' }).click()
+      await check('the last pull')
+      await shoot('wire')
     })
   }
 }
@@ -79,6 +84,7 @@ look('what is changed offline is merged on return, and the other device gets it'
   assert.match(await screen.device('B').locator('.phone-list').innerText(), /Oak frame[^]*35/)
   assert.match(await screen.fact('B', 'way').innerText(), /^first_read$/)
   assert.match(await screen.fact('B', 'last pull').innerText(), /^2 rows$/)
+  assert.match(await screen.fact('B', 'read units').innerText(), /^[1-9][0-9.]*$/)
 })
 
 for (const [choice, expected] of [['Keep mine', 65], ['Take theirs', 70]]) {
@@ -180,8 +186,8 @@ for (const lostTable of [false, true]) {
       assert.doesNotMatch(await screen.device(device).locator('.phone-list').innerText(), /Made after/)
       assert.ok((await screen.mark(device)) > 2 ** 32)
     }
-    await screen.device('A').locator('summary').click()
-    const wire = await screen.device('A').locator('.wire').innerText()
+    await screen.device('A').getByRole('button', { name: 'Last pull as JSON' }).click()
+    const wire = await page.locator('dialog .wire').innerText()
     assert.equal(wire.includes('resync_required'), !lostTable)
     assert.match(await page.locator('.line').getAttribute('aria-valuetext'), /operator’s/)
   })
