@@ -75,7 +75,7 @@ function Facts({ device }) {
     ['Size', pull ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'The answer as it was sent'],
     ['Read units', pull ? (Number.isNaN(pull.units) ? 'not said' : number(pull.units)) : '–', 'What the answer cost on DynamoDB'],
     ['Time', pull ? `${pull.ms.toFixed(0)} ms` : '–', 'From the request to the whole answer'],
-    ...others.map(({ name, dur, desc }) => [name, [dur && `${dur} ms`, desc].filter(Boolean).join(' ') || 'yes', 'Server-Timing']),
+    ...others.map(({ name, dur, desc }) => [name, [dur && `${dur} ms`, desc].filter(Boolean).join(', ') || 'yes', 'Server-Timing']),
   ]
   return (
     <dl class="facts">

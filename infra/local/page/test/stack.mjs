@@ -11,6 +11,16 @@ import { chromium } from 'playwright-core'
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const binary = process.env.LOCAL_BIN ?? here('../../../../target/debug/local')
 
+/**
+ * Debian's Chromium, or the one that CHROMIUM names; without its sandbox, which wants a user other than root. Before the
+ * stack, so that nothing is left running when there is no browser.
+ */
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-dev-shm-usage'],
+})
+after(() => browser.close())
+
 /** The address of a stack that was started for these tests. */
 export const address = await startStack()
 
@@ -30,13 +40,6 @@ async function startStack() {
     })
   })
 }
-
-/** Debian's Chromium, or the one that CHROMIUM names; without its sandbox, which wants a user other than root. */
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-dev-shm-usage'],
-})
-after(() => browser.close())
 
 /** The page, opened on a fresh project; `complaints` is what the browser's console had to say. */
 export async function openPage({ width = 1280, height = 1000, colorScheme = 'light', ...options } = {}) {
