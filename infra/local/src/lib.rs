@@ -4,6 +4,7 @@
 pub mod backfill;
 pub mod demo;
 pub mod engine;
+pub mod history;
 mod operator;
 pub mod restore;
 pub mod serve;

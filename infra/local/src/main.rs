@@ -175,19 +175,30 @@ async fn run(options: Serve, secret: &str) -> Result<(), Box<dyn Error + Send + 
             (endpoint, kept)
         }
     };
-    let client = table::client(&endpoint).await;
+    let journal = Arc::<demo::Journal>::default();
+    let client = match options.demo {
+        true => journal.client(&table::config(&endpoint).await),
+        false => table::client(&endpoint).await,
+    };
     table::create(&client, &options.table_name).await?;
-    let router = serve::router(Table::new(client, &options.table_name), verifier);
     let token = token::sign(secret, demo::OWNER)?;
-    if options.demo {
+    let router = if options.demo {
+        let demo = Arc::new(demo::Demo::new(client, &options.table_name, journal, verifier, secret));
+        let router = demo::router(&demo);
         demo::seed(&router, &token).await?;
-    }
+        router
+    } else {
+        serve::router(Table::new(client, &options.table_name), verifier)
+    };
 
     let base = format!("http://{}", listener.local_addr()?);
     println!("table     {} at {endpoint}, kept {kept}", options.table_name);
     println!("token     {token}");
     println!("          for the user {}; `local token --user ID` makes others", demo::OWNER);
     let example = if options.demo { "projects/demo/sync/?since=0" } else { "projects/" };
+    if options.demo {
+        println!("see       {base}/ in a browser: two devices and a server");
+    }
     println!("try       curl -H 'Authorization: Bearer {token}' '{base}/api/v1/{example}'");
     println!("listening on {base}");
     axum::serve(listener, router).with_graceful_shutdown(stop()).await?;

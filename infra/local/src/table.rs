@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use aws_config::Region;
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
@@ -17,8 +17,13 @@ use yaml_rust2::{Yaml, YamlLoader};
 /// What is deployed, so that there is one description of the table.
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// A client for an endpoint, with the environment's credentials or, as emulators take any, made-up ones.
+/// A client for an endpoint, see [`config`].
 pub async fn client(endpoint: &str) -> Client {
+    Client::new(&config(endpoint).await)
+}
+
+/// The SDK set up for an endpoint, with the environment's credentials or, as emulators take any, made-up ones.
+pub async fn config(endpoint: &str) -> SdkConfig {
     let mut config = Table::sdk_config().endpoint_url(endpoint);
     if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {
         config = config.credentials_provider(Credentials::new("local", "local", None, None, "local"));
@@ -26,7 +31,7 @@ pub async fn client(endpoint: &str) -> Client {
     if std::env::var_os("AWS_REGION").is_none() {
         config = config.region(Region::from_static("us-east-1"));
     }
-    Client::new(&config.load().await)
+    config.load().await
 }
 
 /// Makes the table unless it is there.

@@ -13,26 +13,39 @@ use tower::ServiceExt;
 pub const PROJECT: &str = "demo";
 /// Who owns it.
 pub const OWNER: &str = "olga";
+/// The others, with their roles.
+const MEMBERS: [(&str, u16); 4] = [("adam", 300), ("sofia", 200), ("mia", 100), ("vic", 1)];
 
-/// Makes the demo project unless it is there. `sign` makes a token for a user.
+/// The demo's users, the owner first.
+pub(super) fn users() -> impl Iterator<Item = &'static str> {
+    std::iter::once(OWNER).chain(MEMBERS.map(|(user, _)| user))
+}
+
+/// Makes the demo project unless it is there; `token` is its owner's.
 pub async fn seed(router: &Router, token: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let project = json!({"id": PROJECT, "name": "House by the lake", "start_date": "2026-03-02",
+    seed_as(router, token, PROJECT).await
+}
+
+/// … under another id.
+pub(super) async fn seed_as(router: &Router, token: &str, id: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let path = format!("/api/v1/projects/{id}/");
+    let project = json!({"id": id, "name": "House by the lake", "start_date": "2026-03-02",
         "description": "Two storeys, timber frame, keys in September."});
-    let there = send(router, token, Request::get("/api/v1/projects/demo/"), None).await?;
+    let there = send(router, token, Request::get(&path), None).await?;
     if there != StatusCode::FORBIDDEN {
         return Ok(());
     }
     create(router, token, "", project).await?;
-    for (user, role) in [("adam", 300), ("sofia", 200), ("mia", 100), ("vic", 1)] {
-        create(router, token, "demo/memberships/", json!({"user": user, "role": role})).await?;
+    for (user, role) in MEMBERS {
+        create(router, token, &format!("{id}/memberships/"), json!({"user": user, "role": role})).await?;
     }
     let site = json!({"id": "site", "name": "Site", "working_days": 63, "hours_per_day": 7.5, "timezone": "Europe/Berlin",
         "exceptions": [{"start": "2026-08-03", "end": "2026-08-14", "description": "Works holidays"}]});
-    create(router, token, "demo/calendars/", site).await?;
-    let patch = Request::patch("/api/v1/projects/demo/");
+    create(router, token, &format!("{id}/calendars/"), site).await?;
+    let patch = Request::patch(&path);
     send(router, token, patch, Some(json!({"calendar": "site"}))).await?;
     for task in tasks() {
-        create(router, token, "demo/tasks/", task).await?;
+        create(router, token, &format!("{id}/tasks/"), task).await?;
     }
     let edges = [
         ("permit", "groundwork", "FS", 0),
@@ -50,10 +63,9 @@ pub async fn seed(router: &Router, token: &str) -> Result<(), Box<dyn Error + Se
         ("groundwork", "garden", "SS", 60),
     ];
     for (predecessor, successor, dep_type, lag) in edges {
-        let id = format!("{predecessor}-{successor}-{dep_type}");
-        let edge =
-            json!({"id": id, "predecessor": predecessor, "successor": successor, "dep_type": dep_type, "lag": lag});
-        create(router, token, "demo/dependencies/", edge).await?;
+        let edge_id = format!("{predecessor}-{successor}-{dep_type}");
+        let edge = json!({"id": edge_id, "predecessor": predecessor, "successor": successor, "dep_type": dep_type, "lag": lag});
+        create(router, token, &format!("{id}/dependencies/"), edge).await?;
     }
     Ok(())
 }

@@ -1,0 +1,82 @@
+// Calls of the product and of the local stack.
+
+import { signal } from '@preact/signals'
+
+/** The demo's users: who may sign in here, each with a token. */
+export const users = signal([])
+
+const tokenOf = (user) => users.value.find((known) => known.user === user)?.token
+
+/** The server cannot be reached, or answers something that is none. */
+export class Unreachable extends Error {}
+
+/**
+ * A call as one of the users. Answers whatever the status is: `{ ok, status, headers, text, body, ms }`.
+ * `base` is sent as `X-Base-Version`; a change gets an `Idempotency-Key` unless it has one.
+ */
+export async function call(user, method, path, { body, base, key } = {}) {
+  const headers = { authorization: `Bearer ${tokenOf(user)}` }
+  if (body !== undefined) headers['content-type'] = 'application/json'
+  if (base !== undefined) headers['x-base-version'] = String(base)
+  if (method !== 'GET') headers['idempotency-key'] = key ?? newKey()
+  return send(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) })
+}
+
+/** A call of the local stack's own, for nobody in particular. */
+export const stack = (method, path, body, headers = {}) =>
+  send(`/demo/${path}`, {
+    method,
+    headers: body === undefined ? headers : { ...headers, 'content-type': 'application/json' },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  })
+
+async function send(path, options) {
+  const started = performance.now()
+  let response, text
+  try {
+    response = await fetch(path, options)
+    text = await response.text()
+  } catch {
+    throw new Unreachable('The server cannot be reached.')
+  }
+  const ms = performance.now() - started
+  let answered = null
+  if (text) {
+    try {
+      answered = JSON.parse(text)
+    } catch {
+      throw new Unreachable(`The server answered ${response.status} with something that is not JSON.`)
+    }
+  }
+  return { ok: response.ok, status: response.status, headers: response.headers, text, body: answered, ms }
+}
+
+/** For one change: repeated under it, the change happens once. */
+export const newKey = () =>
+  // randomUUID exists in secure contexts only, of which http://localhost is one and a host's address is none.
+  [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
+
+/** What a refusal says, in a sentence. */
+export function problem({ status, body }) {
+  const fields = body?.errors?.map(({ field, message }) => `${field} ${message}`).join('; ')
+  return `${status} ${body?.code ?? ''}: ${fields || body?.detail || 'no reason given'}`
+}
+
+/** `Server-Timing` as a list of `{ name, dur, desc }`. */
+export function timings(header) {
+  const entries = (header ?? '').match(/(?:"[^"]*"|[^,"])+/g) ?? []
+  return entries.map((entry) => {
+    const [name, ...parameters] = entry.match(/(?:"[^"]*"|[^;"])+/g) ?? ['']
+    const values = parameters.map((parameter) => {
+      const [key, ...value] = parameter.split('=')
+      return [key.trim().toLowerCase(), value.join('=').trim().replace(/^"|"$/g, '')]
+    })
+    return { name: name.trim(), dur: undefined, desc: undefined, ...Object.fromEntries(values) }
+  })
+}
+
+/** The read units of a call, as `Server-Timing` says (`rcu;desc="2.5 read units"`); NaN if it does not. */
+export const readUnits = (timings) => parseFloat(timings.find(({ name }) => name === 'rcu')?.desc)
+
+export const projectPath = (project, collection = '', id = '') =>
+  `/api/v1/projects/${project}/${collection && `${collection}/`}${id && `${id}/`}`

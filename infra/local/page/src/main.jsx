@@ -1,0 +1,9 @@
+import { render } from 'preact'
+import { App } from './app.jsx'
+import { start } from './state.js'
+import './page.css'
+
+render(<App />, document.body)
+start().catch((error) => {
+  document.body.append(`The local stack does not answer: ${error.message}`)
+})

@@ -1,0 +1,213 @@
+// What usually goes wrong, made to happen. Each tells what it did and whether the devices ended up right.
+
+import { signal } from '@preact/signals'
+import { call, problem, projectPath, stack } from './api.js'
+import { actor, devices, history, load, look, open, owner, project, server } from './state.js'
+
+/** The story of the latest one: `{ title, lines: [{ ok, text }] }`; `ok` is null for what is neither. */
+export const story = signal(null)
+export const running = signal(false)
+
+const [a, b] = devices
+const phone = (device) => `Device ${device.name} (${device.user.value})`
+
+/** Plays a scenario; `play` is given `tell(text, ok)`. */
+async function play(title, scenario) {
+  if (running.value) return
+  running.value = true
+  story.value = { title, lines: [], done: false }
+  const tell = (text, ok = null) => (story.value = { ...story.value, lines: [...story.value.lines, { text, ok }] })
+  try {
+    await look()
+    await scenario(tell)
+    await look()
+  } catch (error) {
+    tell(error.message, false)
+  } finally {
+    story.value = { ...story.value, done: true }
+    running.value = false
+  }
+}
+
+async function asOwner(method, collection, id, body) {
+  const answer = await call(owner, method, projectPath(project.value, collection, id), { body })
+  if (!answer.ok) throw new Error(problem(answer))
+  return answer
+}
+
+/** Lets the devices pull, and says of each whether it holds what the server does. */
+async function pullAll(tell) {
+  for (const device of devices) {
+    device.online.value = true
+    const answered = await device.sync()
+    if (!answered) {
+      tell(`${phone(device)}: ${device.notice.value}`, device.size.value === 0)
+      continue
+    }
+    const { last, agreement, mark } = device
+    const { way, rows, deleted } = last.value
+    const what = `${count(rows, 'row')} and ${count(deleted, 'tombstone')} by the way “${way}”, mark ${number(mark.value)}`
+    const agrees = agreement.value === 'agrees'
+    if (device.size.value === 0) tell(`${phone(device)}: ${what}; it holds nothing any more`, true)
+    else tell(`${phone(device)}: ${what}; its checksum ${agrees ? 'agrees' : 'does not agree'}`, agrees)
+  }
+}
+
+export const number = (value) => value.toLocaleString('en')
+export const count = (value, what) => `${number(value)} ${what}${value === 1 ? '' : 's'}`
+
+const membershipOf = (user) => server.value?.memberships?.find((row) => row.user === user)
+
+export const removeMember = () =>
+  play('A member is removed', async (tell) => {
+    const user = b.user.value
+    if (actor.value !== owner) await asEditor(owner)
+    const membership = membershipOf(user)
+    if (!membership) throw new Error(`${user} is no member. “Add again” brings them back.`)
+    await asOwner('DELETE', 'memberships', membership.id)
+    tell(`${owner} removed ${user}.`)
+    await pullAll(tell)
+    const again = await b.sync()
+    tell(`${phone(b)} asks again: ${again ? 'answered' : b.notice.value}`, !again && b.size.value === 0)
+  })
+
+export const addMember = () =>
+  play('A member is added again', async (tell) => {
+    await asOwner('POST', 'memberships', '', { user: b.user.value, role: 200 })
+    tell(`${owner} added ${b.user.value} again.`)
+    await pullAll(tell)
+  })
+
+async function asEditor(user) {
+  actor.value = user
+  await load()
+}
+
+export const deleteProject = () =>
+  play('The project is deleted', async (tell) => {
+    await asOwner('DELETE', '', '')
+    tell(`${owner} deleted the project.`)
+    await pullAll(tell)
+  })
+
+export const newProject = () =>
+  play('A new project', async (tell) => {
+    const { body } = await stack('POST', 'projects')
+    await open(body.id)
+    tell(`A new “House by the lake” for two new phones.`)
+    await pullAll(tell)
+  })
+
+/** Two people change one task while offline: other fields of it, or the same. */
+const together = (title, [first, second], judge) =>
+  play(title, async (tell) => {
+    await pullAll(() => {})
+    const task = b.tasks.value.find(({ percent_complete }) => percent_complete < 100)
+    if (!task) throw new Error('There is no task that both could change.')
+    for (const device of devices) device.online.value = false
+    a.edit('PATCH', task.id, first(task))
+    b.edit('PATCH', task.id, second(task))
+    tell(`Both are offline and change “${task.name}”: ${fields(first(task))} on A, ${fields(second(task))} on B.`)
+    await a.setOnline(true)
+    tell(`${phone(a)} returns: its change is the server's now.`, a.outbox.value.length === 0)
+    await b.setOnline(true)
+    judge(tell, task)
+    if (b.outbox.value.length === 0) await pullAll(tell)
+  })
+
+const fields = (body) => Object.entries(body).map(([name, value]) => `${name} ${value}`).join(', ')
+const more = (task) => Math.min(100, task.percent_complete + 10)
+
+export const editDifferentFields = () =>
+  together(
+    'Two people change other fields of one task',
+    [(task) => ({ percent_complete: more(task) }), (task) => ({ name: `${task.name.replace(/ \(.*\)$/, '')} (B)` })],
+    (tell) => tell(`${phone(b)} returns. ${b.notice.value}`, b.outbox.value.length === 0),
+  )
+
+export const editSameField = () =>
+  together(
+    'Two people change the same field of one task',
+    [(task) => ({ percent_complete: more(task) }), (task) => ({ percent_complete: Math.max(0, more(task) - 5) })],
+    (tell, task) => {
+      const conflict = b.outbox.value.find(({ state }) => state === 'conflict')
+      const what = conflict ? `409 sync_conflict about ${Object.keys(conflict.body).join(', ')}: nothing was written, B decides` : 'no conflict'
+      tell(`${phone(b)} returns: ${what} (“${task.name}”).`, Boolean(conflict))
+    },
+  )
+
+export const pullAtOnce = () =>
+  play('A change, and a pull at once', async (tell) => {
+    await pullAll(() => {})
+    const task = a.tasks.value[0]
+    if (!task) throw new Error('There is no task to change.')
+    const answer = await asOwner('PATCH', 'tasks', task.id, { notes: `Changed at ${new Date().toISOString()}.` })
+    const version = Number(answer.headers.get('x-server-version'))
+    await a.sync()
+    const { way } = a.last.value
+    tell(`Version ${number(version)} is answered. ${phone(a)} pulls and gets it by the way “${way}”.`, a.mark.value >= version)
+    tell(waysToProof[way] ?? '')
+    await pullAll(tell)
+  })
+
+const waysToProof = {
+  first_read: 'The index showed everything that the counter says there is.',
+  asked_again: 'The index lacked versions; it was asked again until they were there.',
+  caught_up: 'The index was ahead of the counter, which was read again.',
+  strong: 'The index lacked versions for too long: all rows were read strongly from the table.',
+}
+
+export const cascade = () =>
+  play('A task goes, and its dependencies with it', async (tell) => {
+    await pullAll(() => {})
+    const edges = server.value?.dependencies ?? []
+    const count = ({ id }) => edges.filter((edge) => edge.predecessor === id || edge.successor === id).length
+    const [task] = [...(server.value?.tasks ?? [])].sort((one, other) => count(other) - count(one))
+    if (!task) throw new Error('There is no task to delete.')
+    const expected = count(task)
+    await asOwner('DELETE', 'tasks', task.id)
+    tell(`${owner} deleted “${task.name}”, which ${expected} dependencies name.`)
+    await pullAll(tell)
+    const dangling = devices.flatMap(({ rows }) => rows.value.dependencies).filter((edge) => edge.predecessor === task.id || edge.successor === task.id)
+    tell(`Dependencies on it that a device still holds: ${dangling.length}`, dangling.length === 0)
+  })
+
+const BATCH = 98
+
+export const addTasks = (count = 300) =>
+  play(`${count} more tasks`, async (tell) => {
+    const { length } = server.value?.tasks ?? []
+    const start = new Date(`${server.value?.project?.start_date ?? '2026-03-02'}T00:00:00Z`)
+    for (let done = 0; done < count; done += BATCH) {
+      const operations = Array.from({ length: Math.min(BATCH, count - done) }, (_, n) => {
+        const index = done + n
+        const day = new Date(start.getTime() + (index % 160) * 86_400_000).toISOString().slice(0, 10)
+        const wbs_path = `9.${Math.floor((length + index) / 20) + 1}.${(index % 20) + 1}`
+        const body = { name: `Snag ${length + index + 1}`, wbs_path, duration: 1 + (index % 9), planned_start: day }
+        return { method: 'POST', path: 'tasks/', body }
+      })
+      await asOwner('POST', 'batch', '', { operations })
+    }
+    tell(`${owner} imported ${count} tasks in ${Math.ceil(count / BATCH)} batches.`)
+    await pullAll(tell)
+  })
+
+export const takeBackup = () =>
+  play('A backup', async (tell) => {
+    const { ok, body, ...answer } = await stack('POST', `projects/${project.value}/backup`)
+    if (!ok) throw new Error(problem({ body, ...answer }))
+    tell(`The table was backed up at version ${number(body.version)}, ${body.rows} rows. What changes now, a restore takes back.`)
+  })
+
+export const restoreBackup = (lostTable) =>
+  play(lostTable ? 'A restore, and the lost table can be read' : 'A restore, and the lost table is gone', async (tell) => {
+    const before = history.value?.current ?? 0
+    const { ok, body, ...answer } = await stack('POST', `projects/${project.value}/restore`, { lost_table: lostTable })
+    if (!ok) throw new Error(problem({ body, ...answer }))
+    const buried = lostTable ? `, ${body.buried_rows} that only the lost table had became tombstones` : ''
+    tell(`“local restore” wrote ${body.rewritten_rows} rows again, above every mark from before${buried}.`)
+    await look()
+    const now = history.value.current
+    tell(`The counter went from ${number(before)} to ${number(now)}.`, now > before)
+    await pullAll(tell)
+  })

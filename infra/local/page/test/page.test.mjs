@@ -1,0 +1,307 @@
+// The page in a real browser: what its user does, and what it then shows.
+
+import assert from 'node:assert/strict'
+import { request } from 'node:http'
+import { test } from 'node:test'
+import { address, axeSource, openPage, rest, Screen } from './stack.mjs'
+
+/** Opens the page on a fresh project; afterwards the console must be empty and nothing foreign asked for. */
+function look(name, options, play) {
+  test(name, async () => {
+    const opened = await openPage(options)
+    try {
+      await play({ ...opened, screen: new Screen(opened.page) })
+      assert.deepEqual(opened.complaints, [], 'the console')
+      assert.deepEqual(opened.foreign, [], 'requests to elsewhere')
+    } finally {
+      await opened.close()
+    }
+  })
+}
+
+const taskOf = async (id, task) => (await rest(id, `tasks/${task}/`)).body
+
+for (const colorScheme of ['light', 'dark']) {
+  for (const width of [1280, 390]) {
+    look(`nothing is wrong for those who cannot see it, ${width} px, ${colorScheme}`, { width, height: width < 900 ? 844 : 1100, colorScheme }, async ({ page, screen }) => {
+      await page.evaluate(axeSource)
+      const check = async (where) => {
+        const { violations } = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+        const told = violations.map(({ id, nodes }) => `${where}: ${id}: ${nodes.map(({ html, failureSummary }) => `${html} ${failureSummary}`).join('\n')}`)
+        assert.deepEqual(told, [])
+        assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${where}: wider than the window`)
+      }
+      const shoot = async (where) => {
+        if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${width}-${colorScheme}-${where}.png`, fullPage: width > 900 })
+      }
+      if (width > 900) {
+        await screen.trouble('… the same field')
+        await check('all')
+        await shoot('all')
+      } else {
+        for (const tab of ['Trouble', 'Versions', 'Device A', 'Device B', 'Server']) {
+          await page.getByRole('tab', { name: tab }).click()
+          if (tab === 'Trouble') await screen.trouble('… the same field')
+          await check(tab)
+          await shoot(tab)
+        }
+      }
+      await page.locator('.task').nth(1).click()
+      await check('a task')
+      await shoot('task')
+      await page.keyboard.press('Escape')
+      if (width < 900) await page.getByRole('tab', { name: 'Device B' }).click()
+      await screen.device('B').getByRole('button', { name: 'Last pull as JSON' }).click()
+      await check('the last pull')
+      await shoot('wire')
+    })
+  }
+}
+
+look('what is changed offline is merged on return, and the other device gets it', {}, async ({ page, id, screen }) => {
+  await screen.set('A', 'Online', false)
+  await screen.edit('A', 'Timber frame', { 'Complete, %': '35' })
+  await screen.device('A').getByLabel('New task on device A').fill('Made offline')
+  await screen.device('A').getByLabel('New task on device A').press('Enter')
+  const outbox = screen.device('A').locator('.outbox li')
+  assert.equal(await outbox.count(), 2)
+  assert.match(await screen.device('A').locator('.phone-task', { hasText: 'Timber frame' }).innerText(), /waiting/)
+  assert.equal((await taskOf(id, 'frame')).percent_complete, 0, 'offline is offline')
+  const renamed = await rest(id, 'tasks/frame/', { method: 'PATCH', body: JSON.stringify({ name: 'Oak frame' }) })
+  assert.equal(renamed.status, 200)
+
+  await screen.set('A', 'Online', true)
+  await outbox.first().waitFor({ state: 'detached' })
+  await screen.agrees('A')
+  const { name, percent_complete } = await taskOf(id, 'frame')
+  assert.deepEqual({ name, percent_complete }, { name: 'Oak frame', percent_complete: 35 })
+  assert.match(await screen.device('A').locator('.notice').innerText(), /Merged.*name/)
+  assert.equal(await screen.tasks('A'), 13)
+
+  await screen.pull('B')
+  await screen.agrees('B')
+  assert.equal(await screen.mark('A'), await screen.mark('B'))
+  assert.match(await screen.device('B').locator('.phone-list').innerText(), /Oak frame[^]*35/)
+  assert.match(await screen.fact('B', 'way').innerText(), /^first_read$/)
+  assert.match(await screen.fact('B', 'last pull').innerText(), /^2 rows$/)
+  assert.match(await screen.fact('B', 'read units').innerText(), /^[1-9][0-9.]*$/)
+})
+
+for (const [choice, expected] of [['Keep mine', 65], ['Take theirs', 70]]) {
+  look(`two people change one field: “${choice}”`, {}, async ({ id, screen }) => {
+    await screen.trouble('… the same field')
+    const conflict = screen.device('B').locator('.outbox .conflict')
+    assert.match(await conflict.innerText(), /percent_complete: theirs .?70.?, mine .?65/)
+    assert.equal((await taskOf(id, 'foundation')).percent_complete, 70, 'a conflict writes nothing')
+    await conflict.getByRole('button', { name: choice }).click()
+    await conflict.waitFor({ state: 'detached' })
+    await screen.agrees('B')
+    await screen.pull('A')
+    await screen.agrees('A')
+    assert.equal((await taskOf(id, 'foundation')).percent_complete, expected)
+  })
+}
+
+look('two people change other fields of one task: both changes stay', {}, async ({ id, screen }) => {
+  await screen.trouble('Two edit one task')
+  const { name, percent_complete } = await taskOf(id, 'foundation')
+  assert.deepEqual({ name, percent_complete }, { name: 'Foundation slab (B)', percent_complete: 70 })
+})
+
+look('a task that goes takes its dependencies along, on every device', {}, async ({ page, screen }) => {
+  const story = await screen.trouble('Delete a busy task')
+  assert.match(story, /“Plaster”, which 4 dependencies name/)
+  assert.match(await screen.fact('A', 'last pull').innerText(), /^0 rows, 5 deleted$/)
+  assert.equal(await page.locator('.tick.tombstone path').count(), 6, 'five versions, and one in the legend')
+  // The last tick is the task's: hovering it tells the commit, of five versions.
+  await page.locator('.tick.tasks.tombstone rect').last().hover({ force: true })
+  assert.match(await page.locator('.told').innerText(), /tasks Plaster, a tombstone\. Commit at .*, versions 34 to 38: DELETE tasks\/plaster by olga\. A has it, B has it\./)
+})
+
+look('who is removed loses the project, and gets it again when added again', {}, async ({ screen }) => {
+  await screen.trouble('Remove sofia')
+  assert.equal(await screen.tasks('B'), 0)
+  assert.match(await screen.device('B').locator('.notice').innerText(), /membership_revoked/)
+  assert.equal(await screen.mark('B'), 0, 'its database is a new one')
+  assert.equal(await screen.tasks('A'), 12)
+  await screen.trouble('Add sofia again')
+  assert.equal(await screen.tasks('B'), 12)
+  await screen.agrees('B')
+})
+
+look('a deleted project leaves nothing on the devices, and another can be made', {}, async ({ page, screen }) => {
+  await screen.trouble('Delete the project')
+  assert.deepEqual([await screen.tasks('A'), await screen.tasks('B')], [0, 0])
+  assert.match(await page.locator('#pane-server').innerText(), /The project is deleted/)
+  await screen.trouble('New project')
+  assert.deepEqual([await screen.tasks('A'), await screen.tasks('B')], [12, 12])
+})
+
+look('while the index lags a pull reads strongly, and says so', {}, async ({ page, id, screen }) => {
+  const lag = page.locator('#pane-trouble select')
+  try {
+    await lag.selectOption('1 s')
+    const story = await screen.trouble('Change, pull at once')
+    assert.match(story, /by the way “strong”/)
+    assert.match(story, /read strongly from the table/)
+    assert.match((await taskOf(id, 'permit')).notes, /^Changed at/)
+  } finally {
+    await lag.selectOption('not at all')
+  }
+  await page.waitForTimeout(100)
+  assert.match(await screen.trouble('Change, pull at once'), /by the way “first_read”/)
+})
+
+look('a device that lacks a row is found out by the checksum, and pulls anew', {}, async ({ page, screen }) => {
+  const cut = async (route) => {
+    const response = await route.fetch()
+    const body = await response.json()
+    body.changes.tasks.updated = body.changes.tasks.updated.filter(({ id }) => id !== 'roof')
+    await route.fulfill({ response, json: body })
+  }
+  await rest((await page.evaluate(() => location.hash)).slice(1), 'tasks/roof/', { method: 'PATCH', body: JSON.stringify({ name: 'Green roof' }) })
+  await page.route(/\/sync\//, cut)
+  await screen.pull('A')
+  await page.unroute(/\/sync\//, cut)
+  assert.equal(await screen.fact('A', 'checksum').innerText(), 'differs: tasks')
+  await screen.pull('A')
+  assert.equal(await screen.fact('A', 'checksum').innerText(), 'differs: tasks', 'no pull from its mark brings it')
+  await screen.device('A').getByRole('button', { name: 'Pull anew' }).click()
+  await screen.agrees('A')
+  assert.match(await screen.device('A').locator('.phone-list').innerText(), /Green roof/)
+})
+
+for (const lostTable of [false, true]) {
+  look(`a restored backup, ${lostTable ? 'with' : 'without'} the lost table: the devices hold what the server does`, {}, async ({ page, id, screen }) => {
+    await screen.trouble('Take one')
+    await screen.trouble('Delete a busy task')
+    await rest(id, 'tasks/', { method: 'POST', body: JSON.stringify({ id: 'lost', name: 'Made after the backup' }) })
+    await screen.pull('A')
+    assert.equal(await screen.tasks('A'), 12)
+    if (lostTable) await page.getByLabel('the lost table can be read').check()
+    await screen.trouble('Restore it')
+    for (const device of ['A', 'B']) {
+      await screen.agrees(device)
+      assert.equal(await screen.tasks(device), 12)
+      assert.doesNotMatch(await screen.device(device).locator('.phone-list').innerText(), /Made after/)
+      assert.ok((await screen.mark(device)) > 2 ** 32)
+    }
+    await screen.device('A').getByRole('button', { name: 'Last pull as JSON' }).click()
+    const wire = await page.locator('dialog .wire').innerText()
+    assert.equal(wire.includes('resync_required'), !lostTable)
+    assert.match(await page.locator('.line').getAttribute('aria-valuetext'), /operator’s/)
+  })
+}
+
+look('a device that is live gets what changes', {}, async ({ page, id, screen }) => {
+  await screen.set('B', 'Live', true)
+  await rest(id, 'tasks/keys/', { method: 'PATCH', body: JSON.stringify({ name: 'Keys, at last' }) })
+  await screen.device('B').locator('.phone-list', { hasText: 'Keys, at last' }).waitFor({ timeout: 10_000 }).catch(() => {})
+  await screen.device('B').locator('.phone-list').evaluate((list) => (list.scrollTop = 9_999))
+  await screen.device('B').locator('.phone-task', { hasText: 'Keys, at last' }).waitFor()
+  assert.ok((await screen.mark('A')) < (await screen.mark('B')), 'the other is not live')
+  // Those who do not look at the phone see it on the line: A lacks the last version.
+  await page.waitForFunction(() => /A lacks it, B has it/.test(document.querySelector('.told').textContent))
+})
+
+look('the server is edited over REST, as whoever one is', {}, async ({ page, id, screen }) => {
+  const server = page.locator('#pane-server')
+  await server.getByLabel('Acting as').selectOption('vic')
+  await server.getByLabel('Name of a new task').fill('A viewer’s wish')
+  await server.getByRole('button', { name: 'Add' }).first().click()
+  await server.locator('.refusal', { hasText: 'role_too_low' }).waitFor()
+  await server.getByLabel('Acting as').selectOption('sofia')
+  await server.getByRole('button', { name: 'Add' }).first().click()
+  await page.waitForFunction(() => /13 tasks/.test(document.querySelector('#pane-server').textContent))
+  await server.getByRole('button', { name: /Roof\b/ }).click()
+  const dialog = page.locator('dialog[open]')
+  await dialog.getByLabel('Duration, days').fill('11')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await dialog.waitFor({ state: 'detached' })
+  assert.equal((await taskOf(id, 'roof')).duration, 11)
+  await server.getByRole('button', { name: /Roof\b/ }).click()
+  await dialog.getByLabel('Predecessor').selectOption('Keys')
+  await dialog.getByRole('button', { name: 'Connect' }).click()
+  await dialog.locator('.refusal', { hasText: 'dependency_cycle' }).waitFor()
+  await page.keyboard.press('Escape')
+  await server.getByLabel('Role of mia').selectOption('Owner')
+  await server.locator('.refusal', { hasText: 'role_too_low' }).waitFor()
+  assert.equal(await server.getByLabel('Role of mia').inputValue(), '100', 'a refused role is not shown')
+})
+
+look('by keyboard: versions with the arrows, tasks with the tabulator, dialogs with Escape', {}, async ({ page }) => {
+  await page.getByRole('slider', { name: 'Version' }).focus()
+  await page.keyboard.press('Home')
+  assert.match(await page.locator('.told').innerText(), /^Version 1: projects House by the lake, written again since/)
+  await page.keyboard.press('ArrowRight')
+  assert.match(await page.getByRole('slider').getAttribute('aria-valuetext'), /^Version 2: memberships olga, as it is now/)
+  await page.locator('.task').first().focus()
+  await page.keyboard.press('Tab')
+  assert.match(await page.evaluate(() => document.activeElement.textContent), /Groundwork/)
+  assert.notEqual(await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle), 'none')
+  await page.keyboard.press('Enter')
+  await page.locator('dialog[open]').waitFor()
+  await page.keyboard.press('Escape')
+  await page.locator('dialog').waitFor({ state: 'detached' })
+})
+
+look('on a phone the panes are tabs, by the arrow keys too', { width: 390, height: 844 }, async ({ page }) => {
+  const seen = () => page.locator('main > section:visible').count()
+  assert.equal(await seen(), 1)
+  await page.getByRole('tab', { name: 'Server' }).focus()
+  await page.keyboard.press('ArrowRight')
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Device A')
+  assert.ok(await page.locator('#pane-a').isVisible())
+  await page.keyboard.press('End')
+  assert.ok(await page.locator('#pane-trouble').isVisible())
+  assert.equal(await seen(), 1)
+})
+
+look('a name without end is cut, not spread over the page', { width: 390, height: 844 }, async ({ page, id }) => {
+  const name = 'Donaudampfschifffahrtsgesellschaft'.repeat(15).slice(0, 512)
+  await rest(id, 'tasks/permit/', { method: 'PATCH', body: JSON.stringify({ name }) })
+  for (const tab of ['Server', 'Device A', 'Versions']) {
+    await page.getByRole('tab', { name: tab }).click()
+    if (tab === 'Device A') await page.locator('#pane-a').getByRole('button', { name: 'Pull', exact: true }).click()
+    await page.waitForTimeout(1_300)
+    const ends = await page.evaluate(() => [...document.querySelectorAll('.name, .told')].map((name) => name.getBoundingClientRect().right))
+    assert.ok(Math.max(...ends) <= 390, `${tab}: a name ends at ${Math.max(...ends)}`)
+    if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/long-${tab}.png` })
+  }
+})
+
+look('300 tasks: the page stays small, and scrolls without long frames', {}, async ({ page, screen }) => {
+  await screen.trouble('300 more tasks')
+  assert.deepEqual([await screen.tasks('A'), await screen.tasks('B')], [312, 312])
+  const elements = await page.evaluate(() => document.querySelectorAll('*').length)
+  const frames = await page.evaluate(async () => {
+    const took = []
+    for (const element of document.querySelectorAll('.plan, .phone-list, .line')) {
+      for (let step = 1; step <= 20; step++) {
+        const started = performance.now()
+        if (element.matches('.line')) element.scrollLeft = (element.scrollWidth * step) / 20
+        else element.scrollTop = (element.scrollHeight * step) / 20
+        await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)))
+        took.push(performance.now() - started)
+      }
+    }
+    return took.sort((one, other) => one - other)
+  })
+  const [median, worst] = [frames[frames.length >> 1], frames.at(-1)]
+  console.log(`312 tasks: ${elements} elements; a frame while scrolling takes ${median.toFixed(0)} ms, at worst ${worst.toFixed(0)} ms`)
+  if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/300.png`, fullPage: true })
+  assert.ok(elements < 1_500, `${elements} elements`)
+  assert.ok(median < 50, `${median} ms a frame`)
+  assert.match(await screen.device('A').locator('.phone-list').innerText(), /Snag 3\d\d/, 'the end of the list is there when scrolled to')
+})
+
+test('another site’s page gets no token', async () => {
+  const { port } = new URL(address)
+  const status = (headers) =>
+    new Promise((resolve, reject) => {
+      request({ host: '127.0.0.1', port, path: '/demo/setup', headers }, (response) => resolve(response.resume().statusCode)).on('error', reject).end()
+    })
+  assert.equal(await status({ host: `localhost:${port}` }), 200)
+  assert.equal(await status({ host: 'rebound.example' }), 403)
+  assert.equal(await status({ 'sec-fetch-site': 'cross-site' }), 403)
+})
