@@ -4,6 +4,7 @@ mod issuer;
 mod keys;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use jsonwebtoken::errors::ErrorKind;
@@ -38,7 +39,7 @@ enum Source {
 }
 
 /// What is wrong with the configuration, in one line.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// None of the sources of keys is set.
     #[error("no keys to check tokens with: set JWT_SECRET (HS256), JWT_JWKS or JWT_JWKS_URL (RS256, ES256, EdDSA)")]
@@ -55,6 +56,13 @@ pub enum ConfigError {
     /// Keys cannot be fetched from there.
     #[error("JWT_JWKS_URL is not usable: {0}")]
     BadJwksUrl(String),
+}
+
+/// The sentence: what `main` returns is printed this way.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }
 
 /// Why a request has no caller.

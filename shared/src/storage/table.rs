@@ -1,5 +1,6 @@
 //! The handle to the table.
 
+use std::fmt;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -28,9 +29,16 @@ const ATTEMPT: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_secs(1);
 
 /// The environment does not say which table.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("TABLE_NAME is not set: it must name the DynamoDB table")]
 pub struct ConfigError;
+
+/// The sentence: what `main` returns is printed this way.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
 
 /// The table, cheap to clone.
 #[derive(Debug, Clone)]
