@@ -7,7 +7,7 @@
 use axum::http::Method;
 use serde_json::{Value, json};
 use shared::domain::Role;
-use tests::support::{Answer, Call, OWNER, TestApp, TestProject};
+use tests::support::{Answer, Call, OWNER, TestApp, TestProject, TestTable};
 
 /// Dollars for a million units, on demand in us-east-1.
 const READ: f64 = 0.125;
@@ -77,11 +77,6 @@ impl Lines {
     }
 }
 
-/// Another engine may count differently.
-fn is_another_engine() -> bool {
-    std::env::var("TEST_DYNAMODB_ENDPOINT").is_ok_and(|endpoint| !endpoint.is_empty())
-}
-
 fn creations(ids: impl Iterator<Item = usize>) -> Value {
     let operation = |n: usize| {
         let body = json!({"id": format!("task-{n:06}"), "name": format!("Work package {n:06}"), "duration": 5});
@@ -116,7 +111,7 @@ async fn pull(project: &TestProject, mut since: u64) -> Cost {
 
 #[tokio::test]
 async fn each_request_costs_what_the_readme_says() {
-    if is_another_engine() {
+    if TestTable::may_count_differently() {
         return;
     }
     let mut lines = Lines::default();

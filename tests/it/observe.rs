@@ -75,6 +75,9 @@ async fn watched() -> (TestProject, Output) {
 
 #[tokio::test]
 async fn each_answer_says_in_server_timing_what_it_cost() {
+    if TestTable::may_count_differently() {
+        return;
+    }
     let (project, _) = watched().await;
     let timing = async |call: tests::support::Call| {
         let answer = call.await;
@@ -102,6 +105,9 @@ async fn each_answer_says_in_server_timing_what_it_cost() {
 
 #[tokio::test]
 async fn to_strangers_an_answer_does_not_tell_by_its_cost_whether_there_is_a_project() {
+    if TestTable::may_count_differently() {
+        return;
+    }
     let (project, output) = watched().await;
     // A counter of more than 4 KB, which takes another read unit.
     let operations: Vec<Value> = (0..98)
@@ -130,6 +136,9 @@ async fn to_strangers_an_answer_does_not_tell_by_its_cost_whether_there_is_a_pro
 
 #[tokio::test]
 async fn each_request_is_one_line_with_what_cloudwatch_takes_for_metrics() {
+    if TestTable::may_count_differently() {
+        return;
+    }
     let (project, output) = watched().await;
     project.sync("since=3").await.expect(200);
     let line = output.line();
