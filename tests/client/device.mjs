@@ -110,10 +110,11 @@ export class Device {
   async pullChanges({ lastPulledAt, schemaVersion, migration }, query = '') {
     const since = lastPulledAt ?? 0
     const schema = `&schema_version=${schemaVersion}&migration=${encodeURIComponent(JSON.stringify(migration ?? null))}`
-    const response = await request(this.token, syncPath(this.project, since, schema + query))
+    const response = await request(this.token, syncPath(this.project, since, schema + query), { headers: this.headers })
     const text = await response.text()
     const body = JSON.parse(text)
-    this.last = { since, ok: response.ok, status: response.status, text, body }
+    const encoding = response.headers.get('content-encoding')
+    this.last = { since, ok: response.ok, status: response.status, encoding, text, body }
     if (response.ok) assertProtocol(body)
     const { changes, timestamp } = body
     return { changes, timestamp }

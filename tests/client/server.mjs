@@ -72,10 +72,10 @@ export function tokenFor(user, expires = Math.floor(Date.now() / 1000) + 3600) {
   return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`
 }
 
-export const request = (token, path, { method, body } = {}) =>
+export const request = (token, path, { method, body, headers } = {}) =>
   fetch(baseUrl + path, {
     method,
-    headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) },
+    headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }), ...headers },
     body: body && JSON.stringify(body),
   })
 

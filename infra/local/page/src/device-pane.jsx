@@ -64,7 +64,8 @@ function Facts({ device }) {
   const pull = last.value
   const tables = rows.value
   const held = Object.entries(tables).map(([table, { length }]) => `${length} ${table}`)
-  const others = pull?.timings.filter(({ name }) => name !== 'pull' && name !== 'rcu') ?? []
+  // The way and the read units have rows of their own, and a pull writes nothing.
+  const others = pull?.timings.filter(({ name }) => !['pull', 'rcu', 'wcu'].includes(name)) ?? []
   const checksum = { agrees: 'agrees', unknown: 'not said' }[agreement.value] ?? `differs: ${agreement.value.join(', ')}`
   const state = { agrees: 'right', unknown: '' }[agreement.value] ?? 'wrong'
   const facts = [
@@ -75,7 +76,7 @@ function Facts({ device }) {
     ['Size', pull ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'The answer as it was sent'],
     ['Read units', pull ? (Number.isNaN(pull.units) ? 'not said' : number(pull.units)) : '–', 'What the answer cost on DynamoDB'],
     ['Time', pull ? `${pull.ms.toFixed(0)} ms` : '–', 'From the request to the whole answer'],
-    ...others.map(({ name, dur, desc }) => [name, [dur && `${dur} ms`, desc].filter(Boolean).join(', ') || 'yes', 'Server-Timing']),
+    ...others.map(({ name, dur, desc }) => [name[0].toUpperCase() + name.slice(1), [dur && `${dur} ms`, desc].filter(Boolean).join(', ') || 'yes', 'Server-Timing']),
   ]
   return (
     <dl class="facts">
