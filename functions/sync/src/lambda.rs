@@ -58,6 +58,8 @@ struct Payload {
     headers: BTreeMap<String, String>,
     is_base64_encoded: bool,
     body: Verbatim,
+    /// None ever. The gateway does without; emulators in Rust read the format by a type that does not.
+    cookies: [String; 0],
 }
 
 impl Payload {
@@ -77,7 +79,7 @@ impl Payload {
             if is_literal { text } else { serde_json::to_string(&text)? }
         };
         let (status_code, headers) = (parts.status.as_u16(), joined(&parts.headers));
-        Ok(Self { status_code, headers, is_base64_encoded, body: Verbatim(body) })
+        Ok(Self { status_code, headers, is_base64_encoded, body: Verbatim(body), cookies: [] })
     }
 }
 
@@ -129,7 +131,8 @@ mod tests {
         let text = "{\"name\":\"\\\"ä\\\"\"}";
         let literal = Encoded::Literal(serde_json::to_string(text).expect("JSON")).into_response();
         let headers = json!({"content-type": "application/json", "vary": "accept-encoding"});
-        let expected = json!({"statusCode": 200, "headers": headers, "isBase64Encoded": false, "body": text});
+        let expected =
+            json!({"statusCode": 200, "headers": headers, "isBase64Encoded": false, "body": text, "cookies": []});
         assert_eq!(payload(literal).await, expected);
         assert_eq!(payload(text.into_response()).await["body"], text);
         assert_eq!(payload(().into_response()).await["body"], "");
