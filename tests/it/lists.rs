@@ -81,3 +81,28 @@ async fn a_limit_outside_1_to_1000_or_a_strange_cursor_is_named() {
     let listed = project.get("tasks/?limit=1000&unknown=1").await.expect(200).json();
     assert_eq!(listed, json!({"results": [], "next": null}));
 }
+
+#[tokio::test]
+async fn a_list_that_does_not_fit_one_response_goes_on_behind_what_does() {
+    let project = TestApp::new().await.with_project().await;
+    for n in 0..34 {
+        project.create("tasks", json!({"id": format!("t{n:02}"), "name": "Dig", "notes": "\"ä".repeat(25_000)})).await;
+    }
+    for n in 34..60 {
+        project.create("tasks", json!({"id": format!("t{n:02}"), "name": "Dig", "notes": "🍉".repeat(50_000)})).await;
+    }
+    let mut ids = Vec::new();
+    let mut next = Some(format!("/api/v1/projects/{}/tasks/?limit=60", project.id));
+    let mut pages = 0;
+    while let Some(path) = next {
+        let answer = project.app.call(Method::GET, &path).by(OWNER).await.expect(200);
+        let escaped = serde_json::to_string(&answer.text).expect("JSON").len();
+        assert!(escaped < 6_291_556, "{escaped} bytes");
+        let page = answer.json();
+        ids.extend(page["results"].as_array().expect("rows").iter().map(|row| row["id"].clone()));
+        next = page["next"].as_str().map(str::to_owned);
+        pages += 1;
+    }
+    assert_eq!(ids, (0..60).map(|n| json!(format!("t{n:02}"))).collect::<Vec<_>>());
+    assert!(pages > 1);
+}

@@ -50,14 +50,39 @@ pub(crate) fn deleted() -> Answer {
     Answer { status: 204, headers: BTreeMap::new(), body: String::new() }
 }
 
-/// One page of a list: `{results, next}`.
-pub(crate) fn list(rows: Vec<String>, next: Option<String>) -> Result<Response, Problem> {
+/// The most bytes that the rows of a list take in the function's response, escaped as a JSON string inside it. Lambda takes
+/// 6,291,556 for all of it.
+const MAX_LIST: usize = 6_200_000;
+
+/// One page of a list: `{results, next}`, with as many of the rows as fit a response.
+///
+/// Each row is its JSON with its cursor. `rest` is the cursor behind which there is more, if they all fit; `path` makes the
+/// path of the next page of a cursor.
+pub(crate) fn list(
+    mut rows: Vec<(String, String)>,
+    rest: Option<String>,
+    path: impl Fn(&str) -> String,
+) -> Result<Response, Problem> {
     #[derive(serde::Serialize)]
     struct List {
         results: Vec<Box<RawValue>>,
         next: Option<String>,
     }
-    let results = rows.into_iter().map(RawValue::from_string).collect::<Result<_, _>>().map_err(corrupt)?;
+    let mut room = MAX_LIST;
+    let fits = |(_, json): &&(String, String)| {
+        let escapes = json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
+        room.checked_sub(json.len() + escapes + 1).map(|left| room = left).is_some()
+    };
+    let fitting = rows.iter().take_while(fits).count();
+    let rest = if fitting < rows.len() {
+        rows.truncate(fitting);
+        rows.last().map(|(cursor, _)| cursor.clone())
+    } else {
+        rest
+    };
+    let next = rest.map(|cursor| path(&cursor));
+    let results =
+        rows.into_iter().map(|(_, json)| RawValue::from_string(json)).collect::<Result<_, _>>().map_err(corrupt)?;
     let body = serde_json::to_string(&List { results, next }).map_err(corrupt)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }

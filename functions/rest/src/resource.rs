@@ -59,11 +59,11 @@ pub(crate) async fn list<R: Resource>(
     app.table.snapshot(&project_id, &[membership]).await?.authorize(&project_id, &caller, Role::Viewer)?;
     let after = page.cursor.map(|id| RowKey::new(R::COLLECTION, id));
     let (rows, more) = app.table.list(&project_id, R::COLLECTION, after.as_ref(), page.limit).await?;
-    let next = rows.last().filter(|_| more).map(|last| {
-        let collection = R::COLLECTION.name();
-        format!("/api/v1/projects/{project_id}/{collection}/?limit={}&cursor={}", page.limit, last.key.id)
-    });
-    answer::list(rows.iter().map(|row| row.rest_json(&project_id)).collect(), next)
+    let rest = rows.last().filter(|_| more).map(|last| last.key.id.to_string());
+    let rows = rows.iter().map(|row| (row.key.id.to_string(), row.rest_json(&project_id))).collect();
+    answer::list(rows, rest, |cursor| {
+        format!("/api/v1/projects/{project_id}/{}/?limit={}&cursor={cursor}", R::COLLECTION.name(), page.limit)
+    })
 }
 
 async fn create<R: Rules>(
