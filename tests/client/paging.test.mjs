@@ -129,7 +129,8 @@ onEachAdapter((adapter) => {
     await assertDeviceEqualsServer(device)
   })
 
-  test('a project that is too big for one response is cut without being asked, unless gzip makes it fit', async () => {
+  const skip = process.env.NO_LARGE_ANSWERS && 'this emulator loses answers of 6 MB'
+  test('a project that is too big for one response is cut without being asked, unless gzip makes it fit', { skip }, async () => {
     const project = await Project.create()
     for (let n = 1; n <= 40; n++) await project.addTask(`Task ${n}`, { notes: '🍉'.repeat(50_000) })
     const device = new Device(adapter, project)
