@@ -56,17 +56,7 @@ pub enum Fate {
 pub async fn read(table: &Table, project: &ProjectId) -> Result<Option<History>, Error> {
     let mut history = None;
     for _ in 0..READINGS {
-        let mut items = Vec::new();
-        let mut cursor = None;
-        loop {
-            let page = table.stored_page(project, cursor).await?;
-            items.extend(page.items);
-            cursor = page.next;
-            if cursor.is_none() {
-                break;
-            }
-        }
-        // The counter sorts first, so it was read before the rows.
+        let items = table.stored(project).await?;
         let Some(counter) = items.iter().find(|item| item.is_counter()) else { return Ok(None) };
         let counter = counter.counter()?;
         let rows = items.iter().filter(|item| !item.is_counter()).map(StoredItem::row);

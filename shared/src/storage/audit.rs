@@ -116,13 +116,31 @@ impl Table {
         page(self.client.query().consistent_read(true), &self.name, project, cursor).await
     }
 
+    /// The same in one, for whoever needs them together. The counter sorts first, so it is read before the rows.
+    pub async fn stored(&self, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
+        pages(self.client.query().consistent_read(true), &self.name, project).await
+    }
+
     /// All items of a project as the index `by_version` has them now, which may be later.
-    pub async fn indexed_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
-        page(self.client.query().index_name(BY_VERSION), &self.name, project, cursor).await
+    pub async fn indexed(&self, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
+        pages(self.client.query().index_name(BY_VERSION), &self.name, project).await
     }
 }
 
 type Query = aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
+
+async fn pages(query: Query, table: &str, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
+    let mut items = Vec::new();
+    let mut cursor = None;
+    loop {
+        let page = page(query.clone(), table, project, cursor).await?;
+        items.extend(page.items);
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(items);
+        }
+    }
+}
 
 async fn page(query: Query, table: &str, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
     let output = query

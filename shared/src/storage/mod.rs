@@ -4,7 +4,7 @@
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::rows_page`]: what a pull reads
-//! - [`Table::partitions_page`], [`Table::stored_page`], [`Table::indexed_page`]: what an audit reads
+//! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_requests`]: what repairs a restored table
 
 mod audit;

@@ -28,16 +28,7 @@ pub(super) struct Backup {
 
 /// Takes a backup; none of a project that there is not.
 pub(super) async fn take(table: &Table, project: &ProjectId) -> Result<Option<Backup>, shared::domain::Error> {
-    let mut items = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = table.stored_page(project, cursor).await?;
-        items.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
+    let items = table.stored(project).await?;
     let Some(counter) = items.iter().find(|item| item.is_counter()) else { return Ok(None) };
     Ok(Some(Backup { version: counter.counter()?.current.get(), rows: items.len() - 1, items }))
 }

@@ -110,28 +110,12 @@ async fn settle(
 
 /// One project, unless it changed while it was read.
 async fn read(table: &Table, project: &ProjectId) -> Result<Option<Reading>, Error> {
-    let mut reading = Reading { project: project.clone(), stored: vec![], indexed: vec![] };
-    let mut cursor = None;
-    loop {
-        // The counter sorts first, so it is read before the rows.
-        let page = table.stored_page(project, cursor).await?;
-        reading.stored.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    if reading.stored.is_empty() {
+    let stored = table.stored(project).await?;
+    if stored.is_empty() {
         return Err(Error::NotFound(RowKey::project(project)));
     }
-    loop {
-        let page = table.indexed_page(project, cursor).await?;
-        reading.indexed.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
+    let indexed = table.indexed(project).await?;
+    let reading = Reading { project: project.clone(), stored, indexed };
     let counter = reading.stored.iter().find(|item| item.is_counter()).map(StoredItem::counter);
     let before = counter.and_then(Result::ok).map(|counter| counter.current);
     Ok((current(table, project).await? == before).then_some(reading))
