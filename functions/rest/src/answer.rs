@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
-use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowKey};
+use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowKey, escaped_len};
 use shared::http::Problem;
 use shared::storage::Committed;
 
@@ -69,10 +69,8 @@ pub(crate) fn list(
         next: Option<String>,
     }
     let mut room = MAX_LIST;
-    let fits = |(_, json): &&(String, String)| {
-        let escapes = json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count();
-        room.checked_sub(json.len() + escapes + 1).map(|left| room = left).is_some()
-    };
+    let fits =
+        |(_, json): &&(String, String)| room.checked_sub(escaped_len(json) + 1).map(|left| room = left).is_some();
     let fitting = rows.iter().take_while(fits).count();
     let rest = if fitting < rows.len() {
         rows.truncate(fitting);

@@ -22,7 +22,7 @@ pub struct NotEscaped;
 impl Escaped {
     /// This JSON, escaped.
     pub fn of(json: &str) -> Self {
-        let mut text = String::with_capacity(json.len() + json.len() / 4);
+        let mut text = String::with_capacity(escaped_len(json));
         escape_into(json, &mut text);
         Self { range: 0..text.len(), page: Arc::new(text) }
     }
@@ -62,6 +62,11 @@ impl Escaped {
         json.extend_from_slice(rest.as_bytes());
         Ok(())
     }
+}
+
+/// How many bytes JSON takes in a JSON string.
+pub fn escaped_len(json: &str) -> usize {
+    json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count()
 }
 
 /// Appends JSON as it stands in a JSON string. JSON has no control characters to escape.
@@ -114,6 +119,7 @@ mod tests {
             let json = json!({"name": text}).to_string();
             let escaped = Escaped::of(&json);
             prop_assert_eq!(format!("\"{}\"", escaped.as_str()), serde_json::to_string(&json).expect("JSON"));
+            prop_assert_eq!(escaped_len(&json), escaped.as_str().len());
             prop_assert_eq!(unescaped(&escaped).expect("escaped"), json);
         }
     }

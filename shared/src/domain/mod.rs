@@ -22,7 +22,7 @@ pub use checksum::Checksums;
 pub use conflict::concurrent_changes;
 pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldConflict, FieldError};
-pub use escaped::{Escaped, NotEscaped, escape_into};
+pub use escaped::{Escaped, NotEscaped, escape_into, escaped_len};
 pub use fields::{FieldErrors, merge, parse, read};
 pub use graph::{Graph, cycle_through};
 pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
