@@ -5,10 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextMut;
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use indicatif::ProgressBar;
 use local::backfill::{self, Options, Report};
@@ -123,36 +119,6 @@ async fn a_row_without_a_default_is_reported_and_left_and_a_deleted_project_is_l
     assert_eq!(report.verdict, Verdict::Sound, "{report}");
 }
 
-/// Holds the first request of a kind until it is let go.
-#[derive(Debug)]
-struct Hold {
-    kind: &'static str,
-    held: AtomicBool,
-    reached: Arc<Notify>,
-    go: Mutex<mpsc::Receiver<()>>,
-}
-
-impl Intercept for Hold {
-    fn name(&self) -> &'static str {
-        "Hold"
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
-        if target.ends_with(self.kind) && !self.held.swap(true, Ordering::Relaxed) {
-            self.reached.notify_one();
-            let go = self.go.lock().map_err(|error| error.to_string())?;
-            tokio::task::block_in_place(|| go.recv_timeout(Duration::from_secs(60)))?;
-        }
-        Ok(())
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_between_reading_and_writing_survives() {
     // Between the page and the commit's own reading, and between that and its transaction.
@@ -163,10 +129,17 @@ async fn a_change_between_reading_and_writing_survives() {
         }
         let (let_go, go) = mpsc::channel();
         let reached = Arc::new(Notify::new());
-        let hold = Hold { kind, held: AtomicBool::new(false), reached: Arc::clone(&reached), go: Mutex::new(go) };
-        let shared = TestTable::of_this_process().await;
-        let config = shared.client().await.config().to_builder().interceptor(hold).build();
-        let table = Table::new(Client::from_conf(config), &shared.name);
+        // The first request of the kind is held until it is let go.
+        let (held, go, arrived) = (AtomicBool::new(false), Mutex::new(go), Arc::clone(&reached));
+        let hold = move |operation: &str, _: &mut _| {
+            if operation == kind && !held.swap(true, Ordering::Relaxed) {
+                arrived.notify_one();
+                let go = go.lock().map_err(|error| error.to_string())?;
+                tokio::task::block_in_place(|| go.recv_timeout(Duration::from_secs(60)))?;
+            }
+            Ok(())
+        };
+        let table = TestTable::of_this_process().await.seen_by(hold).await;
         let running = tokio::spawn({
             let project = project.clone();
             async move { run(&project, &table, None).await }

@@ -4,14 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextMut;
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use axum::http::Method;
 use serde_json::{Value, json};
 use shared::domain::{Role, ServerVersion};
-use shared::storage::Table;
 use tests::support::{OWNER, Pull, TestApp, TestProject, TestTable};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -29,22 +27,10 @@ struct Witness {
     index_lags: Arc<AtomicBool>,
 }
 
-impl Intercept for Witness {
-    fn name(&self) -> &'static str {
-        "Witness"
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), aws_sdk_dynamodb::error::BoxError> {
-        let request = context.request_mut();
-        let target = request.headers().get("x-amz-target").ok_or("no operation")?;
-        let operation = target.rsplit_once('.').ok_or("no operation")?.1.to_owned();
+impl Witness {
+    fn look(&self, operation: &str, request: &mut HttpRequest) -> Result<(), BoxError> {
         let mut body: Value = serde_json::from_slice(request.body().bytes().ok_or("no body")?)?;
-        self.seen.lock().expect("what was seen").extend(needed(&operation, &body));
+        self.seen.lock().expect("what was seen").extend(needed(operation, &body));
         if body["IndexName"] == "by_version" && self.index_lags.load(Ordering::Relaxed) {
             // As if no row had arrived there yet. The engine does not check signatures.
             body["ExpressionAttributeValues"][":after"] = json!({"N": ServerVersion::MAX.to_string()});
@@ -114,8 +100,9 @@ fn resource_in_words(resource: &str) -> String {
 async fn watched() -> (TestApp, Witness, Witness) {
     let table = TestTable::of_this_process().await;
     let behind = async |witness: &Witness| {
-        let config = table.client().await.config().to_builder().interceptor(witness.clone()).build();
-        TestApp::on(table, Table::new(Client::from_conf(config), &table.name)).await
+        let witness = witness.clone();
+        let seen = table.seen_by(move |operation, request| witness.look(operation, request)).await;
+        TestApp::on(table, seen).await
     };
     let (rest, sync) = (Witness::default(), Witness::default());
     let mut app = behind(&rest).await;

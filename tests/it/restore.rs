@@ -5,17 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextMut;
-use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
-use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use indicatif::ProgressBar;
 use local::restore::{self, Options, RAISE};
 use local::verify::{self, Patience, Verdict};
 use serde_json::json;
 use shared::domain::Role;
-use shared::storage::Table;
 use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject, TestTable};
 use tokio::sync::Notify;
 
@@ -51,41 +46,19 @@ async fn fill(table: &TestTable, items: &BTreeMap<(String, String), Item>) {
     }
 }
 
-/// Stops a run before its n-th write.
-#[derive(Debug, Clone, Default)]
-struct Stop {
-    writes: Arc<AtomicU32>,
-    stopped: Arc<Notify>,
-}
-
-impl Intercept for Stop {
-    fn name(&self) -> &'static str {
-        "Stop"
-    }
-
-    fn modify_before_transmit(
-        &self,
-        context: &mut BeforeTransmitInterceptorContextMut<'_>,
-        _: &RuntimeComponents,
-        _: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        let target = context.request().headers().get("x-amz-target").unwrap_or_default();
-        let writes = ["TransactWriteItems", "BatchWriteItem"].iter().any(|name| target.ends_with(name));
-        if writes && self.writes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
-        {
-            self.stopped.notify_one();
+/// One run; false when it was stopped after `writes`.
+async fn run(table: &TestTable, lost: Option<&TestTable>, writes: u32) -> bool {
+    let stopped = Arc::new(Notify::new());
+    let (left, stop) = (AtomicU32::new(writes), Arc::clone(&stopped));
+    let restored = table.seen_by(move |operation, _| {
+        let writes = matches!(operation, "TransactWriteItems" | "BatchWriteItem");
+        if writes && left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err() {
+            stop.notify_one();
             return Err("stopped".into());
         }
         Ok(())
-    }
-}
-
-/// One run; false when it was stopped after `writes`.
-async fn run(table: &TestTable, lost: Option<&TestTable>, writes: u32) -> bool {
-    let stop = Stop::default();
-    stop.writes.store(writes, Ordering::Relaxed);
-    let config = table.client().await.config().to_builder().interceptor(stop.clone()).build();
-    let restored = Table::new(Client::from_conf(config), &table.name);
+    });
+    let restored = restored.await;
     let lost = match lost {
         Some(lost) => Some(lost.table().await),
         None => None,
@@ -94,7 +67,7 @@ async fn run(table: &TestTable, lost: Option<&TestTable>, writes: u32) -> bool {
     let progress = ProgressBar::hidden();
     tokio::select! {
         biased;
-        () = stop.stopped.notified() => false,
+        () = stopped.notified() => false,
         report = restore::run(&restored, &options, &progress) => match report {
             Ok(report) => {
                 assert_eq!(report.damaged, []);

@@ -1,10 +1,15 @@
 //! One table for the whole test process.
 
+use std::fmt;
 use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextMut;
+use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::types::TableStatus;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use shared::storage::Table;
 use tokio::sync::OnceCell;
 
@@ -32,6 +37,16 @@ impl TestTable {
     /// The table as the product knows it, behind a client of its own.
     pub async fn table(&self) -> Table {
         Table::new(self.client().await, &self.name)
+    }
+
+    /// … behind a client that shows each request, with the name of its operation, to `look` before it is sent, each try anew. What
+    /// `look` does to the request is sent; its error is the call's.
+    pub async fn seen_by(
+        &self,
+        look: impl Fn(&str, &mut HttpRequest) -> Result<(), BoxError> + Send + Sync + 'static,
+    ) -> Table {
+        let client = self.client().await;
+        Table::new(Client::from_conf(client.config().to_builder().interceptor(Look(look)).build()), &self.name)
     }
 
     /// Is this another engine than the embedded one? Not all report the units that DynamoDB would.
@@ -64,5 +79,35 @@ impl TestTable {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         panic!("the table {} does not become active", table.name)
+    }
+}
+
+/// See [`TestTable::seen_by`].
+struct Look<F>(F);
+
+impl<F> fmt::Debug for Look<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Look")
+    }
+}
+
+impl<F> Intercept for Look<F>
+where
+    F: Fn(&str, &mut HttpRequest) -> Result<(), BoxError> + Send + Sync,
+{
+    fn name(&self) -> &'static str {
+        "Look"
+    }
+
+    fn modify_before_transmit(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let request = context.request_mut();
+        let target = request.headers().get("x-amz-target").ok_or("no operation")?;
+        let operation = target.rsplit_once('.').ok_or("no operation")?.1.to_owned();
+        (self.0)(&operation, request)
     }
 }
