@@ -14,3 +14,9 @@ async function block(text) {
 }
 
 export const { checksum } = await block('export function checksum(')
+
+/** The first cells of the table of what the console says. */
+export const messages = (() => {
+  const [, , ...rows] = readme.match(/^\| the console says \|.*\n(?:\|.*\n)+/m)[0].trim().split('\n')
+  return rows.map((row) => row.match(/^\| `(.*?)` \|/)[1])
+})()
