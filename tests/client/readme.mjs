@@ -14,6 +14,7 @@ async function block(text) {
 }
 
 export const { checksum } = await block('export function checksum(')
+export const { pullOrReplace } = await block('export async function pullOrReplace(')
 
 /** The first cells of the table of what the console says. */
 export const messages = (() => {
