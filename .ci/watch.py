@@ -117,7 +117,7 @@ def invoke_the_events(port):
 def main():
     port, engine_port = free_port(), free_port()
     base = f"http://127.0.0.1:{port}"
-    engine = [LOCAL, "--port", "0", "--dynamodb-port", str(engine_port)]
+    engine = [LOCAL, "serve", "--port", "0", "--dynamodb-port", str(engine_port)]
     functions = [
         "cargo", "lambda", "watch", "-A", "127.0.0.1", "-P", str(port), "--ignore-changes", "--env-file", "infra/watch.env",
         "--env-var", f"AWS_ENDPOINT_URL_DYNAMODB=http://127.0.0.1:{engine_port},RUST_LOG=warn",

@@ -19,7 +19,7 @@ const secret = process.env.JWT_SECRET ?? randomBytes(32).toString('hex')
 export const baseUrl = process.env.BASE_URL?.replace(/\/$/, '') ?? (await startLocalStack())
 
 async function startLocalStack() {
-  const server = spawn(binary, ['--port', '0'], {
+  const server = spawn(binary, ['serve', '--port', '0'], {
     env: { RUST_LOG: 'warn', ...process.env, JWT_SECRET: secret },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -60,7 +60,7 @@ export async function dynamodb(action, input) {
 /** An operator's command on the stack's table. Answers its report. */
 export async function operate(command, ...options) {
   const where = ['--table-name', stack.table, '--dynamodb-url', stack.endpoint]
-  const { stdout } = await promisify(execFile)(binary, [command, ...where, ...options])
+  const { stdout } = await promisify(execFile)(binary, [command, '--json', ...where, ...options])
   return JSON.parse(stdout)
 }
 

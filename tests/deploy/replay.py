@@ -271,7 +271,7 @@ def wrong_environments(functions):
 @contextlib.contextmanager
 def engine(local):
     """The variables that tell the functions where the local stack's table is."""
-    process = subprocess.Popen([local, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen([local, "serve", "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         for line in process.stdout:
             if found := re.match(r"table +(\S+) at (http://127\.0\.0\.1:\d+),", line):

@@ -11,6 +11,12 @@ const THIRTY_DAYS: u64 = 30 * 24 * 60 * 60;
 
 /// A token for a user, good for 30 days.
 pub fn sign(secret: &str, user: &str) -> Result<String> {
-    let claims = json!({"sub": user, "exp": get_current_timestamp() + THIRTY_DAYS});
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes()))
+    Ok(sign_until(secret, user)?.0)
+}
+
+/// The same, and when it expires, in seconds since 1970.
+pub fn sign_until(secret: &str, user: &str) -> Result<(String, u64)> {
+    let expires_at = get_current_timestamp() + THIRTY_DAYS;
+    let claims = json!({"sub": user, "exp": expires_at});
+    Ok((encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes()))?, expires_at))
 }

@@ -35,7 +35,7 @@ export function App() {
       </header>
       {outage.value && (
         <p class="outage" role="alert">
-          {outage.value} Is <code>cargo run -p local -- --demo</code> still running?
+          {outage.value} Is <code>cargo run -p local -- demo</code> still running?
         </p>
       )}
       {narrow.value && <Tabs />}

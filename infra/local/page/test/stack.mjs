@@ -25,7 +25,7 @@ after(() => browser.close())
 export const address = await startStack()
 
 async function startStack() {
-  const server = spawn(binary, ['--port', '0', '--demo'], {
+  const server = spawn(binary, ['demo', '--port', '0'], {
     env: { RUST_LOG: 'warn', ...process.env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

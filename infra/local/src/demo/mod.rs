@@ -1,4 +1,4 @@
-//! What `--demo` adds to the local stack: a project to look at, and a page that shows two devices and the server at work.
+//! What `local demo` adds to the local stack: a project to look at, and a page that shows two devices and the server at work.
 //!
 //! - `seed.rs` makes the project, over REST
 //! - `page.rs` serves the page, whose sources and bundle are in `infra/local/page`
@@ -6,7 +6,7 @@
 //! - `journal.rs` sits beneath the SDK: it notes which commit gave which versions, and makes the index lag
 //! - `backup.rs` takes a backup of a project and restores it
 //!
-//! Without `--demo` none of it is there, and what is served is what is deployed: the page signs in as any of the demo's
+//! With `local serve` none of it is there, and what is served is what is deployed: the page signs in as any of the demo's
 //! users, without asking for anything.
 
 mod backup;

@@ -1,0 +1,152 @@
+//! `local serve` and `local demo`
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use clap::Args;
+use local::{demo, engine, serve, table, token};
+use serde::Serialize;
+use shared::auth::Verifier;
+use shared::storage::Table;
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use super::{Ended, Failure, Signing, put};
+
+/// Runs the product: an embedded table, both functions, one address
+///
+/// Until it is stopped by Ctrl-C.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  local serve
+  local serve --data ./data --dynamodb-port 8000     keeps the data; the engine for the AWS CLI, `local verify`, …
+  local serve --dynamodb-url http://127.0.0.1:8001   another DynamoDB
+  RUST_LOG=warn local serve --port 0                 no line for each request; any free port")]
+pub(crate) struct Options {
+    /// Where to listen on 127.0.0.1; 0 takes any free port.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// Where the engine listens, for the AWS CLI or a GUI; 0 takes any free port.
+    #[arg(long, default_value_t = 0, conflicts_with = "dynamodb_url")]
+    dynamodb_port: u16,
+    /// Keep the data in this directory; without it they are gone at the end.
+    #[arg(long, value_name = "DIR", conflicts_with = "dynamodb_url")]
+    data: Option<PathBuf>,
+    /// The table's name; it is made if it is missing.
+    #[arg(long, env = "TABLE_NAME", default_value = "trueppm")]
+    table_name: String,
+    /// Use the DynamoDB at this address instead of the embedded engine.
+    #[arg(long, value_name = "URL")]
+    dynamodb_url: Option<String>,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// Runs the product with a demo project, and a page that shows it at work
+///
+/// Two devices and the server, in a browser. The page signs in as anyone.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  local demo                    then open http://127.0.0.1:8080/
+  local demo --port 9090 --data ./data")]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    serve: Options,
+}
+
+/// Where everything is, once it is there.
+#[derive(Serialize)]
+struct Ready {
+    url: String,
+    user: &'static str,
+    token: String,
+    table: String,
+    dynamodb_url: String,
+    #[serde(skip)]
+    kept: String,
+    #[serde(skip)]
+    demo: bool,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, user, token, table, dynamodb_url, kept, demo } = self;
+        writeln!(f, "table     {table} at {dynamodb_url}, kept {kept}")?;
+        writeln!(f, "token     {token}")?;
+        writeln!(f, "          for the user {user}; `local token --user ID` makes others")?;
+        if *demo {
+            writeln!(f, "see       {url}/ in a browser: two devices and a server")?;
+        }
+        let example = if *demo { "projects/demo/sync/?since=0" } else { "projects/" };
+        writeln!(f, "try       curl -H 'Authorization: Bearer {token}' '{url}/api/v1/{example}'")?;
+        // Others wait for this line.
+        write!(f, "listening on {url}")
+    }
+}
+
+pub(crate) async fn run(options: Options, json: bool) -> Ended {
+    start(options, false, json).await
+}
+
+pub(crate) async fn run_demo(options: Demo, json: bool) -> Ended {
+    start(options.serve, true, json).await
+}
+
+async fn start(options: Options, demo: bool, json: bool) -> Ended {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let address = format!("127.0.0.1:{}", options.port);
+    let listener = TcpListener::bind(&address).await.map_err(|error| {
+        Failure::new(format!("cannot listen on {address}: {error}")).next("Choose another port with --port.")
+    })?;
+    let (dynamodb_url, kept) = match options.dynamodb_url {
+        Some(url) => (url, "there".to_owned()),
+        None => {
+            let endpoint = engine::start(options.dynamodb_port, options.data.as_deref())
+                .map_err(|error| Failure::new(format!("cannot start the engine: {error}")))?;
+            let kept = options.data.map_or_else(|| "in memory".to_owned(), |data| format!("in {}", data.display()));
+            (endpoint, kept)
+        }
+    };
+    let (table, secret) = (options.table_name, options.signing.jwt_secret);
+    let router = router(&dynamodb_url, &table, &secret, demo).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let token = token::sign(&secret, demo::OWNER)?;
+    let ready = Ready { url, user: demo::OWNER, token, table, dynamodb_url, kept, demo };
+    // On one line, so that who waits for it need not know where it ends.
+    if json {
+        put(serde_json::to_string(&ready)?)?
+    } else {
+        put(&ready)?
+    }
+    axum::serve(listener, router).with_graceful_shutdown(stop()).await?;
+    Ok(0)
+}
+
+/// The product on a table, which is made if it is missing; with the demo around it, if so said.
+async fn router(dynamodb_url: &str, table: &str, secret: &str, demo: bool) -> Result<Router, Failure> {
+    let secret_variable = |name: &str| (name == "JWT_SECRET").then(|| secret.to_owned());
+    let verifier = Arc::new(Verifier::configured(secret_variable)?);
+    let journal = Arc::<demo::Journal>::default();
+    let client = match demo {
+        true => journal.client(&table::config(dynamodb_url).await),
+        false => table::client(dynamodb_url).await,
+    };
+    table::create(&client, table).await?;
+    if !demo {
+        return Ok(serve::router(Table::new(client, table), verifier));
+    }
+    let demo = Arc::new(demo::Demo::new(client, table, journal, verifier, secret));
+    let router = demo::router(&demo);
+    demo::seed(&router, &token::sign(secret, demo::OWNER)?).await?;
+    Ok(router)
+}
+
+async fn stop() {
+    // Without a handler the signal would end the process all the same.
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,44 @@
+//! `local token`
+
+use std::fmt;
+
+use clap::Args;
+use local::token;
+use serde::Serialize;
+
+use super::{Ended, Signing, print};
+
+/// Prints a token for a user, good for 30 days
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  local token --user mia
+  curl -H \"Authorization: Bearer $(local token --user mia)\" http://127.0.0.1:8080/api/v1/projects/
+  JWT_SECRET=… local token --user mia --json     for a stage that has this secret")]
+pub(crate) struct Options {
+    /// The user's id, which becomes the token's `sub`.
+    #[arg(long)]
+    user: String,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+#[derive(Serialize)]
+struct Token {
+    user: String,
+    token: String,
+    /// In seconds since 1970.
+    expires_at: u64,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.token)
+    }
+}
+
+pub(crate) fn run(options: &Options, json: bool) -> Ended {
+    let (token, expires_at) = token::sign_until(&options.signing.jwt_secret, &options.user)?;
+    print(&Token { user: options.user.clone(), token, expires_at }, json)?;
+    Ok(0)
+}
