@@ -1,6 +1,5 @@
 //! The rules of tasks.
 
-use serde_json::Value;
 use shared::domain::{Collection, Columns, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
 use shared::storage::Look;
 
@@ -10,16 +9,8 @@ use crate::resource::EDGES;
 impl Rules for Task {
     const WRITER: Role = Role::Member;
 
-    /// Of duration and milestone, each follows from the other when only one is given.
-    fn complete(mut fields: Columns) -> Columns {
-        let milestone = fields.get("is_milestone") == Some(&Value::Bool(true));
-        let no_duration = fields.get("duration") == Some(&Value::from(0));
-        if milestone && !fields.contains_key("duration") {
-            fields.insert("duration".to_owned(), Value::from(0));
-        } else if no_duration && !fields.contains_key("is_milestone") {
-            fields.insert("is_milestone".to_owned(), Value::Bool(true));
-        }
-        fields
+    fn complete(fields: Columns) -> Columns {
+        Self::infer_milestone(fields)
     }
 
     fn look_for_write(look: Look, project: &ProjectId, fields: &Columns) -> Look {

@@ -2,10 +2,12 @@
 //! nothing but Rust and its C compiler runs the product. The tests stand on it as well.
 
 pub mod backfill;
+pub mod client;
 pub mod demo;
 pub mod engine;
 pub mod history;
 mod operator;
+pub mod plan;
 pub mod restore;
 pub mod serve;
 pub mod table;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{backfill, completions, restore, serve, token, verify};
+use commands::{backfill, completions, export, import, restore, serve, token, verify};
 
 /// Runs TruePPM sync on this machine, and does by hand what has to be done to a project or a table.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ enum Command {
     Serve(serve::Options),
     Demo(serve::Demo),
     Token(token::Options),
+    Import(import::Options),
+    Export(export::Options),
     Verify(verify::Options),
     Restore(restore::Options),
     Backfill(backfill::Options),
@@ -46,6 +48,8 @@ async fn main() -> ExitCode {
         Command::Serve(options) => serve::run(options, json).await,
         Command::Demo(demo) => serve::run_demo(demo, json).await,
         Command::Token(options) => token::run(&options, json),
+        Command::Import(options) => import::run(options, json).await,
+        Command::Export(options) => export::run(options, json).await,
         Command::Verify(options) => verify::run(options, json).await,
         Command::Restore(options) => restore::run(options, json).await,
         Command::Backfill(options) => backfill::run(options, json).await,

@@ -2,8 +2,9 @@
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::{Collection, FieldErrors, Role, RowId, UserId};
+use super::{Collection, Columns, FieldErrors, Role, RowId, UserId};
 
 /// A kind of row: its columns and the rules that need nothing but the row itself.
 pub trait Resource: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -97,6 +98,20 @@ pub struct Task {
     /// Working days if all goes wrong, or null.
     #[serde(default)]
     pub pessimistic_duration: Option<i64>,
+}
+
+impl Task {
+    /// The fields of a creation: of duration and milestone, each follows from the other when only one is given.
+    pub fn infer_milestone(mut fields: Columns) -> Columns {
+        let milestone = fields.get("is_milestone") == Some(&Value::Bool(true));
+        let no_duration = fields.get("duration") == Some(&Value::from(0));
+        if milestone && !fields.contains_key("duration") {
+            fields.insert("duration".to_owned(), Value::from(0));
+        } else if no_duration && !fields.contains_key("is_milestone") {
+            fields.insert("is_milestone".to_owned(), Value::Bool(true));
+        }
+        fields
+    }
 }
 
 const MAX_DAYS: i64 = 36_525;
@@ -300,9 +315,9 @@ impl Resource for Membership {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
-    use super::super::{Columns, Error, parse};
+    use super::super::{Error, parse};
     use super::*;
 
     fn columns(value: Value) -> Columns {

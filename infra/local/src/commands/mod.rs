@@ -1,7 +1,10 @@
 //! The commands, a module each, and what they have in common: options, results, failures.
 
+pub(crate) mod api;
 pub(crate) mod backfill;
 pub(crate) mod completions;
+pub(crate) mod export;
+pub(crate) mod import;
 pub(crate) mod restore;
 pub(crate) mod serve;
 pub(crate) mod token;

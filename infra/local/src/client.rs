@@ -1,0 +1,185 @@
+//! The product over HTTP, as whoever has an address and a token sees it.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::{HeaderMap, Method, Request, StatusCode, header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+/// A function is given 29 s by its gateway.
+const PATIENCE: Duration = Duration::from_secs(35);
+/// How often a request is sent when the answer is to come again later.
+const TRIES: u32 = 6;
+/// What is waited for at most before the next.
+const LONGEST_PAUSE: u64 = 20;
+
+/// Why there is no answer to use.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// Nobody answers there, or not in time.
+    #[error("{url} cannot be reached: {why}")]
+    Unreachable {
+        /// The address that was called.
+        url: String,
+        /// In the words of the system.
+        why: String,
+    },
+    /// The answer is no success.
+    #[error("{call}: {status}: {}", problem["detail"].as_str().or(problem["message"].as_str()).unwrap_or("no reason given"))]
+    Refused {
+        /// Method and path.
+        call: String,
+        /// Of the answer.
+        status: StatusCode,
+        /// The problem's document (RFC 9457); null if the answer has none.
+        problem: Value,
+    },
+    /// The answer is not what this product answers.
+    #[error("{call}: the answer is not of this product: {why}")]
+    Strange {
+        /// Method and path.
+        call: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Whatever the project had is deleted for this caller.
+    #[error("the project {0} is deleted, or you were removed from it")]
+    Gone(String),
+    /// The address is none.
+    #[error("{url:?} is not an address to call: {why}")]
+    NoAddress {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl CallError {
+    /// The stable `code` of the problem that was answered.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { problem, .. } => problem["code"].as_str(),
+            _ => None,
+        }
+    }
+}
+
+/// An answer that is a success.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body as it came.
+    pub body: Bytes,
+    call: String,
+}
+
+impl Reply {
+    /// The body as JSON.
+    pub fn json(&self) -> Result<Value, CallError> {
+        let strange = |error: serde_json::Error| CallError::Strange { call: self.call.clone(), why: error.to_string() };
+        serde_json::from_slice(&self.body).map_err(strange)
+    }
+}
+
+/// Calls one deployment, or the local stack, as one user.
+#[derive(Debug)]
+pub struct Client {
+    base: String,
+    token: String,
+    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl Client {
+    /// For this address (with a stage's path, if it has one) and with this token. Nothing is called yet.
+    pub fn new(url: &str, token: &str) -> Result<Self, CallError> {
+        let no_address = |why: String| CallError::NoAddress { url: url.to_owned(), why };
+        let base = url.trim_end_matches('/').to_owned();
+        let uri: axum::http::Uri = base.parse().map_err(|_| no_address("it is no URL".to_owned()))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
+            return Err(no_address("it must begin with https:// or http://".to_owned()));
+        }
+        if uri.query().is_some() {
+            return Err(no_address("it must be without a query".to_owned()));
+        }
+        let connector = HttpsConnectorBuilder::new()
+            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
+            .map_err(|error| no_address(format!("no certificate authorities to trust: {error}")))?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { base, token: token.to_owned(), http })
+    }
+
+    /// Whom the token names, as far as that can be told without its key.
+    pub fn user(&self) -> Option<String> {
+        let claims = URL_SAFE_NO_PAD.decode(self.token.split('.').nth(1)?).ok()?;
+        let claims: Value = serde_json::from_slice(&claims).ok()?;
+        Some(claims["sub"].as_str()?.to_owned())
+    }
+
+    /// Reads.
+    pub async fn get(&self, path: &str) -> Result<Reply, CallError> {
+        self.send(Method::GET, path, None).await
+    }
+
+    /// Sends a change that may be sent again: what is to come later (429, 503) is repeated a few times.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, CallError> {
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        let mut tries = 1;
+        loop {
+            let (status, reply) = self.once(&method, path, body.clone()).await?;
+            let later = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+            if status.is_success() {
+                return Ok(reply);
+            } else if !later || tries == TRIES {
+                let problem = serde_json::from_slice(&reply.body).unwrap_or_default();
+                return Err(CallError::Refused { call: reply.call, status, problem });
+            }
+            let named = reply.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+            sleep(Duration::from_secs(named.unwrap_or(1).min(LONGEST_PAUSE))).await;
+            tries += 1;
+        }
+    }
+
+    async fn once(&self, method: &Method, path: &str, body: Option<Bytes>) -> Result<(StatusCode, Reply), CallError> {
+        let call = format!("{method} {path}");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.base))
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::USER_AGENT, concat!("trueppm-local/", env!("CARGO_PKG_VERSION")));
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let request = request.body(Full::new(body.unwrap_or_default()));
+        let request = request.map_err(|error| CallError::Strange { call: call.clone(), why: error.to_string() })?;
+        let unreachable = |why: String| CallError::Unreachable { url: self.base.clone(), why };
+        let exchange = async {
+            let response = self.http.request(request).await.map_err(|error| unreachable(innermost(&error)))?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| unreachable(innermost(&error)))?.to_bytes();
+            Ok((head.status, Reply { headers: head.headers, body, call }))
+        };
+        match timeout(PATIENCE, exchange).await {
+            Ok(answer) => answer,
+            Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+}
+
+/// The layers in between say nothing.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let last = std::iter::successors(Some(error), |error| error.source()).last();
+    last.map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,48 @@
+//! Writes a project's rows as the files that an import reads.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::PlanError;
+use super::contents::Contents;
+use super::format::{FILES, cell, columns, file_name};
+
+/// Writes the files into the directory, which is made if it is missing; each with its number of rows. Files that are there
+/// are replaced only if so said.
+pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Vec<(String, usize)>, PlanError> {
+    std::fs::create_dir_all(directory).map_err(PlanError::file(directory))?;
+    let paths = FILES.map(|collection| directory.join(file_name(collection)));
+    if let Some(there) = paths.iter().find(|path| path.exists()).filter(|_| !replace) {
+        return Err(PlanError::Asked(format!("{} is there already; --force replaces it", there.display())));
+    }
+    let mut written = Vec::new();
+    for (collection, path) in FILES.into_iter().zip(&paths) {
+        let rows: Vec<_> = contents.of(collection).collect();
+        let mut writer = csv::Writer::from_path(path).map_err(|error| PlanError::file(path)(error.into()))?;
+        let header: Vec<String> = columns(collection).map(str::to_owned).collect();
+        let records = rows.iter().map(|(id, row)| {
+            let cells = collection.columns().iter().map(|column| cell(row.get(*column).unwrap_or(&Value::Null)));
+            std::iter::once(id.to_string()).chain(cells).collect()
+        });
+        for record in std::iter::once(header).chain(records) {
+            writer.write_record(record).map_err(|error| PlanError::file(path)(error.into()))?;
+        }
+        writer.flush().map_err(PlanError::file(path))?;
+        written.push((path.display().to_string(), rows.len()));
+    }
+    Ok(written)
+}
+
+/// The same rows as one JSON document: for each collection an array of rows, as REST takes them.
+pub fn to_json(contents: &Contents) -> Value {
+    let of = |collection| {
+        let rows = contents.of(collection).map(|(id, row)| {
+            let mut fields = Map::from_iter([("id".to_owned(), id.as_str().into())]);
+            fields.extend(row.clone());
+            Value::Object(fields)
+        });
+        rows.collect::<Value>()
+    };
+    FILES.into_iter().map(|collection| (collection.name().to_owned(), of(collection))).collect()
+}

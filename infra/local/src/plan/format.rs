@@ -1,0 +1,134 @@
+//! What the files hold: a file for each collection, named after it, with the fields of REST as columns.
+//!
+//! A cell that is empty is null where the field may be null, else the field's default. Texts are taken as they are, signs that a
+//! spreadsheet would take for a formula included; numbers, `true` and `false` may have blanks around them; `exceptions` are JSON.
+
+use serde_json::{Number, Value};
+use shared::domain::Collection;
+
+/// The files of a plan, in the order in which their rows can be made.
+pub(super) const FILES: [Collection; 4] =
+    [Collection::Projects, Collection::Calendars, Collection::Tasks, Collection::Dependencies];
+
+pub(super) fn file_name(collection: Collection) -> String {
+    format!("{}.csv", collection.name())
+}
+
+/// The columns of a file.
+pub(super) fn columns(collection: Collection) -> impl Iterator<Item = &'static str> {
+    std::iter::once("id").chain(collection.columns().iter().copied())
+}
+
+enum Kind {
+    Text,
+    Integer,
+    Number,
+    Flag,
+    Json,
+}
+
+fn kind(column: &str) -> Kind {
+    match column {
+        "duration"
+        | "percent_complete"
+        | "optimistic_duration"
+        | "most_likely_duration"
+        | "pessimistic_duration"
+        | "lag"
+        | "working_days" => Kind::Integer,
+        "hours_per_day" => Kind::Number,
+        "is_milestone" => Kind::Flag,
+        "exceptions" => Kind::Json,
+        _ => Kind::Text,
+    }
+}
+
+/// What an empty cell says; nothing if the field is then left out.
+fn empty(column: &str) -> Option<Value> {
+    match column {
+        "wbs_path"
+        | "planned_start"
+        | "assignee"
+        | "calendar"
+        | "optimistic_duration"
+        | "most_likely_duration"
+        | "pessimistic_duration" => Some(Value::Null),
+        "description" | "notes" => Some(Value::from("")),
+        _ => None,
+    }
+}
+
+/// What a cell says, or what it must be.
+pub(super) fn value(column: &str, cell: &str) -> Result<Option<Value>, String> {
+    if cell.is_empty() {
+        return Ok(empty(column));
+    }
+    let must_be = |what: &str| format!("must be {what}, is {cell:?}");
+    let value = match kind(column) {
+        Kind::Text => Value::from(cell),
+        Kind::Integer => Value::from(cell.trim().parse::<i64>().map_err(|_| must_be("an integer"))?),
+        Kind::Number => {
+            let number = cell.trim().parse().ok().and_then(Number::from_f64);
+            Value::from(number.ok_or_else(|| must_be("a number with a decimal point"))?)
+        }
+        // As spreadsheets write them.
+        Kind::Flag => match cell.trim().to_ascii_lowercase().as_str() {
+            "true" => Value::from(true),
+            "false" => Value::from(false),
+            _ => return Err(must_be("true or false")),
+        },
+        Kind::Json => serde_json::from_str(cell).map_err(|error| format!("must be JSON: {error}"))?,
+    };
+    Ok(Some(value))
+}
+
+/// The cell that says this.
+pub(super) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use shared::domain::{Calendar, Dependency, Project, Resource, Task, parse};
+
+    use super::*;
+
+    /// Every column of a row, in it as the resource itself would write it.
+    fn survives<R: Resource>(fields: Value) {
+        let row: R = parse(fields.as_object().expect("an object")).expect("a row");
+        let row = serde_json::to_value(row).expect("JSON");
+        for column in R::COLLECTION.columns() {
+            let text = cell(&row[column]);
+            assert_eq!(value(column, &text), Ok(Some(row[column].clone())), "{column}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn each_column_survives_its_cell_with_a_value_and_with_its_default() {
+        survives::<Project>(json!({"name": "House", "start_date": "2026-03-02", "calendar": "site"}));
+        survives::<Project>(json!({"name": "House", "start_date": "2026-03-02"}));
+        survives::<Task>(json!({"name": "=1+1", "wbs_path": "1.2", "notes": " a\r\nb\"c,; ", "assignee": "mia",
+            "planned_start": "2026-03-02", "optimistic_duration": 1, "most_likely_duration": 2, "pessimistic_duration": 3}));
+        survives::<Task>(json!({"name": "true", "duration": 0, "is_milestone": true}));
+        survives::<Dependency>(json!({"predecessor": "a", "successor": "b", "dep_type": "SF", "lag": -3}));
+        survives::<Calendar>(json!({"name": "Site", "hours_per_day": 7.25, "exceptions":
+            [{"start": "2026-03-02", "end": "2026-03-02", "description": "\"quoted\", and more"}]}));
+        survives::<Calendar>(json!({"name": "Site"}));
+    }
+
+    #[test]
+    fn a_cell_that_says_something_else_is_told_what_it_must_be() {
+        assert_eq!(value("duration", "5 days").expect_err("no number"), "must be an integer, is \"5 days\"");
+        assert_eq!(value("duration", " 5 "), Ok(Some(json!(5))));
+        assert_eq!(value("is_milestone", "TRUE"), Ok(Some(json!(true))));
+        assert!(value("is_milestone", "yes").is_err());
+        assert!(value("hours_per_day", "7,5").is_err());
+        assert!(value("exceptions", "Christmas").is_err());
+        assert_eq!(value("duration", ""), Ok(None));
+    }
+}
