@@ -14,6 +14,8 @@ pub struct History {
     pub current: u64,
     /// The project is deleted.
     pub deleted: bool,
+    /// The first version of the latest commit; none since a restore.
+    pub latest_from: Option<u64>,
     /// The first and the last of versions that no row holds, since a restore.
     pub skipped: Vec<(u64, u64)>,
     /// Below it a row that was written very often does not list what it held: versions may be missing here.
@@ -33,8 +35,22 @@ pub struct Held {
     pub id: String,
     /// What people call the row; of a tombstone, what they called it.
     pub name: String,
+    /// What the commit did to the row.
+    pub change: Change,
     /// What became of it.
     pub fate: Fate,
+}
+
+/// What a commit does to a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The row was not there, or was deleted.
+    Created,
+    /// The row was there, or nobody knows any more: it was written more often than it remembers.
+    Updated,
+    /// The row was deleted.
+    Deleted,
 }
 
 /// What became of a version.
@@ -76,6 +92,7 @@ fn of(counter: &Counter, rows: &[Row]) -> History {
     History {
         current,
         deleted: counter.deleted_at.is_some(),
+        latest_from: counter.last.iter().map(|(_, version)| version.get()).min(),
         skipped: counter.skipped.clone(),
         silent_below: rows.iter().map(|row| row.superseded.floor()).max().unwrap_or(0),
         versions,
@@ -84,18 +101,23 @@ fn of(counter: &Counter, rows: &[Row]) -> History {
 
 fn held(row: &Row) -> Vec<Held> {
     let now = if row.live().is_some() { Fate::Current } else { Fate::Tombstone };
-    let superseded = row.superseded.versions().iter().map(|version| (*version, Fate::Superseded));
+    let superseded = row.superseded.versions();
+    let superseded = superseded.iter().rev().map(|version| (*version, Fate::Superseded));
     let name = name(row.columns());
-    std::iter::once((row.version.get(), now))
-        .chain(superseded)
-        .map(|(version, fate)| Held {
-            version,
-            collection: row.key.collection.name(),
-            id: row.key.id.to_string(),
-            name: name.clone(),
-            fate,
-        })
-        .collect()
+    let mut held = Vec::new();
+    let mut there = superseded.len() as u64 + 1 < row.writes;
+    for (version, fate) in superseded.chain([(row.version.get(), now)]) {
+        let removed = row.removed_at.iter().any(|at| at.get() == version);
+        let change = match there {
+            _ if fate == Fate::Tombstone || removed => Change::Deleted,
+            true => Change::Updated,
+            false => Change::Created,
+        };
+        there = change != Change::Deleted;
+        let (collection, id) = (row.key.collection.name(), row.key.id.to_string());
+        held.push(Held { version, collection, id, name: name.clone(), change, fate });
+    }
+    held
 }
 
 fn name(columns: &Columns) -> String {
@@ -154,6 +176,23 @@ mod tests {
         ];
         assert_eq!(fates, expected);
         assert_eq!((history.versions[4].name.as_str(), &history.skipped[..]), ("Task b", &[(6, 9)][..]));
+        let changes: Vec<_> = history.versions.iter().map(|held| held.change).collect();
+        let [created, updated] = [Change::Created, Change::Updated];
+        assert_eq!(changes, [created, created, updated, updated, Change::Deleted, updated]);
+    }
+
+    #[test]
+    fn a_member_who_is_added_again_is_created_again() {
+        let key: RowKey = "memberships#m".parse().expect("a key");
+        let put = || Write::Put([("user".to_owned(), "mia".into())].into_iter().collect());
+        let writes = [(2, put()), (3, Write::Delete), (5, put()), (6, put())];
+        let row = writes.into_iter().fold(None, |row: Option<Row>, (at, write)| {
+            Some(Row::written(row.as_ref(), key.clone(), write, version(at)))
+        });
+        let history = of(&counter(10), &[row.expect("a row")]);
+        let changes: Vec<_> = history.versions.iter().map(|held| (held.version, held.change)).collect();
+        let expected = [(2, Change::Created), (3, Change::Deleted), (5, Change::Created), (6, Change::Updated)];
+        assert_eq!(changes, expected);
     }
 
     #[test]

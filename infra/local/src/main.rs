@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{backfill, completions, export, import, restore, serve, token, verify};
+use commands::{backfill, completions, export, import, pull, restore, serve, token, verify, watch};
 
 /// Runs TruePPM sync on this machine, and does by hand what has to be done to a project or a table.
 #[derive(Parser)]
@@ -35,6 +35,8 @@ enum Command {
     Token(token::Options),
     Import(import::Options),
     Export(export::Options),
+    Pull(pull::Options),
+    Watch(watch::Options),
     Verify(verify::Options),
     Restore(restore::Options),
     Backfill(backfill::Options),
@@ -50,6 +52,8 @@ async fn main() -> ExitCode {
         Command::Token(options) => token::run(&options, json),
         Command::Import(options) => import::run(options, json).await,
         Command::Export(options) => export::run(options, json).await,
+        Command::Pull(options) => pull::run(options, json).await,
+        Command::Watch(options) => watch::run(options, json).await,
         Command::Verify(options) => verify::run(options, json).await,
         Command::Restore(options) => restore::run(options, json).await,
         Command::Backfill(options) => backfill::run(options, json).await,

@@ -5,10 +5,13 @@ pub(crate) mod backfill;
 pub(crate) mod completions;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod pull;
 pub(crate) mod restore;
 pub(crate) mod serve;
+pub(crate) mod text;
 pub(crate) mod token;
 pub(crate) mod verify;
+pub(crate) mod watch;
 
 use std::error::Error;
 use std::fmt::Display;

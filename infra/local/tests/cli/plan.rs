@@ -1,113 +1,16 @@
-//! The command itself, against both functions on the embedded engine.
+//! Import and export.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
-use local::client::Client;
-use local::token::{LOCAL_SECRET, sign};
-use local::{engine, plan, serve, table};
+use local::plan;
 use serde_json::{Value, json};
-use shared::auth::Verifier;
-use shared::domain::{Collection, ProjectId};
-use shared::storage::Table;
+use shared::domain::Collection;
 
-const LOCAL: &str = env!("CARGO_BIN_EXE_local");
-
-/// Both functions, without any of the environment.
-struct Stack {
-    url: String,
-    dynamodb_url: String,
-}
-
-impl Stack {
-    async fn start() -> Self {
-        Self::start_with(|router| router).await
-    }
-
-    async fn start_with(layer: impl FnOnce(Router) -> Router) -> Self {
-        let dynamodb_url = engine::start(0, None).expect("an engine");
-        let client = table::client(&dynamodb_url).await;
-        table::create(&client, "trueppm").await.expect("a table");
-        let secret = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
-        let verifier = Arc::new(Verifier::configured(secret).expect("a verifier"));
-        let router = layer(serve::router(Table::new(client, "trueppm"), verifier));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        tokio::spawn(async { axum::serve(listener, router).await });
-        Self { url, dynamodb_url }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(&self.url, &sign(LOCAL_SECRET, "olga").expect("a token")).expect("a client")
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = command(arguments);
-        command.env("BASE_URL", &self.url);
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Ran {
-        ran(self.command(arguments)).await
-    }
-
-    async fn contents(&self, project: &str) -> plan::Contents {
-        plan::read(&self.client(), &project.parse::<ProjectId>().expect("an id")).await.expect("a project")
-    }
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(LOCAL);
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    command
-}
-
-/// What a command came to.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    output: String,
-    errors: String,
-}
-
-async fn ran(mut command: Command) -> Ran {
-    let waited = tokio::task::spawn_blocking(move || command.output()).await.expect("a thread");
-    let Output { status, stdout, stderr } = waited.expect("a command");
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    Ran { code: status.code(), output: text(stdout), errors: text(stderr) }
-}
-
-/// A directory with these files, gone at the end.
-struct Files(PathBuf);
-
-impl Files {
-    fn new(name: &str, files: &[(&str, &str)]) -> Self {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir_all(&directory).expect("a directory");
-        for (file, text) in files {
-            std::fs::write(directory.join(file), text).expect("a file");
-        }
-        Self(directory)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().expect("UTF-8")
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::support::{Files, Stack};
 
 fn house() -> String {
     format!("{}/examples/house", env!("CARGO_MANIFEST_DIR"))
@@ -215,20 +118,14 @@ async fn what_was_exported_is_imported_as_the_same_rows_whatever_texts_say() {
         "\u{feff}mark",
         "\u{7}\u{1b}[31m",
     ];
-    let client = stack.client();
-    let post = async |path: &str, body: Value| {
-        client.send(axum::http::Method::POST, &format!("/api/v1/projects/{path}"), Some(&body)).await.expect("made");
-    };
+    let post = async |path: &str, body: Value| stack.send("POST", path, body).await;
     post("", json!({"id": "a", "name": awkward[0], "description": awkward.join("\n"), "start_date": "2026-03-02"}))
         .await;
     post("a/memberships/", json!({"user": "mia, \"the\" =one", "role": 100})).await;
     let exceptions: Vec<Value> =
         awkward.iter().map(|text| json!({"start": "2026-03-02", "end": "2026-03-03", "description": text})).collect();
     post("a/calendars/", json!({"id": "c", "name": awkward[4], "hours_per_day": 7.25, "exceptions": exceptions})).await;
-    client
-        .send(axum::http::Method::PATCH, "/api/v1/projects/a/", Some(&json!({"calendar": "c"})))
-        .await
-        .expect("patched");
+    stack.send("PATCH", "a/", json!({"calendar": "c"})).await;
     for (n, text) in awkward.iter().enumerate() {
         post("a/tasks/", json!({"id": format!("t{n}"), "name": text, "notes": text, "duration": n, "is_milestone": n == 0,
             "assignee": if n % 2 == 0 { json!("mia, \"the\" =one") } else { Value::Null }, "wbs_path": format!("1.{}", n + 1)}))
@@ -293,12 +190,7 @@ async fn with_a_fault_in_any_file_nothing_is_written() {
 async fn what_only_the_server_refuses_is_traced_back_to_its_line() {
     let stack = Stack::start().await;
     stack.run(&["import", &house()]).await;
-    let client = stack.client();
-    let mia = json!({"user": "mia", "role": 100});
-    client
-        .send(axum::http::Method::POST, "/api/v1/projects/lakehouse/memberships/", Some(&mia))
-        .await
-        .expect("a member");
+    stack.send("POST", "lakehouse/memberships/", json!({"user": "mia", "role": 100})).await;
     // A Member makes tasks, but no dependencies.
     let files = Files::new(
         "member",
@@ -310,49 +202,4 @@ async fn what_only_the_server_refuses_is_traced_back_to_its_line() {
         ran.output.starts_with("dependencies.csv:2: the server refuses it (role_too_low): This takes at least"),
         "{ran:?}"
     );
-}
-
-#[tokio::test]
-async fn a_failure_says_what_to_do_and_ends_with_2() {
-    let ran_with = async |arguments: &[&str]| ran(command(arguments)).await;
-    let nobody = ran_with(&["export", "--json", "--project", "demo", "--url", "http://127.0.0.1:9"]).await;
-    assert_eq!((nobody.code, nobody.output.as_str()), (Some(2), ""));
-    let expected = "error: http://127.0.0.1:9 cannot be reached: Connection refused (os error 111)\n  \
-                    Start it with `local serve` or `local demo`, or name another address with --url.\n";
-    assert_eq!(nobody.errors, expected, "without colours, since this is no terminal");
-    assert_eq!(ran_with(&["serv"]).await.code, Some(2));
-    assert_eq!(ran_with(&[]).await.code, Some(2));
-    let unnamed = ran_with(&["restore"]).await;
-    assert!(unnamed.code == Some(2) && unnamed.errors.contains("--table-name <TABLE_NAME>"), "{unnamed:?}");
-}
-
-/// Ends the process that it started.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill().and_then(|()| self.0.wait());
-    }
-}
-
-#[tokio::test]
-async fn a_stack_says_where_it_is_and_its_token_is_good_there() {
-    let mut serve = command(&["serve", "--json", "--port", "0"]);
-    let mut serve = Running(serve.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("a command"));
-    let mut line = String::new();
-    BufReader::new(serve.0.stdout.take().expect("an output")).read_line(&mut line).expect("a line");
-    let ready: Value = serde_json::from_str(&line).expect("JSON");
-    let text = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
-    let client = Client::new(&text("url"), &text("token")).expect("a client");
-    let list = client.get("/api/v1/projects/").await.expect("an answer").json().expect("JSON");
-    assert_eq!(list["results"], json!([]));
-    let verified = ran(command(&["verify", "--dynamodb-url", &text("dynamodb_url")])).await;
-    assert_eq!(verified.code, Some(0), "{verified:?}");
-    assert!(verified.output.ends_with("verdict   sound: everything that was looked at holds\n"), "{verified:?}");
-    let token = ran(command(&["token", "--user", "mia", "--json"])).await;
-    let token: Value = serde_json::from_str(&token.output).expect("JSON");
-    assert!(token["expires_at"].as_u64() > Some(1_790_000_000));
-    let as_mia = Client::new(&text("url"), token["token"].as_str().expect("a token")).expect("a client");
-    assert_eq!(as_mia.user().as_deref(), Some("mia"));
-    as_mia.get("/api/v1/projects/").await.expect("the stack takes it");
 }

@@ -1,0 +1,46 @@
+//! Texts of a project on somebody's terminal.
+
+/// The text on one line, at most so many characters, and without what a terminal would take for orders.
+pub(crate) fn one_line(text: &str, most: usize) -> String {
+    let shown = |sign: char| if sign.is_control() { '␣' } else { sign };
+    if text.chars().count() <= most {
+        return text.chars().map(shown).collect();
+    }
+    text.chars().take(most - 1).map(shown).chain(['…']).collect()
+}
+
+/// Rows beneath their columns, each as wide as it has to be, at most so many characters.
+pub(crate) fn table(columns: &[&str], rows: &[Vec<String>], most: usize) -> String {
+    let cells: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| one_line(cell, most)).collect()).collect();
+    let width = |(column, name): (usize, &&str)| {
+        let longest = cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        longest.max(name.chars().count())
+    };
+    let widths: Vec<usize> = columns.iter().enumerate().map(width).collect();
+    let line = |row: Vec<&str>| {
+        let padded: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_owned()
+    };
+    let head = line(columns.to_vec());
+    let rows = cells.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_cannot_order_the_terminal_about() {
+        assert_eq!(one_line("a\u{1b}[31m\nb", 80), "a␣[31m␣b");
+        assert_eq!(one_line("äöü", 3), "äöü");
+        assert_eq!(one_line("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_have_to_be() {
+        let rows = [vec!["a".to_owned(), "long text".to_owned()], vec!["bcd".to_owned(), String::new()]];
+        assert_eq!(table(&["id", "x"], &rows, 6), "id   x\na    long …\nbcd");
+    }
+}
