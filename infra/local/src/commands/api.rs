@@ -45,8 +45,13 @@ pub(crate) struct OneProject {
 /// The failure of a call, with what to do.
 pub(crate) fn of_call(error: CallError) -> Failure {
     let next = match (&error, error.code()) {
-        (CallError::Unreachable { url, .. }, _) if url.contains("//127.0.0.1") || url.contains("//localhost") => {
+        (CallError::Unreachable { url, .. }, _)
+            if url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost") =>
+        {
             "Start it with `local serve` or `local demo`, or name another address with --url."
+        }
+        (CallError::Refused { problem, .. }, _) if problem.is_null() => {
+            "Is this the product's address? Name it with --url."
         }
         (CallError::Unreachable { .. } | CallError::NoAddress { .. } | CallError::Strange { .. }, _) => {
             "Name its address with --url, such as the output BaseUrl of the stack."

@@ -142,11 +142,13 @@ pub(crate) fn progress() -> ProgressBar {
     progress
 }
 
+/// What to do when there is no such table, or not what is looked for on it.
+pub(crate) const WHICH_TABLE: &str = "Name the table with --table-name, and where it is with --dynamodb-url (`local serve` \
+                                      says so in its first line) or by the AWS environment.";
+
 /// The failure of an operator's command on a table.
 pub(crate) fn of_table(failed: &str, error: &dyn Error) -> Failure {
-    let what = format!("{failed}: {}", reasons(error));
-    Failure::new(what)
-        .next("Name the table with --table-name; where it is, with --dynamodb-url or by the AWS environment.")
+    Failure::new(format!("{failed}: {}", reasons(error))).next(WHICH_TABLE)
 }
 
 /// An error with all that lies behind it, without the SDK's dump in parentheses.

@@ -9,10 +9,10 @@ pub(crate) fn one_line(text: &str, most: usize) -> String {
     text.chars().take(most - 1).map(shown).chain(['…']).collect()
 }
 
-/// Rows beneath their columns, each as wide as it has to be, at most so many characters.
+/// Rows beneath their columns, each as wide as it has to be, and but for the first at most so many characters.
 pub(crate) fn table(columns: &[&str], rows: &[Vec<String>], most: usize) -> String {
-    let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| one_line(cell, most)).collect()).collect();
+    let cut = |(column, cell): (usize, &String)| one_line(cell, if column == 0 { usize::MAX } else { most });
+    let cells: Vec<Vec<String>> = rows.iter().map(|row| row.iter().enumerate().map(cut).collect()).collect();
     let width = |(column, name): (usize, &&str)| {
         let longest = cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         longest.max(name.chars().count())
@@ -42,5 +42,6 @@ mod tests {
     fn columns_are_as_wide_as_they_have_to_be() {
         let rows = [vec!["a".to_owned(), "long text".to_owned()], vec!["bcd".to_owned(), String::new()]];
         assert_eq!(table(&["id", "x"], &rows, 6), "id   x\na    long …\nbcd");
+        assert_eq!(table(&["id"], &[vec!["an id is whole".to_owned()]], 6), "id\nan id is whole");
     }
 }

@@ -15,7 +15,7 @@ use shared::storage::Table;
 
 use super::api::OneProject;
 use super::text::one_line;
-use super::{Ended, Failure, TableOptions, colour, of_table, put};
+use super::{Ended, Failure, TableOptions, WHICH_TABLE, colour, of_table, put};
 
 /// So many rows of a collection are named on a line.
 const NAMED: usize = 6;
@@ -55,10 +55,7 @@ async fn follow(options: Options, json: bool) -> Ended {
     let table = Table::new(options.table.client().await, name);
     let project = options.project.project;
     let failed = |error| of_table(&format!("the table {name} could not be read"), &error);
-    let none = || {
-        Failure::new(format!("there is no project {project} on the table {name}"))
-            .next("Name the table with --table-name; where it is, with --dynamodb-url or by the AWS environment.")
-    };
+    let none = || Failure::new(format!("there is no project {project} on the table {name}")).next(WHICH_TABLE);
     let now = Watch::now(table.clone(), project.clone()).await.map_err(failed)?.ok_or_else(none)?;
     if !json {
         put(format!("project {project} is at version {}; Ctrl-C ends this", now.version()))?;

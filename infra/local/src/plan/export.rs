@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Map, Value};
+use shared::domain::{Collection, Columns, RowId};
 
 use super::PlanError;
 use super::contents::Contents;
@@ -18,7 +19,7 @@ pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Ve
     }
     let mut written = Vec::new();
     for (collection, path) in FILES.into_iter().zip(&paths) {
-        let rows: Vec<_> = contents.of(collection).collect();
+        let rows = rows(contents, collection);
         let mut writer = csv::Writer::from_path(path).map_err(|error| PlanError::file(path)(error.into()))?;
         let header: Vec<String> = columns(collection).map(str::to_owned).collect();
         let records = rows.iter().map(|(id, row)| {
@@ -34,10 +35,21 @@ pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Ve
     Ok(written)
 }
 
+/// The rows of a collection, tasks in the order of the outline and those without a place in it last.
+fn rows(contents: &Contents, collection: Collection) -> Vec<(&RowId, &Columns)> {
+    let mut rows: Vec<_> = contents.of(collection).collect();
+    rows.sort_by_key(|(_, row)| {
+        let path = row.get("wbs_path").and_then(Value::as_str);
+        let place: Option<Vec<u64>> = path.map(|path| path.split('.').filter_map(|part| part.parse().ok()).collect());
+        (place.is_none(), place)
+    });
+    rows
+}
+
 /// The same rows as one JSON document: for each collection an array of rows, as REST takes them.
 pub fn to_json(contents: &Contents) -> Value {
     let of = |collection| {
-        let rows = contents.of(collection).map(|(id, row)| {
+        let rows = rows(contents, collection).into_iter().map(|(id, row)| {
             let mut fields = Map::from_iter([("id".to_owned(), id.as_str().into())]);
             fields.extend(row.clone());
             Value::Object(fields)

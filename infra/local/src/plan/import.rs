@@ -74,13 +74,17 @@ impl fmt::Display for Report {
         let made: Vec<String> = self.made.iter().map(|(name, rows)| format!("{rows} {name}")).collect();
         let made = if made.is_empty() { "nothing".to_owned() } else { made.join(", ") };
         let (project, there) = (&self.project, self.there);
+        let faults = match self.faults.len() {
+            1 => "1 fault".to_owned(),
+            faults => format!("{faults} faults"),
+        };
         match (self.faults.len(), self.dry_run) {
             (0, false) => write!(f, "project {project}: made {made}; {there} rows were there already"),
             (0, true) => write!(f, "project {project}: would make {made}; {there} rows are there already"),
-            (faults, _) if self.made.is_empty() => write!(f, "project {project}: {faults} faults, NOTHING WAS WRITTEN"),
-            (faults, _) => write!(
+            _ if self.made.is_empty() => write!(f, "project {project}: {faults}, NOTHING WAS WRITTEN"),
+            _ => write!(
                 f,
-                "project {project}: {faults} faults; made {made} before. Mend the files and run this again: it goes on"
+                "project {project}: {faults}; made {made} before. Mend the files and run this again: it goes on"
             ),
         }
     }

@@ -179,7 +179,7 @@ async fn with_a_fault_in_any_file_nothing_is_written() {
     );
     let ran = stack.run(&["import", files.path()]).await;
     let expected = "dependencies.csv:3: column lag: must be an integer, is \"1,5\"\n\
-                    project faulty: 1 faults, NOTHING WAS WRITTEN\n";
+                    project faulty: 1 fault, NOTHING WAS WRITTEN\n";
     assert_eq!((ran.code, ran.output.as_str(), ran.errors.as_str()), (Some(1), expected, ""));
     let export = stack.run(&["export", "--json", "--project", "faulty"]).await;
     assert_eq!(export.code, Some(2));
