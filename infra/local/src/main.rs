@@ -26,7 +26,8 @@ Exit codes, of every command:
   2  could not be done, or not wholly; the standard error says why, and what to do
 
 Results go to the standard output, everything else to the standard error. Colours only on a terminal, never with NO_COLOR.
-In the workspace, `local` is `cargo run -q -p local --`. `local help COMMAND` has examples.";
+In the examples, which `help COMMAND` has, `local` is short for `cargo run -q -p local --` in the workspace, or for the path of the
+program (target/debug/local): alone, the word is one of the shell's own.";
 
 #[derive(Subcommand)]
 enum Command {

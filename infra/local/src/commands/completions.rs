@@ -8,6 +8,8 @@ use super::{Ended, put};
 /// Prints a script that completes commands and options in a shell
 #[derive(Args)]
 #[command(after_help = "\
+They are for the program by its path, target/debug/local.
+
 Examples:
   local completions bash > ~/.local/share/bash-completion/completions/local
   local completions fish > ~/.config/fish/completions/local.fish
