@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use local::client::CallError;
 use local::plan::{self, Import, PlanError};
 use shared::domain::ProjectId;
 
@@ -53,7 +54,12 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
     let client = options.api.client()?;
     let Options { directory, project, add_members, dry_run, .. } = options;
     let import = Import { directory, project, add_members, dry_run };
-    let report = plan::import(&client, &import, &progress()).await.map_err(of_plan)?;
+    let report = plan::import(&client, &import, &progress()).await.map_err(|error| match &error {
+        PlanError::Call(CallError::Unreachable { .. }) => {
+            of_plan(error).next_also("Then run this again: what was made stays, and it goes on.")
+        }
+        _ => of_plan(error),
+    })?;
     print(&report, json)?;
     Ok(report.exit_code())
 }

@@ -47,6 +47,12 @@ impl Failure {
     pub(crate) fn next(self, next: impl Into<String>) -> Self {
         Self { next: Some(next.into()), ..self }
     }
+
+    /// … and after that.
+    pub(crate) fn next_also(self, also: &str) -> Self {
+        let next = self.next.iter().map(String::as_str).chain([also]).collect::<Vec<_>>().join(" ");
+        self.next(next)
+    }
 }
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
 use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use local::plan;
 use serde_json::{Value, json};
 use shared::domain::Collection;
@@ -41,6 +44,31 @@ async fn the_example_is_imported_once_however_often_it_is_imported() {
     let report: Value = serde_json::from_str(&again.output).expect("JSON");
     assert_eq!((&report["made"], &report["there"], again.code), (&json!({}), &json!(14), Some(0)));
     assert_eq!(stack.contents("lakehouse").await, contents);
+    // The last thing that an import does; one that was stopped before does it now.
+    stack.send("PATCH", "lakehouse/", json!({"calendar": null})).await;
+    assert_eq!(stack.run(&["import", &house()]).await.code, Some(0));
+    assert_eq!(stack.contents("lakehouse").await.rows, contents.rows);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_waits_for_a_project_that_is_busy() {
+    let refusals = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&refusals);
+    let stack = Stack::start_with(|router| {
+        router.layer(from_fn(move |request: Request, next: Next| {
+            let busy = request.uri().path().ends_with("/batch/") && counted.fetch_add(1, Ordering::SeqCst) < 3;
+            async move {
+                if busy {
+                    return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "0")]).into_response();
+                }
+                next.run(request).await
+            }
+        }))
+    })
+    .await;
+    let ran = stack.run(&["import", &house()]).await;
+    assert_eq!((ran.code, refusals.load(Ordering::SeqCst)), (Some(0), 4), "{ran:?}");
+    assert_eq!(stack.contents("lakehouse").await.of(Collection::Tasks).count(), 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]

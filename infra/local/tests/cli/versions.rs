@@ -69,6 +69,7 @@ took  first_read, 2 calls, 2.5 read units, 0 write units
 ";
     assert_eq!((shown.code, shown.output.as_str()), (Some(0), expected), "{shown:?}");
     let one = stack.run(&["pull", "--project", "p", "--limit", "3"]).await;
+    assert_eq!(one.output.matches("mark  ").count(), 1, "{one:?}");
     assert!(one.output.contains("mark  3, from 0, and there is more: go on from it, or use --all"), "{one:?}");
     let pages = stack.run(&["pull", "--project", "p", "--limit", "3", "--all", "--json"]).await;
     let marks: Vec<u64> = pages
