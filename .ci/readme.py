@@ -1,0 +1,166 @@
+"""Types what the documents tell people to type, and compares what comes back with what they show. Wants cargo, bash and curl.
+
+Every command in a block of shell or between backticks is typed here, or belongs to another stage of .ci/run, or is not for this
+machine, with the reason. A command that is in none of the lists fails, and so does an entry that is in no document.
+"""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+# No line for each request.
+os.environ.setdefault("RUST_LOG", "warn")
+DOCUMENTS = ["README.md", "infra/MOVING.md", ".github/CONTRIBUTING.md"]
+COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:cargo|sam|npm|pip|git|\.ci/run|tests/smoke|tests/mutants/run)(?: |$)")
+
+# Started, asked, and stopped. With --port, since 8080 may be taken.
+SERVED = {
+    "cargo run -p local -- demo": "/",
+    "cargo run -p local -- serve": "/health",
+}
+
+# Typed, on one local stack, which is the product that commands call and the table that they find without being told. Some
+# words are replaced: by what they stand for, or for brevity.
+TYPED = {
+    "cargo run -p local -- COMMAND": {"COMMAND": "help"},
+    "cargo run -q -p local -- import infra/local/examples/house --dry-run": {},
+    "cargo run -q -p local -- import infra/local/examples/house": {},
+    "cargo run -q -p local -- pull --project lakehouse --since 9": {},
+    "cargo run -q -p local -- export target/plan --project lakehouse": {},
+    "cargo run -q -p local -- import target/plan --project copy": {},
+    "cargo run -q -p local -- verify --dynamodb-url http://127.0.0.1:8000": {},
+    # Until Ctrl-C.
+    "cargo run -q -p local -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
+        "cargo": "timeout --preserve-status --signal INT 5 cargo"
+    },
+    "cargo run -p local -- help serve": {},
+    "cargo run -p local -- token --user mia": {},
+    "cargo run -p local -- verify --table-name T": {"T": "trueppm"},
+    "cargo run -p local -- backfill --table-name T": {"T": "trueppm"},
+    "cargo run -p local -- restore --table-name T": {"T": "trueppm"},
+    "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
+    "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
+    "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
+    # What is compiled already does for a try; the figures of the documents are those of the release profile.
+    "cargo bench -p tests --bench pull": {"bench": "bench --profile dev"},
+    "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
+    "tests/mutants/run": {"tests/mutants/run": "SEEDS=0..2 tests/mutants/run mark_without_proof"},
+}
+
+# The stage of .ci/run that types it, or does the same.
+STAGES = {
+    "cargo test --workspace": "test",
+    "cargo test": "test",
+    "cargo build": "client",
+    "cargo test -p tests --test adversary lag -- --nocapture": "test",
+    "CONTENTION_SECONDS=30 cargo test -p tests --test adversary contention -- --nocapture": "test",
+    "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "adversary",
+    "BASE_URL=… JWT_SECRET=… npm test": "lambda",
+    "BASE_URL=https://… TOKEN=… tests/smoke": "lambda",
+    "cargo run -p local -- serve --dynamodb-port 8000": "lambda",
+    "pip install cargo-lambda ziglang": "lambda",
+    "cargo lambda watch -A 127.0.0.1 --env-file infra/watch.env": "lambda",
+    "cargo lambda invoke rest -A 127.0.0.1 --data-file tests/events/02-create-project.json": "lambda",
+    "cargo lambda invoke sync -A 127.0.0.1 --data-file tests/events/05-pull-everything.json": "lambda",
+    "sam validate --lint": "template",
+    "sam build && sam deploy --guided": "deploy",
+}
+
+NOT_HERE = {
+    ".ci/run": "this is part of it",
+    "cargo mutants -p shared -f 'shared/src/domain/**/*.rs' -- --lib": "takes hours",
+}
+
+
+def commands_of(text):
+    """Every command of a document, those of blocks line by line without their comments. A line of a longer one is part of it."""
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S):
+        if "call " not in block:
+            yield from (re.sub(r"\s+#.*", "", line) for line in block.splitlines() if COMMAND.match(line))
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    for span in re.findall(r"`([^`]+)`", prose):
+        if COMMAND.match(span):
+            yield re.sub(r"\s+", " ", span)
+
+
+@contextlib.contextmanager
+def running(command):
+    """A command that serves, and what it said when it was ready."""
+    process = subprocess.Popen(shlex.split(command), cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        said = {}
+        for line in process.stdout:
+            key, _, value = line.strip().partition(" ")
+            said.setdefault(key, value.strip())
+            if key == "listening":
+                break
+        else:
+            sys.exit(f"{command}: ended before it was ready")
+        yield said["listening"].removeprefix("on "), said
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def walk_through(text, address):
+    """The blocks that `call`, in one shell: each is answered as the block of JSON behind it says, and by no problem."""
+    blocks = re.findall(r"^```sh\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", text, re.M | re.S)
+    blocks = [(typed, printed) for typed, printed in blocks if "call " in typed]
+    script = "\necho ---\n".join(typed for typed, _ in blocks).replace("http://127.0.0.1:8080", address)
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    answers = done.stdout.split("---\n")
+    for (typed, printed), answered in zip(blocks, answers, strict=True):
+        lines = [line for line in answered.splitlines() if line]
+        # The documents show the answers to the last of them.
+        if printed and lines[-len(printed.splitlines()) :] != printed.splitlines():
+            sys.exit(f"typed:\n{typed}\nanswered:\n{answered}\nthe README shows:\n{printed}")
+        if problems := [line for line in lines if "code" in json.loads(line)]:
+            sys.exit(f"typed:\n{typed}\nanswered:\n{problems}")
+    print(f"ok  {len(blocks)} blocks of calls, {sum(1 for _, printed in blocks if printed)} of them compared", flush=True)
+
+
+def main():
+    texts = {name: (ROOT / name).read_text() for name in DOCUMENTS}
+    found = {command: name for name, text in texts.items() for command in commands_of(text)}
+    known = SERVED | TYPED | STAGES | NOT_HERE
+    unknown = [f"{name}: {command}" for command, name in found.items() if command not in known]
+    stale = [command for command in known if command not in found]
+    if unknown or stale:
+        sys.exit("\n".join(["in no list of .ci/readme.py:", *unknown, "in no document:", *stale]))
+    stages = re.findall(r"^stage (\w+)", (ROOT / ".ci/run").read_text(), re.M)
+    if missing := set(STAGES.values()) - set(stages):
+        sys.exit(f".ci/run has no stage {missing}")
+
+    for command, path in SERVED.items():
+        with running(f"{command} --port 0") as (address, _):
+            urllib.request.urlopen(address + path, timeout=30).close()
+        print(f"ok  {command}", flush=True)
+    with running("cargo run -p local -- serve --port 0") as (address, _):
+        walk_through(texts["README.md"], address)
+
+    # What the last run exported is not overwritten.
+    shutil.rmtree(ROOT / "target/plan", ignore_errors=True)
+    with running("cargo run -p local -- serve --port 0") as (address, said):
+        endpoint = re.search(r"http://[^,\s]+", said["table"])[0]
+        keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
+        environment = os.environ | keys | {"AWS_ENDPOINT_URL_DYNAMODB": endpoint, "BASE_URL": address}
+        for command in TYPED:
+            typed = command.replace("http://127.0.0.1:8000", endpoint)
+            for word, value in TYPED[command].items():
+                typed = re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", lambda _: value, typed)
+            done = subprocess.run(["bash", "-c", typed], cwd=ROOT, env=environment, capture_output=True, text=True)
+            if done.returncode or not done.stdout + done.stderr:
+                sys.exit(f"{typed}: {done.returncode}\n{done.stdout}{done.stderr}")
+            print(f"ok  {command}", flush=True)
+    print(f"ok  {len(STAGES)} more in other stages, {len(NOT_HERE)} not for this machine", flush=True)
+
+
+main()
