@@ -51,7 +51,7 @@ impl Rules for Task {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use shared::http::BaseVersion;
 
     use super::*;
