@@ -120,6 +120,9 @@ pub async fn import(client: &Client, import: &Import, progress: &ProgressBar) ->
         Err(error) => return Err(error.into()),
     };
     if new && of_projects_in(&lines).is_none() {
+        if !report.faults.is_empty() {
+            return Ok(report);
+        }
         let asked = format!(
             "there is no project {project}, or you are no member of it; to make it, add projects.csv with the columns id and name"
         );

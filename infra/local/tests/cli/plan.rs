@@ -209,6 +209,13 @@ async fn with_a_fault_in_any_file_nothing_is_written() {
     let expected = "dependencies.csv:3: column lag: must be an integer, is \"1,5\"\n\
                     project faulty: 1 fault, NOTHING WAS WRITTEN\n";
     assert_eq!((ran.code, ran.output.as_str(), ran.errors.as_str()), (Some(1), expected, ""));
+    let nameless = Files::new("nameless", &[("projects.csv", "name\nFaulty\n")]);
+    let ran = stack.run(&["import", nameless.path(), "--project", "faulty"]).await;
+    assert_eq!(
+        (ran.code, ran.output.lines().next()),
+        (Some(1), Some("projects.csv:1: column id: is missing")),
+        "{ran:?}"
+    );
     let export = stack.run(&["export", "--json", "--project", "faulty"]).await;
     assert_eq!(export.code, Some(2));
     assert!(export.errors.contains("Is the project's id right?"), "{export:?}");
