@@ -7,7 +7,7 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, header};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
@@ -75,31 +75,15 @@ impl<const MAX_BODY: usize, S: Send + Sync> FromRequest<S> for Json<MAX_BODY> {
 
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "Not JSON",
-                "Send JSON, with the header `Content-Type: application/json`.",
-            ));
+            return Err(Problem::unsupported_media_type());
         }
-        let body = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "Body too large",
-                format!("The body of such a request has at most {MAX_BODY} bytes."),
-            )
-        })?;
+        let body = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| Problem::body_too_large(MAX_BODY))?;
         match serde_json::from_slice(&body) {
             Ok(serde_json::Value::Object(columns)) => Ok(Self(columns)),
-            Ok(_) => Err(malformed("The body must be a JSON object.".to_owned())),
-            Err(error) => Err(malformed(format!("The body is not JSON: {error}."))),
+            Ok(_) => Err(Problem::malformed_json("The body must be a JSON object.")),
+            Err(error) => Err(Problem::malformed_json(format!("The body is not JSON: {error}."))),
         }
     }
-}
-
-fn malformed(detail: String) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_json", "Malformed JSON", detail)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -40,6 +40,46 @@ impl Problem {
         .with("errors", json!([FieldError { field: name.to_owned(), message }]))
     }
 
+    /// There is nothing at this address: 404 `no_such_route`.
+    pub fn no_such_route() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "no_such_route", "No such route", "Check the address.")
+    }
+
+    /// The address knows other methods: 405 `method_not_allowed`.
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method not allowed",
+            "The header Allow names the methods of this route.",
+        )
+    }
+
+    /// The body is of another type than JSON: 415 `unsupported_media_type`.
+    pub fn unsupported_media_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Not JSON",
+            "Send JSON, with the header `Content-Type: application/json`.",
+        )
+    }
+
+    /// The body has more bytes than that: 413 `body_too_large`.
+    pub fn body_too_large(max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "Body too large",
+            format!("The body of such a request has at most {max} bytes."),
+        )
+    }
+
+    /// The body is no JSON object: 400 `malformed_json`.
+    pub fn malformed_json(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed_json", "Malformed JSON", detail)
+    }
+
     #[must_use]
     fn with(mut self, member: &str, value: Value) -> Self {
         self.members.insert(member.to_owned(), value);

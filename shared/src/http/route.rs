@@ -1,7 +1,6 @@
 //! What all routes have in common.
 
 use axum::Router;
-use axum::http::StatusCode;
 use axum::routing::MethodRouter;
 
 use super::Problem;
@@ -20,15 +19,6 @@ where
     S: Clone + Send + Sync + 'static,
 {
     router
-        .fallback(|| async {
-            Problem::new(StatusCode::NOT_FOUND, "no_such_route", "No such route", "Check the address.")
-        })
-        .method_not_allowed_fallback(|| async {
-            Problem::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
-                "Method not allowed",
-                "The header Allow names the methods of this route.",
-            )
-        })
+        .fallback(|| async { Problem::no_such_route() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
 }
