@@ -1,7 +1,7 @@
-// Bundles src into dist, or into the directory that is named: one script, one style sheet, one document. The same sources
-// make the same bytes.
+// Bundles src into dist, or into the directory that is named: one script, one style sheet, one document; and beside it the
+// reference, which is Swagger UI as it comes from npm. The same sources make the same bytes.
 
-import { copyFileSync, readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
@@ -37,9 +37,21 @@ await build({
   jsxImportSource: 'preact',
   define: { 'process.env.NODE_ENV': '"production"' },
   // The tables of the app are those of tests/client, which has a WatermelonDB of its own.
-  alias: { '@nozbe/watermelondb': here('node_modules/@nozbe/watermelondb') },
+  alias: {
+    '@nozbe/watermelondb': here('node_modules/@nozbe/watermelondb'),
+    '#trueppm': here('../../trueppm.ts'),
+  },
   plugins: [readme],
   legalComments: 'eof',
   logLevel: 'warning',
 })
 copyFileSync(here('src/index.html'), join(outdir, 'index.html'))
+
+const reference = join(outdir, 'reference')
+mkdirSync(reference, { recursive: true })
+for (const name of ['index.html', 'reference.css', 'reference.js']) {
+  copyFileSync(here(`src/reference/${name}`), join(reference, name))
+}
+for (const name of ['swagger-ui.css', 'swagger-ui-bundle.js', 'swagger-ui-bundle.js.LICENSE.txt', 'LICENSE', 'NOTICE']) {
+  copyFileSync(here(`node_modules/swagger-ui-dist/${name}`), join(reference, name))
+}

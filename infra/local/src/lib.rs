@@ -1,6 +1,7 @@
 //! The local stack: an embedded DynamoDB-compatible engine and both functions in one process, so that a machine with
 //! nothing but Rust and its C compiler runs the product. The tests stand on it as well.
 
+pub mod api;
 pub mod backfill;
 pub mod client;
 pub mod demo;

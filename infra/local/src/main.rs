@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{backfill, completions, export, import, pull, restore, serve, token, verify, watch};
+use commands::{backfill, completions, describe, export, import, pull, restore, serve, token, verify, watch};
 
 /// Runs TruePPM sync on this machine, and does by hand what has to be done to a project or a table.
 #[derive(Parser)]
@@ -41,6 +41,10 @@ enum Command {
     Verify(verify::Options),
     Restore(restore::Options),
     Backfill(backfill::Options),
+    #[command(name = "openapi")]
+    OpenApi(describe::OpenApi),
+    #[command(name = "typescript")]
+    TypeScript(describe::TypeScript),
     Completions(completions::Options),
 }
 
@@ -58,6 +62,8 @@ async fn main() -> ExitCode {
         Command::Verify(options) => verify::run(options, json).await,
         Command::Restore(options) => restore::run(options, json).await,
         Command::Backfill(options) => backfill::run(options, json).await,
+        Command::OpenApi(_) => describe::openapi(),
+        Command::TypeScript(_) => describe::typescript(),
         Command::Completions(options) => completions::run::<Cli>(&options),
     };
     commands::exit_code(ended)

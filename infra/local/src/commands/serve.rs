@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use clap::Args;
-use local::{demo, engine, serve, table, token};
+use local::{api, demo, engine, serve, table, token};
 use serde::Serialize;
 use shared::auth::Verifier;
 use shared::storage::Table;
@@ -81,6 +81,7 @@ impl fmt::Display for Ready {
         if *demo {
             writeln!(f, "see       {url}/ in a browser: two devices and a server")?;
         }
+        writeln!(f, "read      {url}/reference/ in a browser: the API, to read and to try")?;
         let example = if *demo { "projects/demo/sync/?since=0" } else { "projects/" };
         writeln!(f, "try       curl -H 'Authorization: Bearer {token}' '{url}/api/v1/{example}'")?;
         // Others wait for this line.
@@ -123,7 +124,7 @@ async fn start(options: Options, demo: bool, json: bool) -> Ended {
     } else {
         put(&ready)?
     }
-    axum::serve(listener, router).with_graceful_shutdown(stop()).await?;
+    axum::serve(listener, router.merge(api::router())).with_graceful_shutdown(stop()).await?;
     Ok(0)
 }
 
