@@ -15,7 +15,7 @@ const binary = process.env.LOCAL_BIN ?? here('../../../../target/debug/local')
  * Debian's Chromium, or the one that CHROMIUM names; without its sandbox, which wants a user other than root. Before the
  * stack, so that nothing is left running when there is no browser.
  */
-const browser = await chromium.launch({
+export const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: ['--no-sandbox', '--disable-dev-shm-usage'],
 })
