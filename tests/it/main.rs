@@ -26,6 +26,7 @@ mod memberships;
 mod migration;
 mod min_version;
 mod observe;
+mod openapi;
 mod outage;
 mod paging;
 mod policy;

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::TestApp;
+use super::{TestApp, documented};
 
 /// A request under construction; it is sent when it is awaited.
 #[must_use]
@@ -84,10 +84,12 @@ impl Call {
         }
         let request = request.body(self.body).expect("a request");
         let what = format!("{} {}", request.method(), request.uri());
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.oneshot(request).await.expect("an answer");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let text = String::from_utf8(body.to_vec()).expect("a body in UTF-8");
+        documented::check(&method, &path, parts.status.as_u16(), &parts.headers, &text);
         Answer { what, status: parts.status.as_u16(), headers: parts.headers, text }
     }
 }

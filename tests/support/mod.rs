@@ -3,11 +3,13 @@
 //! - [`TestApp`]: both functions over one table, through the real SDK
 //! - [`TestProject`]: a project of its own for each test, set up over REST: `TestApp::new().await.with_project().with_tasks(3).await`
 //! - [`Call`] and [`Answer`]: one request and what came back
+//! - [`documented`]: the OpenAPI document, which every answer is held against
 //! - [`Pull`] and [`Device`]: what a device gets and what it holds then
 //! - [`Stored`]: what the table holds, read strongly
 
 mod app;
 mod call;
+pub mod documented;
 mod project;
 mod pull;
 mod stored;
