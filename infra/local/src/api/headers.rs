@@ -1,10 +1,11 @@
 //! The headers of requests and answers.
 
 use shared::domain::ServerVersion;
+use utoipa::openapi::content::Content;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::ObjectBuilder;
-use utoipa::openapi::{Ref, Required};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Required};
 
 use super::schemas::{id, integer, string, version};
 
@@ -139,12 +140,7 @@ pub(super) fn of_pulls() -> [Parameter; 7] {
             "`true` with `since=0` leaves tombstones out, as WatermelonDB's Turbo mode wants it. Means nothing elsewhere.",
         ),
         query("min_version", number(), "A version that the answer has to account for, or it is a 503."),
-        query(
-            "migration",
-            string().content_media_type("application/json").examples(["null"]),
-            "WatermelonDB's `migration` as JSON, or `null`. When it adds a column or a table that is served here, the \
-             answer is that of `since=0`.",
-        ),
+        migration(),
         query(
             "schema_version",
             string(),
@@ -152,4 +148,22 @@ pub(super) fn of_pulls() -> [Parameter; 7] {
         ),
         parameter(ParameterIn::Header, "Accept-Encoding", string(), "`gzip` for a compressed answer.").build(),
     ]
+}
+
+/// WatermelonDB's, as JSON.
+fn migration() -> Parameter {
+    let columns = ObjectBuilder::new()
+        .property("table", string())
+        .property("columns", ArrayBuilder::new().items(RefOr::from(string())))
+        .required("table")
+        .required("columns");
+    let migration = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .property("tables", ArrayBuilder::new().items(RefOr::from(string())))
+        .property("columns", ArrayBuilder::new().items(RefOr::from(columns)));
+    let about = "WatermelonDB's `migration`, or `null`. When it adds a column or a table that is served here, the answer is \
+                 that of `since=0`.";
+    let parameter =
+        ParameterBuilder::new().name("migration").parameter_in(ParameterIn::Query).required(Required::False);
+    parameter.description(Some(about)).content("application/json", Content::new(Some(migration))).build()
 }
