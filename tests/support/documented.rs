@@ -102,23 +102,23 @@ fn compare(schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
     if schema["enum"].as_array().is_some_and(|values| !values.contains(value)) {
         refuse("enum");
     }
+    let number = value.as_f64();
     let length = value.as_str().map(|text| text.chars().count()).or(value.as_array().map(Vec::len));
-    let bounds: [(&str, Option<f64>, fn(f64, f64) -> bool); 7] = [
-        ("minimum", value.as_f64(), |value, bound| value >= bound),
-        ("maximum", value.as_f64(), |value, bound| value <= bound),
-        ("exclusiveMinimum", value.as_f64(), |value, bound| value > bound),
-        ("minLength", length.map(|length| length as f64), |length, bound| length >= bound),
-        ("maxLength", length.map(|length| length as f64), |length, bound| length <= bound),
-        ("minItems", length.map(|length| length as f64), |length, bound| length >= bound),
-        ("maxItems", length.map(|length| length as f64), |length, bound| length <= bound),
-    ];
-    for (rule, size, keeps) in bounds {
+    let length = length.map(|length| length as f64);
+    let mut bound = |rule: &str, size: Option<f64>, keeps: fn(&f64, &f64) -> bool| {
         if let (Some(size), Some(bound)) = (size, schema[rule].as_f64())
-            && !keeps(size, bound)
+            && !keeps(&size, &bound)
         {
             refuse(rule);
         }
-    }
+    };
+    bound("minimum", number, f64::ge);
+    bound("maximum", number, f64::le);
+    bound("exclusiveMinimum", number, f64::gt);
+    bound("minLength", length, f64::ge);
+    bound("maxLength", length, f64::le);
+    bound("minItems", length, f64::ge);
+    bound("maxItems", length, f64::le);
     for (index, item) in value.as_array().into_iter().flatten().enumerate() {
         compare(&schema["items"], item, &format!("{at}[{index}]"), wrong);
     }

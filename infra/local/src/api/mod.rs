@@ -2,7 +2,7 @@
 //! that app developers copy.
 //!
 //! - `columns.rs` says what each column of each row is, for both
-//! - `operations.rs`, `headers.rs`, `schemas.rs` and `problems.rs` make the document out of that and of the domain's own errors
+//! - `operations.rs` and `rows.rs`, `headers.rs`, `schemas.rs` and `problems.rs` make the document out of that and of the domain's own errors
 //! - `typescript.rs` writes the types of rows and answers, and WatermelonDB's schema
 //! - `reference.rs` serves document and page
 //!
@@ -14,6 +14,8 @@ mod headers;
 mod operations;
 mod problems;
 mod reference;
+mod route;
+mod rows;
 mod schemas;
 mod typescript;
 
@@ -64,7 +66,7 @@ pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
     let mut components = components.security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     // What is answered beside the addresses and methods that are here.
     let elsewhere = |problem: &&Documented| ["no_such_route", "method_not_allowed"].contains(&problem.code.as_str());
-    let elsewhere = documented.iter().filter(elsewhere).map(|problem| operations::refusal(problem.status, &[problem]));
+    let elsewhere = documented.iter().filter(elsewhere).map(|problem| route::refusal(problem.status, &[problem]));
     let mut refusals: BTreeMap<_, _> = elsewhere.collect();
     let mut paths = PathsBuilder::new();
     for route in operations::all()? {
