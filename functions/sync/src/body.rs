@@ -256,6 +256,18 @@ mod tests {
         }
     }
 
+    /// What the function's response has beside the body: status, headers and names, less than 4 kB.
+    #[test]
+    fn a_full_answer_leaves_room_for_the_response_around_it_and_wastes_little() {
+        let row = task(1, Some(&json!({"notes": "\"".repeat(1000)})));
+        let mut left = Budget::new(usize::MAX, Encoding::Identity);
+        let rows = std::iter::repeat_n(row, 100_000).take_while(|row| left.take(row)).collect();
+        let Encoded::Literal(body) = encoded(&Answer { rows, ..Answer::empty(1) }, Encoding::Identity) else {
+            panic!("compressed")
+        };
+        assert!((MAX_RESPONSE - 30_000..MAX_RESPONSE - 4_000).contains(&body.len()), "{}", body.len());
+    }
+
     #[test]
     fn all_five_collections_are_there_with_three_arrays_each_and_nothing_else() {
         let arrays = json!({"created": [], "updated": [], "deleted": []});

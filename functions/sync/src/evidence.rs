@@ -175,6 +175,30 @@ mod tests {
     }
 
     #[test]
+    fn of_two_copies_the_newer_counts_whichever_came_first() {
+        let key = "tasks#1".parse().expect("a key");
+        for copies in [[task(1, &[3]), task(1, &[3, 5])], [task(1, &[3, 5]), task(1, &[3])]] {
+            let evidence = evidence(2, copies);
+            assert_eq!((evidence.row(&key).map(|row| row.version), evidence.newest()), (Some(version(5)), 5));
+        }
+        assert_eq!(evidence(2, []).newest(), 0);
+    }
+
+    /// The caller's membership is in hand on every pull, however old it is.
+    #[test]
+    fn a_row_that_the_device_holds_takes_no_part_in_the_answer() {
+        let budget = |rows| Budget::new(rows, Encoding::Identity);
+        let held = || evidence(4, [task(1, &[3]), task(2, &[4])]);
+        assert!(!held().exceeds(&budget(0)) && held().times(&budget(2)) > 2);
+        assert_eq!(held().cut(version(4), &budget(9)), None);
+        let with_two_more = || evidence(4, [task(1, &[3]), task(2, &[4]), task(3, &[6]), task(4, &[5])]);
+        assert!(with_two_more().exceeds(&budget(1)) && !with_two_more().exceeds(&budget(2)));
+        assert_eq!([1, 2, 3, 4, 7].map(|rows| with_two_more().times(&budget(rows))), [0, 1, 1, 2, 3]);
+        let versions = |to| with_two_more().into_rows(to).iter().map(|row| row.version.get()).collect::<Vec<_>>();
+        assert_eq!((versions(None), versions(Some(version(5)))), (vec![5, 6], vec![5]));
+    }
+
+    #[test]
     fn a_newer_copy_still_holds_the_versions_before() {
         assert_eq!(evidence(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven(), 5);
     }
@@ -198,6 +222,14 @@ mod tests {
     }
 
     #[test]
+    fn a_range_that_no_row_holds_counts_once_everything_before_it_is_held() {
+        let mut evidence = Evidence::new(0, vec![(5, 9)]);
+        evidence.add(task(1, &[1]));
+        evidence.add(task(2, &[10]));
+        assert_eq!(evidence.proven(), 1);
+    }
+
+    #[test]
     fn the_sum_proves_where_lists_are_cut_but_not_when_they_are_silent_above_the_counter() {
         let busy: Vec<u64> = (2..=900).collect();
         let mut evidence = evidence(0, [task(1, &[1]), task(2, &busy)]);
@@ -206,6 +238,16 @@ mod tests {
         assert!(evidence.proves_by_sum(version(900)) && evidence.proven() == 900);
         let mut evidence = self::evidence(0, [task(1, &[1]), task(2, &busy)]);
         assert!(!evidence.proves_by_sum(version(100)), "nobody knows how often it was written since");
+    }
+
+    #[test]
+    fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_is_missing() {
+        let busy = task(2, &(2..=900).collect::<Vec<_>>());
+        let floor = busy.superseded.floor();
+        // Of the versions above floor - 2 one is not listed, so that it is counted in place of version 1.
+        assert!(!evidence(0, [busy.clone()]).proves_by_sum(version(floor - 2)));
+        // A list that names all versions above the counter is as good as a whole one.
+        assert!(evidence(0, [task(1, &[1]), busy]).proves_by_sum(version(floor - 1)));
     }
 
     #[test]

@@ -54,3 +54,26 @@ impl PullPaths {
         self.0[path as usize].load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_has_a_name_and_a_count_of_its_own() {
+        let paths = PullPaths::default();
+        paths.count(PullPath::CaughtUp);
+        paths.count(PullPath::CaughtUp);
+        let taken = PullPath::ALL.map(|path| (path.name(), paths.taken(path)));
+        let expected = [
+            ("unchanged", 0),
+            ("wiped", 0),
+            ("first_read", 0),
+            ("asked_again", 0),
+            ("caught_up", 2),
+            ("busy", 0),
+            ("strong", 0),
+        ];
+        assert_eq!(taken, expected);
+    }
+}
