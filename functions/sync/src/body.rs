@@ -277,6 +277,16 @@ mod tests {
     }
 
     #[test]
+    fn rows_tombstones_and_ids_to_forget_are_each_in_their_own_collection_and_no_other() {
+        let rows = vec![task(1, Some(&json!({"id": "1"}))), task(2, None)];
+        let deleted = ["tasks#3", "calendars#4"].map(|key| key.parse().expect("a key")).into();
+        let changes = &body(&Answer { rows, deleted, ..Answer::empty(3) })["changes"];
+        assert_eq!(changes["tasks"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2", "3"]}));
+        assert_eq!(changes["calendars"], json!({"created": [], "updated": [], "deleted": ["4"]}));
+        assert_eq!(changes["projects"], json!({"created": [], "updated": [], "deleted": []}));
+    }
+
+    #[test]
     fn checksums_are_three_numbers_for_each_collection_beside_the_timestamp() {
         let mut checksums = Checksums::default();
         checksums.set(Collection::Tasks, [2, u32::MAX, 7]);

@@ -416,3 +416,20 @@ impl<'a> Gathering<'a> {
         (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_from_before_a_restore_starts_over_and_a_new_device_or_a_later_mark_does_not() {
+        let version = |number: u64| ServerVersion::try_from(number).expect("a version");
+        let starts_over = |counter: &Counter, since: u64| {
+            let since = Since::try_from(since).expect("a mark");
+            matches!(expect_no_resync(counter, since), Err(Error::ResyncRequired { through }) if through == version(7))
+        };
+        let restored = Counter { resync_through: Some(version(7)), ..Counter::at(version(9)) };
+        assert_eq!([0, 1, 7, 8].map(|since| starts_over(&restored, since)), [false, true, true, false]);
+        assert!(!starts_over(&Counter::at(version(9)), 7));
+    }
+}
