@@ -133,15 +133,18 @@ fn play(writers: usize, faults: Faults, seed: u64) -> Outcome {
     })
 }
 
-/// Plays the seeds, prints what they come to, and checks each.
+/// Plays the seeds, prints what they come to, the speed with its range over the seeds, and checks each.
 fn play_seeds(writers: usize, faults: Faults, check: impl Fn(&mut Outcome, u64)) {
     let seeds = 0..from_environment("CONTENTION_SEEDS", 1);
     let outcomes: Vec<Outcome> = seeds.map(|seed| play(writers, faults, seed)).collect();
     let mut all = Outcome::default();
     outcomes.iter().cloned().for_each(|outcome| all.add(outcome));
+    let speeds = || outcomes.iter().map(Outcome::commits_per_second);
     println!(
-        "| {writers:>3} | {:5.1} | {:4.2} | {:4.1} | {:4} ms | {:4} ms | {} of {} |",
+        "| {writers:>3} | {:5.1} ({:.1} to {:.1}) | {:4.2} | {:4.1} | {:4} ms | {:4} ms | {} of {} |",
         all.commits_per_second(),
+        speeds().fold(f64::INFINITY, f64::min),
+        speeds().fold(0.0, f64::max),
         all.tries_per_commit(),
         all.write_units_wasted_per_commit(),
         all.percentile(50).as_millis(),
