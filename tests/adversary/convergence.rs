@@ -152,6 +152,17 @@ fn without_names(violation: &str) -> String {
     words.join(" ").chars().take(90).collect()
 }
 
+/// Each way to an answer is taken, and hardly a pull gives up: what is right but never caught up with, or refused for no
+/// reason, converges as well.
+fn expect_every_way(figures: &Figures) {
+    let taken = |way: &str| figures.pulls.get(way).copied().unwrap_or(0);
+    for way in sync::PullPath::ALL {
+        assert!(taken(way.name()) > 0, "{} was never taken", way.name());
+    }
+    let (given_up, all) = (taken("503 not_proven"), figures.pulls.values().sum::<u64>());
+    assert!(given_up * 500 <= all, "{given_up} of {all} pulls were given up");
+}
+
 #[test]
 fn devices_converge_over_an_unreliable_table() {
     let began = Instant::now();
@@ -167,6 +178,10 @@ fn devices_converge_over_an_unreliable_table() {
     report(&format!("{seeds:?}"), &figures, &broken, began);
     let operations = figures.total_operations();
     assert!(figures.seeds < SEEDS.end || operations >= OPERATIONS_PER_SEED * figures.seeds, "{operations} operations");
+    let is_mixed = ["ADVERSARY_SCENARIO", "ADVERSARY_TABLE"].iter().all(|name| variable::<String>(name).is_none());
+    if figures.seeds >= SEEDS.end && is_mixed {
+        expect_every_way(&figures);
+    }
 }
 
 /// As long as it takes for ten million operations, or half an hour: `ADVERSARY_SOAK=minutes`.
