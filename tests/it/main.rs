@@ -34,6 +34,7 @@ mod preconditions;
 mod projects;
 mod pull;
 mod races;
+mod reference;
 mod removal;
 mod restore;
 mod routes;

@@ -6,12 +6,15 @@
 //! - [`documented`]: the OpenAPI document, which every answer is held against
 //! - [`Pull`] and [`Device`]: what a device gets and what it holds then
 //! - [`Stored`]: what the table holds, read strongly
+//! - [`Reference`] and [`Replay`]: the straightforward pull, and a table without an engine
 
 mod app;
 mod call;
 pub mod documented;
 mod project;
 mod pull;
+mod reference;
+mod replay;
 mod stored;
 mod table;
 
@@ -19,5 +22,7 @@ pub use app::TestApp;
 pub use call::{Answer, Call};
 pub use project::{OWNER, Setup, TestProject};
 pub use pull::{Device, Pull};
+pub use reference::Reference;
+pub use replay::Replay;
 pub use stored::Stored;
 pub use table::TestTable;

@@ -178,7 +178,10 @@ impl Answer {
         let has_more = if self.has_more { r#","has_more":true"# } else { "" };
         out(Piece::Json(&format!(r#"}},"timestamp":{}{has_more}"#, self.mark)))?;
         if let Some(checksums) = self.checksums {
-            let of = |collection: Collection| format!(r#""{}":{:?}"#, collection.name(), checksums.get(collection));
+            let of = |collection: Collection| {
+                let [rows, one, other] = checksums.get(collection);
+                format!(r#""{}":[{rows},{one},{other}]"#, collection.name())
+            };
             out(Piece::Json(&format!(r#","checksum":{{{}}}"#, Collection::ALL.map(of).join(","))))?;
         }
         out(Piece::Json("}"))

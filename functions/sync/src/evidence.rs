@@ -5,7 +5,9 @@
 //! version lies in there is in hand in its current copy, however late, torn or jumbled the index is. And when *all* rows
 //! of a project are in hand, their `writes` less the versions they hold above `s` add up to exactly `s`.
 
-use std::collections::HashMap;
+use std::borrow::Borrow;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 
 use shared::domain::{RowKey, ServerVersion};
 use shared::storage::FeedRow;
@@ -17,7 +19,7 @@ pub(crate) struct Evidence {
     since: u64,
     /// Ranges that no row holds; they count as held.
     skipped: Vec<(u64, u64)>,
-    rows: HashMap<RowKey, FeedRow>,
+    rows: HashSet<ByKey>,
     /// Versions above `since` that copies of rows held. Kept of old copies too: what a row held, it held.
     held: Vec<u64>,
     held_is_sorted: bool,
@@ -25,9 +27,32 @@ pub(crate) struct Evidence {
     proven: u64,
 }
 
+/// A row, which in a set is what its key is: the key need not be there twice.
+struct ByKey(FeedRow);
+
+impl Hash for ByKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.key.hash(state);
+    }
+}
+
+impl PartialEq for ByKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.key == other.0.key
+    }
+}
+
+impl Eq for ByKey {}
+
+impl Borrow<RowKey> for ByKey {
+    fn borrow(&self) -> &RowKey {
+        &self.0.key
+    }
+}
+
 impl Evidence {
     pub(crate) fn new(since: u64, skipped: Vec<(u64, u64)>) -> Self {
-        Self { since, skipped, rows: HashMap::new(), held: vec![], held_is_sorted: true, proven: since }
+        Self { since, skipped, rows: HashSet::new(), held: vec![], held_is_sorted: true, proven: since }
     }
 
     /// Takes a copy of a row into account; of two copies the newer counts.
@@ -35,22 +60,26 @@ impl Evidence {
         let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
         self.held.extend(versions.take_while(|version| *version > self.since));
         self.held_is_sorted = false;
-        match self.rows.get(&row.key) {
+        match self.row(&row.key) {
             Some(known) if known.version >= row.version => {}
             _ => {
-                self.rows.insert(row.key.clone(), row);
+                self.rows.replace(ByKey(row));
             }
         }
     }
 
+    fn all(&self) -> impl Iterator<Item = &FeedRow> {
+        self.rows.iter().map(|ByKey(row)| row)
+    }
+
     /// The row in hand, if it is.
     pub(crate) fn row(&self, key: &RowKey) -> Option<&FeedRow> {
-        self.rows.get(key)
+        self.rows.get(key).map(|ByKey(row)| row)
     }
 
     /// The newest version in hand, 0 if there is none.
     pub(crate) fn newest(&self) -> u64 {
-        self.rows.values().map(|row| row.version.get()).max().unwrap_or(0)
+        self.all().map(|row| row.version.get()).max().unwrap_or(0)
     }
 
     /// The version up to which everything is accounted for by the versions held.
@@ -78,14 +107,14 @@ impl Evidence {
     pub(crate) fn proves_by_sum(&mut self, counter: ServerVersion) -> bool {
         let counter = counter.get();
         let silent_above = |row: &FeedRow| row.superseded.floor() > counter + 1;
-        if self.rows.values().any(silent_above) {
+        if self.all().any(silent_above) {
             return false;
         }
         let held_up_to_counter = |row: &FeedRow| {
             let superseded_above = row.superseded.versions().iter().take_while(|version| **version > counter).count();
             row.writes.saturating_sub(superseded_above as u64 + u64::from(row.version.get() > counter))
         };
-        let held: u64 = self.rows.values().map(held_up_to_counter).sum();
+        let held: u64 = self.all().map(held_up_to_counter).sum();
         let skipped: u64 = self.skipped.iter().map(|(first, last)| counter.min(*last).saturating_sub(first - 1)).sum();
         let proven = held + skipped == counter;
         if proven {
@@ -98,7 +127,8 @@ impl Evidence {
     pub(crate) fn into_rows(self, to: Option<ServerVersion>) -> Vec<FeedRow> {
         let to = to.map_or(u64::MAX, ServerVersion::get);
         let wanted = self.since + 1..=to;
-        let mut rows: Vec<_> = self.rows.into_values().filter(|row| wanted.contains(&row.version.get())).collect();
+        let mut rows: Vec<_> =
+            self.rows.into_iter().map(|ByKey(row)| row).filter(|row| wanted.contains(&row.version.get())).collect();
         rows.sort_unstable_by_key(|row| row.version);
         rows
     }
@@ -106,12 +136,12 @@ impl Evidence {
     /// Do the rows in hand exceed what one response may hold?
     pub(crate) fn exceeds(&self, budget: &Budget) -> bool {
         let mut left = *budget;
-        !self.rows.values().filter(|row| row.version.get() > self.since).all(|row| left.take(row))
+        !self.all().filter(|row| row.version.get() > self.since).all(|row| left.take(row))
     }
 
     /// How many times as much as the rows in hand one response would hold beside them, rounded up; 0 if they exceed it.
     pub(crate) fn times(&self, budget: &Budget) -> usize {
-        budget.times(self.rows.values().filter(|row| row.version.get() > self.since))
+        budget.times(self.all().filter(|row| row.version.get() > self.since))
     }
 
     /// The version at which to cut: of the rows in hand the last one up to which everything fits, is proven and is not
@@ -119,7 +149,7 @@ impl Evidence {
     pub(crate) fn cut(&mut self, counter: ServerVersion, budget: &Budget) -> Option<ServerVersion> {
         let proven = self.proven().min(counter.get());
         let candidates = self.since + 1..=proven;
-        let mut rows: Vec<_> = self.rows.values().filter(|row| candidates.contains(&row.version.get())).collect();
+        let mut rows: Vec<_> = self.all().filter(|row| candidates.contains(&row.version.get())).collect();
         rows.sort_unstable_by_key(|row| row.version);
         let mut left = *budget;
         rows.into_iter().take_while(|row| left.take(row)).last().map(|row| row.version)
@@ -313,7 +343,7 @@ mod tests {
             let seen = |id: u64| end.saturating_sub(lag[id as usize] * 20);
             let copies = (0..12).filter_map(|id| copy(&history, id, seen(id)));
             let mut evidence = evidence(0, copies);
-            let silent = evidence.rows.values().any(|row| row.superseded.floor() > counter + 1);
+            let silent = evidence.all().any(|row| row.superseded.floor() > counter + 1);
             let complete = (0..12).all(|id| {
                 let holds = |as_of: u64| history[..as_of as usize].iter().take(counter as usize).filter(|t| **t == id).count();
                 holds(seen(id)) == holds(end)
