@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
 use local::{table, token};
@@ -12,14 +12,15 @@ use serde_json::Value;
 use shared::storage::Table;
 use tower::ServiceExt;
 
-use crate::seed::{self, PROJECT, Seeded, TABLE, USER};
+use crate::seed::{self, Seeded, TABLE, USER};
 use crate::{Outcome, meter};
 
 /// The argument that makes this program measure one case.
 pub(crate) const ROLE: &str = "measure";
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Case {
+/// A kind of pull.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Kind {
     /// Nothing changed.
     Empty,
     /// A few rows changed.
@@ -28,11 +29,22 @@ pub(crate) enum Case {
     Full,
 }
 
+/// A kind of pull of a project with so many tasks.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Case {
+    pub(crate) kind: Kind,
+    pub(crate) tasks: usize,
+}
+
 /// What was found; CPU and wall in seconds a call, memory in kB.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) rows: usize,
     pub(crate) bytes: usize,
+    /// Responses of the function: more than one if they have to be cut.
+    pub(crate) pages: usize,
+    /// Requests to DynamoDB.
+    pub(crate) calls: usize,
     pub(crate) cpu: Option<f64>,
     pub(crate) wall: f64,
     /// The peak before the first pull: the program itself, its client, its keys.
@@ -42,100 +54,149 @@ pub(crate) struct Measured {
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 3] = [Self::Empty, Self::Delta, Self::Full];
+    /// Every kind, and what grows with the project.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let of = |kind| move |tasks| Self { kind, tasks };
+        let sizes = seed::SIZES.into_iter();
+        sizes.clone().map(of(Kind::Empty)).chain(sizes.clone().map(of(Kind::Delta))).chain(sizes.map(of(Kind::Full)))
+    }
 
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::Delta => "delta",
-            Self::Full => "full",
+        match self.kind {
+            Kind::Empty => "empty",
+            Kind::Delta => "delta",
+            Kind::Full => "full",
         }
     }
 
-    /// So many that the CPU clock's steps of 10 ms do not show.
-    pub(crate) fn calls(self) -> usize {
-        match self {
-            Self::Empty => 3000,
-            Self::Delta => 1000,
-            Self::Full => 50,
+    /// So often that the CPU clock's steps of 10 ms do not show.
+    pub(crate) fn times(self) -> usize {
+        match self.kind {
+            Kind::Empty => 2000,
+            Kind::Delta => 1000,
+            Kind::Full => (400_000 / self.tasks).clamp(4, 1000),
         }
     }
 
     pub(crate) fn since(self, seeded: &Seeded) -> u64 {
-        match self {
-            Self::Empty => seeded.current,
-            Self::Delta => seeded.before_change,
-            Self::Full => 0,
+        match self.kind {
+            Kind::Empty => seeded.current,
+            Kind::Delta => seeded.before_change,
+            Kind::Full => 0,
         }
     }
 
     /// The rows that the answer must have; the full one has the project and its owner's membership beside the tasks.
     fn rows(self) -> usize {
-        match self {
-            Self::Empty => 0,
-            Self::Delta => seed::CHANGED,
-            Self::Full => seed::TASKS + 2,
+        match self.kind {
+            Kind::Empty => 0,
+            Kind::Delta => seed::CHANGED,
+            Kind::Full => self.tasks + 2,
         }
     }
 }
 
-/// Measures one case and prints what was found as JSON.
+/// Measures one case, which is JSON, and prints what was found as JSON.
 pub(crate) fn run(case: &str, endpoint: &str, since: &str) -> Outcome<()> {
-    let case = Case::ALL.into_iter().find(|known| known.name() == case).ok_or("no such case")?;
     // As in the deployed function.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    println!("{}", serde_json::to_string(&runtime.block_on(measure(case, endpoint, since))?)?);
+    let measured = runtime.block_on(measure(serde_json::from_str(case)?, endpoint, since.parse()?))?;
+    println!("{}", serde_json::to_string(&measured)?);
     Ok(())
 }
 
-async fn measure(case: Case, endpoint: &str, since: &str) -> Outcome<Measured> {
+async fn measure(case: Case, endpoint: &str, since: u64) -> Outcome<Measured> {
     let table = Table::new(table::client(endpoint).await, TABLE);
     let router = sync::router(sync::App::new(table, seed::verifier()?));
     let token = token::sign(token::LOCAL_SECRET, USER)?;
-    let path = format!("/api/v1/projects/{PROJECT}/sync/?since={since}");
+    let path = format!("/api/v1/projects/{}/sync/", seed::id(case.tasks));
     let idle_memory = meter::peak_memory();
-    let mut bytes = pull(&router, &token, &path).await?;
+    let pulled = drain(&router, &token, &path, since).await?;
     let first_peak = meter::peak_memory();
 
     let before = meter::cpu();
-    let mut walls = Vec::with_capacity(case.calls());
-    for _ in 0..case.calls() {
-        // Gone before the next one, as in the function.
-        drop(bytes);
+    let mut walls = Vec::with_capacity(case.times());
+    for _ in 0..case.times() {
         let start = Instant::now();
-        bytes = pull(&router, &token, &path).await?;
+        let mut next = Some(since);
+        while let Some(since) = next {
+            next = pull(&router, &token, &path, since).await?.next;
+        }
         walls.push(start.elapsed().as_secs_f64());
     }
-    let cpu = before.zip(meter::cpu()).map(|(before, after)| (after - before) / case.calls() as f64);
+    let cpu = before.zip(meter::cpu()).map(|(before, after)| (after - before) / case.times() as f64);
     let peak = meter::peak_memory();
     walls.sort_unstable_by(f64::total_cmp);
-    let rows = rows_of(&bytes)?;
+    let Pulled { rows, bytes, pages, calls } = pulled;
     if rows != case.rows() {
         return Err(format!("{rows} rows instead of {}", case.rows()).into());
     }
-    Ok(Measured { rows, bytes: bytes.len(), cpu, wall: walls[walls.len() / 2], idle_memory, first_peak, peak })
+    let wall = walls[walls.len() / 2];
+    Ok(Measured { rows, bytes, pages, calls, cpu, wall, idle_memory, first_peak, peak })
+}
+
+/// What all pages together have.
+#[derive(Default)]
+struct Pulled {
+    rows: usize,
+    bytes: usize,
+    pages: usize,
+    calls: usize,
+}
+
+/// Pulls until there is no more, and counts.
+async fn drain(router: &Router, token: &str, path: &str, since: u64) -> Outcome<Pulled> {
+    let mut pulled = Pulled::default();
+    let mut next = Some(since);
+    while let Some(since) = next {
+        let page = pull(router, token, path, since).await?;
+        next = page.next;
+        pulled.rows += rows_of(&page.body)?;
+        pulled.bytes += page.body.len();
+        pulled.pages += 1;
+        pulled.calls += page.calls;
+    }
+    Ok(pulled)
+}
+
+struct Page {
+    body: Bytes,
+    /// The next `since`, if there is more.
+    next: Option<u64>,
+    calls: usize,
 }
 
 /// One pull as the function serves it: routed, answered, and the body once more as a JSON string, which is how a
 /// function hands it to the gateway.
-async fn pull(router: &Router, token: &str, path: &str) -> Outcome<Vec<u8>> {
-    let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty())?;
+async fn pull(router: &Router, token: &str, path: &str, since: u64) -> Outcome<Page> {
+    let uri = format!("{path}?since={since}");
+    let request = Request::get(&uri).header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty())?;
     let response = router.clone().oneshot(request).await?;
     if response.status() != StatusCode::OK {
-        return Err(format!("{path}: {}", response.status()).into());
+        return Err(format!("{uri}: {}", response.status()).into());
     }
+    let timing = response.headers().get("server-timing").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let table = timing.split(", ").find(|part| part.starts_with("table;")).ok_or("an answer without its cost")?;
+    let calls = table.split(['"', ' ']).find_map(|word| word.parse().ok()).ok_or("a cost without calls")?;
     let body = response.into_body().collect().await?.to_bytes();
     let escaped = serde_json::to_vec(std::str::from_utf8(&body)?)?;
     std::hint::black_box(&escaped);
-    Ok(body.into())
+    Ok(Page { next: mark_of_cut(&body)?, body, calls })
 }
 
-/// How many rows a whole answer holds; none may be left for another page.
+/// The mark of an answer that was cut, out of its end.
+fn mark_of_cut(body: &[u8]) -> Outcome<Option<u64>> {
+    let end = std::str::from_utf8(&body[body.len().saturating_sub(1000)..])?;
+    if !end.contains("\"has_more\":true") {
+        return Ok(None);
+    }
+    let (_, mark) = end.rsplit_once("\"timestamp\":").ok_or("an answer without a mark")?;
+    Ok(Some(mark.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?))
+}
+
+/// How many rows an answer holds.
 fn rows_of(body: &[u8]) -> Outcome<usize> {
     let body: Value = serde_json::from_slice(body)?;
-    if body.get("has_more").is_some() {
-        return Err("the answer was cut".into());
-    }
     let collections = body["changes"].as_object().ok_or("an answer without changes")?;
     Ok(collections.values().filter_map(|collection| collection["updated"].as_array()).map(Vec::len).sum())
 }

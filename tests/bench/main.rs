@@ -1,6 +1,6 @@
 //! What a pull costs: `cargo bench -p tests --bench pull` prints a table.
 //!
-//! It asserts no times, but fails when the full pull holds more memory than it may.
+//! It asserts no times, but fails when a pull holds more memory than it may.
 //!
 //! The engine runs in a process of its own, and so does each kind of pull, so that CPU and memory are those of the sync
 //! function alone: the router, the SDK, the proof and the body, on the runtime that the deployed function has.
@@ -10,12 +10,13 @@ mod engine;
 mod meter;
 mod seed;
 
+use std::collections::HashMap;
 use std::error::Error;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 
 use cases::{Case, Measured};
 
-/// What the full pull may hold, in kB.
+/// What a pull may hold, in kB.
 const MEMORY: u64 = 64 * 1024;
 
 /// Whatever goes wrong ends the program with one line.
@@ -39,27 +40,34 @@ fn main() -> ExitCode {
     }
 }
 
-/// Seeds a project, measures each case in a process of its own, prints the table.
+/// Seeds projects, measures each case in a process of its own, prints the table.
 fn compare() -> Outcome<()> {
     let load = meter::load();
     let engine = engine::Engine::start()?;
-    eprintln!("seeding {} tasks …", seed::TASKS);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let seeded = runtime.block_on(seed::project(&engine.endpoint))?;
-    let mut measured = Vec::new();
-    for case in Case::ALL {
-        eprintln!("measuring {}, {} calls …", case.name(), case.calls());
+    let table = runtime.block_on(seed::table(&engine.endpoint))?;
+    let mut projects = HashMap::new();
+    for size in seed::SIZES {
+        eprintln!("seeding {size} tasks …");
+        projects.insert(size, runtime.block_on(seed::project(&table, size))?);
+    }
+    let bytes_per_row = projects[&seed::SIZES[0]].bytes_per_row;
+    heading(load, bytes_per_row);
+    let mut peak = None;
+    for case in Case::all() {
+        let since = case.since(&projects[&case.tasks]).to_string();
         let output = Command::new(std::env::current_exe()?)
-            .args([cases::ROLE, case.name(), &engine.endpoint, &case.since(&seeded).to_string()])
-            .stderr(std::process::Stdio::inherit())
+            .args([cases::ROLE, &serde_json::to_string(&case)?, &engine.endpoint, &since])
+            .stderr(Stdio::inherit())
             .output()?;
         if !output.status.success() {
-            return Err(format!("{} could not be measured", case.name()).into());
+            return Err(format!("{case:?} could not be measured").into());
         }
-        measured.push((case, serde_json::from_slice(&output.stdout)?));
+        let measured: Measured = serde_json::from_slice(&output.stdout)?;
+        row(case, &measured);
+        peak = peak.max(measured.peak);
     }
-    print(load, &seeded, &measured);
-    match measured.iter().filter_map(|(_, figures)| figures.peak).max() {
+    match peak {
         Some(peak) if peak > MEMORY => {
             Err(format!("held {}, may hold {}", megabytes(Some(peak)), megabytes(Some(MEMORY))).into())
         }
@@ -67,39 +75,49 @@ fn compare() -> Outcome<()> {
     }
 }
 
-fn print(load: Option<f64>, seeded: &seed::Seeded, measured: &[(Case, Measured)]) {
+fn heading(load: Option<f64>, bytes_per_row: usize) {
     let build = if cfg!(debug_assertions) {
         "debug build: these are not the product's figures"
     } else {
         "release build without LTO"
     };
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    println!(
-        "\n{} tasks of {} bytes; {cores} cores ({}), {build}",
-        seed::TASKS,
-        seeded.bytes_per_row,
-        meter::processor()
-    );
+    println!("\ntasks of {bytes_per_row} bytes; {cores} cores ({}), {build}", meter::processor());
     println!("engine and sync in processes of their own; no TLS, no Lambda runtime");
     println!("load average {}\n", load.map_or("unknown".to_owned(), |load| load.to_string()));
     println!(
-        "{:<7} {:>6} {:>7} {:>11} {:>11} {:>11} {:>10} {:>10} {:>10}",
-        "pull", "calls", "rows", "body bytes", "CPU/call", "wall p50", "idle RSS", "peak, 1st", "peak, all"
+        "{:<6} {:>8} {:>6} {:>8} {:>11} {:>6} {:>6} {:>11} {:>11} {:>9} {:>9} {:>9}",
+        "pull",
+        "project",
+        "times",
+        "rows",
+        "body bytes",
+        "pages",
+        "calls",
+        "CPU",
+        "wall p50",
+        "idle RSS",
+        "1st peak",
+        "peak"
     );
-    for (case, figures) in measured {
-        println!(
-            "{:<7} {:>6} {:>7} {:>11} {:>11} {:>11} {:>10} {:>10} {:>10}",
-            case.name(),
-            case.calls(),
-            figures.rows,
-            figures.bytes,
-            milliseconds(figures.cpu),
-            milliseconds(Some(figures.wall)),
-            megabytes(figures.idle_memory),
-            megabytes(figures.first_peak),
-            megabytes(figures.peak),
-        );
-    }
+}
+
+fn row(case: Case, figures: &Measured) {
+    println!(
+        "{:<6} {:>8} {:>6} {:>8} {:>11} {:>6} {:>6} {:>11} {:>11} {:>9} {:>9} {:>9}",
+        case.name(),
+        case.tasks,
+        case.times(),
+        figures.rows,
+        figures.bytes,
+        figures.pages,
+        figures.calls,
+        milliseconds(figures.cpu),
+        milliseconds(Some(figures.wall)),
+        megabytes(figures.idle_memory),
+        megabytes(figures.first_peak),
+        megabytes(figures.peak),
+    );
 }
 
 fn milliseconds(seconds: Option<f64>) -> String {

@@ -1,4 +1,4 @@
-//! A project with 10,000 tasks, each made by a commit as REST would make it.
+//! Projects of several sizes, each task made by a commit as REST would make it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use tower::ServiceExt;
 use crate::Outcome;
 
 pub(crate) const TABLE: &str = "bench";
-pub(crate) const PROJECT: &str = "bVvC2oXCRx4Ts0aL";
 pub(crate) const USER: &str = "olga";
-pub(crate) const TASKS: usize = 10_000;
+/// How many tasks the projects have.
+pub(crate) const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// So many of them are changed at the end, which is the delta.
 pub(crate) const CHANGED: usize = 50;
 /// Rows to a transaction, which takes 100 items.
@@ -33,20 +33,29 @@ pub(crate) struct Seeded {
     pub(crate) bytes_per_row: usize,
 }
 
-pub(crate) async fn project(endpoint: &str) -> Outcome<Seeded> {
+/// The id of the project with so many tasks.
+pub(crate) fn id(size: usize) -> String {
+    format!("bVvC2oXC-{size}")
+}
+
+/// An empty table.
+pub(crate) async fn table(endpoint: &str) -> Outcome<Table> {
     let client = table::client(endpoint).await;
     table::create(&client, TABLE).await?;
-    let table = Table::new(client, TABLE);
-    create_project(&table).await?;
-    let project: ProjectId = PROJECT.parse()?;
-    let tasks: Vec<usize> = (0..TASKS).collect();
+    Ok(Table::new(client, TABLE))
+}
+
+pub(crate) async fn project(table: &Table, size: usize) -> Outcome<Seeded> {
+    let project: ProjectId = id(size).parse()?;
+    create_project(table, &project).await?;
+    let tasks: Vec<usize> = (0..size).collect();
     for batch in tasks.chunks(BATCH) {
-        commit(&table, &project, batch, 0).await?;
+        commit(table, &project, batch, 0).await?;
     }
-    let before_change = current(&table, &project).await?;
-    let changed: Vec<usize> = (0..TASKS).step_by(TASKS / CHANGED).collect();
-    commit(&table, &project, &changed, 50).await?;
-    let current = current(&table, &project).await?;
+    let before_change = current(table, &project).await?;
+    let changed: Vec<usize> = (0..size).step_by(size / CHANGED).collect();
+    commit(table, &project, &changed, 50).await?;
+    let current = current(table, &project).await?;
     let row = table.snapshot(&project, &[key(0)?]).await?;
     let bytes_per_row = row.row(&key(0)?).map_or(0, |row| row.device_json(&project).len());
     Ok(Seeded { before_change, current, bytes_per_row })
@@ -57,9 +66,9 @@ pub(crate) fn verifier() -> Outcome<Arc<Verifier>> {
     Ok(Arc::new(Verifier::configured(secret)?))
 }
 
-async fn create_project(table: &Table) -> Outcome<()> {
+async fn create_project(table: &Table, id: &ProjectId) -> Outcome<()> {
     let token = token::sign(token::LOCAL_SECRET, USER)?;
-    let body = json!({"id": PROJECT, "name": "House by the lake", "start_date": "2026-03-02"});
+    let body = json!({"id": id.as_str(), "name": "House by the lake", "start_date": "2026-03-02"});
     let request = Request::post("/api/v1/projects/")
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")
