@@ -47,10 +47,12 @@ TYPED = {
     "cargo run -p local -- backfill --table-name T": {"T": "trueppm"},
     "cargo run -p local -- restore --table-name T": {"T": "trueppm"},
     "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
+    "cargo test -p tests --test it reference::": {},
     "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
     "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
     # What is compiled already does for a try; the figures of the documents are those of the release profile.
-    "cargo bench -p tests --bench pull": {"bench": "bench --profile dev"},
+    "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
+    "cargo bench -p tests --bench reference": {"bench": "bench --profile dev"},
     "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
     "tests/mutants/run": {"tests/mutants/run": "SEEDS=0..2 tests/mutants/run mark_without_proof"},
 }
@@ -77,6 +79,9 @@ STAGES = {
 NOT_HERE = {
     ".ci/run": "this is part of it",
     "cargo mutants -p shared -f 'shared/src/domain/**/*.rs' -- --lib": "takes hours",
+    "cargo mutants -p sync -f 'functions/sync/src/{evidence,pull,ranges,body,strong,encoding,migration,paths}.rs' -- --workspace --lib": (
+        "the same"
+    ),
 }
 
 

@@ -54,11 +54,10 @@ pub(crate) struct Measured {
 }
 
 impl Case {
-    /// Every kind, and what grows with the project.
-    pub(crate) fn all() -> impl Iterator<Item = Self> {
-        let of = |kind| move |tasks| Self { kind, tasks };
-        let sizes = seed::SIZES.into_iter();
-        sizes.clone().map(of(Kind::Empty)).chain(sizes.clone().map(of(Kind::Delta))).chain(sizes.map(of(Kind::Full)))
+    /// Every kind, of projects of these sizes.
+    pub(crate) fn all(sizes: &[usize]) -> impl Iterator<Item = Self> {
+        let of = |kind| sizes.iter().map(move |&tasks| Self { kind, tasks });
+        of(Kind::Empty).chain(of(Kind::Delta)).chain(of(Kind::Full))
     }
 
     pub(crate) fn name(self) -> &'static str {
@@ -90,7 +89,7 @@ impl Case {
     fn rows(self) -> usize {
         match self.kind {
             Kind::Empty => 0,
-            Kind::Delta => seed::CHANGED,
+            Kind::Delta => seed::CHANGED.min(self.tasks),
             Kind::Full => self.tasks + 2,
         }
     }

@@ -1,4 +1,4 @@
-//! What a pull costs: `cargo bench -p tests --bench pull` prints a table.
+//! What a pull costs: `cargo bench -p tests --bench pull` prints a table; `-- 100 1000` does so for projects of these sizes only.
 //!
 //! It asserts no times, but fails when a pull holds more memory than it may.
 //!
@@ -26,10 +26,14 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
-        [] => compare(),
         [engine::ROLE] => engine::run(),
         [cases::ROLE, case, endpoint, since] => cases::run(case, endpoint, since),
-        _ => Err("takes no arguments".into()),
+        [] => compare(&seed::SIZES),
+        ref sizes => sizes
+            .iter()
+            .map(|size| size.parse())
+            .collect::<Result<Vec<usize>, _>>()
+            .map_or_else(|_| Err("takes sizes of projects, in tasks".into()), |sizes| compare(&sizes)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,20 +45,20 @@ fn main() -> ExitCode {
 }
 
 /// Seeds projects, measures each case in a process of its own, prints the table.
-fn compare() -> Outcome<()> {
+fn compare(sizes: &[usize]) -> Outcome<()> {
     let load = meter::load();
     let engine = engine::Engine::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let table = runtime.block_on(seed::table(&engine.endpoint))?;
     let mut projects = HashMap::new();
-    for size in seed::SIZES {
+    for &size in sizes {
         eprintln!("seeding {size} tasks …");
         projects.insert(size, runtime.block_on(seed::project(&table, size))?);
     }
-    let bytes_per_row = projects[&seed::SIZES[0]].bytes_per_row;
+    let bytes_per_row = projects.values().next().map_or(0, |seeded: &seed::Seeded| seeded.bytes_per_row);
     heading(load, bytes_per_row);
     let mut peak = None;
-    for case in Case::all() {
+    for case in Case::all(sizes) {
         let since = case.since(&projects[&case.tasks]).to_string();
         let output = Command::new(std::env::current_exe()?)
             .args([cases::ROLE, &serde_json::to_string(&case)?, &engine.endpoint, &since])

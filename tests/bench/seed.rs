@@ -53,7 +53,7 @@ pub(crate) async fn project(table: &Table, size: usize) -> Outcome<Seeded> {
         commit(table, &project, batch, 0).await?;
     }
     let before_change = current(table, &project).await?;
-    let changed: Vec<usize> = (0..size).step_by(size / CHANGED).collect();
+    let changed: Vec<usize> = (0..size).step_by((size / CHANGED).max(1)).collect();
     commit(table, &project, &changed, 50).await?;
     let current = current(table, &project).await?;
     let row = table.snapshot(&project, &[key(0)?]).await?;
