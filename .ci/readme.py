@@ -162,7 +162,7 @@ def main():
             for word, value in TYPED[command].items():
                 typed = re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", lambda _: value, typed)
             done = subprocess.run(["bash", "-c", typed], cwd=ROOT, env=environment, capture_output=True, text=True)
-            if done.returncode or not done.stdout + done.stderr:
+            if done.returncode:
                 sys.exit(f"{typed}: {done.returncode}\n{done.stdout}{done.stderr}")
             print(f"ok  {command}", flush=True)
     print(f"ok  {len(STAGES)} more in other stages, {len(NOT_HERE)} not for this machine", flush=True)

@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode, Stdio};
 use cases::{Case, Measured};
 
 /// What a pull may hold, in kB.
-const MEMORY: u64 = 64 * 1024;
+const MEMORY: u64 = 96 * 1024;
 
 /// Whatever goes wrong ends the program with one line.
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -61,6 +61,8 @@ fn compare(sizes: &[usize]) -> Outcome<()> {
     for case in Case::all(sizes) {
         let since = case.since(&projects[&case.tasks]).to_string();
         let output = Command::new(std::env::current_exe()?)
+            // As template.yaml has it.
+            .envs([("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "268435456")])
             .args([cases::ROLE, &serde_json::to_string(&case)?, &engine.endpoint, &since])
             .stderr(Stdio::inherit())
             .output()?;

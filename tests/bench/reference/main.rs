@@ -57,7 +57,11 @@ async fn compare() -> Outcome<()> {
     } else {
         "release build without LTO"
     };
-    println!("{ROWS} rows; {}, {build}; load average {load:?}", meter::processor());
+    println!(
+        "{ROWS} rows; {}, {build}; load average {}",
+        meter::processor(),
+        load.map_or("unknown".to_owned(), |load| load.to_string())
+    );
     println!(
         "{:<7} {:>6} {:>11} {:>13} {:>16} {:>7}",
         "pull", "rows", "body bytes", "product, CPU", "straightforward", "ratio"
