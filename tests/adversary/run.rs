@@ -119,7 +119,9 @@ impl Play {
             self.drain(device).await;
         }
         for fates in fates {
-            if let Err(violation) = fates.check(&self.table.state().history) {
+            // Apart from what follows, which wants the state for itself.
+            let judged = fates.check(&self.table.state().history);
+            if let Err(violation) = judged {
                 self.table.fail(violation);
             }
         }
