@@ -4,7 +4,7 @@
 //! read. The counter tells which versions are the latest commit's, and of nothing older where one ended and the next began:
 //! commits that came between two looks are one [`Seen`] together.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 use serde::Serialize;
 use shared::domain::{Error, ProjectId};
@@ -89,13 +89,13 @@ fn news(history: &History, since: u64) -> Vec<Seen> {
 
 /// Up to which version each is held by a row, skipped, or too old to be remembered.
 fn accounted(history: &History, since: u64) -> u64 {
-    let held: HashMap<u64, &Held> = history.versions.iter().map(|held| (held.version, held)).collect();
+    let held: HashSet<u64> = history.versions.iter().map(|held| held.version).collect();
     let mut through = since.max(history.silent_below.saturating_sub(1)).min(history.current);
     while through < history.current {
         let next = through + 1;
         through = match history.skipped.iter().find(|(first, last)| (*first..=*last).contains(&next)) {
             Some((_, last)) => *last,
-            None if held.contains_key(&next) => next,
+            None if held.contains(&next) => next,
             None => break,
         };
     }

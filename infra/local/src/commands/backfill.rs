@@ -5,7 +5,7 @@ use local::backfill;
 use shared::domain::Collection;
 use shared::storage::Table;
 
-use super::{Ended, Rate, SomeProjects, TableOptions, of_table, print, progress};
+use super::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
 
 /// Fills in columns that the resources have and rows written before do not
 ///
@@ -36,7 +36,7 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
     let table = Table::new(options.table.client().await, name);
     let (project, rate) = (options.projects.project, options.rate.rate);
     let work = backfill::Options { project, collection: options.collection, rate };
-    let report = backfill::run(&table, &work, &progress()).await;
+    let report = backfill::run(&table, &work, &progress(PROJECTS)).await;
     let failed = format!("the table {name} may have rows that lack columns; run this again");
     let report = report.map_err(|error| of_table(&failed, &error))?;
     print(&report, json)?;

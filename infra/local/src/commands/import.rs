@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use local::client::CallError;
 use local::plan::{self, Import, PlanError};
 use shared::domain::ProjectId;
 
 use super::api::{Api, of_call};
-use super::{Ended, Failure, print};
+use super::{Ended, Failure, print, progress};
 
 /// Brings a plan's CSV files into a project
 ///
@@ -54,12 +53,14 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
     let client = options.api.client()?;
     let Options { directory, project, add_members, dry_run, .. } = options;
     let import = Import { directory, project, add_members, dry_run };
-    let report = plan::import(&client, &import, &progress()).await.map_err(|error| match &error {
-        PlanError::Call(CallError::Unreachable { .. }) => {
-            of_plan(error).next_also("Then run this again: what was made stays, and it goes on.")
-        }
-        _ => of_plan(error),
-    })?;
+    let report = plan::import(&client, &import, &progress("[{bar:40}] {pos}/{len} rows, {eta} left")).await.map_err(
+        |error| match &error {
+            PlanError::Call(CallError::Unreachable { .. }) => {
+                of_plan(error).next_also("Then run this again: what was made stays, and it goes on.")
+            }
+            _ => of_plan(error),
+        },
+    )?;
     print(&report, json)?;
     Ok(report.exit_code())
 }
@@ -70,13 +71,4 @@ pub(crate) fn of_plan(error: PlanError) -> Failure {
         PlanError::Call(error) => of_call(error),
         other => Failure::new(other.to_string()),
     }
-}
-
-/// To the standard error, and only if that is a terminal.
-fn progress() -> ProgressBar {
-    let progress = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("[{bar:40}] {pos}/{len} rows, {eta} left") {
-        progress.set_style(style);
-    }
-    progress
 }

@@ -140,10 +140,13 @@ pub(crate) fn put(text: impl Display) -> Result<(), Failure> {
     }
 }
 
-/// To the standard error, and only if that is a terminal.
-pub(crate) fn progress() -> ProgressBar {
+/// What an operator's command on a table shows of how far it is.
+pub(crate) const PROJECTS: &str = "{spinner} [{bar:30}] {pos}/{len} projects, {msg}";
+
+/// Shows how far a command is, on the standard error, and only if that is a terminal.
+pub(crate) fn progress(template: &str) -> ProgressBar {
     let progress = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} [{bar:30}] {pos}/{len} projects, {msg}") {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         progress.set_style(style);
     }
     progress

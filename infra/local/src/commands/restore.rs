@@ -4,7 +4,7 @@ use clap::Args;
 use local::restore;
 use shared::storage::Table;
 
-use super::{Ended, Rate, SomeProjects, TableOptions, of_table, print, progress};
+use super::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
 
 /// Makes a table that DynamoDB restored from a backup fit for use
 ///
@@ -43,7 +43,7 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
     let lost = options.lost_table.map(|name| Table::new(client, name));
     let (project, rate) = (options.projects.project, options.rate.rate);
     let work = restore::Options { project, lost, rate, raise: options.raise };
-    let report = restore::run(&table, &work, &progress()).await;
+    let report = restore::run(&table, &work, &progress(PROJECTS)).await;
     let failed = format!("the table {name} is not restored yet; run this again");
     let report = report.map_err(|error| of_table(&failed, error.as_ref()))?;
     print(&report, json)?;

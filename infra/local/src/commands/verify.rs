@@ -4,7 +4,7 @@ use clap::Args;
 use local::verify::{self, Patience};
 use shared::storage::Table;
 
-use super::{Ended, SomeProjects, TableOptions, of_table, print, progress};
+use super::{Ended, PROJECTS, SomeProjects, TableOptions, of_table, print, progress};
 
 /// Audits a table: does it hold what commits promise?
 ///
@@ -26,7 +26,7 @@ pub(crate) struct Options {
 pub(crate) async fn run(options: Options, json: bool) -> Ended {
     let name = &options.table.table_name;
     let table = Table::new(options.table.client().await, name);
-    let report = verify::run(&table, options.projects.project, Patience::default(), &progress()).await;
+    let report = verify::run(&table, options.projects.project, Patience::default(), &progress(PROJECTS)).await;
     let report = report.map_err(|error| of_table(&format!("the table {name} could not be audited"), &error))?;
     print(&report, json)?;
     Ok(report.verdict.exit_code())
