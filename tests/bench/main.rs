@@ -82,11 +82,7 @@ fn compare(sizes: &[usize]) -> Outcome<()> {
 }
 
 fn heading(load: Option<f64>, bytes_per_row: usize) {
-    let build = if cfg!(debug_assertions) {
-        "debug build: these are not the product's figures"
-    } else {
-        "release build without LTO"
-    };
+    let build = meter::build();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("\ntasks of {bytes_per_row} bytes; {cores} cores ({}), {build}", meter::processor());
     println!("engine and sync in processes of their own; no TLS, no Lambda runtime");

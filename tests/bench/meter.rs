@@ -31,3 +31,12 @@ pub(crate) fn processor() -> String {
     let model = models.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or(std::env::consts::ARCH, |(_, model)| model.trim()).to_owned()
 }
+
+/// What is measured.
+pub(crate) fn build() -> &'static str {
+    if cfg!(debug_assertions) {
+        "debug build: these are not the product's figures"
+    } else {
+        "release build without LTO"
+    }
+}

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { schemaMigrations } from '@nozbe/watermelondb/Schema/migrations/index.js'
 import { synchronize } from '@nozbe/watermelondb/sync/index.js'
-import { Device, onEachAdapter } from './device.mjs'
+import { cursorKey, Device, onEachAdapter } from './device.mjs'
 import { messages } from './readme.mjs'
 import { app, appOf, table, tables } from './schema.mjs'
 import { newUser, Project, Role, tokenFor } from './server.mjs'
@@ -86,7 +86,7 @@ const causes = {
 
   'lastPulledSchemaVersion is set, but this is the first sync': async (adapter, told) => {
     const device = await synced(adapter, await Project.create())
-    await device.database.adapter.removeLocal('__watermelon_last_pulled_at')
+    await device.database.adapter.removeLocal(cursorKey)
     await device.sync({ complaint: told })
   },
 

@@ -59,7 +59,7 @@ logger.default.warn = logger.default.error = (...message) => complaints.push(mes
 const home = mkdtempSync(join(tmpdir(), 'watermelondb-'))
 process.once('exit', () => rmSync(home, { recursive: true, force: true }))
 
-const cursorKey = '__watermelon_last_pulled_at'
+export const cursorKey = '__watermelon_last_pulled_at'
 const syncedBeforeKey = '__watermelon_last_pulled_schema_version'
 
 export class Refused extends Error {}

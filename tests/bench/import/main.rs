@@ -169,11 +169,7 @@ async fn measure(endpoint: &str) -> Outcome<(Measured, Cost)> {
 }
 
 fn print(load: Option<f64>, measured: &Measured, last: &Cost) {
-    let build = if cfg!(debug_assertions) {
-        "debug build: these are not the product's figures"
-    } else {
-        "release build without LTO"
-    };
+    let build = meter::build();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("\n{cores} cores ({}), {build}; engine and function in processes of their own", meter::processor());
     println!("load average {}\n", load.map_or("unknown".to_owned(), |load| load.to_string()));

@@ -52,11 +52,7 @@ async fn compare() -> Outcome<()> {
     let client = replay.client().await;
     let router = router(client.clone())?;
     let token = token::sign(token::LOCAL_SECRET, USER)?;
-    let build = if cfg!(debug_assertions) {
-        "debug build: these are not the product's figures"
-    } else {
-        "release build without LTO"
-    };
+    let build = meter::build();
     println!(
         "{ROWS} rows; {}, {build}; load average {}",
         meter::processor(),
