@@ -1,8 +1,10 @@
 //! What both functions share. Arrows go one way: `http`, `storage` and `auth` know the `domain`, the domain knows none
-//! of them. `storage` counts on the `meter`, `http` reads it.
+//! of them. `storage` counts on the `meter`, `http` reads it. `outbound` carries what they
+//! ask of others.
 
 pub mod auth;
 pub mod domain;
 pub mod http;
 pub mod meter;
+pub mod outbound;
 pub mod storage;

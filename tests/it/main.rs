@@ -16,6 +16,7 @@ mod cascade;
 mod checksum;
 mod compression;
 mod conflicts;
+mod connections;
 mod cost;
 mod creation;
 mod dependencies;

@@ -7,11 +7,8 @@ use axum::http::{HeaderMap, Method, Request, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt, Full};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
+use shared::outbound;
 use tokio::time::{sleep, timeout};
 
 /// A function is given 29 s by its gateway.
@@ -96,7 +93,7 @@ impl Reply {
 pub struct Client {
     base: String,
     token: String,
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: outbound::Client,
 }
 
 impl Client {
@@ -111,13 +108,8 @@ impl Client {
         if uri.query().is_some() {
             return Err(no_address("it must be without a query".to_owned()));
         }
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(rustls::crypto::ring::default_provider())
-            .map_err(|error| no_address(format!("no certificate authorities to trust: {error}")))?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let http = legacy::Client::builder(TokioExecutor::new()).build(connector);
+        let http = outbound::client_of_the_system()
+            .map_err(|error| no_address(format!("no certificate authorities to trust: {error}")))?;
         Ok(Self { base, token: token.to_owned(), http })
     }
 

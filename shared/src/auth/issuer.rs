@@ -4,16 +4,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http_body_util::{BodyExt, Limited};
 use lambda_http::http::{StatusCode, Uri};
 use tokio::time::{Instant, timeout};
 
 use super::TokenError;
 use super::keys::{Key, public_keys};
+use crate::outbound;
 
 /// One fetch, from the look-up of the name to the last byte.
 const FETCH: Duration = Duration::from_secs(2);
@@ -29,7 +26,7 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 /// The issuer's keys: fetched, kept, and fetched again when a token names one that is not among them.
 pub(super) struct Issuer {
     uri: Uri,
-    client: Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>,
+    client: outbound::Client,
     known: Mutex<Known>,
     /// Held while fetching, so that many requests fetch once.
     fetching: tokio::sync::Mutex<()>,
@@ -74,15 +71,7 @@ impl Issuer {
             Some("http") if is_loopback(host) => {}
             _ => return Err("it must begin with https://".to_owned()),
         }
-        let provider = rustls::crypto::ring::default_provider();
-        let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_native_roots(provider)
-            .map_err(|error| format!("no certificate authorities to trust: {error}"))?
-            .https_or_http()
-            .enable_http1()
-            .build();
-        let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { uri, client, known: Mutex::default(), fetching: tokio::sync::Mutex::default() })
+        Ok(Self { uri, client: outbound::client(), known: Mutex::default(), fetching: tokio::sync::Mutex::default() })
     }
 
     /// The keys to check a token with that names this key.

@@ -1,5 +1,6 @@
 //! Who is calling: a JWT, checked against keys that the configuration names.
 
+mod crypto;
 mod issuer;
 mod keys;
 
@@ -12,6 +13,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde::Deserialize;
 
 use crate::domain::UserId;
+pub use crypto::use_ring;
 use issuer::Issuer;
 use keys::{Key, public_keys};
 
@@ -101,6 +103,7 @@ impl Verifier {
 
     /// The verifier that variables describe; an empty one counts as not set. Keys of a URL are fetched at the first token.
     pub fn configured(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        use_ring();
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let source = match (set("JWT_SECRET"), set("JWT_JWKS"), set("JWT_JWKS_URL")) {
             (Some(secret), None, None) if secret.len() < MIN_SECRET => return Err(ConfigError::ShortSecret),
@@ -173,6 +176,8 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+    use ring::rand::SystemRandom;
+    use ring::{hmac, signature as public};
     use serde_json::{Value, json};
 
     use super::*;
@@ -305,21 +310,48 @@ mod tests {
     const ED_KEY: &[u8] = include_bytes!("../../testdata/ed.der");
     const JWKS: &str = include_str!("../../testdata/jwks.json");
 
-    fn signed(algorithm: Algorithm, kid: Option<&str>, key: &EncodingKey) -> String {
+    /// A token of ann's, signed with a private key or a secret.
+    fn signed(algorithm: Algorithm, kid: Option<&str>, key: &[u8]) -> String {
         let mut header = Header::new(algorithm);
         header.kid = kid.map(str::to_owned);
-        let claims = json!({"sub": "ann", "exp": in_seconds(60)});
-        format!("Bearer {}", encode(&header, &claims, key).expect("a token"))
+        let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
+        let header = encode(&serde_json::to_vec(&header).expect("JSON"));
+        let claims = encode(json!({"sub": "ann", "exp": in_seconds(60)}).to_string().as_bytes());
+        let content = format!("{header}.{claims}");
+        let signature = signature(algorithm, key, content.as_bytes());
+        format!("Bearer {content}.{}", encode(&signature))
+    }
+
+    fn signature(algorithm: Algorithm, key: &[u8], content: &[u8]) -> Vec<u8> {
+        let random = SystemRandom::new();
+        let rsa = |encoding| {
+            let pair = public::RsaKeyPair::from_der(key).expect("a key");
+            let mut signature = vec![0; pair.public().modulus_len()];
+            pair.sign(encoding, &random, content, &mut signature).expect("a signature");
+            signature
+        };
+        match algorithm {
+            Algorithm::HS256 => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), content).as_ref().to_vec(),
+            Algorithm::RS256 => rsa(&public::RSA_PKCS1_SHA256),
+            Algorithm::RS512 => rsa(&public::RSA_PKCS1_SHA512),
+            Algorithm::ES256 => {
+                let scheme = &public::ECDSA_P256_SHA256_FIXED_SIGNING;
+                let pair = public::EcdsaKeyPair::from_pkcs8(scheme, key, &random).expect("a key");
+                pair.sign(&random, content).expect("a signature").as_ref().to_vec()
+            }
+            Algorithm::EdDSA => {
+                let pair = public::Ed25519KeyPair::from_pkcs8_maybe_unchecked(key).expect("a key");
+                pair.sign(content).as_ref().to_vec()
+            }
+            other => panic!("no test signs {other:?}"),
+        }
     }
 
     #[tokio::test]
     async fn public_keys_verify_rs256_es256_and_eddsa_with_or_without_a_key_id() {
         let verifier = verifier(&[("JWT_JWKS", JWKS)]).expect("a verifier");
-        let keys = [
-            (Algorithm::RS256, "rsa", EncodingKey::from_rsa_der(RSA_KEY)),
-            (Algorithm::ES256, "ec", EncodingKey::from_ec_der(EC_KEY)),
-            (Algorithm::EdDSA, "ed", EncodingKey::from_ed_der(ED_KEY)),
-        ];
+        let keys =
+            [(Algorithm::RS256, "rsa", RSA_KEY), (Algorithm::ES256, "ec", EC_KEY), (Algorithm::EdDSA, "ed", ED_KEY)];
         for (algorithm, kid, key) in &keys {
             for kid in [Some(*kid), None] {
                 assert!(verifier.caller(Some(&signed(*algorithm, kid, key))).await.is_ok(), "{algorithm:?} {kid:?}");
@@ -336,7 +368,7 @@ mod tests {
         let jwks: Value = serde_json::from_str(JWKS).expect("JSON");
         for secret in [JWKS, jwks["keys"][0]["n"].as_str().expect("n")] {
             for kid in [Some("rsa"), None] {
-                let forged = signed(Algorithm::HS256, kid, &EncodingKey::from_secret(secret.as_bytes()));
+                let forged = signed(Algorithm::HS256, kid, secret.as_bytes());
                 assert_eq!(verifier.caller(Some(&forged)).await, Err(TokenError::Invalid));
             }
         }
@@ -347,7 +379,7 @@ mod tests {
             super::tests::verifier(&[("JWT_SECRET", SECRET)]).expect("ok").caller(Some(unsigned)).await,
             Err(TokenError::Invalid)
         );
-        let rs512 = signed(Algorithm::RS512, Some("rsa"), &EncodingKey::from_rsa_der(RSA_KEY));
+        let rs512 = signed(Algorithm::RS512, Some("rsa"), RSA_KEY);
         assert_eq!(verifier.caller(Some(&rs512)).await, Err(TokenError::Invalid));
     }
 }

@@ -11,6 +11,7 @@ mod audit;
 mod backoff;
 mod capacity;
 mod commit;
+mod connector;
 mod feed;
 mod layout;
 mod page;

@@ -8,15 +8,14 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::{Region, SharedHttpClient};
+use aws_sdk_dynamodb::config::Region;
 use aws_sdk_dynamodb::error::SdkError;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
-use aws_smithy_types::base64;
 
 use super::capacity::AskForCapacity;
+use super::connector::Connector;
 use super::layout::text;
 use crate::domain::Error;
+use crate::outbound;
 
 /// The index that feeds pulls: the rows of a project by `server_version`.
 pub const BY_VERSION: &str = "by_version";
@@ -26,7 +25,6 @@ pub const BY_USER: &str = "by_user";
 /// One attempt of one call. Long enough for a page of 1 MB, short enough that a lost answer is asked for again within a
 /// request's deadline.
 const ATTEMPT: Duration = Duration::from_secs(2);
-const CONNECT: Duration = Duration::from_secs(1);
 
 /// The environment does not say which table.
 #[derive(thiserror::Error)]
@@ -62,11 +60,10 @@ impl Table {
     /// How the SDK is set up here: connections, retries and time limits. Credentials, region and endpoint are added, by
     /// default from wherever the SDK looks for them.
     pub fn sdk_config() -> ConfigLoader {
-        // ring: aws-lc-rs, the SDK's default, takes 25 ms of CPU for its entropy at the first connection.
-        let http =
-            aws_smithy_http_client::Builder::new().tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build_https();
+        // Where the system names no authorities, those that the functions trust will do.
+        let client = outbound::client_of_the_system().unwrap_or_else(|_| outbound::client());
         aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+            .http_client(Connector(client))
             .retry_config(retries())
             .timeout_config(timeouts())
     }
@@ -76,15 +73,14 @@ impl Table {
     pub fn from_env() -> Result<Self, ConfigError> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let name = set("TABLE_NAME").ok_or(ConfigError)?;
-        let endpoint = set("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| set("AWS_ENDPOINT_URL"));
         let mut config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
-            .http_client(http_client(endpoint.as_deref()))
+            .http_client(Connector(outbound::client()))
             .retry_config(retries())
             .timeout_config(timeouts())
             .region(set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).map(Region::new))
             .credentials_provider(EnvironmentVariableCredentialsProvider::new());
-        config.set_endpoint_url(endpoint);
+        config.set_endpoint_url(set("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| set("AWS_ENDPOINT_URL")));
         Ok(Self::new(Client::from_conf(config.build()), name))
     }
 
@@ -106,27 +102,7 @@ fn retries() -> RetryConfig {
 }
 
 fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder().connect_timeout(CONNECT).operation_attempt_timeout(ATTEMPT).build()
-}
-
-/// A function's HTTP client. It trusts the certificate authorities that Mozilla does, which are in the program: the
-/// system's would have to be read and searched first.
-fn http_client(endpoint: Option<&str>) -> SharedHttpClient {
-    let builder = aws_smithy_http_client::Builder::new();
-    if endpoint.is_some_and(|endpoint| endpoint.starts_with("http:")) {
-        return builder.build_http();
-    }
-    let mut roots = String::new();
-    for certificate in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
-        roots.push_str("-----BEGIN CERTIFICATE-----\n");
-        roots.push_str(&base64::encode(certificate));
-        roots.push_str("\n-----END CERTIFICATE-----\n");
-    }
-    let builder = builder.tls_provider(tls::Provider::Rustls(CryptoMode::Ring));
-    match TlsContext::builder().with_trust_store(TrustStore::empty().with_pem_certificate(roots)).build() {
-        Ok(context) => builder.tls_context(context).build_https(),
-        Err(_) => builder.build_https(),
-    }
+    TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build()
 }
 
 /// A failed read: the SDK has already tried again.

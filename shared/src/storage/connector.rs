@@ -1,0 +1,78 @@
+//! Carries the SDK's requests.
+//!
+//! The SDK's own HTTP client speaks HTTP/2, too, and through proxies, which is an eighth of a function; DynamoDB speaks
+//! HTTP/1.1. And it hands on a stream, of which the SDK makes one piece: here the answer is read into one piece at once,
+//! still within the SDK's attempt, so that an answer that is cut short or takes too long is asked for again.
+
+use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper_util::client::legacy::connect::capture_connection;
+use lambda_http::http::{Request, Response};
+
+use crate::outbound::Client;
+
+/// A client as the SDK wants it.
+#[derive(Debug, Clone)]
+pub(super) struct Connector(pub(super) Client);
+
+impl HttpClient for Connector {
+    fn http_connector(
+        &self,
+        _settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let mut request = plain(request)?;
+            let connection = capture_connection(&mut request);
+            if let Some(slot) = request.extensions().get::<CaptureSmithyConnection>() {
+                // After an answer like 500 the SDK asks not to use the connection again: the next may lead to another host.
+                slot.set_connection_retriever(move || {
+                    let connection = connection.clone();
+                    let poison = move || {
+                        if let Some(connected) = connection.connection_metadata().as_ref() {
+                            connected.poison();
+                        }
+                    };
+                    Some(ConnectionMetadata::builder().proxied(false).poison_fn(poison).build())
+                });
+            }
+            // Whatever goes wrong on the way may be better the next time.
+            let (parts, mut body) =
+                client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?.into_parts();
+            let length = parts.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
+            let mut bytes = Vec::with_capacity(length.unwrap_or(0).min(LONGEST));
+            while let Some(frame) = body.frame().await {
+                let frame = frame.map_err(|error| ConnectorError::io(error.into()))?;
+                bytes.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            }
+            HttpResponse::try_from(Response::from_parts(parts, SdkBody::from(bytes)))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}
+
+/// What DynamoDB sends at most: 16 MB of items, by `BatchGetItem`, and their JSON around.
+const LONGEST: usize = 32 * 1024 * 1024;
+
+/// The request with its body in one piece, as which the SDK makes those of DynamoDB.
+fn plain(request: HttpRequest) -> Result<Request<Full<Bytes>>, ConnectorError> {
+    let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+    let (parts, body) = request.into_parts();
+    let body = body.bytes().ok_or_else(|| ConnectorError::user("a request that is a stream".into()))?;
+    Ok(Request::from_parts(parts, Full::new(Bytes::copy_from_slice(body))))
+}

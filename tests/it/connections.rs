@@ -1,0 +1,125 @@
+//! The connections to the table: kept, given up, and never made to strangers.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use axum::http::Request;
+use shared::domain::ProjectId;
+use shared::outbound;
+use shared::storage::Table;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+
+/// What a table without items says to GetItem.
+const NOTHING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
+/// An answer of which the end is missing.
+const CUT_SHORT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n{";
+const FAILURE: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\n{}";
+/// Closes the connection instead of an answer.
+const SILENCE: &str = "";
+
+/// A service that answers by a script, and writes down over which connection each request came.
+#[derive(Clone)]
+struct Service {
+    script: Arc<Mutex<VecDeque<&'static str>>>,
+    requests: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Service {
+    async fn playing(script: impl IntoIterator<Item = &'static str>) -> (Self, Table) {
+        let script = Arc::new(Mutex::new(script.into_iter().collect()));
+        let service = Self { script, requests: Arc::default() };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(service.clone().accept(listener));
+        (service, Table::new(local::table::client(&endpoint).await, "table"))
+    }
+
+    async fn accept(self, listener: TcpListener) {
+        for number in 0.. {
+            let (stream, _) = listener.accept().await.expect("a connection");
+            tokio::spawn(self.clone().serve(number, stream));
+        }
+    }
+
+    async fn serve(self, connection: usize, mut stream: TcpStream) {
+        let mut request = vec![0; 64 * 1024];
+        // Each request comes in one piece: it is small.
+        while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
+            self.requests.lock().expect("no panic").push(connection);
+            let answer = self.script.lock().expect("no panic").pop_front().expect("no more requests");
+            stream.write_all(answer.as_bytes()).await.expect("a reader");
+            if [CUT_SHORT, SILENCE].contains(&answer) {
+                return;
+            }
+        }
+    }
+
+    fn requests(&self) -> Vec<usize> {
+        self.requests.lock().expect("no panic").clone()
+    }
+}
+
+fn project() -> ProjectId {
+    "p".parse().expect("an id")
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_for_the_next_call() {
+    let (service, table) = Service::playing([NOTHING; 3]).await;
+    for _ in 0..3 {
+        assert!(table.counter(&project()).await.expect("an answer").is_none());
+    }
+    assert_eq!(service.requests(), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_short_or_never_comes_is_asked_for_again() {
+    for failure in [CUT_SHORT, SILENCE] {
+        let (service, table) = Service::playing([failure, failure, NOTHING]).await;
+        assert!(table.counter(&project()).await.expect("an answer").is_none());
+        assert_eq!(service.requests(), [0, 1, 2]);
+    }
+}
+
+/// The next one may lead to a host that is well.
+#[tokio::test]
+async fn a_connection_over_which_a_failure_came_is_not_used_again() {
+    let (service, table) = Service::playing([FAILURE, NOTHING]).await;
+    assert!(table.counter(&project()).await.expect("an answer").is_none());
+    assert_eq!(service.requests(), [0, 1]);
+}
+
+#[tokio::test]
+async fn after_three_attempts_it_is_given_up() {
+    let (service, table) = Service::playing([CUT_SHORT; 3]).await;
+    table.counter(&project()).await.expect_err("no answer");
+    assert_eq!(service.requests().len(), 3);
+}
+
+/// Made with `openssl req -x509`, and signed by nobody.
+#[tokio::test]
+async fn a_server_that_no_authority_vouches_for_is_told_nothing() {
+    let certificate = include_bytes!("../../shared/testdata/tls/localhost.cert.der").as_slice();
+    let key = include_bytes!("../../shared/testdata/tls/localhost.key.der").as_slice();
+    let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.into()], PrivateKeyDer::Pkcs8(key.into()))
+        .expect("a key for the certificate");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("https://localhost:{}/", listener.local_addr().expect("an address").port());
+    let refused = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        TlsAcceptor::from(Arc::new(server)).accept(stream).await.is_err()
+    });
+    let request = Request::get(url).body(Default::default()).expect("a request");
+    let error = outbound::client().request(request).await.expect_err("a stranger");
+    let reason = format!("{error:?}");
+    assert!(reason.contains("UnknownIssuer") && refused.await.expect("a server"), "{reason}");
+}
