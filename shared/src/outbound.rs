@@ -16,6 +16,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 /// How long an address may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(1);
+/// What a connection reads at once. A buffer grows to 400 kB otherwise, and each of those that read side by side has one.
+const AT_ONCE: usize = 64 * 1024;
 
 /// A client, cheap to clone; the clones share their connections.
 pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -36,5 +38,8 @@ fn over(tls: HttpsConnectorBuilder<WantsSchemes>) -> Client {
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
     let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
-    legacy::Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
+    legacy::Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .http1_max_buf_size(AT_ONCE)
+        .build(connector)
 }

@@ -1,6 +1,7 @@
 //! The body of a sync response, and how much of it fits.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, header};
@@ -22,8 +23,8 @@ const MAX_BODY: usize = MAX_RESPONSE - ENVELOPE;
 const EXPECTED_GAIN: usize = 3;
 /// From so many bytes on a body is worth compressing: about what fits into one packet.
 const WORTH_COMPRESSING: usize = 1400;
-/// Higher levels did not pay: a little smaller for far more CPU.
-const LEVEL: Compression = Compression::new(2);
+/// 3.85 MB of rows become 0.58 MB in 12 ms at level 2, 0.55 in 16 at this one, 0.50 in 28 at level 6.
+const LEVEL: Compression = Compression::new(3);
 /// So many bytes are compressed at a time: row by row takes half as much CPU again.
 const AT_A_TIME: usize = 64 * 1024;
 
@@ -125,7 +126,8 @@ impl Answer {
     /// The body as a JSON string with its quotes, which is how a function hands it to the gateway: the rows are copied as they
     /// came from the table.
     fn literal(&self, size: usize) -> String {
-        let mut literal = String::with_capacity(size);
+        // Around it comes a bracket.
+        let mut literal = String::with_capacity(size + 1);
         literal.push('"');
         let written: Result<(), std::convert::Infallible> = self.write(|piece| {
             match piece {
@@ -201,17 +203,17 @@ pub(crate) enum Encoded {
     Gzip(Vec<u8>),
 }
 
-/// Marks a response whose body is a JSON string that holds the body.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct IsLiteral;
+/// In a response's extensions: a JSON string that says what the body is to be, in the body's place.
+#[derive(Debug, Clone)]
+pub(crate) struct Literal(pub(crate) Arc<String>);
 
 impl IntoResponse for Encoded {
     fn into_response(self) -> Response {
         let mut response;
         match self {
             Self::Literal(literal) => {
-                response = Response::new(Body::from(literal));
-                response.extensions_mut().insert(IsLiteral);
+                response = Response::new(Body::empty());
+                response.extensions_mut().insert(Literal(Arc::new(literal)));
             }
             Self::Gzip(bytes) => {
                 response = Response::new(Body::from(bytes));

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -22,7 +23,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::value::RawValue;
 use shared::http::RequestLog;
 
-use crate::body::IsLiteral;
+use crate::body::Literal;
 use crate::{App, literal_router};
 
 /// Answers API Gateway's events until the instance ends.
@@ -50,36 +51,47 @@ async fn answer(router: Router, event: LambdaEvent<Box<RawValue>>) -> Result<Pay
     Payload::of(response).await
 }
 
-/// The function's response in the gateway's format 2.0.
+/// The function's response in the gateway's format 2.0, but for the body.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Payload {
+struct Head {
     status_code: u16,
     headers: BTreeMap<String, String>,
     is_base64_encoded: bool,
-    body: Verbatim,
     /// None ever. The gateway does without; emulators in Rust read the format by a type that does not.
     cookies: [String; 0],
 }
 
+/// The function's response as JSON text in two pieces, of which the second is the body and what closes behind it: whatever came
+/// after that would have the runtime copy it once more, for a single character.
+struct Payload([String; 2]);
+
 impl Payload {
-    async fn of(response: Response) -> Result<Self, Error> {
+    async fn of(mut response: Response) -> Result<Self, Error> {
+        let literal = response.extensions_mut().remove();
         let (parts, body) = response.into_parts();
-        let is_literal = parts.extensions.get::<IsLiteral>().is_some();
         let is_base64_encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
-        let body = Vec::from(to_bytes(body, usize::MAX).await?);
-        let body = if is_base64_encoded {
-            let mut text = String::with_capacity(body.len() / 3 * 4 + 6);
-            text.push('"');
-            STANDARD.encode_string(&body, &mut text);
-            text.push('"');
-            text
-        } else {
-            let text = String::from_utf8(body)?;
-            if is_literal { text } else { serde_json::to_string(&text)? }
+        let mut body = match literal {
+            Some(Literal(literal)) => Arc::unwrap_or_clone(literal),
+            None => {
+                let body = to_bytes(body, usize::MAX).await?;
+                if is_base64_encoded {
+                    let mut text = String::with_capacity(body.len() / 3 * 4 + 7);
+                    text.push('"');
+                    STANDARD.encode_string(&body, &mut text);
+                    text.push('"');
+                    text
+                } else {
+                    serde_json::to_string(std::str::from_utf8(&body)?)?
+                }
+            }
         };
+        body.push('}');
         let (status_code, headers) = (parts.status.as_u16(), joined(&parts.headers));
-        Ok(Self { status_code, headers, is_base64_encoded, body: Verbatim(body), cookies: [] })
+        let mut head = serde_json::to_string(&Head { status_code, headers, is_base64_encoded, cookies: [] })?;
+        head.pop();
+        head.push_str(",\"body\":");
+        Ok(Self([head, body]))
     }
 }
 
@@ -96,18 +108,16 @@ fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     joined
 }
 
-/// JSON text that becomes part of the JSON it is serialised into.
-///
 /// What [`RawValue`] is, but for the look through the whole text with which one is made. Its way to tell `serde_json` is no
 /// public promise; the tests here would notice if it changed.
-struct Verbatim(String);
-
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-impl Serialize for Verbatim {
+impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut raw = serializer.serialize_struct(RAW_VALUE, 1)?;
-        raw.serialize_field(RAW_VALUE, &self.0)?;
+        for piece in &self.0 {
+            raw.serialize_field(RAW_VALUE, piece)?;
+        }
         raw.end()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{FromRef, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::map_response;
@@ -26,7 +26,7 @@ mod ranges;
 mod strong;
 
 pub use body::MAX_RESPONSE;
-use body::{Budget, IsLiteral};
+use body::{Budget, Literal};
 use encoding::Encoding;
 pub use lambda::run;
 pub use paths::{PullPath, PullPaths};
@@ -65,7 +65,7 @@ pub fn router(app: App) -> Router {
     literal_router(app).layer(map_response(plain))
 }
 
-/// The same, for whoever wants bodies as JSON strings where they are marked as such.
+/// The same, for whoever takes bodies as JSON strings, see [`Literal`].
 fn literal_router(app: App) -> Router {
     observed(finish(both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync)))).with_state(app)
 }
@@ -109,15 +109,12 @@ async fn sync(
     Ok((Extension(outcome), [(header::CACHE_CONTROL, "no-store")], body))
 }
 
-/// A body that is a JSON string as what it says.
+/// A body that is there as a JSON string as what that says.
 async fn plain(mut response: Response) -> Response {
-    if response.extensions_mut().remove::<IsLiteral>().is_none() {
-        return response;
-    }
-    let (mut parts, body) = response.into_parts();
+    let Some(Literal(literal)) = response.extensions_mut().remove() else { return response };
+    let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
-    let literal = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    match serde_json::from_slice::<String>(&literal) {
+    match serde_json::from_str::<String>(&literal) {
         Ok(body) => Response::from_parts(parts, Body::from(body)),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
