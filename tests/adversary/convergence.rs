@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::figures::Figures;
 use crate::run::{Failure, play};
 use crate::scenario::Scenario;
-use crate::table::Faults;
+use crate::table::{DESCENDING, Faults};
 
 /// What is played unless `ADVERSARY_SEEDS` says more, as CI does.
 const SEEDS: Range<u64> = 0..20;
@@ -152,8 +152,8 @@ fn without_names(violation: &str) -> String {
     words.join(" ").chars().take(90).collect()
 }
 
-/// Each way to an answer is taken, and hardly a pull gives up: what is right but never caught up with, or refused for no
-/// reason, converges as well.
+/// Each way to an answer is taken, the index is often read from its end, and hardly a pull gives up: what is right but
+/// never caught up with, or refused for no reason, converges as well.
 fn expect_every_way(figures: &Figures) {
     let taken = |way: &str| figures.pulls.get(way).copied().unwrap_or(0);
     for way in sync::PullPath::ALL {
@@ -161,6 +161,8 @@ fn expect_every_way(figures: &Figures) {
     }
     let (given_up, all) = (taken("503 not_proven"), figures.pulls.values().sum::<u64>());
     assert!(given_up * 500 <= all, "{given_up} of {all} pulls were given up");
+    let from_the_end = figures.calls.get(DESCENDING).copied().unwrap_or(0);
+    assert!(from_the_end * 20 >= all, "{from_the_end} readings from the end of the index in {all} pulls");
 }
 
 #[test]

@@ -14,9 +14,9 @@ const READ: f64 = 0.125;
 const WRITE: f64 = 0.625;
 
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct Cost {
+pub(crate) struct Cost {
     answers: u32,
-    calls: u32,
+    pub(crate) calls: u32,
     reads: f64,
     writes: f64,
 }
@@ -24,7 +24,7 @@ struct Cost {
 impl Cost {
     /// What an answer says of itself.
     #[track_caller]
-    fn of(answer: &Answer) -> Self {
+    pub(crate) fn of(answer: &Answer) -> Self {
         assert!((200..300).contains(&answer.status), "{answer:?}");
         let timing = answer.header("server-timing").expect("Server-Timing");
         let numbers: Vec<f64> = timing
@@ -83,6 +83,18 @@ fn creations(ids: impl Iterator<Item = usize>) -> Value {
         json!({"method": "POST", "path": "tasks/", "body": body})
     };
     json!({"operations": ids.map(operation).collect::<Vec<_>>()})
+}
+
+/// Changes these tasks, in this order.
+async fn change(project: &TestProject, ids: &[usize], percent: usize) {
+    for batch in ids.chunks(98) {
+        let operation = |n: &usize| {
+            let body = json!({"percent_complete": percent});
+            json!({"method": "PATCH", "path": format!("tasks/task-{n:06}/"), "body": body})
+        };
+        let operations: Vec<Value> = batch.iter().map(operation).collect();
+        project.post("batch", &json!({"operations": operations})).await.expect(200);
+    }
 }
 
 /// A project with so many rows, its own and the owner's membership among them.
@@ -155,12 +167,28 @@ async fn each_request_costs_what_the_readme_says() {
 }
 
 #[tokio::test]
-#[ignore = "makes 110,000 rows"]
+#[ignore = "makes 110,000 rows and changes them"]
 async fn a_long_pull_costs_what_the_readme_says() {
     let mut lines = Lines::default();
-    for (rows, name) in [(10_000, "10,000"), (100_000, "100,000")] {
-        lines.add(&format!("pull, all of {name} rows"), pull(&with_rows(rows).await, 0).await);
+    let mut add = async |what: &str, project: &TestProject| {
+        lines.add(what, pull(project, 0).await);
         println!("{}", lines.0[lines.0.len() - 1]);
+    };
+    add("pull, all of 10,000 rows", &with_rows(10_000).await).await;
+    let project = with_rows(100_000).await;
+    add("pull, all of 100,000 rows", &project).await;
+    let mut tasks: Vec<usize> = (0..100_000 - 2).collect();
+    let some: Vec<usize> = tasks.iter().copied().step_by(2_000).collect();
+    change(&project, &some, 10).await;
+    add("… 50 of them changed since", &project).await;
+    let mut rng = fastrand::Rng::with_seed(1);
+    rng.shuffle(&mut tasks);
+    change(&project, &tasks[..20_000], 20).await;
+    add("… 20,000 of them changed since, in random order", &project).await;
+    for percent in [30, 40] {
+        rng.shuffle(&mut tasks);
+        change(&project, &tasks[..50_000], percent).await;
     }
+    add("… 100,000 changes later, in random order", &project).await;
     lines.assert_in_the_readme();
 }

@@ -1,12 +1,18 @@
 //! Deltas that do not fit into one response.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent};
 use serde_json::{Value, json};
-use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject};
+use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject, TestTable};
 use tower::Service;
+
+use crate::cost::Cost;
 
 /// Each page with its mark, from `since` to the end, as a looping client asks.
 async fn pages(project: &TestProject, since: u64, limit: usize) -> Vec<Pull> {
@@ -92,6 +98,96 @@ async fn a_looping_client_arrives_in_one_go() {
     }
     assert_eq!(device.rows, project.live_rows().await);
     assert!(project.pull(device.mark).await.is_empty());
+}
+
+/// Pulls everything, and says which versions each answer has and how many calls all of them took.
+async fn versions_and_calls(project: &TestProject, limit: usize) -> (Vec<Vec<u64>>, u32) {
+    let (mut pages, mut calls, mut since) = (vec![], 0, 0);
+    loop {
+        let answer = project.sync(&format!("since={since}&limit={limit}")).await;
+        let page = Pull::of(&answer);
+        calls += Cost::of(&answer).calls;
+        since = page.mark;
+        pages.push(page.versions());
+        if !page.has_more {
+            return (pages, calls);
+        }
+    }
+}
+
+/// Tasks of which some 25 fill a page of the index.
+async fn create_long_rows(project: &TestProject, ids: RangeInclusive<usize>) {
+    let notes = "x".repeat(40_000);
+    for n in ids {
+        project.create("tasks", json!({"id": format!("t{n}"), "name": "Dig", "notes": notes})).await;
+    }
+}
+
+/// A version that was replaced is missing where it was, and the row that replaced it lies pages of the index further on.
+#[tokio::test]
+async fn edits_after_an_import_cost_a_call_for_each_answer_and_no_answer_more() {
+    const ROWS: usize = 100;
+    const LIMIT: usize = 20;
+    let project = TestApp::new().await.with_project().await;
+    create_long_rows(&project, 3..=ROWS).await;
+    let pull = async || {
+        let (pages, calls) = versions_and_calls(&project, LIMIT).await;
+        let stored = project.stored().await;
+        let mut expected: Vec<u64> = stored.values().map(|row| row.number("server_version")).collect();
+        expected.sort_unstable();
+        let expected: Vec<Vec<u64>> = expected.chunks(LIMIT).map(<[u64]>::to_vec).collect();
+        assert_eq!(pages, expected, "each row once, in answers as full as they may be");
+        calls
+    };
+    let change = async |n: usize, percent: usize| {
+        project.patch(&format!("tasks/t{n}"), &json!({"percent_complete": percent})).await.expect(200);
+    };
+    let answers = u32::try_from(ROWS / LIMIT).expect("a few");
+    let untouched = pull().await;
+
+    for n in [3, 4, 20, 33, 34, 50, 71, 99] {
+        change(n, 10).await;
+    }
+    let edited = pull().await;
+    let counts = !TestTable::may_count_differently();
+    assert!(!counts || edited <= untouched + answers, "{edited} calls instead of {untouched}");
+
+    // In another order than they were made: what replaced a row may be anywhere behind it.
+    for n in 0..ROWS - 2 {
+        change(3 + n * 37 % (ROWS - 2), 20).await;
+    }
+    let rewritten = pull().await;
+    let rest = (1..=answers).map(|left| left * u32::try_from(LIMIT).expect("a few") / 25 + 1).sum::<u32>();
+    assert!(
+        !counts || rewritten <= untouched + rest,
+        "{rewritten} calls instead of {untouched}, and {rest} to read the rest"
+    );
+}
+
+/// Of a row that was written hundreds of times no list names the first versions, and neither does the end of the index.
+#[tokio::test]
+async fn what_is_missing_for_good_is_looked_for_at_the_end_of_the_index_once() {
+    let from_the_end = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&from_the_end);
+    let table = TestTable::of_this_process().await;
+    let look = move |_: &str, request: &mut HttpRequest| {
+        let body: Value = serde_json::from_slice(request.body().bytes().ok_or("no body")?)?;
+        counted.fetch_add(usize::from(body["ScanIndexForward"] == false), Ordering::Relaxed);
+        Ok(())
+    };
+    let project = TestApp::on(table, table.seen_by(look).await).await.with_project().with_tasks(8).await;
+    create_long_rows(&project, 11..=70).await;
+    for n in 0..300 {
+        project.patch("tasks/t8", &json!({"percent_complete": n % 2})).await.expect(200);
+    }
+    let before_it = Pull::of(&project.sync("since=0&limit=20").await);
+    assert_eq!((before_it.mark, before_it.has_more, before_it.len()), (9, true, 9), "10 is not proven");
+    from_the_end.store(0, Ordering::Relaxed);
+    let behind_it = Pull::of(&project.sync("since=9&limit=20").await);
+    assert_eq!((behind_it.path.as_str(), behind_it.mark, behind_it.len()), ("strong", 30, 20));
+    // Forty rows lie behind the answer, the last of them on a page of its own for all that is known.
+    let calls = from_the_end.load(Ordering::Relaxed);
+    assert!((1..=3).contains(&calls), "{calls} readings from the end");
 }
 
 /// 50,000 characters that take two bytes or more each, as JSON and once more inside the function's response.

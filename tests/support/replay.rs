@@ -31,10 +31,18 @@ pub struct Replay {
 struct Known {
     counter_and_membership: String,
     counter: String,
-    /// Versions and items, ascending.
-    rows: Vec<(u64, String)>,
+    /// Ascending.
+    rows: Vec<KnownRow>,
     /// What a page holds, in bytes of JSON.
     page: usize,
+}
+
+#[derive(Debug)]
+struct KnownRow {
+    version: u64,
+    item: String,
+    /// The item without the row's content, if it superseded a version.
+    superseding: Option<String>,
 }
 
 impl Replay {
@@ -47,10 +55,14 @@ impl Replay {
         page: usize,
         quoted: &dyn Fn(&str) -> String,
     ) -> Self {
-        let mut rows: Vec<(u64, String)> =
-            rows.iter().map(|row| (row.version.get(), item(project, row, quoted))).collect();
-        rows.sort_unstable_by_key(|(version, _)| *version);
-        let counter = counter(project, rows.last().map_or(0, |(version, _)| *version));
+        let known = |row: &Row| KnownRow {
+            version: row.version.get(),
+            item: item(project, row, quoted),
+            superseding: (!row.superseded.is_empty()).then(|| proof(project, row).to_string()),
+        };
+        let mut rows: Vec<KnownRow> = rows.iter().map(known).collect();
+        rows.sort_unstable_by_key(|row| row.version);
+        let counter = counter(project, rows.last().map_or(0, |row| row.version));
         let known = Known {
             counter_and_membership: format!("{counter},{}", item(project, membership, quoted)),
             counter,
@@ -110,24 +122,39 @@ impl Known {
         let number = |value: &Value| value["N"].as_str().and_then(|digits| digits.parse::<u64>().ok());
         let values = &asked["ExpressionAttributeValues"];
         let after = number(&values[":after"]).or(number(&values[":first"]).map(|first| first - 1)).unwrap_or(0);
-        let after = number(&asked["ExclusiveStartKey"]["server_version"]).unwrap_or(after);
         let to = number(&values[":last"]).unwrap_or(u64::MAX);
+        let start = number(&asked["ExclusiveStartKey"]["server_version"]);
+        let mut wanted: Vec<&KnownRow> =
+            self.rows.iter().filter(|row| (after + 1..=to).contains(&row.version)).collect();
+        if asked["ScanIndexForward"] == false {
+            wanted.reverse();
+        }
+        if let Some(start) = start {
+            let met = wanted.iter().position(|row| row.version == start).expect("a key of this query");
+            wanted.drain(..=met);
+        }
         let mut bytes = 0;
-        let wanted = self.rows.iter().filter(|(version, _)| (after + 1..=to).contains(version));
-        let wanted: Vec<_> = wanted.collect();
-        let fits = wanted.iter().take_while(|(_, item)| {
+        let fits = wanted.iter().take_while(|row| {
             let fits = bytes < self.page;
-            bytes += item.len();
+            bytes += row.item.len();
             fits
         });
-        let items: Vec<&str> = fits.map(|(_, item)| item.as_str()).collect();
-        let last = if items.len() < wanted.len() { wanted.get(items.len() - 1) } else { None };
-        let last = last.map(|(version, _)| {
+        let page: Vec<&KnownRow> = fits.copied().collect();
+        let last = if page.len() < wanted.len() { page.last() } else { None };
+        let last = last.map(|row| {
             json!({"project_id": {"S": "p"}, "entity": {"S": "e"},
-            "server_version": {"N": version.to_string()}})
+            "server_version": {"N": row.version.to_string()}})
         });
         let more = last.map(|key| format!(r#","LastEvaluatedKey":{key}"#)).unwrap_or_default();
-        format!(r#"{{"Items":[{}],"Count":{n},"ScannedCount":{n}{more}}}"#, items.join(","), n = items.len())
+        let items: Vec<&str> = match asked["FilterExpression"].as_str() {
+            None => page.iter().map(|row| row.item.as_str()).collect(),
+            Some(filter) => {
+                assert_eq!(filter, "attribute_exists(superseded)", "no pull asks for that");
+                page.iter().filter_map(|row| row.superseding.as_deref()).collect()
+            }
+        };
+        let (count, scanned) = (items.len(), page.len());
+        format!(r#"{{"Items":[{}],"Count":{count},"ScannedCount":{scanned}{more}}}"#, items.join(","))
     }
 }
 
@@ -147,6 +174,17 @@ impl HttpConnector for Replay {
 
 /// The item of a row, as a page of the index shows it and a bit more.
 fn item(project: &ProjectId, row: &Row, quoted: &dyn Fn(&str) -> String) -> String {
+    let name = match row.state {
+        State::Live(_) => "row",
+        State::Dead(_) => "deleted_row",
+    };
+    let item = proof(project, row).to_string();
+    let open = item.strip_suffix('}').expect("an object");
+    format!(r#"{open},"{name}":{{"S":{}}}}}"#, quoted(&row.device_json(project)))
+}
+
+/// What of it a proof counts.
+fn proof(project: &ProjectId, row: &Row) -> Value {
     let bytes = |bytes: Vec<u8>| json!({"B": base64::encode(bytes)});
     let mut item = json!({"project_id": {"S": project}, "entity": {"S": row.key.to_string()},
         "server_version": {"N": row.version.to_string()}, "writes": {"N": row.writes.to_string()},
@@ -154,13 +192,10 @@ fn item(project: &ProjectId, row: &Row, quoted: &dyn Fn(&str) -> String) -> Stri
     if !row.superseded.is_empty() {
         item["superseded"] = bytes(row.superseded.encode(row.version));
     }
-    let (name, more) = match row.state {
-        State::Live(_) => ("row", ""),
-        State::Dead(_) => ("deleted_row", r#","is_deleted":{"BOOL":true}"#),
-    };
-    let item = item.to_string();
-    let open = item.strip_suffix('}').expect("an object");
-    format!(r#"{open},"{name}":{{"S":{}}}{more}}}"#, quoted(&row.device_json(project)))
+    if matches!(row.state, State::Dead(_)) {
+        item["is_deleted"] = json!({"BOOL": true});
+    }
+    item
 }
 
 fn counter(project: &ProjectId, current: u64) -> String {

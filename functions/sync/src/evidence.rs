@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 
 use shared::domain::{RowKey, ServerVersion};
-use shared::storage::FeedRow;
+use shared::storage::{FeedRow, Superseding};
 
 use crate::body::Budget;
 
@@ -23,6 +23,8 @@ pub(crate) struct Evidence {
     /// Versions above `since` that copies of rows held. Kept of old copies too: what a row held, it held.
     held: Vec<u64>,
     held_is_sorted: bool,
+    /// The newest version seen of a row that need not be in hand.
+    newest_seen: u64,
     /// Everything up to here is accounted for.
     proven: u64,
 }
@@ -52,7 +54,7 @@ impl Borrow<RowKey> for ByKey {
 
 impl Evidence {
     pub(crate) fn new(since: u64, skipped: Vec<(u64, u64)>) -> Self {
-        Self { since, skipped, rows: HashSet::new(), held: vec![], held_is_sorted: true, proven: since }
+        Self { since, skipped, rows: HashSet::new(), held: vec![], held_is_sorted: true, newest_seen: 0, proven: since }
     }
 
     /// Takes a copy of a row into account; of two copies the newer counts.
@@ -68,6 +70,16 @@ impl Evidence {
         }
     }
 
+    /// Takes into account that a row superseded versions, those up to `to`, and that it was seen. That does not put it into
+    /// the hand: its own version is not held.
+    pub(crate) fn add_superseded(&mut self, row: &Superseding, to: ServerVersion) {
+        let newest_first = row.superseded.versions().iter().copied();
+        let versions = newest_first.skip_while(|version| *version > to.get());
+        self.held.extend(versions.take_while(|version| *version > self.since));
+        self.held_is_sorted = false;
+        self.newest_seen = self.newest_seen.max(row.version.get());
+    }
+
     fn all(&self) -> impl Iterator<Item = &FeedRow> {
         self.rows.iter().map(|ByKey(row)| row)
     }
@@ -77,9 +89,9 @@ impl Evidence {
         self.rows.get(key).map(|ByKey(row)| row)
     }
 
-    /// The newest version in hand, 0 if there is none.
+    /// The newest version seen, of rows in hand or not; 0 if there is none.
     pub(crate) fn newest(&self) -> u64 {
-        self.all().map(|row| row.version.get()).max().unwrap_or(0)
+        self.all().map(|row| row.version.get()).max().unwrap_or(0).max(self.newest_seen)
     }
 
     /// The version up to which everything is accounted for by the versions held.
@@ -148,7 +160,12 @@ impl Evidence {
     /// above `counter`. Always a row's own version, never a number between two. None while nothing is proven.
     pub(crate) fn cut(&mut self, counter: ServerVersion, budget: &Budget) -> Option<ServerVersion> {
         let proven = self.proven().min(counter.get());
-        let candidates = self.since + 1..=proven;
+        self.last_that_fits(proven, budget)
+    }
+
+    /// Of the rows in hand the last one up to which everything fits and that is not above `to`, proven or not.
+    pub(crate) fn last_that_fits(&self, to: u64, budget: &Budget) -> Option<ServerVersion> {
+        let candidates = self.since + 1..=to;
         let mut rows: Vec<_> = self.all().filter(|row| candidates.contains(&row.version.get())).collect();
         rows.sort_unstable_by_key(|row| row.version);
         let mut left = *budget;
@@ -188,6 +205,11 @@ mod tests {
             superseded,
             json: Some(shared::domain::Escaped::of("{}")),
         }
+    }
+
+    /// What it superseded.
+    fn superseding(FeedRow { version, superseded, .. }: FeedRow) -> Superseding {
+        Superseding { version, superseded }
     }
 
     fn evidence(since: u64, rows: impl IntoIterator<Item = FeedRow>) -> Evidence {
@@ -231,6 +253,20 @@ mod tests {
     #[test]
     fn a_newer_copy_still_holds_the_versions_before() {
         assert_eq!(evidence(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven(), 5);
+    }
+
+    #[test]
+    fn what_a_row_superseded_is_held_without_the_row_and_its_own_version_is_not() {
+        let mut evidence = evidence(1, [task(2, &[4]), task(3, &[6])]);
+        evidence.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(5));
+        assert_eq!((evidence.proven(), evidence.newest()), (6, 7));
+        let cut = |limit, evidence: &mut Evidence| evidence.cut(version(7), &Budget::new(limit, Encoding::Identity));
+        assert_eq!([1, 9].map(|limit| cut(limit, &mut evidence)), [Some(version(4)), Some(version(6))]);
+        assert_eq!(evidence.into_rows(None).iter().map(|row| row.version.get()).collect::<Vec<_>>(), [4, 6]);
+        // Not asked about what lies behind.
+        let mut evidence = self::evidence(1, []);
+        evidence.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(3));
+        assert_eq!(evidence.held, [3, 2]);
     }
 
     #[test]
@@ -310,24 +346,59 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever copies the index shows, what is called proven contains every row that is current in there.
+        /// Whatever copies the index shows, whole or not, what is called proven contains every row that is current in there.
         #[test]
         fn what_is_proven_misses_no_current_row(
             history in history(),
             since in 0..300_u64,
             shown in prop::collection::vec((0..12_u64, 1..=300_u64), 0..30),
+            to in prop::collection::vec(prop::option::of(1..=300_u64), 30),
         ) {
             let counter = history.len() as u64;
             let since = since.min(counter);
-            let copies = shown.iter().filter_map(|(id, as_of)| copy(&history, *id, (*as_of).min(counter)));
-            let copies: Vec<_> = copies.filter(|row| row.version.get() > since).collect();
-            let mut evidence = evidence(since, copies);
+            let mut evidence = evidence(since, []);
+            for ((id, as_of), to) in shown.iter().zip(to) {
+                let Some(copy) = copy(&history, *id, (*as_of).min(counter)) else { continue };
+                match to {
+                    Some(to) => evidence.add_superseded(&superseding(copy), version(to)),
+                    None if copy.version.get() > since => evidence.add(copy),
+                    None => {}
+                }
+            }
             let proven = evidence.proven().min(counter);
             for id in 0..12 {
                 let Some(current) = copy(&history, id, counter) else { continue };
                 if current.version.get() > since && current.version.get() <= proven {
                     prop_assert_eq!(evidence.row(&current.key), Some(&current));
                 }
+            }
+        }
+
+        /// What is proven is in hand; all of it, and no sign of anything newer, is the state at the counter.
+        #[test]
+        fn rows_that_are_known_by_what_they_superseded_are_not_taken_for_rows_in_hand(
+            history in prop::collection::vec(0..3_u64, 1..8),
+            counter in 1..8_u64,
+            lag in prop::collection::vec(prop::option::of(0..6_u64), 3),
+            seen in prop::collection::vec(prop::option::of(0..3_u64), 3),
+        ) {
+            let end = history.len() as u64;
+            let counter = counter.min(end);
+            let mut evidence = evidence(0, []);
+            for id in 0..3 {
+                let as_of = |lag: Option<u64>| copy(&history, id, end.saturating_sub(lag?));
+                as_of(lag[id as usize]).into_iter().for_each(|row| evidence.add(row));
+                let seen = as_of(seen[id as usize]);
+                seen.into_iter().for_each(|row| evidence.add_superseded(&superseding(row), version(end)));
+            }
+            let is_state = evidence.proven() >= counter && evidence.newest() <= counter;
+            let proven = evidence.proven();
+            for id in 0..3 {
+                let in_hand = evidence.row(&format!("tasks#{id}").parse().expect("a key"));
+                if let Some(current) = copy(&history, id, end).filter(|row| row.version.get() <= proven) {
+                    prop_assert_eq!(in_hand, Some(&current));
+                }
+                prop_assert!(!is_state || in_hand == copy(&history, id, counter).as_ref());
             }
         }
 

@@ -6,7 +6,9 @@
 //! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
 //!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
 //!    Not proven: ask the index again, then read all rows strongly, few at once. Still not: 503, never a guess.
-//! 4. Too much for one response: cut at a row's version up to which everything is proven and fits.
+//! 4. Too much for one response: cut at a row's version up to which everything is proven and fits. What is missing before the
+//!    last row that fits was replaced by a row further on: the index is read once from its end, for the versions that rows there
+//!    superseded and not for the rows, until nothing that fits is missing.
 //! 5. Before a busy or a cut answer the counter is read until it is not below the newest row, since a commit may be in
 //!    the index before it is on the counter. A busy answer shows rows newer than its mark, so the membership is read along.
 //! 6. Counter and membership are two items, not one moment: a caller whose own dead membership is among the rows was
@@ -140,6 +142,8 @@ struct Gathering<'a> {
     /// What the device holds of what it needs; nothing, if it was wiped or its app has new columns.
     since: u64,
     evidence: Evidence,
+    /// The index was read from its end.
+    end_was_read: bool,
     path: PullPath,
     deadline: Instant,
 }
@@ -163,6 +167,7 @@ impl<'a> Gathering<'a> {
             membership,
             since,
             evidence: Evidence::new(since, counter.skipped.clone()),
+            end_was_read: false,
             counter,
             path: PullPath::FirstRead,
             deadline: Instant::now() + DEADLINE,
@@ -244,7 +249,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Reads the index above `after`, what lies behind the first page in ranges side by side. Stops early with a cut as soon
-    /// as there is more than fits and some of it is proven.
+    /// as there is more than fits and, by then or once the index was read from its end, some of it is proven.
     async fn read_index(&mut self, after: u64) -> Result<Option<ServerVersion>, Stop> {
         let mut ranges = Ranges::above(after);
         while ranges.go_on() {
@@ -272,12 +277,34 @@ impl<'a> Gathering<'a> {
             }
             if self.evidence.exceeds(&self.pull.budget) {
                 self.expect_not_removed()?;
+                self.read_from_the_end().await?;
                 if let Some(cut) = self.evidence.cut(self.counter.current, &self.pull.budget) {
                     return Ok(Some(cut));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Reads the index from its end, until all that fits the answer is proven or nothing is left to read.
+    ///
+    /// What is missing before the last row that fits was replaced by a row behind it: mostly at the end, as after an import
+    /// and some edits. One page after the other, since the next is seldom wanted, and once in a pull: what is missing then is
+    /// late, or named by no list any more.
+    async fn read_from_the_end(&mut self) -> Result<(), Stop> {
+        let last_that_fits = self.evidence.last_that_fits(self.counter.current.get(), &self.pull.budget);
+        let Some(end) = last_that_fits.filter(|_| !self.end_was_read) else { return Ok(()) };
+        let mut cursor = None;
+        while self.evidence.proven() < end.get() {
+            self.end_was_read = true;
+            let page = self.table.superseding_page(&self.pull.project, end, cursor).await?;
+            page.rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Is everything up to the counter in hand?

@@ -35,15 +35,24 @@ impl FeedRow {
     }
 }
 
+/// What a copy of a row that was written more than once says of versions, when the row itself is not wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Superseding {
+    /// The version of this copy.
+    pub version: ServerVersion,
+    /// The versions before, which no row holds any more.
+    pub superseded: Superseded,
+}
+
 /// Where the next page of a query begins.
 #[derive(Debug, Clone)]
 pub struct PageCursor(pub(super) Item);
 
 /// One page, at most 1 MB of items.
 #[derive(Debug)]
-pub struct FeedPage {
-    /// The rows; from the index in the order of their versions, from the table in the order of their keys.
-    pub rows: Vec<FeedRow>,
+pub struct FeedPage<R = FeedRow> {
+    /// The rows; from the index in the order of their versions, up or down, from the table in the order of their keys.
+    pub rows: Vec<R>,
     /// Where the next page begins, if there is one.
     pub next: Option<PageCursor>,
 }
@@ -79,6 +88,31 @@ impl Table {
                 .key_condition_expression("project_id = :project AND server_version > :after")
                 .expression_attribute_values(":after", number(after)),
         };
+        page::send(query).await
+    }
+
+    /// What the rows of a project with a `server_version` above `after` superseded, descending, as the index has them now.
+    ///
+    /// Eventually consistent like the feed. A page is 1 MB of what was looked at: it may be empty and not be the last one.
+    pub async fn superseding_page(
+        &self,
+        project: &ProjectId,
+        after: ServerVersion,
+        cursor: Option<PageCursor>,
+    ) -> Result<FeedPage<Superseding>, Error> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .index_name(BY_VERSION)
+            .scan_index_forward(false)
+            .key_condition_expression("project_id = :project AND server_version > :after")
+            .expression_attribute_values(":project", text(project.as_str()))
+            .expression_attribute_values(":after", number(after))
+            // A row that was written once has none.
+            .filter_expression("attribute_exists(superseded)")
+            .projection_expression("project_id, entity, server_version, superseded")
+            .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
         page::send(query).await
     }
 

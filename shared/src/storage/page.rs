@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::client::customize::CustomizableOperation;
@@ -24,12 +25,19 @@ use aws_smithy_types::base64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::feed::{FeedPage, FeedRow, PageCursor};
+use super::feed::{FeedPage, FeedRow, PageCursor, Superseding};
 use super::table::unavailable;
 use crate::domain::{Error, Escaped, ServerVersion, Superseded};
 
-/// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`.
-pub(super) async fn send(query: QueryFluentBuilder) -> Result<FeedPage, Error> {
+/// What a query's items are read as.
+pub(super) trait FromItem: Clone + Debug + Send + Sync + Sized + 'static {
+    /// `row` is the row's JSON, empty if the item has none.
+    fn from_item(item: &Attributes<'_>, row: Escaped) -> Result<Self, Error>;
+}
+
+/// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`, or what
+/// of these it is read as.
+pub(super) async fn send<R: FromItem>(query: QueryFluentBuilder) -> Result<FeedPage<R>, Error> {
     read(query.customize()).await.map_err(unavailable)?
 }
 
@@ -42,8 +50,8 @@ pub(super) async fn send_once_if_throttled(query: QueryFluentBuilder) -> Result<
 
 type Query = CustomizableOperation<QueryOutput, QueryError, QueryFluentBuilder>;
 
-async fn read(query: Query) -> Result<Result<FeedPage, Error>, SdkError<QueryError, HttpResponse>> {
-    let read = ReadPage::default();
+async fn read<R: FromItem>(query: Query) -> Result<PageOrError<R>, SdkError<QueryError, HttpResponse>> {
+    let read = ReadPage::<R>(Arc::default());
     query.interceptor(read.clone()).send().await?;
     let page = read.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     Ok(page.unwrap_or_else(|| Err(Error::Unavailable("a query without an answer".into()))))
@@ -74,10 +82,12 @@ fn is_throttle(code: Option<&str>) -> bool {
 }
 
 /// Puts itself in the place of the operation's deserializer, and keeps what it read.
-#[derive(Debug, Clone, Default)]
-struct ReadPage(Arc<Mutex<Option<Result<FeedPage, Error>>>>);
+#[derive(Debug, Clone)]
+struct ReadPage<R>(Arc<Mutex<Option<PageOrError<R>>>>);
 
-impl Intercept for ReadPage {
+type PageOrError<R> = Result<FeedPage<R>, Error>;
+
+impl<R: FromItem> Intercept for ReadPage<R> {
     fn name(&self) -> &'static str {
         "ReadPage"
     }
@@ -93,7 +103,7 @@ impl Intercept for ReadPage {
     }
 }
 
-impl DeserializeResponse for ReadPage {
+impl<R: FromItem> DeserializeResponse for ReadPage<R> {
     fn deserialize_nonstreaming_with_config(
         &self,
         response: &HttpResponse,
@@ -161,13 +171,13 @@ struct Capacity {
 
 /// A row's attributes; others that come along are passed over. One that is there twice or has another type is an error.
 #[derive(Deserialize)]
-struct Attributes<'a> {
+pub(super) struct Attributes<'a> {
     #[serde(borrow)]
     entity: Text<'a>,
     #[serde(borrow)]
     server_version: Number<'a>,
     #[serde(borrow)]
-    writes: Number<'a>,
+    writes: Option<Number<'a>>,
     #[serde(borrow)]
     superseded: Option<Base64<'a>>,
     is_deleted: Option<Bool>,
@@ -225,8 +235,11 @@ enum KeyPart {
     N(String),
 }
 
-impl FeedPage {
-    fn of<'a>(answer: Answer<'a>) -> Result<Self, Error> {
+impl<R> FeedPage<R> {
+    fn of<'a>(answer: Answer<'a>) -> Result<Self, Error>
+    where
+        R: FromItem,
+    {
         let text = |item: &Attributes<'a>| match &item.row {
             Some(row) => row.escaped().ok_or_else(|| item.corrupt("row")),
             None => Ok(""),
@@ -241,7 +254,12 @@ impl FeedPage {
             Escaped::part_of(&page, range)
         });
         Ok(Self {
-            rows: answer.items.iter().zip(escaped).map(FeedRow::of_item).collect::<Result<_, _>>()?,
+            rows: answer
+                .items
+                .iter()
+                .zip(escaped)
+                .map(|(item, row)| R::from_item(item, row))
+                .collect::<Result<_, _>>()?,
             next: answer
                 .last_key
                 .map(|key| PageCursor(key.into_iter().map(|(name, part)| (name, part.into())).collect())),
@@ -253,33 +271,43 @@ impl Attributes<'_> {
     fn corrupt(&self, what: &str) -> Error {
         Error::Corrupt(format!("{}: {what}", self.entity.text))
     }
+
+    fn version(&self) -> Result<ServerVersion, Error> {
+        let version = self.server_version.digits.parse::<u64>().ok();
+        version.and_then(|version| version.try_into().ok()).ok_or_else(|| self.corrupt("server_version"))
+    }
+
+    fn superseded(&self, version: ServerVersion) -> Result<Superseded, Error> {
+        let Some(list) = &self.superseded else { return Ok(Superseded::default()) };
+        let bytes = base64::decode(list.text.as_ref()).ok();
+        let list = bytes.and_then(|bytes| Superseded::decode(&bytes, version).ok());
+        list.ok_or_else(|| self.corrupt("superseded"))
+    }
 }
 
-impl FeedRow {
-    fn of_item((item, escaped): (&Attributes<'_>, Escaped)) -> Result<Self, Error> {
-        let Attributes { entity, server_version, writes, superseded, is_deleted, row } = item;
-        let corrupt = |what: &str| item.corrupt(what);
-        let version =
-            server_version.digits.parse::<u64>().ok().and_then(|version| ServerVersion::try_from(version).ok());
-        let version = version.ok_or_else(|| corrupt("server_version"))?;
-        let superseded = match superseded {
-            None => Superseded::default(),
-            Some(list) => base64::decode(list.text.as_ref())
-                .ok()
-                .and_then(|bytes| Superseded::decode(&bytes, version).ok())
-                .ok_or_else(|| corrupt("superseded"))?,
-        };
-        let is_deleted = is_deleted.as_ref().is_some_and(|deleted| deleted.value);
-        if is_deleted == row.is_some() {
-            return Err(corrupt("row"));
+impl FromItem for FeedRow {
+    fn from_item(item: &Attributes<'_>, row: Escaped) -> Result<Self, Error> {
+        let version = item.version()?;
+        let superseded = item.superseded(version)?;
+        let is_deleted = item.is_deleted.as_ref().is_some_and(|deleted| deleted.value);
+        if is_deleted == item.row.is_some() {
+            return Err(item.corrupt("row"));
         }
+        let writes = item.writes.as_ref().and_then(|writes| writes.digits.parse().ok());
         Ok(Self {
-            key: entity.text.parse().map_err(|_| corrupt("entity"))?,
+            key: item.entity.text.parse().map_err(|_| item.corrupt("entity"))?,
             version,
-            writes: writes.digits.parse().map_err(|_| corrupt("writes"))?,
+            writes: writes.ok_or_else(|| item.corrupt("writes"))?,
             superseded,
-            json: row.is_some().then_some(escaped),
+            json: item.row.is_some().then_some(row),
         })
+    }
+}
+
+impl FromItem for Superseding {
+    fn from_item(item: &Attributes<'_>, _row: Escaped) -> Result<Self, Error> {
+        let version = item.version()?;
+        Ok(Self { version, superseded: item.superseded(version)? })
     }
 }
 
@@ -354,7 +382,7 @@ mod tests {
     }
 
     /// The page as it is read here.
-    fn read(service: &Service) -> Result<FeedPage, Error> {
+    fn read<R: FromItem>(service: &Service) -> Result<FeedPage<R>, Error> {
         let query = client(service).query().table_name("t");
         RUNTIME.block_on(send(query))
     }
@@ -431,6 +459,21 @@ mod tests {
         }
 
         #[test]
+        fn what_rows_superseded_is_the_same_with_and_without_their_content(body in page()) {
+            let whole: FeedPage = read(&service(200, body.clone())).expect("a page");
+            let mut body: Value = serde_json::from_str(&body).expect("JSON");
+            for item in body["Items"].as_array_mut().expect("items") {
+                let wanted = ["entity", "server_version", "superseded"];
+                item.as_object_mut().expect("an item").retain(|name, _| wanted.contains(&name.as_str()));
+            }
+            let without: FeedPage<Superseding> = read(&service(200, body.to_string())).expect("a page");
+            let rows = whole.rows.into_iter();
+            let expected = rows.map(|FeedRow { version, superseded, .. }| Superseding { version, superseded });
+            prop_assert_eq!(without.rows, expected.collect::<Vec<_>>());
+            prop_assert_eq!(without.next.map(|next| next.0), whole.next.map(|next| next.0));
+        }
+
+        #[test]
         fn a_damaged_page_is_an_error_or_what_the_sdk_makes_of_it(
             body in page(),
             at in any::<prop::sample::Index>(),
@@ -442,7 +485,7 @@ mod tests {
             let to = places.get(from + length).copied().unwrap_or(body.len());
             let damaged = format!("{}{by}{}", &body[..places[from]], &body[to..]);
             let service = service(200, damaged);
-            if let Ok(own) = read(&service) {
+            if let Ok(own) = read::<FeedRow>(&service) {
                 let sdk = read_by_the_sdk(&service).map_err(|error| format!("{error:?}: {}", service.1));
                 let sdk = sdk.map_err(TestCaseError::fail)?;
                 prop_assert_eq!(shown(&own), shown(&sdk));
@@ -453,7 +496,7 @@ mod tests {
     #[test]
     fn a_body_that_is_cut_is_read_again() {
         let service = service(200, r#"{"Items": ["#);
-        assert!(matches!(read(&service), Err(Error::Unavailable(_))));
+        assert!(matches!(read::<FeedRow>(&service), Err(Error::Unavailable(_))));
         assert_eq!(*service.2.lock().expect("no panic"), 3);
     }
 
@@ -470,7 +513,10 @@ mod tests {
         ] {
             let body = json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{kind}"), "message": "no"});
             let (own, sdk) = (service(status, body.to_string()), service(status, body.to_string()));
-            assert!(matches!(read(&own), Err(Error::Unavailable(error)) if error.to_string().contains(kind)), "{kind}");
+            assert!(
+                matches!(read::<FeedRow>(&own), Err(Error::Unavailable(error)) if error.to_string().contains(kind)),
+                "{kind}"
+            );
             assert!(read_by_the_sdk(&sdk).is_err());
             assert_eq!(*own.2.lock().expect("no panic"), *sdk.2.lock().expect("no panic"), "{kind}");
         }
@@ -486,7 +532,7 @@ mod tests {
             json!({"entity": {"S": "cats#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
         ] {
             let service = service(200, json!({"Items": [item]}).to_string());
-            assert!(matches!(read(&service), Err(Error::Corrupt(_))), "{item}");
+            assert!(matches!(read::<FeedRow>(&service), Err(Error::Corrupt(_))), "{item}");
         }
     }
 }

@@ -13,6 +13,9 @@ use super::expression::{self, Condition, Item, Stored};
 use super::index::Reading;
 use super::{NAME, RECENT, Token, UnreliableTable, expect_only, pause};
 
+/// A query that begins at the end.
+pub(crate) const DESCENDING: &str = "Query, descending";
+
 /// A call, read off the wire.
 pub(super) enum Call {
     GetItem(Value),
@@ -32,6 +35,17 @@ impl Call {
             "Query" => Self::Query(request),
             "TransactWriteItems" => Self::TransactWriteItems(request),
             other => panic!("{other} is not understood"),
+        }
+    }
+
+    /// The operation; a query that begins at the end is counted on its own.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::GetItem(_) => "GetItem",
+            Self::BatchGetItem(_) => "BatchGetItem",
+            Self::Query(request) if request["ScanIndexForward"] == false => DESCENDING,
+            Self::Query(_) => "Query",
+            Self::TransactWriteItems(_) => "TransactWriteItems",
         }
     }
 
@@ -136,6 +150,7 @@ impl UnreliableTable {
                 "TableName",
                 "IndexName",
                 "ConsistentRead",
+                "ScanIndexForward",
                 "KeyConditionExpression",
                 "FilterExpression",
                 "ProjectionExpression",
@@ -156,9 +171,11 @@ impl UnreliableTable {
             Some(name) => self.met_in_index(name, request).await,
         };
         let place = |item: &Item| (item[range].clone(), item["entity"]["S"].as_str().expect("a text").to_owned());
+        let descends = request["ScanIndexForward"] == false;
         let order = |left: &Item, right: &Item| {
             let (left, right) = (place(left), place(right));
-            expression::compare(&left.0, &right.0).then_with(|| left.1.cmp(&right.1))
+            let ascending = expression::compare(&left.0, &right.0).then_with(|| left.1.cmp(&right.1));
+            if descends { ascending.reverse() } else { ascending }
         };
         met.sort_by(|left, right| order(&left.item, &right.item));
         if let Some(start) = request["ExclusiveStartKey"].as_object() {
@@ -168,6 +185,9 @@ impl UnreliableTable {
         let mut page = limit;
         {
             let state = &mut *self.state();
+            if index.is_some() {
+                page = page.min(state.faults.index_page);
+            }
             if !met.is_empty() && state.rng.f64() < state.faults.short_page {
                 page = page.min(state.rng.usize(1..=met.len()));
                 state.figures.inject("short page");

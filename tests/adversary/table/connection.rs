@@ -87,7 +87,7 @@ impl UnreliableTable {
         let body: Value = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
         let call = Call::of(&name, body);
         meter.call();
-        let (fate, there, back) = self.draw_fate(&name);
+        let (fate, there, back) = self.draw_fate(call.kind());
         self.trace(|| format!("  {name} on its way for {there} and {back} ms: {fate:?}"));
         let _reseeded = Reseeded(Arc::clone(&self));
         let table = Arc::clone(&self);

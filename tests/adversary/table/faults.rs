@@ -79,6 +79,8 @@ pub(crate) struct Faults {
     pub(crate) unprocessed: f64,
     pub(crate) short_page: f64,
     pub(crate) spurious_conflict: f64,
+    /// The most rows that a page of an index holds.
+    pub(crate) index_page: usize,
 }
 
 impl Faults {
@@ -96,6 +98,7 @@ impl Faults {
         unprocessed: 0.0,
         short_page: 0.0,
         spurious_conflict: 0.0,
+        index_page: usize::MAX,
     };
 
     /// Each kind is absent, mild or bad, independently of the others.
@@ -124,6 +127,7 @@ impl Faults {
             unprocessed: probability(rng, 0.15),
             short_page: probability(rng, 0.5),
             spurious_conflict: probability(rng, 0.06),
+            index_page: [usize::MAX, 30, 6][rng.usize(..3)],
         }
     }
 }

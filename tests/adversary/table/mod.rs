@@ -24,6 +24,7 @@ use serde_json::Value;
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use base::{Key, Written};
+pub(crate) use calls::DESCENDING;
 pub(crate) use capacity::{Cost, Meter};
 pub(crate) use expression::{Item, Stored};
 pub(crate) use faults::{Delays, Faults, Lag, Millis};
