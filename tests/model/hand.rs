@@ -1,5 +1,7 @@
 //! What reads of rows can bring: from the index, from the table.
 
+use std::collections::HashSet;
+
 use crate::pull::Request;
 use crate::row::{Entity, PerRow, Row, Version, Versions};
 use crate::scenario::{Index, Mutant, View};
@@ -11,6 +13,8 @@ pub(crate) struct Hand {
     /// 0 where no copy was read.
     copies: PerRow<Moment>,
     held: Versions,
+    /// The newest version of a copy of which only the list was read.
+    newest_of_lists: Version,
 }
 
 impl Hand {
@@ -18,6 +22,18 @@ impl Hand {
         if let Some(row) = table.rows[entity].at(moment) {
             self.copies[entity] = self.copies[entity].max(moment);
             self.held = self.held.with(row.held());
+        }
+        self
+    }
+
+    /// … of a copy only the versions that it superseded.
+    fn with_list(mut self, view: View<'_>, entity: Entity, moment: Moment) -> Self {
+        if let Some(row) = view.table.rows[entity].at(moment) {
+            let taken_for_read = view.scenario.is(Mutant::RowOfAListTakenForRead);
+            self.held = self.held.with(if taken_for_read { row.held() } else { row.superseded() });
+            if !view.scenario.is(Mutant::RowOfAListNotSeen) {
+                self.newest_of_lists = self.newest_of_lists.max(row.server_version);
+            }
         }
         self
     }
@@ -39,7 +55,7 @@ impl Hand {
     }
 
     pub(crate) fn newest(self, table: &Table) -> Version {
-        self.rows(table).map(|(_, row)| row.server_version).max().unwrap_or(0)
+        self.rows(table).map(|(_, row)| row.server_version).max().unwrap_or(0).max(self.newest_of_lists)
     }
 
     /// The version up to which every version after `since` is held.
@@ -55,7 +71,11 @@ impl Hand {
     /// shows half of a commit, lacks a row between its old and its new key, goes back between two pages or two
     /// queries, is all in the choice. For the same reason one step stands for all pages of a query, and for queries
     /// whose rows are put together: what could be read earlier can be read at the end.
-    pub(crate) fn from_index(View { scenario, table }: View<'_>, request: Request) -> Vec<Self> {
+    ///
+    /// Where rows may exceed a response, the index is also read from its end for what rows superseded: of each row the
+    /// list of any copy may be in hand, or none.
+    pub(crate) fn from_index(view: View<'_>, request: Request) -> Vec<Self> {
+        let View { scenario, table } = view;
         let is_in_range = |row: &Row| {
             row.server_version > request.since
                 && (row.server_version <= request.current || !scenario.is(Mutant::QueryBoundedAtTheMark))
@@ -80,9 +100,15 @@ impl Hand {
                     outcomes.push(one);
                     outcomes.extend(copies[..index].iter().map(|&old| one.with(table, entity, old)));
                 }
-                // An older copy beside the newer one mostly adds nothing.
                 let mut distinct = outcomes.split_off(begin);
-                distinct.dedup();
+                if scenario.index == Index::Free && scenario.limit < Entity::ALL.len() {
+                    let lists = |hand: Self| copies.iter().map(move |&moment| hand.with_list(view, entity, moment));
+                    let with_lists: Vec<Self> = distinct.iter().flat_map(|&hand| lists(hand)).collect();
+                    distinct.extend(with_lists);
+                }
+                // An older copy beside the newer one mostly adds nothing.
+                let mut met = HashSet::new();
+                distinct.retain(|hand| met.insert(*hand));
                 outcomes.append(&mut distinct);
             }
             outcomes

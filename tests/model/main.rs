@@ -17,8 +17,8 @@
 //!   when they were not the first or put the draft on top of the commit that was, and repeat a request whose answer got
 //!   lost or which is still on its way.
 //! - The index: see [`hand::Hand::from_index`].
-//! - One device that pulls as often as it likes: proof by held versions, proof by the sum, busy answers, cut pages,
-//!   removal of its user, and the full resync of a user who is added again.
+//! - One device that pulls as often as it likes: proof by held versions, those included that are known by a row's list alone,
+//!   proof by the sum, busy answers, cut pages, removal of its user, and the full resync of a user who is added again.
 //!
 //! # How it is kept small
 //!

@@ -218,6 +218,21 @@ fn a_cut_answer_ahead_of_the_counter_is_followed_by_a_wrong_empty_one() {
     breaks(scenario, Always::AnExactAnswerIsTheStateAtTheMark);
 }
 
+/// Of a row further on only the list of what it superseded was read.
+#[test]
+fn a_row_that_is_held_by_its_list_alone_is_lost() {
+    let mutants = &[Mutant::RowOfAListTakenForRead];
+    breaks(Scenario { mutants, limit: 2, ..TWO_WRITERS }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+#[test]
+fn a_row_that_is_newer_than_the_counter_and_known_by_its_list_alone_is_not_to_be_forgotten() {
+    let mutants = &[Mutant::RowOfAListNotSeen];
+    for limit in [1, 2] {
+        breaks(Scenario { mutants, limit, ..TWO_WRITERS }, Always::AnExactAnswerIsTheStateAtTheMark);
+    }
+}
+
 // The caller's membership.
 
 #[test]

@@ -141,6 +141,11 @@ impl Row {
         row
     }
 
+    /// Those before its own.
+    pub(crate) fn superseded(&self) -> Versions {
+        self.superseded
+    }
+
     /// The versions that this copy is known to hold.
     pub(crate) fn held(&self) -> Versions {
         self.superseded.with(Versions::of(self.server_version))

@@ -92,6 +92,8 @@ pub(crate) enum Mutant {
     PageEndsBetweenTwoRows,
     BusyAnswerAheadOfTheCounter,
     CutAnswerAheadOfTheCounter,
+    RowOfAListTakenForRead,
+    RowOfAListNotSeen,
     // Of the caller's membership.
     OwnDeadMembershipNotLookedFor,
     OldOwnTombstoneBelieved,
