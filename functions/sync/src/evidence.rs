@@ -6,9 +6,9 @@
 //! of a project are in hand, their `writes` less the versions they hold above `s` add up to exactly `s`.
 
 use std::borrow::Borrow;
-use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 
+use indexmap::IndexSet;
 use shared::domain::{RowKey, ServerVersion};
 use shared::storage::{FeedRow, Superseding};
 
@@ -19,7 +19,8 @@ pub(crate) struct Evidence {
     since: u64,
     /// Ranges that no row holds; they count as held.
     skipped: Vec<(u64, u64)>,
-    rows: HashSet<ByKey>,
+    /// In the order in which they came, which is nearly that of their versions.
+    rows: IndexSet<ByKey>,
     /// Versions above `since` that copies of rows held. Kept of old copies too: what a row held, it held.
     held: Vec<u64>,
     held_is_sorted: bool,
@@ -54,7 +55,15 @@ impl Borrow<RowKey> for ByKey {
 
 impl Evidence {
     pub(crate) fn new(since: u64, skipped: Vec<(u64, u64)>) -> Self {
-        Self { since, skipped, rows: HashSet::new(), held: vec![], held_is_sorted: true, newest_seen: 0, proven: since }
+        Self {
+            since,
+            skipped,
+            rows: IndexSet::new(),
+            held: vec![],
+            held_is_sorted: true,
+            newest_seen: 0,
+            proven: since,
+        }
     }
 
     /// Takes a copy of a row into account; of two copies the newer counts.
