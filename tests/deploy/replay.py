@@ -26,6 +26,8 @@ EVENTS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "te
 SECRET = re.search(r"^JWT_SECRET=(.+)$", (ROOT / "infra/watch.env").read_text(), re.MULTILINE)[1]
 COLLECTIONS = ("projects", "tasks", "dependencies", "calendars", "memberships")
 SEED = 20260302
+# A cold start loads the program first.
+LARGEST_BINARY = 6_000_000
 # What the library that reads events does with a body that is said to be Base64 and is not; no gateway sends one. The runtime
 # makes an error of it.
 UNDECODABLE = "/aws_lambda_events-"
@@ -180,6 +182,13 @@ def plain_and_base64_bodies(pair):
     brings(compressed, 4, tasks=(rows, []))
 
 
+def sizes(rest, sync):
+    for binary in (rest, sync):
+        size = pathlib.Path(binary).stat().st_size
+        check(size <= LARGEST_BINARY, f"{binary} has {size} bytes, more than {LARGEST_BINARY}")
+        print(f"    {binary}: {size} bytes", flush=True)
+
+
 def fill(pair):
     """More than one response holds, as the rows by id; text that hardly compresses, and some that grows when it is escaped."""
     pair.call("POST", "/api/v1/projects/", {"id": "large", "name": "Large", "start_date": "2026-03-02"}, 201)
@@ -324,6 +333,7 @@ def play(pair, rest, sync):
 
 
 def main(rest, sync, local):
+    passes("programs that are small", sizes, rest, sync)
     with engine(local) as variables:
 
         def function(name, binary, limit=RESPONSE_LIMIT, **changes):
