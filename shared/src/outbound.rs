@@ -1,7 +1,7 @@
 //! The HTTPS client: HTTP/1.1, TLS by ring, connections kept open.
 //!
 //! Certificates are judged by the authorities that Mozilla trusts, which are in the program: the system's would have to be
-//! read and searched first. Plain HTTP is for endpoints on the same machine.
+//! read and searched first. Plain HTTP is spoken, too, with emulators.
 
 use std::io;
 use std::time::Duration;

@@ -69,7 +69,7 @@ impl HttpConnector for Connector {
 /// What DynamoDB sends at most: 16 MB of items, by `BatchGetItem`, and their JSON around.
 const LONGEST: usize = 32 * 1024 * 1024;
 
-/// The request with its body in one piece, as which the SDK makes those of DynamoDB.
+/// The request with its body in one piece, which is how the SDK makes DynamoDB's.
 fn plain(request: HttpRequest) -> Result<Request<Full<Bytes>>, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (parts, body) = request.into_parts();
