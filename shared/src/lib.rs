@@ -1,6 +1,6 @@
 //! What both functions share. Arrows go one way: `http`, `storage` and `auth` know the `domain`, the domain knows none
-//! of them. `storage` counts on the `meter`, `http` reads it. `outbound` carries what they
-//! ask of others.
+//! of them. `storage` counts on the `meter`, `http` reads it. `outbound` carries the
+//! requests of `storage` and `auth`.
 
 pub mod auth;
 pub mod domain;

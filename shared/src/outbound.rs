@@ -1,10 +1,10 @@
 //! The HTTPS client: HTTP/1.1, TLS by ring, connections kept open.
 //!
 //! Certificates are judged by the authorities that Mozilla trusts, which are in the program: the system's would have to be
-//! read and searched first. Plain HTTP is spoken, too, with emulators.
+//! read and searched first. Plain HTTP is spoken, too, with emulators. Nothing here has a limit of time: whoever asks sets one for
+//! all of it, connecting included.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -14,8 +14,6 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-/// How long an address may take to accept a connection.
-const CONNECT: Duration = Duration::from_secs(1);
 /// What a connection reads at once. A buffer grows to 400 kB otherwise, and each of those that read side by side has one.
 const AT_ONCE: usize = 64 * 1024;
 
@@ -34,7 +32,6 @@ pub fn client_of_the_system() -> io::Result<Client> {
 
 fn over(tls: HttpsConnectorBuilder<WantsSchemes>) -> Client {
     let mut tcp = HttpConnector::new();
-    tcp.set_connect_timeout(Some(CONNECT));
     tcp.set_nodelay(true);
     tcp.enforce_http(false);
     let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);

@@ -19,6 +19,8 @@ const NOTHING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
 /// An answer of which the end is missing.
 const CUT_SHORT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n{";
 const FAILURE: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\n{}";
+/// The same, and the connection stays open.
+const STALLED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2001\r\n\r\n{";
 /// Closes the connection instead of an answer.
 const SILENCE: &str = "";
 
@@ -84,6 +86,14 @@ async fn an_answer_that_is_cut_short_or_never_comes_is_asked_for_again() {
         assert!(table.counter(&project()).await.expect("an answer").is_none());
         assert_eq!(service.requests(), [0, 1, 2]);
     }
+}
+
+/// Within the two seconds that one attempt is given.
+#[tokio::test]
+async fn an_answer_that_does_not_come_to_an_end_is_not_waited_for() {
+    let (service, table) = Service::playing([STALLED, NOTHING]).await;
+    assert!(table.counter(&project()).await.expect("an answer").is_none());
+    assert_eq!(service.requests(), [0, 1]);
 }
 
 /// The next one may lead to a host that is well.

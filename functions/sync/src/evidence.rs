@@ -1,9 +1,10 @@
 //! The proof that a pull misses nothing.
 //!
 //! Every version from 1 to the counter was given to exactly one row, and that row holds it: as its `server_version` or
-//! among those it superseded. So when the rows in hand hold *all* versions in `(since, t]`, every row whose current
-//! version lies in there is in hand in its current copy, however late, torn or jumbled the index is. And when *all* rows
-//! of a project are in hand, their `writes` less the versions they hold above `s` add up to exactly `s`.
+//! among those it superseded. A version that any copy superseded is no row's any more and counts as held, be that copy in
+//! hand or not; a row's own version only when the row is in hand. So when *all* versions in `(since, t]` are held, every row
+//! whose current version lies in there is in hand in its current copy, however late, torn or jumbled the index is. And when
+//! *all* rows of a project are in hand, their `writes` less the versions they hold above `s` add up to exactly `s`.
 
 use std::borrow::Borrow;
 use std::hash::{Hash, Hasher};
@@ -21,7 +22,7 @@ pub(crate) struct Evidence {
     skipped: Vec<(u64, u64)>,
     /// In the order in which they came, which is nearly that of their versions.
     rows: IndexSet<ByKey>,
-    /// Versions above `since` that copies of rows held. Kept of old copies too: what a row held, it held.
+    /// Versions above `since` that are held. Kept of old copies too: what a row held, it held.
     held: Vec<u64>,
     held_is_sorted: bool,
     /// The newest version seen of a row that need not be in hand.

@@ -248,8 +248,8 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Reads the index above `after`, what lies behind the first page in ranges side by side. Stops early with a cut as soon
-    /// as there is more than fits and, by then or once the index was read from its end, some of it is proven.
+    /// Reads the index above `after`, what lies behind the first page in ranges side by side. As soon as there is more than
+    /// fits, it is read from its end for what is missing, and if some is proven then, the answer is cut.
     async fn read_index(&mut self, after: u64) -> Result<Option<ServerVersion>, Stop> {
         let mut ranges = Ranges::above(after);
         while ranges.go_on() {
@@ -286,7 +286,7 @@ impl<'a> Gathering<'a> {
         Ok(None)
     }
 
-    /// Reads the index from its end, until all that fits the answer is proven or nothing is left to read.
+    /// Reads the index from its end, until all that fits the answer is proven, nothing is left to read, or time is up.
     ///
     /// What is missing before the last row that fits was replaced by a row behind it: mostly at the end, as after an import
     /// and some edits. One page after the other, since the next is seldom wanted, and once in a pull: what is missing then is
@@ -295,7 +295,7 @@ impl<'a> Gathering<'a> {
         let last_that_fits = self.evidence.last_that_fits(self.counter.current.get(), &self.pull.budget);
         let Some(end) = last_that_fits.filter(|_| !self.end_was_read) else { return Ok(()) };
         let mut cursor = None;
-        while self.evidence.proven() < end.get() {
+        while self.evidence.proven() < end.get() && Instant::now() < self.deadline {
             self.end_was_read = true;
             let page = self.table.superseding_page(&self.pull.project, end, cursor).await?;
             page.rows.iter().for_each(|row| self.evidence.add_superseded(row, end));

@@ -1,7 +1,7 @@
 //! The keys that tokens are checked with.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(super) fn public_keys(document: &[u8]) -> Result<Vec<Key>, String> {
     let keys: Vec<Key> =
         document.keys.into_iter().filter_map(|key| public_key(serde_json::from_value(key).ok()?)).collect();
     if keys.is_empty() {
-        return Err("it holds no RS256, ES256 or EdDSA signature key".to_owned());
+        return Err("it holds no signature key for RS256 (from 2,048 bits on), ES256 or EdDSA".to_owned());
     }
     Ok(keys)
 }
@@ -62,5 +62,22 @@ fn public_key(jwk: Jwk) -> Option<Key> {
         return None;
     }
     let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let key = match key.kind() {
+        DecodingKeyKind::RsaModulusExponent { n, e } => rsa_key(n, e)?,
+        DecodingKeyKind::SecretOrDer(_) => key,
+    };
     Some(Key { id: jwk.common.key_id, algorithm, key })
+}
+
+/// An RSA key that signatures are checked with: ring takes none below 2,048 bits, nor zeros in front, which some issuers publish
+/// although RFC 7518 (6.3.1.1) forbids them.
+fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Option<DecodingKey> {
+    let without_zeros = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
+    let modulus = without_zeros(modulus);
+    let is_long_enough = match modulus.len() {
+        ..256 => false,
+        256 => modulus[0] & 0x80 != 0,
+        _ => true,
+    };
+    is_long_enough.then(|| DecodingKey::from_rsa_raw_components(&modulus, &without_zeros(exponent)))
 }

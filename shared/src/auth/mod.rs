@@ -361,6 +361,32 @@ mod tests {
         }
     }
 
+    /// The tests' document with its RSA key alone, of which something else was made.
+    fn with_rsa_key(change: impl Fn(Vec<u8>) -> Vec<u8>) -> String {
+        let mut document: Value = serde_json::from_str(JWKS).expect("JSON");
+        let keys = document["keys"].as_array_mut().expect("keys");
+        keys.retain(|key| key["kty"] == "RSA");
+        for part in ["n", "e"] {
+            let number = URL_SAFE_NO_PAD.decode(keys[0][part].as_str().expect("a number")).expect("Base64");
+            keys[0][part] = json!(URL_SAFE_NO_PAD.encode(change(number)));
+        }
+        document.to_string()
+    }
+
+    #[tokio::test]
+    async fn an_rsa_key_may_have_zeros_in_front_and_has_2048_bits_or_more() {
+        let padded = with_rsa_key(|number| [vec![0], number].concat());
+        let token = signed(Algorithm::RS256, Some("rsa"), RSA_KEY);
+        let verifier = self::verifier(&[("JWT_JWKS", &padded)]).expect("a verifier");
+        assert_eq!(verifier.caller(Some(&token)).await.map(String::from), Ok("ann".to_owned()));
+        let short = |number: Vec<u8>| number[..number.len().min(255)].to_vec();
+        let one_bit_less = |number: Vec<u8>| [vec![number[0] & 0x7f], number[1..].to_vec()].concat();
+        for document in [with_rsa_key(short), with_rsa_key(one_bit_less)] {
+            let refused = self::verifier(&[("JWT_JWKS", &document)]).err();
+            assert!(matches!(refused, Some(ConfigError::BadJwks(reason)) if reason.contains("2,048 bits")));
+        }
+    }
+
     #[tokio::test]
     async fn the_algorithm_never_comes_from_the_token() {
         let verifier = verifier(&[("JWT_JWKS", JWKS)]).expect("a verifier");

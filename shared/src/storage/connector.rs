@@ -1,7 +1,7 @@
 //! Carries the SDK's requests.
 //!
 //! The SDK's own HTTP client speaks HTTP/2, too, and through proxies, which is an eighth of a function; DynamoDB speaks
-//! HTTP/1.1. And it hands on a stream, of which the SDK makes one piece: here the answer is read into one piece at once,
+//! HTTP/1.1. And that client hands on a stream, of which the SDK makes one piece: here the answer is read into one piece at once,
 //! still within the SDK's attempt, so that an answer that is cut short or takes too long is asked for again.
 
 use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
@@ -23,6 +23,7 @@ use crate::outbound::Client;
 #[derive(Debug, Clone)]
 pub(super) struct Connector(pub(super) Client);
 
+/// Without limits of its own for connecting and reading: the SDK's for an attempt bounds both.
 impl HttpClient for Connector {
     fn http_connector(
         &self,
