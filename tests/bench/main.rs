@@ -8,24 +8,20 @@
 mod cases;
 mod engine;
 mod meter;
+mod program;
 mod seed;
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::process::{Command, ExitCode, Stdio};
 
 use cases::{Case, Measured};
+use program::Outcome;
 
 /// What a pull may hold, in kB.
 const MEMORY: u64 = 96 * 1024;
 
-/// Whatever goes wrong ends the program with one line.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
+    program::run(|arguments| match *arguments {
         [engine::ROLE] => engine::run(),
         [cases::ROLE, case, endpoint, since] => cases::run(case, endpoint, since),
         [] => compare(&seed::SIZES),
@@ -34,14 +30,7 @@ fn main() -> ExitCode {
             .map(|size| size.parse())
             .collect::<Result<Vec<usize>, _>>()
             .map_or_else(|_| Err("takes sizes of projects, in tasks".into()), |sizes| compare(&sizes)),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 /// Seeds projects, measures each case in a process of its own, prints the table.
@@ -56,7 +45,7 @@ fn compare(sizes: &[usize]) -> Outcome<()> {
         projects.insert(size, runtime.block_on(seed::project(&table, size))?);
     }
     let bytes_per_row = projects.values().next().map_or(0, |seeded: &seed::Seeded| seeded.bytes_per_row);
-    heading(load, bytes_per_row);
+    heading(&load, bytes_per_row);
     let mut peak = None;
     for case in Case::all(sizes) {
         let since = case.since(&projects[&case.tasks]).to_string();
@@ -81,12 +70,12 @@ fn compare(sizes: &[usize]) -> Outcome<()> {
     }
 }
 
-fn heading(load: Option<f64>, bytes_per_row: usize) {
+fn heading(load: &str, bytes_per_row: usize) {
     let build = meter::build();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("\ntasks of {bytes_per_row} bytes; {cores} cores ({}), {build}", meter::processor());
     println!("engine and sync in processes of their own; no TLS, no Lambda runtime");
-    println!("load average {}\n", load.map_or("unknown".to_owned(), |load| load.to_string()));
+    println!("load average {load}\n");
     println!(
         "{:<6} {:>8} {:>6} {:>8} {:>11} {:>6} {:>6} {:>11} {:>11} {:>9} {:>9} {:>9}",
         "pull",

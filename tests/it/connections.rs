@@ -7,20 +7,17 @@ use axum::http::Request;
 use shared::domain::ProjectId;
 use shared::outbound;
 use shared::storage::Table;
+use tests::support::tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 /// What a table without items says to GetItem.
 const NOTHING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-/// An answer of which the end is missing.
+/// An answer of which the end is missing: the connection is closed.
 const CUT_SHORT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n{";
-const FAILURE: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\n{}";
-/// The same, and the connection stays open.
+/// The same, but the connection stays open.
 const STALLED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2001\r\n\r\n{";
+const FAILURE: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\n{}";
 /// Closes the connection instead of an answer.
 const SILENCE: &str = "";
 
@@ -111,22 +108,13 @@ async fn after_three_attempts_it_is_given_up() {
     assert_eq!(service.requests().len(), 3);
 }
 
-/// Made with `openssl req -x509`, and signed by nobody.
 #[tokio::test]
 async fn a_server_that_no_authority_vouches_for_is_told_nothing() {
-    let certificate = include_bytes!("../../shared/testdata/tls/localhost.cert.der").as_slice();
-    let key = include_bytes!("../../shared/testdata/tls/localhost.key.der").as_slice();
-    let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("TLS 1.2 and 1.3")
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.into()], PrivateKeyDer::Pkcs8(key.into()))
-        .expect("a key for the certificate");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("https://localhost:{}/", listener.local_addr().expect("an address").port());
     let refused = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a connection");
-        TlsAcceptor::from(Arc::new(server)).accept(stream).await.is_err()
+        tls::acceptor().accept(stream).await.is_err()
     });
     let request = Request::get(url).body(Default::default()).expect("a request");
     let error = outbound::client().request(request).await.expect_err("a stranger");

@@ -6,6 +6,7 @@
 //! - [`documented`]: the OpenAPI document, which every answer is held against
 //! - [`Pull`] and [`Device`]: what a device gets and what it holds then
 //! - [`Stored`]: what the table holds, read strongly
+//! - [`tls`]: a server that nobody vouches for
 //! - [`Reference`] and [`Replay`]: the straightforward pull, and a table without an engine
 
 mod app;
@@ -17,6 +18,7 @@ mod reference;
 mod replay;
 mod stored;
 mod table;
+pub mod tls;
 
 pub use app::TestApp;
 pub use call::{Answer, Call};

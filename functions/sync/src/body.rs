@@ -126,7 +126,7 @@ impl Answer {
     /// The body as a JSON string with its quotes, which is how a function hands it to the gateway: the rows are copied as they
     /// came from the table.
     fn literal(&self, size: usize) -> String {
-        // Around it comes a bracket.
+        // A bracket comes behind it.
         let mut literal = String::with_capacity(size + 1);
         literal.push('"');
         let written: Result<(), std::convert::Infallible> = self.write(|piece| {

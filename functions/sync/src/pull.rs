@@ -292,8 +292,11 @@ impl<'a> Gathering<'a> {
     /// and some edits. One page after the other, since the next is seldom wanted, and once in a pull: what is missing then is
     /// late, or named by no list any more.
     async fn read_from_the_end(&mut self) -> Result<(), Stop> {
+        if self.end_was_read {
+            return Ok(());
+        }
         let last_that_fits = self.evidence.last_that_fits(self.counter.current.get(), &self.pull.budget);
-        let Some(end) = last_that_fits.filter(|_| !self.end_was_read) else { return Ok(()) };
+        let Some(end) = last_that_fits else { return Ok(()) };
         let mut cursor = None;
         while self.evidence.proven() < end.get() && Instant::now() < self.deadline {
             self.end_was_read = true;

@@ -272,11 +272,14 @@ mod tests {
 
     /// A token with these parts as they are, which no library would write.
     fn hs256_of(header: &str, claims: &str) -> String {
-        let encode = |part: &str| URL_SAFE_NO_PAD.encode(part);
-        let content = format!("{}.{}", encode(header), encode(claims));
-        let key = EncodingKey::from_secret(SECRET.as_bytes());
-        let signature = jsonwebtoken::crypto::sign(content.as_bytes(), &key, Algorithm::HS256).expect("a signature");
-        format!("Bearer {content}.{signature}")
+        token(header, claims, Algorithm::HS256, SECRET.as_bytes())
+    }
+
+    /// … with this signature.
+    fn token(header: &str, claims: &str, algorithm: Algorithm, key: &[u8]) -> String {
+        let content = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signature = signature(algorithm, key, content.as_bytes());
+        format!("Bearer {content}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     #[tokio::test]
@@ -314,12 +317,8 @@ mod tests {
     fn signed(algorithm: Algorithm, kid: Option<&str>, key: &[u8]) -> String {
         let mut header = Header::new(algorithm);
         header.kid = kid.map(str::to_owned);
-        let encode = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
-        let header = encode(&serde_json::to_vec(&header).expect("JSON"));
-        let claims = encode(json!({"sub": "ann", "exp": in_seconds(60)}).to_string().as_bytes());
-        let content = format!("{header}.{claims}");
-        let signature = signature(algorithm, key, content.as_bytes());
-        format!("Bearer {content}.{}", encode(&signature))
+        let header = serde_json::to_string(&header).expect("JSON");
+        token(&header, &json!({"sub": "ann", "exp": in_seconds(60)}).to_string(), algorithm, key)
     }
 
     fn signature(algorithm: Algorithm, key: &[u8], content: &[u8]) -> Vec<u8> {

@@ -9,8 +9,9 @@ mod engine;
 #[path = "../meter.rs"]
 mod meter;
 mod plan;
+#[path = "../program.rs"]
+mod program;
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use local::{table, token};
+use program::Outcome;
 use serde_json::{Value, json};
 use shared::auth::Verifier;
 use shared::storage::{MAX_ROWS, Table};
@@ -33,24 +35,12 @@ const PROJECT: &str = "/api/v1/projects/bVvC2oXCRx4Ts0aL/";
 /// Batches must save so many calls for each one that they take.
 const AT_LEAST: f64 = 20.0;
 
-/// Whatever goes wrong ends the program with one line.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
+    program::run(|arguments| match *arguments {
         [] => import(),
         [engine::ROLE] => engine::run(),
         _ => Err("takes no arguments".into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 /// Counts the calls of DynamoDB as they are sent.
@@ -134,7 +124,7 @@ fn import() -> Outcome<()> {
     // As in the deployed function.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (measured, last) = runtime.block_on(measure(&engine.endpoint))?;
-    print(load, &measured, &last);
+    print(&load, &measured, &last);
     let total = |way: usize| -> f64 {
         measured.iter().map(|(_, rows, costs)| *rows as f64 * costs[way].calls as f64 / costs[way].rows as f64).sum()
     };
@@ -168,11 +158,11 @@ async fn measure(endpoint: &str) -> Outcome<(Measured, Cost)> {
     Ok((vec![("tasks", tasks.len(), of_tasks), ("dependencies", edges.len(), of_edges)], last))
 }
 
-fn print(load: Option<f64>, measured: &Measured, last: &Cost) {
+fn print(load: &str, measured: &Measured, last: &Cost) {
     let build = meter::build();
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("\n{cores} cores ({}), {build}; engine and function in processes of their own", meter::processor());
-    println!("load average {}\n", load.map_or("unknown".to_owned(), |load| load.to_string()));
+    println!("load average {load}\n");
     println!(
         "{:<25} {:>6} {:>9} {:>7} {:>10} {:>8} {:>11}",
         "import", "rows", "requests", "calls", "calls/row", "rows/s", "CPU/row"

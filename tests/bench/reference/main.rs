@@ -53,11 +53,7 @@ async fn compare() -> Outcome<()> {
     let router = router(client.clone())?;
     let token = token::sign(token::LOCAL_SECRET, USER)?;
     let build = meter::build();
-    println!(
-        "{ROWS} rows; {}, {build}; load average {}",
-        meter::processor(),
-        load.map_or("unknown".to_owned(), |load| load.to_string())
-    );
+    println!("{ROWS} rows; {}, {build}; load average {load}", meter::processor());
     println!(
         "{:<7} {:>6} {:>11} {:>13} {:>16} {:>7}",
         "pull", "rows", "body bytes", "product, CPU", "straightforward", "ratio"

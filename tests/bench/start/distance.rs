@@ -3,27 +3,21 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use tests::support::tls::{CERTIFICATE, acceptor};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::crypto::ring::default_provider;
-use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
 use crate::Outcome;
 
 /// How much later everything arrives, TLS's handshake too; TCP's own is the kernel's, which does not wait.
 pub(crate) const DELAY: Duration = Duration::from_millis(5);
-
-const CERTIFICATE: &[u8] = include_bytes!("../../../shared/testdata/tls/localhost.cert.der");
-const KEY: &[u8] = include_bytes!("../../../shared/testdata/tls/localhost.key.der");
 
 /// Ways to an engine, open as long as the runtime that they were made on.
 pub(crate) struct Distance {
@@ -36,11 +30,7 @@ pub(crate) struct Distance {
 impl Distance {
     pub(crate) async fn to(engine: &str) -> Outcome<Self> {
         let engine: SocketAddr = engine.trim_start_matches("http://").parse()?;
-        let server = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![CERTIFICATE.into()], PrivateKeyDer::Pkcs8(KEY.into()))?;
-        let acceptor = TlsAcceptor::from(Arc::new(server));
+        let acceptor = acceptor();
         let secure = listen(move |stream| terminate(acceptor.clone(), stream, engine)).await?;
         let authorities = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("localhost.pem");
         let pem = BASE64_STANDARD.encode(CERTIFICATE);

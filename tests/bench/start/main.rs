@@ -10,12 +10,13 @@ mod engine;
 #[path = "../meter.rs"]
 #[expect(dead_code, reason = "memory is measured elsewhere, and CPU here in smaller steps")]
 mod meter;
+#[path = "../program.rs"]
+mod program;
 #[path = "../seed.rs"]
 #[expect(dead_code, reason = "the pull bench tells more of its projects")]
 mod seed;
 
 use std::collections::HashMap;
-use std::error::Error;
 use std::fs::{read_dir, read_to_string};
 use std::hint::black_box;
 use std::process::{Command, ExitCode};
@@ -28,6 +29,7 @@ use axum::http::{Request, StatusCode, header};
 use distance::Distance;
 use http_body_util::BodyExt;
 use local::token;
+use program::Outcome;
 use shared::outbound;
 use shared::storage::Table;
 use tokio::runtime::Builder;
@@ -61,25 +63,13 @@ const STEPS: [(&str, &str, &str, usize); 7] = [
 ];
 const PULLS: [&str; 3] = ["HTTP", "TLS", "TLS, not connected"];
 
-/// Whatever goes wrong ends the program with one line.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments[..] {
+    program::run(|arguments| match *arguments {
         [] => compare(),
         [engine::ROLE] => engine::run(),
         [ROLE, name, uri, token] => measure(name, uri, token),
         _ => Err("takes no arguments".into()),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 /// Runs the processes in turn, so that whatever else the machine does meets all of them, and prints the tables.
@@ -104,7 +94,7 @@ fn compare() -> Outcome<()> {
     }
 
     println!("{PROCESSES} processes each; {}, {}", meter::processor(), meter::build());
-    println!("load average {}", load.map_or("unknown".to_owned(), |load| load.to_string()));
+    println!("load average {load}");
     println!("{certificates} certificates in the system's store; {:?} each way to the engine", distance::DELAY);
     println!("ms: median (quartiles)\n");
     println!("{:<46} {:>20} {:>20}   {:>20} {:>20}", "step", "with: CPU", "wall", "without: CPU", "wall");
