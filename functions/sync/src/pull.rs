@@ -33,7 +33,7 @@ use tokio::time::{Instant, sleep};
 use crate::body::{Answer, Budget};
 use crate::evidence::Evidence;
 use crate::paths::PullPath;
-use crate::ranges::{Range, Ranges};
+use crate::ranges::{FromTheEnd, Range, Ranges};
 use crate::strong::StrongReads;
 
 /// How long a pull tries to prove its answer.
@@ -286,24 +286,29 @@ impl<'a> Gathering<'a> {
         Ok(None)
     }
 
-    /// Reads the index from its end, until all that fits the answer is proven, nothing is left to read, or time is up.
+    /// Reads the index from its end, until all that fits the answer is proven or nothing is left to read.
     ///
     /// What is missing before the last row that fits was replaced by a row behind it: mostly at the end, as after an import
-    /// and some edits. One page after the other, since the next is seldom wanted, and once in a pull: what is missing then is
-    /// late, or named by no list any more.
+    /// and some edits. Once in a pull: what is missing then is late, or named by no list any more.
     async fn read_from_the_end(&mut self) -> Result<(), Stop> {
         if self.end_was_read {
             return Ok(());
         }
         let last_that_fits = self.evidence.last_that_fits(self.counter.current.get(), &self.pull.budget);
         let Some(end) = last_that_fits else { return Ok(()) };
-        let mut cursor = None;
-        while self.evidence.proven() < end.get() && Instant::now() < self.deadline {
+        let mut ranges = FromTheEnd::above(end.get());
+        // Up to the newest row there is now. Without a deadline: every other way to the answer takes longer.
+        while self.evidence.proven() < end.get() {
             self.end_was_read = true;
-            let page = self.table.superseding_page(&self.pull.project, end, cursor).await?;
-            page.rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
-            cursor = page.next;
-            if cursor.is_none() {
+            let page_of = |range: &Range| {
+                self.table.superseding_page(&self.pull.project, range.after, range.to, range.cursor.clone())
+            };
+            let pages = try_join_all(ranges.next.iter().map(page_of)).await?;
+            for (range, page) in ranges.next.iter_mut().zip(pages) {
+                page.rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
+                range.cursor = page.next;
+            }
+            if !ranges.go_on(self.counter.current.get().max(self.evidence.newest())) {
                 break;
             }
         }

@@ -77,12 +77,61 @@ impl Ranges {
     }
 }
 
+/// The ranges to read next when an interval is read from its end, which mostly does not take long: the last page alone, then
+/// what lies before it in two ranges side by side, then four.
+#[derive(Debug)]
+pub(crate) struct FromTheEnd {
+    pub(crate) next: Vec<Range>,
+    after: u64,
+    /// Up to here nothing was read yet.
+    left: u64,
+    width: u64,
+    at_once: usize,
+}
+
+impl FromTheEnd {
+    /// Everything above a version.
+    pub(crate) fn above(after: u64) -> Self {
+        let all = Range { after, to: None, cursor: None };
+        Self { next: vec![all], after, left: after, width: 1, at_once: 1 }
+    }
+
+    /// A page of each range was read, `newest` is the last version of all: drops the ranges that were read to their ends, and
+    /// goes on before them, if there is something left.
+    pub(crate) fn go_on(&mut self, newest: u64) -> bool {
+        let last_page = self.next.pop_if(|range| range.to.is_none());
+        if let Some(cursor) = last_page.and_then(|range| range.cursor) {
+            self.split(cursor.version(), newest);
+        }
+        self.next.retain(|range| range.cursor.is_some());
+        if self.next.is_empty() {
+            self.at_once = (self.at_once * 2).min(MOST);
+            while self.left > self.after && self.next.len() < self.at_once {
+                let after = self.left.saturating_sub(self.width).max(self.after);
+                self.next.push(Range { after, to: Some(self.left), cursor: None });
+                self.left = after;
+            }
+        }
+        !self.next.is_empty()
+    }
+
+    /// The versions `first..=newest` fill a page: splits what lies before them into ranges of a little less.
+    fn split(&mut self, first: u64, newest: u64) {
+        self.left = first.saturating_sub(1);
+        self.width = (newest.saturating_sub(self.left) * 9 / 10).max(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn shown(ranges: &Ranges) -> Vec<(u64, Option<u64>)> {
-        ranges.next.iter().map(|range| (range.after, range.to)).collect()
+        ends(&ranges.next)
+    }
+
+    fn ends(ranges: &[Range]) -> Vec<(u64, Option<u64>)> {
+        ranges.iter().map(|range| (range.after, range.to)).collect()
     }
 
     #[test]
@@ -120,5 +169,40 @@ mod tests {
         let mut ranges = Ranges::above(0);
         ranges.split(4_294_967_300, 4_294_967_399, 4_294_967_500, 9);
         assert_eq!(shown(&ranges), [(4_294_967_399, Some(4_294_967_489)), (4_294_967_489, None)]);
+    }
+    #[test]
+    fn from_the_end_ever_more_ranges_are_read_side_by_side_until_nothing_is_left() {
+        let mut ranges = FromTheEnd::above(100);
+        assert_eq!(ends(&ranges.next), [(100, None)]);
+        ranges.split(9001, 10_000);
+        assert!(ranges.go_on(10_000));
+        assert_eq!(ends(&ranges.next), [(8100, Some(9000)), (7200, Some(8100))]);
+        let mut rounds = vec![];
+        while {
+            ranges.next.clear();
+            ranges.go_on(10_000)
+        } {
+            rounds.push(ranges.next.len());
+        }
+        assert_eq!(rounds, [4, 4]);
+    }
+
+    #[test]
+    fn from_the_end_no_version_is_left_out_or_read_twice() {
+        let mut ranges = FromTheEnd::above(7);
+        ranges.split(1000, 1004);
+        let mut left = 999;
+        while ranges.go_on(1004) {
+            for range in ranges.next.drain(..) {
+                assert!(range.to == Some(left) && range.after < left, "{range:?} does not follow on {left}");
+                left = range.after;
+            }
+        }
+        assert_eq!(left, 7);
+    }
+
+    #[test]
+    fn nothing_is_read_before_a_last_page_that_is_all_there_is() {
+        assert!(!FromTheEnd::above(100).go_on(10_000));
     }
 }

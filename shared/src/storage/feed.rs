@@ -1,5 +1,6 @@
 //! What a pull reads: rows in the order of their versions from the index, or all of them from the table.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::layout::{self, Item, number, text};
@@ -48,6 +49,14 @@ pub struct Superseding {
 #[derive(Debug, Clone)]
 pub struct PageCursor(pub(super) Item);
 
+impl PageCursor {
+    /// In the index, the version that was looked at last: 0, if it is not in there.
+    pub fn version(&self) -> u64 {
+        let digits = self.0.get("server_version").and_then(|version| version.as_n().ok());
+        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// One page, at most 1 MB of items.
 #[derive(Debug)]
 pub struct FeedPage<R = FeedRow> {
@@ -71,6 +80,37 @@ impl Table {
         to: Option<u64>,
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage, Error> {
+        page::send(self.by_version(project, after, to, cursor)).await
+    }
+
+    /// What the rows of a project with a `server_version` above `after` and, if there is an end, up to `to` superseded,
+    /// descending, as the index has them now.
+    ///
+    /// Eventually consistent like the feed. A page is 1 MB of what was looked at: it may be empty and not be the last one.
+    pub async fn superseding_page(
+        &self,
+        project: &ProjectId,
+        after: u64,
+        to: Option<u64>,
+        cursor: Option<PageCursor>,
+    ) -> Result<FeedPage<Superseding>, Error> {
+        let query = self
+            .by_version(project, after, to, cursor)
+            .scan_index_forward(false)
+            // A row that was written once has none.
+            .filter_expression("attribute_exists(superseded)")
+            .projection_expression("project_id, entity, server_version, superseded");
+        page::send(query).await
+    }
+
+    /// A query of the index, from `cursor` on if that is given.
+    fn by_version(
+        &self,
+        project: &ProjectId,
+        after: u64,
+        to: Option<u64>,
+        cursor: Option<PageCursor>,
+    ) -> QueryFluentBuilder {
         let query = self
             .client
             .query()
@@ -78,7 +118,7 @@ impl Table {
             .index_name(BY_VERSION)
             .expression_attribute_values(":project", text(project.as_str()))
             .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
-        let query = match to {
+        match to {
             // A key takes one condition, and BETWEEN includes both ends.
             Some(to) => query
                 .key_condition_expression("project_id = :project AND server_version BETWEEN :first AND :last")
@@ -87,33 +127,7 @@ impl Table {
             None => query
                 .key_condition_expression("project_id = :project AND server_version > :after")
                 .expression_attribute_values(":after", number(after)),
-        };
-        page::send(query).await
-    }
-
-    /// What the rows of a project with a `server_version` above `after` superseded, descending, as the index has them now.
-    ///
-    /// Eventually consistent like the feed. A page is 1 MB of what was looked at: it may be empty and not be the last one.
-    pub async fn superseding_page(
-        &self,
-        project: &ProjectId,
-        after: ServerVersion,
-        cursor: Option<PageCursor>,
-    ) -> Result<FeedPage<Superseding>, Error> {
-        let query = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .index_name(BY_VERSION)
-            .scan_index_forward(false)
-            .key_condition_expression("project_id = :project AND server_version > :after")
-            .expression_attribute_values(":project", text(project.as_str()))
-            .expression_attribute_values(":after", number(after))
-            // A row that was written once has none.
-            .filter_expression("attribute_exists(superseded)")
-            .projection_expression("project_id, entity, server_version, superseded")
-            .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
-        page::send(query).await
+        }
     }
 
     /// All rows of a project, tombstones included, read strongly from the table.
