@@ -1,6 +1,6 @@
 //! The body of a sync response, and how much of it fits.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use shared::domain::{Checksums, Collection, Error, Escaped, RowKey, escape_into};
+use shared::domain::{Checksums, Collection, Error, Escaped, NotEscaped, RowKey, escape_into};
 use shared::storage::FeedRow;
 
 use crate::encoding::Encoding;
@@ -103,6 +103,16 @@ enum Piece<'a> {
     Row(&'a Escaped),
 }
 
+impl Piece<'_> {
+    fn write_to(&self, body: &mut Vec<u8>) -> Result<(), NotEscaped> {
+        match self {
+            Self::Json(json) => body.extend_from_slice(json.as_bytes()),
+            Self::Row(row) => row.unescape_into(body)?,
+        }
+        Ok(())
+    }
+}
+
 impl Answer {
     /// Nothing but a mark.
     pub(crate) fn empty(mark: u64) -> Self {
@@ -110,45 +120,45 @@ impl Answer {
     }
 
     /// The body, compressed if that is worth it; or what fits instead.
-    pub(crate) fn encode(&self, encoding: Encoding, budget: Budget) -> Result<Result<Encoded, Budget>, Error> {
+    pub(crate) fn encode(self, encoding: Encoding, budget: Budget) -> Result<Result<Encoded, Budget>, Error> {
         let size = self.rows.iter().map(size).sum::<usize>() + self.deleted.len() * 70 + 700;
         if encoding == Encoding::Identity || size < WORTH_COMPRESSING {
-            return Ok(Ok(Encoded::Literal(self.literal(size))));
+            return Ok(Ok(Encoded::Unwritten(self)));
         }
         let compressed = self.gzip(size / 4).map_err(|error| Error::Corrupt(format!("a row: {error}")))?;
         let in_base64 = compressed.len().div_ceil(3) * 4;
         if in_base64 > MAX_BODY && !self.rows.is_empty() {
-            return Ok(Err(budget.after(self, in_base64)));
+            return Ok(Err(budget.after(&self, in_base64)));
         }
         Ok(Ok(Encoded::Gzip(compressed)))
     }
 
-    /// The body as a JSON string with its quotes, which is how a function hands it to the gateway: the rows are copied as they
-    /// came from the table.
-    fn literal(&self, size: usize) -> String {
-        // A bracket comes behind it.
-        let mut literal = String::with_capacity(size + 1);
-        literal.push('"');
-        let written: Result<(), std::convert::Infallible> = self.write(|piece| {
-            match piece {
-                Piece::Json(json) => escape_into(json, &mut literal),
-                Piece::Row(row) => literal.push_str(row.as_str()),
+    /// Hands out the body as it stands in a JSON string, piece by piece, which is how a function hands it to the gateway: the rows
+    /// are as they came from the table.
+    pub(crate) fn write_escaped<E>(&self, mut out: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+        let mut escaped = String::new();
+        self.write(|piece| match piece {
+            Piece::Json(json) => {
+                escaped.clear();
+                escape_into(json, &mut escaped);
+                out(&escaped)
             }
-            Ok(())
-        });
-        let Ok(()) = written;
-        literal.push('"');
-        literal
+            Piece::Row(row) => out(row.as_str()),
+        })
     }
 
-    fn gzip(&self, size: usize) -> std::io::Result<Vec<u8>> {
+    /// The body.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, NotEscaped> {
+        let mut body = Vec::new();
+        self.write(|piece| piece.write_to(&mut body))?;
+        Ok(body)
+    }
+
+    fn gzip(&self, size: usize) -> io::Result<Vec<u8>> {
         let mut gzip = GzEncoder::new(Vec::with_capacity(size), LEVEL);
         let mut plain = Vec::with_capacity(2 * AT_A_TIME);
-        self.write::<std::io::Error>(|piece| {
-            match piece {
-                Piece::Json(json) => plain.extend_from_slice(json.as_bytes()),
-                Piece::Row(row) => row.unescape_into(&mut plain).map_err(std::io::Error::other)?,
-            }
+        self.write::<io::Error>(|piece| {
+            piece.write_to(&mut plain).map_err(io::Error::other)?;
             if plain.len() >= AT_A_TIME {
                 gzip.write_all(&plain)?;
                 plain.clear();
@@ -199,21 +209,21 @@ impl Answer {
 /// A body as it leaves the function.
 #[derive(Debug)]
 pub(crate) enum Encoded {
-    Literal(String),
+    Unwritten(Answer),
     Gzip(Vec<u8>),
 }
 
-/// In a response's extensions: a JSON string that says what the body is to be, in the body's place.
+/// In a response's extensions: the answer that is to be its body, for whoever can write it to where it goes.
 #[derive(Debug, Clone)]
-pub(crate) struct Literal(pub(crate) Arc<String>);
+pub(crate) struct Unwritten(pub(crate) Arc<Answer>);
 
 impl IntoResponse for Encoded {
     fn into_response(self) -> Response {
         let mut response;
         match self {
-            Self::Literal(literal) => {
+            Self::Unwritten(answer) => {
                 response = Response::new(Body::empty());
-                response.extensions_mut().insert(Literal(Arc::new(literal)));
+                response.extensions_mut().insert(Unwritten(Arc::new(answer)));
             }
             Self::Gzip(bytes) => {
                 response = Response::new(Body::from(bytes));
@@ -229,6 +239,7 @@ impl IntoResponse for Encoded {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::io::Read;
 
     use flate2::read::GzDecoder;
@@ -247,13 +258,24 @@ mod tests {
         }
     }
 
-    fn encoded(answer: &Answer, encoding: Encoding) -> Encoded {
+    fn encoded(answer: Answer, encoding: Encoding) -> Encoded {
         answer.encode(encoding, Budget::new(usize::MAX, encoding)).expect("whole rows").expect("it fits")
     }
 
-    fn body(answer: &Answer) -> Value {
-        let Encoded::Literal(literal) = encoded(answer, Encoding::Identity) else { panic!("compressed") };
-        let body: String = serde_json::from_str(&literal).expect("a JSON string");
+    fn escaped(answer: &Answer) -> String {
+        let mut escaped = String::new();
+        let written: Result<(), Infallible> = answer.write_escaped(|piece| {
+            escaped.push_str(piece);
+            Ok(())
+        });
+        let Ok(()) = written;
+        escaped
+    }
+
+    fn body(answer: Answer) -> Value {
+        let Encoded::Unwritten(answer) = encoded(answer, Encoding::Identity) else { panic!("compressed") };
+        let body: String = serde_json::from_str(&format!("\"{}\"", escaped(&answer))).expect("a JSON string");
+        assert_eq!(answer.to_json().expect("whole rows"), body.as_bytes());
         serde_json::from_str(&body).expect("JSON")
     }
 
@@ -261,8 +283,8 @@ mod tests {
     fn a_row_takes_as_much_as_it_does_escaped_in_the_functions_response() {
         let rows = [task(1, Some(&json!({"name": "a \"b\" \\ ä \u{7f} \n"}))), task(2, None)];
         for row in rows {
-            let with = Answer { rows: vec![row.clone(), row.clone()], ..Answer::empty(1) }.literal(0);
-            let without = Answer { rows: vec![row.clone()], ..Answer::empty(1) }.literal(0);
+            let with = escaped(&Answer { rows: vec![row.clone(), row.clone()], ..Answer::empty(1) });
+            let without = escaped(&Answer { rows: vec![row.clone()], ..Answer::empty(1) });
             assert_eq!(size(&row), with.len() - without.len());
         }
     }
@@ -273,9 +295,7 @@ mod tests {
         let row = task(1, Some(&json!({"notes": "\"".repeat(100)})));
         let mut left = Budget::new(usize::MAX, Encoding::Identity);
         let rows = std::iter::repeat_n(row, 1_000_000).take_while(|row| left.take(row)).collect();
-        let Encoded::Literal(body) = encoded(&Answer { rows, ..Answer::empty(1) }, Encoding::Identity) else {
-            panic!("compressed")
-        };
+        let body = escaped(&Answer { rows, ..Answer::empty(1) });
         assert!((MAX_RESPONSE - 30_000..MAX_RESPONSE - 4_000).contains(&body.len()), "{}", body.len());
     }
 
@@ -284,14 +304,14 @@ mod tests {
         let arrays = json!({"created": [], "updated": [], "deleted": []});
         let changes = json!({"projects": arrays, "tasks": arrays, "dependencies": arrays, "calendars": arrays,
             "memberships": arrays});
-        assert_eq!(body(&Answer::empty(3)), json!({"changes": changes, "timestamp": 3}));
+        assert_eq!(body(Answer::empty(3)), json!({"changes": changes, "timestamp": 3}));
     }
 
     #[test]
     fn rows_tombstones_and_ids_to_forget_are_each_in_their_own_collection_and_no_other() {
         let rows = vec![task(1, Some(&json!({"id": "1"}))), task(2, None)];
         let deleted = ["tasks#3", "calendars#4"].map(|key| key.parse().expect("a key")).into();
-        let changes = &body(&Answer { rows, deleted, ..Answer::empty(3) })["changes"];
+        let changes = &body(Answer { rows, deleted, ..Answer::empty(3) })["changes"];
         assert_eq!(changes["tasks"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2", "3"]}));
         assert_eq!(changes["calendars"], json!({"created": [], "updated": [], "deleted": ["4"]}));
         assert_eq!(changes["projects"], json!({"created": [], "updated": [], "deleted": []}));
@@ -304,7 +324,7 @@ mod tests {
         let answer = Answer { checksums: Some(checksums), ..Answer::empty(3) };
         let expected = json!({"projects": [0, 0, 0], "tasks": [2, 4_294_967_295_u32, 7], "dependencies": [0, 0, 0],
             "calendars": [0, 0, 0], "memberships": [0, 0, 0]});
-        assert_eq!(body(&answer)["checksum"], expected);
+        assert_eq!(body(answer)["checksum"], expected);
     }
 
     #[test]
@@ -312,12 +332,12 @@ mod tests {
         let mut rows: Vec<_> = (0..5000).map(|id| task(id, Some(&json!({"name": "\"ä\"\n\\ \u{1}"})))).collect();
         rows.push(task(5000, None));
         let answer = Answer { rows, ..Answer::empty(3) };
-        let Encoded::Gzip(gzip) = encoded(&answer, Encoding::Gzip) else { panic!("not compressed") };
-        let mut plain = String::new();
-        GzDecoder::new(&gzip[..]).read_to_string(&mut plain).expect("gzip");
-        assert!(plain.len() > 2 * AT_A_TIME);
-        assert_eq!(serde_json::to_string(&plain).expect("JSON"), answer.literal(0));
-        assert!(matches!(encoded(&Answer::empty(3), Encoding::Gzip), Encoded::Literal(_)));
+        let json = answer.to_json().expect("whole rows");
+        let Encoded::Gzip(gzip) = encoded(answer, Encoding::Gzip) else { panic!("not compressed") };
+        let mut plain = Vec::new();
+        GzDecoder::new(&gzip[..]).read_to_end(&mut plain).expect("gzip");
+        assert!(plain == json && plain.len() > 2 * AT_A_TIME);
+        assert!(matches!(encoded(Answer::empty(3), Encoding::Gzip), Encoded::Unwritten(_)));
     }
 
     #[test]
@@ -329,17 +349,17 @@ mod tests {
         assert!(rows.iter().all(|row| budget.clone().take(row)));
         let mut tries = 0;
         loop {
-            let answer = Answer { rows, ..Answer::empty(3) };
+            let answer = Answer { rows: rows.clone(), ..Answer::empty(3) };
             match answer.encode(Encoding::Gzip, budget).expect("whole rows") {
                 Ok(Encoded::Gzip(body)) => {
                     assert!(body.len().div_ceil(3) * 4 <= MAX_BODY && body.len() * 4 / 3 > MAX_BODY * 9 / 10);
                     break;
                 }
-                Ok(Encoded::Literal(_)) => panic!("not compressed"),
+                Ok(Encoded::Unwritten(_)) => panic!("not compressed"),
                 Err(smaller) => budget = smaller,
             }
             let mut left = budget;
-            rows = answer.rows.into_iter().take_while(|row| left.take(row)).collect();
+            rows = rows.into_iter().take_while(|row| left.take(row)).collect();
             tries += 1;
         }
         assert_eq!(tries, 1);

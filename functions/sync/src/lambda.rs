@@ -1,8 +1,8 @@
 //! Hands responses to Lambda without reading their bodies again.
 //!
 //! `lambda_http::run` takes a body as text, copies it, and escapes it as a string of the function's JSON response. A pull's
-//! body is escaped already, as it came from the table, and is most of what a first pull is made of: so it is written into
-//! the response as it is. Everything else is the official runtime's.
+//! rows are escaped already, as they came from the table, and are most of what a first pull is made of: so they are written into
+//! the response as they are, and nowhere before. Everything else is the official runtime's.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -23,14 +23,14 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::value::RawValue;
 use shared::http::RequestLog;
 
-use crate::body::Literal;
-use crate::{App, literal_router};
+use crate::body::{Answer, Unwritten};
+use crate::{App, router_without_bodies};
 
 /// Answers API Gateway's events until the instance ends.
 ///
 /// With `COMPRESSION=off` in the environment never compressed, for emulators that cannot hand a compressed body on.
 pub async fn run(app: App) -> Result<(), Error> {
-    let mut router = literal_router(app);
+    let mut router = router_without_bodies(app);
     match std::env::var("COMPRESSION").as_deref() {
         Err(_) | Ok("" | "gzip") => {}
         Ok("off") => router = router.layer(map_request(as_it_is)),
@@ -62,36 +62,39 @@ struct Head {
     cookies: [String; 0],
 }
 
-/// The function's response as JSON text in two pieces, of which the second is the body and what closes behind it: whatever came
-/// after that would have the runtime copy it once more, for a single character.
-struct Payload([String; 2]);
+/// The function's response: its JSON up to the body, and that.
+struct Payload {
+    head: String,
+    body: PayloadBody,
+}
+
+enum PayloadBody {
+    Answer(Arc<Answer>),
+    /// A JSON string, with its quotes.
+    Json(String),
+}
 
 impl Payload {
     async fn of(mut response: Response) -> Result<Self, Error> {
-        let literal = response.extensions_mut().remove();
+        let unwritten = response.extensions_mut().remove();
         let (parts, body) = response.into_parts();
         let is_base64_encoded = parts.headers.contains_key(header::CONTENT_ENCODING);
-        let mut body = match literal {
-            Some(Literal(literal)) => Arc::unwrap_or_clone(literal),
+        let body = match unwritten {
+            Some(Unwritten(answer)) => PayloadBody::Answer(answer),
             None => {
                 let body = to_bytes(body, usize::MAX).await?;
-                if is_base64_encoded {
-                    let mut text = String::with_capacity(body.len() / 3 * 4 + 7);
-                    text.push('"');
-                    STANDARD.encode_string(&body, &mut text);
-                    text.push('"');
-                    text
+                PayloadBody::Json(if is_base64_encoded {
+                    format!("\"{}\"", STANDARD.encode(&body))
                 } else {
                     serde_json::to_string(std::str::from_utf8(&body)?)?
-                }
+                })
             }
         };
-        body.push('}');
         let (status_code, headers) = (parts.status.as_u16(), joined(&parts.headers));
         let mut head = serde_json::to_string(&Head { status_code, headers, is_base64_encoded, cookies: [] })?;
         head.pop();
         head.push_str(",\"body\":");
-        Ok(Self([head, body]))
+        Ok(Self { head, body })
     }
 }
 
@@ -108,16 +111,24 @@ fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     joined
 }
 
-/// What [`RawValue`] is, but for the look through the whole text with which one is made. Its way to tell `serde_json` is no
-/// public promise; the tests here would notice if it changed.
+/// What [`RawValue`] is, but for the look through the whole text with which one is made, and in pieces. Its way to tell
+/// `serde_json` is no public promise; the tests here would notice if it changed.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut raw = serializer.serialize_struct(RAW_VALUE, 1)?;
-        for piece in &self.0 {
-            raw.serialize_field(RAW_VALUE, piece)?;
+        let mut out = |piece: &str| raw.serialize_field(RAW_VALUE, piece);
+        out(&self.head)?;
+        match &self.body {
+            PayloadBody::Answer(answer) => {
+                out("\"")?;
+                answer.write_escaped(&mut out)?;
+                out("\"")?;
+            }
+            PayloadBody::Json(body) => out(body)?,
         }
+        out("}")?;
         raw.end()
     }
 }
@@ -137,14 +148,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_is_a_string_whether_it_was_escaped_before_or_is_now() {
-        let text = "{\"name\":\"\\\"ä\\\"\"}";
-        let literal = Encoded::Literal(serde_json::to_string(text).expect("JSON")).into_response();
+    async fn a_body_is_a_string_whether_it_is_written_now_or_was_before() {
+        let answer = Answer { deleted: vec!["tasks#a".parse().expect("a key")], ..Answer::empty(7) };
+        let text = String::from_utf8(answer.to_json().expect("whole rows")).expect("text");
         let headers = json!({"content-type": "application/json", "vary": "accept-encoding"});
         let expected =
             json!({"statusCode": 200, "headers": headers, "isBase64Encoded": false, "body": text, "cookies": []});
-        assert_eq!(payload(literal).await, expected);
-        assert_eq!(payload(text.into_response()).await["body"], text);
+        assert_eq!(payload(Encoded::Unwritten(answer).into_response()).await, expected);
+        assert_eq!(payload(text.clone().into_response()).await["body"], text);
         assert_eq!(payload(().into_response()).await["body"], "");
     }
 

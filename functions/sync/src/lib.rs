@@ -26,7 +26,7 @@ mod ranges;
 mod strong;
 
 pub use body::MAX_RESPONSE;
-use body::{Budget, Literal};
+use body::{Budget, Unwritten};
 use encoding::Encoding;
 pub use lambda::run;
 pub use paths::{PullPath, PullPaths};
@@ -62,11 +62,11 @@ impl FromRef<App> for Arc<Verifier> {
 
 /// The function's one route.
 pub fn router(app: App) -> Router {
-    literal_router(app).layer(map_response(plain))
+    router_without_bodies(app).layer(map_response(written))
 }
 
-/// The same, for whoever takes bodies as JSON strings, see [`Literal`].
-fn literal_router(app: App) -> Router {
+/// The same, for whoever writes the bodies, see [`Unwritten`].
+fn router_without_bodies(app: App) -> Router {
     observed(finish(both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync)))).with_state(app)
 }
 
@@ -96,11 +96,10 @@ async fn sync(
     };
     let (body, outcome, path) = loop {
         let (answer, path) = pull(&app.table, &app.strong, &wanted).await?;
+        let rows = answer.rows.len() + answer.deleted.len();
+        let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
         match answer.encode(encoding, wanted.budget)? {
-            Ok(body) => {
-                let rows = answer.rows.len() + answer.deleted.len();
-                break (body, Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) }, path);
-            }
+            Ok(body) => break (body, outcome, path),
             // It compresses worse than expected: a smaller page then, and a proof of its own.
             Err(budget) => wanted.budget = budget,
         }
@@ -109,12 +108,12 @@ async fn sync(
     Ok((Extension(outcome), [(header::CACHE_CONTROL, "no-store")], body))
 }
 
-/// A body that is there as a JSON string as what that says.
-async fn plain(mut response: Response) -> Response {
-    let Some(Literal(literal)) = response.extensions_mut().remove() else { return response };
+/// The response with its body.
+async fn written(mut response: Response) -> Response {
+    let Some(Unwritten(answer)) = response.extensions_mut().remove() else { return response };
     let (mut parts, _) = response.into_parts();
     parts.headers.remove(header::CONTENT_LENGTH);
-    match serde_json::from_str::<String>(&literal) {
+    match answer.to_json() {
         Ok(body) => Response::from_parts(parts, Body::from(body)),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
