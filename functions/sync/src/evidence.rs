@@ -72,11 +72,11 @@ impl Evidence {
         let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
         self.held.extend(versions.take_while(|version| *version > self.since));
         self.held_is_sorted = false;
-        match self.row(&row.key) {
-            Some(known) if known.version >= row.version => {}
-            _ => {
-                self.rows.replace(ByKey(row));
-            }
+        let version = row.version;
+        if let Some(known) = self.rows.replace(ByKey(row))
+            && known.0.version > version
+        {
+            self.rows.replace(known);
         }
     }
 

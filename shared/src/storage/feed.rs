@@ -80,7 +80,7 @@ impl Table {
         to: Option<u64>,
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage, Error> {
-        page::send(self.by_version(project, after, to, cursor)).await
+        page::send(content(self.by_version(project, after, to, cursor))).await
     }
 
     /// What the rows of a project with a `server_version` above `after` and, if there is an end, up to `to` superseded,
@@ -99,7 +99,7 @@ impl Table {
             .scan_index_forward(false)
             // A row that was written once has none.
             .filter_expression("attribute_exists(superseded)")
-            .projection_expression("project_id, entity, server_version, superseded");
+            .projection_expression("entity, server_version, superseded");
         page::send(query).await
     }
 
@@ -143,11 +143,8 @@ impl Table {
             .key_condition_expression("project_id = :project AND entity >= :first")
             .expression_attribute_values(":project", text(project.as_str()))
             .expression_attribute_values(":first", text(layout::FIRST_ROW))
-            // `row` is a reserved word. Without `deleted_row`, which no pull shows.
-            .projection_expression("project_id, entity, server_version, writes, superseded, is_deleted, #row")
-            .expression_attribute_names("#row", "row")
             .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
-        page::send_once_if_throttled(query).await
+        page::send_once_if_throttled(content(query)).await
     }
 
     /// The keys of all rows of a project, tombstones included, read strongly from the table.
@@ -177,6 +174,13 @@ impl Table {
             }
         }
     }
+}
+
+/// What [`FeedRow`] is read from, and no more. `row` is a reserved word.
+fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
+    query
+        .projection_expression("entity, server_version, writes, superseded, is_deleted, #row")
+        .expression_attribute_names("#row", "row")
 }
 
 /// The attributes a key condition needs, for any query of one collection.

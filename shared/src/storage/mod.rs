@@ -18,6 +18,7 @@ mod page;
 mod read;
 mod record;
 mod restore;
+mod row_text;
 mod table;
 mod transaction;
 

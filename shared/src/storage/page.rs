@@ -1,13 +1,17 @@
 //! Reads a page of rows out of the bytes that DynamoDB sends.
 //!
 //! The SDK makes a map of attribute values of every row, which takes most of the time of a first pull. Here the SDK still
-//! finds the endpoint, signs, reads the body and tries again; only what it makes of the body is replaced, by a
-//! deserializer of our own that an interceptor puts in the place of the operation's.
+//! finds the endpoint, signs, waits for the body and tries again; only what it makes of the body is replaced, by a
+//! deserializer of our own that an interceptor puts in the place of the operation's. The rows that come of it are parts of the
+//! body, which stays as long as they do.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::ops::Range;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use aws_sdk_dynamodb::client::customize::CustomizableOperation;
 use aws_sdk_dynamodb::config::interceptors::BeforeSerializationInterceptorContextMut;
@@ -22,17 +26,20 @@ use aws_smithy_runtime_api::client::interceptors::context::{Error as AnyError, O
 use aws_smithy_runtime_api::client::orchestrator::{HttpResponse, OrchestratorError};
 use aws_smithy_runtime_api::client::ser_de::{DeserializeResponse, SharedResponseDeserializer};
 use aws_smithy_types::base64;
+use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::feed::{FeedPage, FeedRow, PageCursor, Superseding};
+use super::row_text::WithoutRows;
 use super::table::unavailable;
 use crate::domain::{Error, Escaped, ServerVersion, Superseded};
 
 /// What a query's items are read as.
 pub(super) trait FromItem: Clone + Debug + Send + Sync + Sized + 'static {
-    /// `row` is the row's JSON, empty if the item has none.
-    fn from_item(item: &Attributes<'_>, row: Escaped) -> Result<Self, Error>;
+    /// `row` is the row's JSON; none also when it is no string.
+    fn from_item(item: &Attributes<'_>, row: Option<Escaped>) -> Result<Self, Error>;
 }
 
 /// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`, or what
@@ -104,24 +111,54 @@ impl<R: FromItem> Intercept for ReadPage<R> {
 }
 
 impl<R: FromItem> DeserializeResponse for ReadPage<R> {
+    /// The one of the two that is given the body to keep.
+    fn deserialize_streaming_with_config(
+        &self,
+        response: &mut HttpResponse,
+        _config: &ConfigBag,
+    ) -> Option<Result<Output, OrchestratorError<AnyError>>> {
+        if !response.status().is_success() {
+            return None;
+        }
+        let body = std::mem::replace(response.body_mut(), SdkBody::taken());
+        Some(whole(body).and_then(|body| self.read(&Arc::new(body))))
+    }
+
+    /// For what is no success.
     fn deserialize_nonstreaming_with_config(
         &self,
         response: &HttpResponse,
         _config: &ConfigBag,
     ) -> Result<Output, OrchestratorError<AnyError>> {
         let body = response.body().bytes().ok_or_else(|| OrchestratorError::other("a body that was not read"))?;
-        if !response.status().is_success() {
-            return Err(OrchestratorError::operation(AnyError::erase(error_in(response, body))));
-        }
-        let body = std::str::from_utf8(body).map_err(|error| OrchestratorError::response(error.into()))?;
+        Err(OrchestratorError::operation(AnyError::erase(error_in(response, body))))
+    }
+}
+
+/// A body as the connector hands it on, in one piece that is there already.
+fn whole(mut body: SdkBody) -> Result<String, OrchestratorError<AnyError>> {
+    let frame = match pin!(body.frame()).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Some(frame)) => frame.map_err(OrchestratorError::response)?,
+        Poll::Ready(None) => return Ok(String::new()),
+        Poll::Pending => return Err(OrchestratorError::other("a body that was not read")),
+    };
+    let bytes = frame.into_data().map_err(|_| OrchestratorError::other("a body without data"))?;
+    // It keeps the bytes in case it is wanted again, and so they would be copied.
+    drop(body);
+    String::from_utf8(bytes.into()).map_err(|error| OrchestratorError::response(error.into()))
+}
+
+impl<R: FromItem> ReadPage<R> {
+    fn read(&self, body: &Arc<String>) -> Result<Output, OrchestratorError<AnyError>> {
+        let WithoutRows { page, rows } = WithoutRows::of(body);
         let mut output = QueryOutput::builder();
-        let page = match serde_json::from_str::<Answer<'_>>(body) {
+        let page = match serde_json::from_str::<Answer<'_>>(&page) {
             Ok(mut answer) => {
                 output = output.set_consumed_capacity(answer.capacity.take().map(ConsumedCapacity::from));
-                FeedPage::of(answer)
+                page_of(answer, body, rows)
             }
             // Well-formed, and not what the product writes. The error itself may quote it.
-            Err(error) if error.is_data() => Err(Error::Corrupt(format!("a page of rows, at byte {}", error.column()))),
+            Err(error) if error.is_data() => Err(Error::Corrupt("a page of rows".to_owned())),
             Err(error) => return Err(OrchestratorError::response(error.into())),
         };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(page);
@@ -185,44 +222,44 @@ pub(super) struct Attributes<'a> {
     row: Option<Json<'a>>,
 }
 
+// A value is an object with its type's name as the one key, which is how serde writes an enum.
+
 #[derive(Deserialize)]
-struct Text<'a> {
-    #[serde(rename = "S", borrow)]
-    text: Cow<'a, str>,
+enum Text<'a> {
+    S(#[serde(borrow)] Cow<'a, str>),
 }
 
 #[derive(Deserialize)]
-struct Number<'a> {
-    #[serde(rename = "N", borrow)]
-    digits: Cow<'a, str>,
+enum Number<'a> {
+    N(#[serde(borrow)] Cow<'a, str>),
 }
 
 #[derive(Deserialize)]
-struct Base64<'a> {
-    #[serde(rename = "B", borrow)]
-    text: Cow<'a, str>,
+enum Base64<'a> {
+    B(#[serde(borrow)] Cow<'a, str>),
 }
 
 #[derive(Deserialize)]
-struct Bool {
+enum Bool {
     #[serde(rename = "BOOL")]
-    value: bool,
+    Bool(bool),
 }
 
-/// A row's JSON, which is not read: its string is seen to be well-formed and copied as it stands.
+/// A row's JSON, which is not read: its string is seen to be well-formed and copied as it stands. It is empty where the text was
+/// taken out before.
 #[derive(Deserialize)]
-struct Json<'a> {
-    #[serde(rename = "S", borrow)]
-    string: &'a RawValue,
+enum Json<'a> {
+    S(#[serde(borrow)] &'a RawValue),
 }
 
 impl<'a> Json<'a> {
     /// What stands between the quotes; none when that is no string.
     fn escaped(&self) -> Option<&'a str> {
-        let text = self.string.get().strip_prefix('"')?.strip_suffix('"')?;
+        let Self::S(string) = self;
+        let text = string.get().strip_prefix('"')?.strip_suffix('"')?;
         // Half of a surrogate pair is the one escape that is passed over unread and means no character.
         if text.contains("\\u") {
-            serde_json::from_str::<Cow<'_, str>>(self.string.get()).ok()?;
+            serde_json::from_str::<Cow<'_, str>>(string.get()).ok()?;
         }
         Some(text)
     }
@@ -235,77 +272,66 @@ enum KeyPart {
     N(String),
 }
 
-impl<R> FeedPage<R> {
-    fn of<'a>(answer: Answer<'a>) -> Result<Self, Error>
-    where
-        R: FromItem,
-    {
-        let text = |item: &Attributes<'a>| match &item.row {
-            Some(row) => row.escaped().ok_or_else(|| item.corrupt("row")),
-            None => Ok(""),
+fn page_of<R: FromItem>(answer: Answer<'_>, body: &Arc<String>, rows: Vec<Range<usize>>) -> Result<FeedPage<R>, Error> {
+    let mut rows = rows.into_iter();
+    let mut read = |item: &Attributes<'_>| {
+        let row = match item.row.as_ref().map(Json::escaped) {
+            None => None,
+            Some(Some("")) => rows.next().map(|row| Escaped::part_of(body, row)),
+            Some(text) => text.map(|text| Escaped::part_of(&Arc::new(text.to_owned()), 0..text.len())),
         };
-        let texts = answer.items.iter().map(text).collect::<Result<Vec<&str>, Error>>()?;
-        // One text for all rows, and the body can go.
-        let page = Arc::new(texts.concat());
-        let mut start = 0;
-        let escaped = texts.iter().map(|text| {
-            let range = start..start + text.len();
-            start = range.end;
-            Escaped::part_of(&page, range)
-        });
-        Ok(Self {
-            rows: answer
-                .items
-                .iter()
-                .zip(escaped)
-                .map(|(item, row)| R::from_item(item, row))
-                .collect::<Result<_, _>>()?,
-            next: answer
-                .last_key
-                .map(|key| PageCursor(key.into_iter().map(|(name, part)| (name, part.into())).collect())),
-        })
+        R::from_item(item, row)
+    };
+    let items = answer.items.iter().map(&mut read).collect::<Result<_, _>>()?;
+    if rows.next().is_some() {
+        return Err(Error::Corrupt("a row that is no item's".to_owned()));
     }
+    let cursor = |key: HashMap<String, KeyPart>| key.into_iter().map(|(name, part)| (name, part.into())).collect();
+    Ok(FeedPage { rows: items, next: answer.last_key.map(|key| PageCursor(cursor(key))) })
 }
 
 impl Attributes<'_> {
     fn corrupt(&self, what: &str) -> Error {
-        Error::Corrupt(format!("{}: {what}", self.entity.text))
+        let Text::S(entity) = &self.entity;
+        Error::Corrupt(format!("{entity}: {what}"))
     }
 
     fn version(&self) -> Result<ServerVersion, Error> {
-        let version = self.server_version.digits.parse::<u64>().ok();
+        let Number::N(digits) = &self.server_version;
+        let version = digits.parse::<u64>().ok();
         version.and_then(|version| version.try_into().ok()).ok_or_else(|| self.corrupt("server_version"))
     }
 
     fn superseded(&self, version: ServerVersion) -> Result<Superseded, Error> {
-        let Some(list) = &self.superseded else { return Ok(Superseded::default()) };
-        let bytes = base64::decode(list.text.as_ref()).ok();
+        let Some(Base64::B(text)) = &self.superseded else { return Ok(Superseded::default()) };
+        let bytes = base64::decode(text.as_ref()).ok();
         let list = bytes.and_then(|bytes| Superseded::decode(&bytes, version).ok());
         list.ok_or_else(|| self.corrupt("superseded"))
     }
 }
 
 impl FromItem for FeedRow {
-    fn from_item(item: &Attributes<'_>, row: Escaped) -> Result<Self, Error> {
+    fn from_item(item: &Attributes<'_>, row: Option<Escaped>) -> Result<Self, Error> {
         let version = item.version()?;
         let superseded = item.superseded(version)?;
-        let is_deleted = item.is_deleted.as_ref().is_some_and(|deleted| deleted.value);
-        if is_deleted == item.row.is_some() {
+        let is_deleted = matches!(item.is_deleted, Some(Bool::Bool(true)));
+        if item.row.is_some() != row.is_some() || is_deleted == row.is_some() {
             return Err(item.corrupt("row"));
         }
-        let writes = item.writes.as_ref().and_then(|writes| writes.digits.parse().ok());
+        let Text::S(entity) = &item.entity;
+        let writes = item.writes.as_ref().and_then(|Number::N(digits)| digits.parse().ok());
         Ok(Self {
-            key: item.entity.text.parse().map_err(|_| item.corrupt("entity"))?,
+            key: entity.parse().map_err(|_| item.corrupt("entity"))?,
             version,
             writes: writes.ok_or_else(|| item.corrupt("writes"))?,
             superseded,
-            json: item.row.is_some().then_some(row),
+            json: row,
         })
     }
 }
 
 impl FromItem for Superseding {
-    fn from_item(item: &Attributes<'_>, _row: Escaped) -> Result<Self, Error> {
+    fn from_item(item: &Attributes<'_>, _row: Option<Escaped>) -> Result<Self, Error> {
         let version = item.version()?;
         Ok(Self { version, superseded: item.superseded(version)? })
     }
@@ -337,7 +363,6 @@ mod tests {
         HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
     use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
-    use aws_smithy_types::body::SdkBody;
     use proptest::prelude::*;
     use serde_json::{Value, json};
     use tokio::runtime::Runtime;
@@ -530,6 +555,10 @@ mod tests {
             json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "row": {"S": "{}"}}),
             json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}}),
             json!({"entity": {"S": "cats#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": 5},
+                "is_deleted": {"BOOL": true}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"},
+                "other": {"M": {"row": {"S": "{}"}}}}),
         ] {
             let service = service(200, json!({"Items": [item]}).to_string());
             assert!(matches!(read::<FeedRow>(&service), Err(Error::Corrupt(_))), "{item}");

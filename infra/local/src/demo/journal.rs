@@ -108,11 +108,14 @@ impl Journal {
         });
     }
 
-    /// What the index does not show yet: rows by project and version.
-    fn hidden(&self) -> HashSet<(String, u64)> {
+    /// What the index does not show yet of a project: rows by version.
+    fn hidden(&self, project: &str) -> HashSet<u64> {
         let state = self.state();
         let young = state.commits.iter().rev().take_while(|commit| commit.seen.elapsed() < state.lag);
-        young.flat_map(|c| (c.versions.0..=c.versions.1).map(|version| (c.project.clone(), version))).collect()
+        young
+            .filter(|commit| commit.project == project)
+            .flat_map(|commit| commit.versions.0..=commit.versions.1)
+            .collect()
     }
 }
 
@@ -138,7 +141,9 @@ impl HttpConnector for Connection {
             Some(body) if transaction || query => serde_json::from_slice(body).unwrap_or_default(),
             _ => Value::Null,
         };
-        let hidden = if asked["IndexName"] == BY_VERSION { self.journal.hidden() } else { HashSet::new() };
+        let project = asked["ExpressionAttributeValues"][":project"]["S"].as_str();
+        let project = project.filter(|_| asked["IndexName"] == BY_VERSION);
+        let hidden = project.map(|project| self.journal.hidden(project)).unwrap_or_default();
         let (answer, journal) = (self.inner.call(request), Arc::clone(&self.journal));
         HttpConnectorFuture::new(async move {
             let answer = answer.await?;
@@ -151,14 +156,13 @@ impl HttpConnector for Connection {
 }
 
 /// The answer to a query without these rows.
-async fn without(answer: HttpResponse, hidden: &HashSet<(String, u64)>) -> Result<HttpResponse, ConnectorError> {
+async fn without(answer: HttpResponse, hidden: &HashSet<u64>) -> Result<HttpResponse, ConnectorError> {
     let (status, headers) = (answer.status(), answer.headers().clone());
     let body = ByteStream::new(answer.into_body()).collect().await.map_err(|error| ConnectorError::io(error.into()))?;
     let mut page: Value =
         serde_json::from_slice(&body.into_bytes()).map_err(|error| ConnectorError::io(error.into()))?;
     if let Some(rows) = page["Items"].as_array_mut() {
-        let key = |row: &Value| row["project_id"]["S"].as_str().map(str::to_owned).zip(version(row));
-        rows.retain(|row| key(row).is_none_or(|key| !hidden.contains(&key)));
+        rows.retain(|row| version(row).is_none_or(|version| !hidden.contains(&version)));
         page["Count"] = rows.len().into();
     }
     let mut answer = HttpResponse::new(status, SdkBody::from(page.to_string()));
