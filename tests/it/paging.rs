@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent};
+use local::restore::RAISE;
 use serde_json::{Value, json};
+use shared::domain::{Counter, ServerVersion};
 use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject, TestTable};
 use tower::Service;
 
@@ -164,9 +166,8 @@ async fn edits_after_an_import_cost_a_call_for_each_answer_and_no_answer_more() 
     );
 }
 
-/// Of a row that was written hundreds of times no list names the first versions, and neither does the end of the index.
-#[tokio::test]
-async fn what_is_missing_for_good_is_looked_for_at_the_end_of_the_index_once() {
+/// An app, and how often it has read an index from its end.
+async fn counting_readings_from_the_end() -> (TestApp, Arc<AtomicUsize>) {
     let from_the_end = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&from_the_end);
     let table = TestTable::of_this_process().await;
@@ -175,7 +176,45 @@ async fn what_is_missing_for_good_is_looked_for_at_the_end_of_the_index_once() {
         counted.fetch_add(usize::from(body["ScanIndexForward"] == false), Ordering::Relaxed);
         Ok(())
     };
-    let project = TestApp::on(table, table.seen_by(look).await).await.with_project().with_tasks(8).await;
+    (TestApp::on(table, table.seen_by(look).await).await, from_the_end)
+}
+
+/// A restore begins with the counter, which it raises by 2^32. No row ever holds the versions in between.
+#[tokio::test]
+async fn the_end_of_the_index_is_read_across_the_versions_that_a_restore_left_out() {
+    let (app, from_the_end) = counting_readings_from_the_end().await;
+    let project = app.with_project().await;
+    create_long_rows(&project, 3..=80).await;
+    let change = async |n: usize| {
+        project.patch(&format!("tasks/t{n}"), &json!({"percent_complete": 10})).await.expect(200);
+    };
+    for n in [3, 20, 33] {
+        change(n).await;
+    }
+    let table = TestTable::of_this_process().await.table().await;
+    let id = project.id.parse().expect("an id");
+    let counter = table.counter(&id).await.expect("an answer").expect("a counter");
+    let read = counter.current;
+    let current = ServerVersion::try_from(read.get() + RAISE).expect("a version");
+    let raised = Counter { current, skipped: vec![(read.get() + 1, current.get())], ..counter };
+    table.replace_counter(&id, Some(read), &raised, None, &[]).await.expect("raised");
+    // More than a page.
+    for n in 40..=70 {
+        change(n).await;
+    }
+    from_the_end.store(0, Ordering::Relaxed);
+    let (answers, _) = versions_and_calls(&project, 20).await;
+    assert_eq!(answers.iter().map(Vec::len).collect::<Vec<_>>(), [20, 20, 20, 20]);
+    assert!(answers[3].iter().all(|version| *version > RAISE) && answers[0].iter().all(|version| *version < RAISE));
+    let calls = from_the_end.load(Ordering::Relaxed);
+    assert!((3..=12).contains(&calls), "{calls} readings from the end");
+}
+
+/// Of a row that was written hundreds of times no list names the first versions, and neither does the end of the index.
+#[tokio::test]
+async fn what_is_missing_for_good_is_looked_for_at_the_end_of_the_index_once() {
+    let (app, from_the_end) = counting_readings_from_the_end().await;
+    let project = app.with_project().with_tasks(8).await;
     create_long_rows(&project, 11..=70).await;
     for n in 0..300 {
         project.patch("tasks/t8", &json!({"percent_complete": n % 2})).await.expect(200);

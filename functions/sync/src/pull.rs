@@ -277,7 +277,8 @@ impl<'a> Gathering<'a> {
             }
             if self.evidence.exceeds(&self.pull.budget) {
                 self.expect_not_removed()?;
-                self.read_from_the_end().await?;
+                let widest = span.map_or(u64::MAX, |(first, last)| last - first + 1);
+                self.read_from_the_end(widest).await?;
                 if let Some(cut) = self.evidence.cut(self.counter.current, &self.pull.budget) {
                     return Ok(Some(cut));
                 }
@@ -290,14 +291,14 @@ impl<'a> Gathering<'a> {
     ///
     /// What is missing before the last row that fits was replaced by a row behind it: mostly at the end, as after an import
     /// and some edits. Once in a pull: what is missing then is late, or named by no list any more.
-    async fn read_from_the_end(&mut self) -> Result<(), Stop> {
+    async fn read_from_the_end(&mut self, widest: u64) -> Result<(), Stop> {
         if self.end_was_read {
             return Ok(());
         }
         let last_that_fits = self.evidence.last_that_fits(self.counter.current.get(), &self.pull.budget);
         let Some(end) = last_that_fits else { return Ok(()) };
-        let mut ranges = FromTheEnd::above(end.get());
-        // Up to the newest row there is now. Without a deadline: every other way to the answer takes longer.
+        let mut ranges = FromTheEnd::above(end.get(), widest);
+        // Without a deadline: there is no shorter way to the answer, and each round takes it a page further.
         while self.evidence.proven() < end.get() {
             self.end_was_read = true;
             let page_of = |range: &Range| {

@@ -78,52 +78,61 @@ impl Ranges {
 }
 
 /// The ranges to read next when an interval is read from its end, which mostly does not take long: the last page alone, then
-/// what lies before it in two ranges side by side, then four.
+/// what lies before it in two ranges side by side, then four. The lowest one always goes down to where the interval begins, so
+/// that its page leads across whatever versions no row holds, however many they are.
 #[derive(Debug)]
 pub(crate) struct FromTheEnd {
     pub(crate) next: Vec<Range>,
     after: u64,
-    /// Up to here nothing was read yet.
+    /// Up to here nothing was asked for yet.
     left: u64,
     width: u64,
     at_once: usize,
 }
 
 impl FromTheEnd {
-    /// Everything above a version.
-    pub(crate) fn above(after: u64) -> Self {
+    /// Everything above a version. No range is wider than `widest`, as many versions as some page had, but the lowest.
+    pub(crate) fn above(after: u64, widest: u64) -> Self {
         let all = Range { after, to: None, cursor: None };
-        Self { next: vec![all], after, left: after, width: 1, at_once: 1 }
+        Self { next: vec![all], after, left: after, width: widest, at_once: 1 }
     }
 
     /// A page of each range was read, `newest` is the last version of all: drops the ranges that were read to their ends, and
     /// goes on before them, if there is something left.
     pub(crate) fn go_on(&mut self, newest: u64) -> bool {
-        let last_page = self.next.pop_if(|range| range.to.is_none());
-        if let Some(cursor) = last_page.and_then(|range| range.cursor) {
-            self.split(cursor.version(), newest);
+        if let Some(lowest) = self.next.pop_if(|range| range.after == self.after)
+            && let Some(cursor) = lowest.cursor
+        {
+            self.reached(cursor.version(), lowest.to.unwrap_or(newest));
         }
         self.next.retain(|range| range.cursor.is_some());
-        if self.next.is_empty() {
-            self.at_once = (self.at_once * 2).min(MOST);
-            while self.left > self.after && self.next.len() < self.at_once {
-                let after = self.left.saturating_sub(self.width).max(self.after);
-                self.next.push(Range { after, to: Some(self.left), cursor: None });
-                self.left = after;
-            }
-        }
+        self.fill();
         !self.next.is_empty()
     }
 
-    /// The versions `first..=newest` fill a page: splits what lies before them into ranges of a little less.
-    fn split(&mut self, first: u64, newest: u64) {
+    /// The page of the lowest range had the versions `first..=last`.
+    fn reached(&mut self, first: u64, last: u64) {
         self.left = first.saturating_sub(1);
-        self.width = (newest.saturating_sub(self.left) * 9 / 10).max(1);
+        self.width = self.width.min(last.saturating_sub(self.left));
+    }
+
+    fn fill(&mut self) {
+        self.at_once = (self.at_once * 2).min(MOST);
+        // A little less than a page.
+        let width = (self.width / 10 * 9).max(1);
+        while self.left > self.after && self.next.len() < self.at_once {
+            let is_lowest = self.next.len() + 1 == self.at_once;
+            let after = if is_lowest { self.after } else { self.left.saturating_sub(width).max(self.after) };
+            self.next.push(Range { after, to: Some(self.left), cursor: None });
+            self.left = after;
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn shown(ranges: &Ranges) -> Vec<(u64, Option<u64>)> {
@@ -170,39 +179,77 @@ mod tests {
         ranges.split(4_294_967_300, 4_294_967_399, 4_294_967_500, 9);
         assert_eq!(shown(&ranges), [(4_294_967_399, Some(4_294_967_489)), (4_294_967_489, None)]);
     }
-    #[test]
-    fn from_the_end_ever_more_ranges_are_read_side_by_side_until_nothing_is_left() {
-        let mut ranges = FromTheEnd::above(100);
-        assert_eq!(ends(&ranges.next), [(100, None)]);
-        ranges.split(9001, 10_000);
-        assert!(ranges.go_on(10_000));
-        assert_eq!(ends(&ranges.next), [(8100, Some(9000)), (7200, Some(8100))]);
+    /// Reads an index with pages of so many rows from its end: what was read round by round, by how many ranges.
+    fn rounds(index: &[u64], after: u64, page: usize) -> Vec<(usize, Vec<u64>)> {
+        let mut ranges = FromTheEnd::above(after, u64::MAX);
+        let newest = index.last().copied().unwrap_or(0);
         let mut rounds = vec![];
-        while {
+        while !ranges.next.is_empty() {
+            let mut read = vec![];
+            let mut reached = None;
+            for range in &ranges.next {
+                let last = range.to.unwrap_or(newest);
+                let wanted = index.iter().rev().filter(|version| (range.after + 1..=last).contains(version));
+                // Of all but the lowest one every page.
+                let page = if range.after == after { page } else { usize::MAX };
+                let versions: Vec<u64> = wanted.clone().take(page).copied().collect();
+                if versions.len() < wanted.count() {
+                    reached = versions.last().map(|first| (*first, last));
+                }
+                read.extend(versions);
+            }
+            rounds.push((ranges.next.len(), read));
             ranges.next.clear();
-            ranges.go_on(10_000)
-        } {
-            rounds.push(ranges.next.len());
+            if let Some((first, last)) = reached {
+                ranges.reached(first, last);
+            }
+            ranges.fill();
         }
-        assert_eq!(rounds, [4, 4]);
+        rounds
     }
 
     #[test]
-    fn from_the_end_no_version_is_left_out_or_read_twice() {
-        let mut ranges = FromTheEnd::above(7);
-        ranges.split(1000, 1004);
-        let mut left = 999;
-        while ranges.go_on(1004) {
-            for range in ranges.next.drain(..) {
-                assert!(range.to == Some(left) && range.after < left, "{range:?} does not follow on {left}");
-                left = range.after;
-            }
+    fn from_the_end_ever_more_ranges_are_read_side_by_side_until_nothing_is_left() {
+        let mut ranges = FromTheEnd::above(100, u64::MAX);
+        assert_eq!(ends(&ranges.next), [(100, None)]);
+        ranges.next.clear();
+        ranges.reached(9001, 10_000);
+        ranges.fill();
+        assert_eq!(ends(&ranges.next), [(8100, Some(9000)), (100, Some(8100))]);
+        let index: Vec<u64> = (1..=10_000).collect();
+        let ranges: Vec<usize> = rounds(&index, 100, 1000).iter().map(|(ranges, _)| *ranges).collect();
+        assert_eq!(ranges, [1, 2, 4, 4]);
+    }
+
+    #[test]
+    fn from_the_end_a_page_leads_across_a_gap_and_makes_no_range_wider() {
+        // Before and behind a restore.
+        let index: Vec<u64> = (1..=5_000).chain(1 << 32..(1 << 32) + 5_000).collect();
+        for page in [100, 1_000, 4_900, 5_001, 6_000] {
+            let rounds = rounds(&index, 0, page);
+            assert!(rounds.len() <= 10_000 / page + 2, "{} rounds with pages of {page}", rounds.len());
         }
-        assert_eq!(left, 7);
+        let mut ranges = FromTheEnd::above(0, 900);
+        ranges.reached(4_000, 1 << 32);
+        assert_eq!(ranges.width, 900);
+    }
+
+    proptest! {
+        #[test]
+        fn from_the_end_no_version_is_left_out_or_read_twice(
+            steps in prop::collection::vec(prop_oneof![8 => 1..3_u64, 1 => 1..1_000_000_u64], 0..200),
+            after in 0..300_u64,
+            page in 1..50_usize,
+        ) {
+            let index: Vec<u64> = steps.iter().scan(0, |version, step| { *version += step; Some(*version) }).collect();
+            let mut read: Vec<u64> = rounds(&index, after, page).into_iter().flat_map(|(_, read)| read).collect();
+            read.sort_unstable();
+            prop_assert_eq!(read, index.into_iter().filter(|version| *version > after).collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn nothing_is_read_before_a_last_page_that_is_all_there_is() {
-        assert!(!FromTheEnd::above(100).go_on(10_000));
+        assert!(!FromTheEnd::above(100, u64::MAX).go_on(10_000));
     }
 }
