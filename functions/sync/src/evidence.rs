@@ -73,8 +73,9 @@ impl Evidence {
         self.held.extend(versions.take_while(|version| *version > self.since));
         self.held_is_sorted = false;
         let version = row.version;
+        // Of two that are the same the first stays, so that all of a page that says nothing new can go.
         if let Some(known) = self.rows.replace(ByKey(row))
-            && known.0.version > version
+            && known.0.version >= version
         {
             self.rows.replace(known);
         }

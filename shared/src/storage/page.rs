@@ -8,7 +8,6 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::ops::Range;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -32,7 +31,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::feed::{FeedPage, FeedRow, PageCursor, Superseding};
-use super::row_text::WithoutRows;
+use super::row_text::{Taken, WithoutRows};
 use super::table::unavailable;
 use crate::domain::{Error, Escaped, ServerVersion, Superseded};
 
@@ -155,7 +154,7 @@ impl<R: FromItem> ReadPage<R> {
         let page = match serde_json::from_str::<Answer<'_>>(&page) {
             Ok(mut answer) => {
                 output = output.set_consumed_capacity(answer.capacity.take().map(ConsumedCapacity::from));
-                page_of(answer, body, rows)
+                page_of(answer, body, &page, rows)
             }
             // Well-formed, and not what the product writes. The error itself may quote it.
             Err(error) if error.is_data() => Err(Error::Corrupt("a page of rows".to_owned())),
@@ -272,18 +271,25 @@ enum KeyPart {
     N(String),
 }
 
-fn page_of<R: FromItem>(answer: Answer<'_>, body: &Arc<String>, rows: Vec<Range<usize>>) -> Result<FeedPage<R>, Error> {
-    let mut rows = rows.into_iter();
+fn page_of<R: FromItem>(
+    answer: Answer<'_>,
+    body: &Arc<String>,
+    page: &str,
+    mut rows: Taken,
+) -> Result<FeedPage<R>, Error> {
     let mut read = |item: &Attributes<'_>| {
         let row = match item.row.as_ref().map(Json::escaped) {
             None => None,
-            Some(Some("")) => rows.next().map(|row| Escaped::part_of(body, row)),
+            Some(Some(text)) if text.is_empty() => {
+                let place = text.as_ptr().addr() - page.as_ptr().addr();
+                rows.at(place).map(|row| Escaped::part_of(body, row))
+            }
             Some(text) => text.map(|text| Escaped::part_of(&Arc::new(text.to_owned()), 0..text.len())),
         };
         R::from_item(item, row)
     };
     let items = answer.items.iter().map(&mut read).collect::<Result<_, _>>()?;
-    if rows.next().is_some() {
+    if !rows.is_empty() {
         return Err(Error::Corrupt("a row that is no item's".to_owned()));
     }
     let cursor = |key: HashMap<String, KeyPart>| key.into_iter().map(|(name, part)| (name, part.into())).collect();
@@ -548,6 +554,24 @@ mod tests {
     }
 
     #[test]
+    fn each_item_has_its_own_row_however_that_is_written() {
+        let item = |id: &str, row: &str| {
+            format!(r#"{{{row},"entity":{{"S":"tasks#{id}"}},"server_version":{{"N":"1"}},"writes":{{"N":"1"}}}}"#)
+        };
+        let items = [
+            item("a", r#""row":{"S":"{\"id\":\"a\"}"}"#),
+            item("b", r#""row": {"S": "{\"id\":\"b\"}"}"#),
+            item("c", r#""is_deleted":{"BOOL":true}"#),
+            item("d", r#""row":{"S":"{\u0022id\":\"d\"}"}"#),
+            item("e", r#""row":{"S":"{\"id\":\"e\"}"}"#),
+        ];
+        let service = service(200, format!(r#"{{"Items":[{}]}}"#, items.join(",")));
+        let (own, sdk) = (read(&service).expect("a page"), read_by_the_sdk(&service).expect("a page"));
+        assert_eq!(shown(&own), shown(&sdk));
+        assert_eq!(own.rows.len(), 5);
+    }
+
+    #[test]
     fn an_item_that_the_product_does_not_write_is_corrupt() {
         for item in [
             json!({"server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
@@ -557,8 +581,15 @@ mod tests {
             json!({"entity": {"S": "cats#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
             json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": 5},
                 "is_deleted": {"BOOL": true}}),
+            // One row too many, before the item's own or behind it.
             json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"},
-                "other": {"M": {"row": {"S": "{}"}}}}),
+                "a": {"M": {"row": {"S": "{}"}}}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"},
+                "z": {"M": {"row": {"S": "{}"}}}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": ""},
+                "a": {"M": {"row": {"S": "{}"}}}}),
+            json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": ""},
+                "z": {"M": {"row": {"S": "{}"}}}}),
         ] {
             let service = service(200, json!({"Items": [item]}).to_string());
             assert!(matches!(read::<FeedRow>(&service), Err(Error::Corrupt(_))), "{item}");

@@ -4,9 +4,9 @@
 //! a backslash before it, at each of which a JSON parser stops: that was half of the time it took to read a page. Here they are
 //! found by searching for what stands around them, and what is left for the parser is short.
 //!
-//! That is no guess: inside a JSON string no quote stands without a backslash before it. So [`BEGIN`] is a key and the
+//! That is no guess: inside a JSON string no quote stands without a backslash before it. So [`BEGIN`] is the end of a key and the
 //! beginning of its value. And a text is taken when [`is_plain`] has seen that it is the whole value and well-formed;
-//! any other is left where it is, for the parser.
+//! any other is left where it is, for the parser. Whose row it is, the parser tells, by the place where it is missing.
 
 use std::ops::Range;
 
@@ -21,8 +21,27 @@ const PAIR: &[u8] = br"\\";
 pub(super) struct WithoutRows {
     /// The page; where a text was taken, it has an empty string.
     pub(super) page: String,
-    /// Where the texts are, what stands between their quotes, in order.
-    pub(super) rows: Vec<Range<usize>>,
+    pub(super) rows: Taken,
+}
+
+/// Where the texts were, what stands between their quotes, in order.
+pub(super) struct Taken {
+    rows: std::vec::IntoIter<Range<usize>>,
+    /// So many bytes were taken before.
+    taken: usize,
+}
+
+impl Taken {
+    /// The text that was taken from this place of the page, when it is the next one.
+    pub(super) fn at(&mut self, place: usize) -> Option<Range<usize>> {
+        let row = self.rows.next().filter(|row| row.start == place + self.taken)?;
+        self.taken += row.len();
+        Some(row)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.as_slice().is_empty()
+    }
 }
 
 impl WithoutRows {
@@ -36,7 +55,7 @@ impl WithoutRows {
             after = row.end;
         }
         page.push_str(&body[after..]);
-        Self { page, rows }
+        Self { page, rows: Taken { rows: rows.into_iter(), taken: 0 } }
     }
 }
 
@@ -87,7 +106,7 @@ mod tests {
     use super::*;
 
     fn texts(body: &str) -> Vec<&str> {
-        WithoutRows::of(body).rows.into_iter().map(|row| &body[row]).collect()
+        WithoutRows::of(body).rows.rows.map(|row| &body[row]).collect()
     }
 
     #[test]
