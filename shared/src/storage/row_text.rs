@@ -15,6 +15,7 @@ use memchr::memmem;
 /// Compact, which is how DynamoDB writes JSON.
 const BEGIN: &[u8] = br#""row":{"S":"{"#;
 const END: &[u8] = br#"}""#;
+/// A backslash that is escaped.
 const PAIR: &[u8] = br"\\";
 
 /// A page without the text of its rows.
