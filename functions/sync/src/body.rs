@@ -121,8 +121,11 @@ impl Answer {
 
     /// The body, compressed if that is worth it; or what fits instead.
     pub(crate) fn encode(self, encoding: Encoding, budget: Budget) -> Result<Result<Encoded, Budget>, Error> {
+        if encoding == Encoding::Identity {
+            return Ok(Ok(Encoded::Unwritten(self)));
+        }
         let size = self.rows.iter().map(size).sum::<usize>() + self.deleted.len() * 70 + 700;
-        if encoding == Encoding::Identity || size < WORTH_COMPRESSING {
+        if size < WORTH_COMPRESSING {
             return Ok(Ok(Encoded::Unwritten(self)));
         }
         let compressed = self.gzip(size / 4).map_err(|error| Error::Corrupt(format!("a row: {error}")))?;

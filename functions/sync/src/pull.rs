@@ -27,7 +27,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, UserId};
 use shared::meter;
-use shared::storage::{FeedRow, Table};
+use shared::storage::{FeedPage, FeedRow, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget};
@@ -255,13 +255,11 @@ impl<'a> Gathering<'a> {
         while ranges.go_on() {
             let page_of =
                 |range: &Range| self.table.feed_page(&self.pull.project, range.after, range.to, range.cursor.clone());
-            let pages = try_join_all(ranges.next.iter().map(page_of)).await?;
             let mut span = None;
-            for (range, page) in ranges.next.iter_mut().zip(pages) {
-                let versions = page.rows.first().zip(page.rows.last());
+            for rows in read_a_page_each(&mut ranges.next, page_of).await? {
+                let versions = rows.first().zip(rows.last());
                 span = versions.map(|(first, last)| (first.version.get(), last.version.get()));
-                range.cursor = page.next;
-                page.rows.into_iter().for_each(|row| self.evidence.add(row));
+                rows.into_iter().for_each(|row| self.evidence.add(row));
             }
             ranges.next.retain(|range| range.cursor.is_some());
             if ranges.has_gaps() {
@@ -295,21 +293,19 @@ impl<'a> Gathering<'a> {
         if self.end_was_read {
             return Ok(());
         }
-        let last_that_fits = self.evidence.last_that_fits(self.counter.current.get(), &self.pull.budget);
-        let Some(end) = last_that_fits else { return Ok(()) };
-        let mut ranges = FromTheEnd::above(end.get(), widest);
+        let counter = self.counter.current.get();
+        let Some(end) = self.evidence.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
+        let mut ranges = FromTheEnd::above(end.get(), counter.max(self.evidence.newest()), widest);
         // Without a deadline: there is no shorter way to the answer, and each round takes it a page further.
         while self.evidence.proven() < end.get() {
             self.end_was_read = true;
             let page_of = |range: &Range| {
                 self.table.superseding_page(&self.pull.project, range.after, range.to, range.cursor.clone())
             };
-            let pages = try_join_all(ranges.next.iter().map(page_of)).await?;
-            for (range, page) in ranges.next.iter_mut().zip(pages) {
-                page.rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
-                range.cursor = page.next;
+            for rows in read_a_page_each(&mut ranges.next, page_of).await? {
+                rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
             }
-            if !ranges.go_on(self.counter.current.get().max(self.evidence.newest())) {
+            if !ranges.go_on() {
                 break;
             }
         }
@@ -451,6 +447,19 @@ impl<'a> Gathering<'a> {
         }
         (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.path)
     }
+}
+
+/// Reads the next page of each range, side by side, and notes in the range where it goes on. The rows, range by range.
+async fn read_a_page_each<R, F>(ranges: &mut [Range], page_of: impl Fn(&Range) -> F) -> Result<Vec<Vec<R>>, Error>
+where
+    F: Future<Output = Result<FeedPage<R>, Error>>,
+{
+    let pages = try_join_all(ranges.iter().map(page_of)).await?;
+    let rows = ranges.iter_mut().zip(pages).map(|(range, page)| {
+        range.cursor = page.next;
+        page.rows
+    });
+    Ok(rows.collect())
 }
 
 #[cfg(test)]

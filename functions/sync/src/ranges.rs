@@ -84,6 +84,7 @@ impl Ranges {
 pub(crate) struct FromTheEnd {
     pub(crate) next: Vec<Range>,
     after: u64,
+    newest: u64,
     /// Up to here nothing was asked for yet.
     left: u64,
     width: u64,
@@ -91,19 +92,20 @@ pub(crate) struct FromTheEnd {
 }
 
 impl FromTheEnd {
-    /// Everything above a version. No range is wider than `widest`, as many versions as some page had, but the lowest.
-    pub(crate) fn above(after: u64, widest: u64) -> Self {
+    /// Everything above a version, up to `newest` for all that is known. No range is wider than `widest`, as many versions as
+    /// some page had, but the lowest.
+    pub(crate) fn above(after: u64, newest: u64, widest: u64) -> Self {
         let all = Range { after, to: None, cursor: None };
-        Self { next: vec![all], after, left: after, width: widest, at_once: 1 }
+        Self { next: vec![all], after, newest, left: after, width: widest, at_once: 1 }
     }
 
-    /// A page of each range was read, `newest` is the last version of all: drops the ranges that were read to their ends, and
-    /// goes on before them, if there is something left.
-    pub(crate) fn go_on(&mut self, newest: u64) -> bool {
+    /// A page of each range was read: drops the ranges that were read to their ends, and goes on before them, if there is
+    /// something left.
+    pub(crate) fn go_on(&mut self) -> bool {
         if let Some(lowest) = self.next.pop_if(|range| range.after == self.after)
             && let Some(cursor) = lowest.cursor
         {
-            self.reached(cursor.version(), lowest.to.unwrap_or(newest));
+            self.reached(cursor.version(), lowest.to.unwrap_or(self.newest));
         }
         self.next.retain(|range| range.cursor.is_some());
         self.fill();
@@ -179,10 +181,11 @@ mod tests {
         ranges.split(4_294_967_300, 4_294_967_399, 4_294_967_500, 9);
         assert_eq!(shown(&ranges), [(4_294_967_399, Some(4_294_967_489)), (4_294_967_489, None)]);
     }
+
     /// Reads an index with pages of so many rows from its end: what was read round by round, by how many ranges.
     fn rounds(index: &[u64], after: u64, page: usize) -> Vec<(usize, Vec<u64>)> {
-        let mut ranges = FromTheEnd::above(after, u64::MAX);
         let newest = index.last().copied().unwrap_or(0);
+        let mut ranges = FromTheEnd::above(after, newest, u64::MAX);
         let mut rounds = vec![];
         while !ranges.next.is_empty() {
             let mut read = vec![];
@@ -210,7 +213,7 @@ mod tests {
 
     #[test]
     fn from_the_end_ever_more_ranges_are_read_side_by_side_until_nothing_is_left() {
-        let mut ranges = FromTheEnd::above(100, u64::MAX);
+        let mut ranges = FromTheEnd::above(100, 10_000, u64::MAX);
         assert_eq!(ends(&ranges.next), [(100, None)]);
         ranges.next.clear();
         ranges.reached(9001, 10_000);
@@ -229,7 +232,7 @@ mod tests {
             let rounds = rounds(&index, 0, page);
             assert!(rounds.len() <= 10_000 / page + 2, "{} rounds with pages of {page}", rounds.len());
         }
-        let mut ranges = FromTheEnd::above(0, 900);
+        let mut ranges = FromTheEnd::above(0, 1 << 32, 900);
         ranges.reached(4_000, 1 << 32);
         assert_eq!(ranges.width, 900);
     }
@@ -250,6 +253,6 @@ mod tests {
 
     #[test]
     fn nothing_is_read_before_a_last_page_that_is_all_there_is() {
-        assert!(!FromTheEnd::above(100, u64::MAX).go_on(10_000));
+        assert!(!FromTheEnd::above(100, 10_000, u64::MAX).go_on());
     }
 }
