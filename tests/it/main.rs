@@ -20,6 +20,7 @@ mod connections;
 mod cost;
 mod creation;
 mod dependencies;
+mod doubt;
 mod idempotency;
 mod issuer;
 mod lists;

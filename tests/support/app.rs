@@ -56,6 +56,11 @@ impl TestApp {
         sign(LOCAL_SECRET, user).expect("a token")
     }
 
+    /// A client of the table, past the product.
+    pub fn look_into(&self) -> &Client {
+        &self.client
+    }
+
     /// A call of the function `rest`, without a token yet.
     pub fn call(&self, method: Method, path: &str) -> Call {
         Call::new(self.rest.clone(), method, path)

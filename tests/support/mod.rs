@@ -3,6 +3,7 @@
 //! - [`TestApp`]: both functions over one table, through the real SDK
 //! - [`TestProject`]: a project of its own for each test, set up over REST: `TestApp::new().await.with_project().with_tasks(3).await`
 //! - [`Call`] and [`Answer`]: one request and what came back
+//! - [`Fault`]: what goes wrong with a transaction
 //! - [`documented`]: the OpenAPI document, which every answer is held against
 //! - [`Pull`] and [`Device`]: what a device gets and what it holds then
 //! - [`Stored`]: what the table holds, read strongly
@@ -12,6 +13,7 @@
 mod app;
 mod call;
 pub mod documented;
+mod faults;
 mod project;
 mod pull;
 mod reference;
@@ -22,6 +24,7 @@ pub mod tls;
 
 pub use app::TestApp;
 pub use call::{Answer, Call};
+pub use faults::Fault;
 pub use project::{OWNER, Setup, TestProject};
 pub use pull::{Device, Pull};
 pub use reference::Reference;
