@@ -1,4 +1,4 @@
-//! The counter against the rows: the latest commit, the checksums and the deletion.
+//! The counter against the rows: the latest commit, the checksums, what is unfinished and the deletion.
 
 use shared::domain::{Checksums, Collection, RowKey};
 
@@ -8,6 +8,7 @@ use super::judge::World;
 pub(super) fn check(world: &mut World<'_>) {
     last(world);
     checksums(world);
+    unfinished(world);
     deleted_at(world);
 }
 
@@ -48,6 +49,18 @@ fn checksums(world: &mut World<'_>) {
     }
 }
 
+/// The next commit of the project drops a note without an object; of a deleted project there is none.
+fn unfinished(world: &mut World<'_>) {
+    let Some(counter) = world.counter.clone() else { return };
+    let Some(deletion) = counter.unfinished.filter(|_| counter.deleted_at.is_none()) else { return };
+    world.look(Check::UnfinishedTaskLive, 1);
+    let task = RowKey::new(Collection::Tasks, deletion.task);
+    if world.rows.get(&task).is_none_or(|(row, _)| row.live().is_none()) {
+        let detail = "its deletion is noted as unfinished, and it is not live".to_owned();
+        world.violation(Check::UnfinishedTaskLive, &task, detail);
+    }
+}
+
 fn deleted_at(world: &mut World<'_>) {
     let Some(counter) = world.counter.clone() else { return };
     world.look(Check::DeletedAtAgrees, 1);
@@ -67,7 +80,7 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
 
     use super::*;
-    use crate::verify::testing::{Project, at, number, task};
+    use crate::verify::testing::{Project, at, number, task, text};
 
     fn last(entity: &str, version: u64) -> AttributeValue {
         AttributeValue::M([(entity.to_owned(), number(version))].into())
@@ -90,6 +103,17 @@ mod tests {
         let found = Project::sound().reading().set("_counter", "checksums", other).judged().violations;
         let details: Vec<_> = found.iter().map(|violation| (violation.check, &violation.detail[..6])).collect();
         assert_eq!(details, [(Check::ChecksumsAgree, "tasks:")]);
+    }
+
+    #[test]
+    fn an_unfinished_deletion_of_a_task_that_is_not_live() {
+        let noted = |task: &str| AttributeValue::M([("task".to_owned(), text(task))].into());
+        let sound = || Project::sound().reading();
+        assert_eq!(sound().set("_counter", "unfinished", noted("c")).violated(), []);
+        let absent = sound().set("_counter", "unfinished", noted("z")).violated();
+        assert_eq!(absent, [at(Check::UnfinishedTaskLive, "tasks#z")]);
+        let deleted = Project::sound().deleted().reading().set("_counter", "unfinished", noted("z"));
+        assert_eq!(deleted.violated(), []);
     }
 
     #[test]

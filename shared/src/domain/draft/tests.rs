@@ -1,7 +1,7 @@
 //! A draft by itself.
 
 use super::*;
-use crate::domain::{Dependency, DependencyType, Task};
+use crate::domain::{Dependency, DependencyType, Task, UnfinishedDeletion};
 
 fn key(text: &str) -> RowKey {
     text.parse().expect("a key")
@@ -123,6 +123,10 @@ fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
     assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
     assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");
+    let unfinished = UnfinishedDeletion { task: "z".parse().expect("an id"), promised: None };
+    let begun = Counter { unfinished: Some(unfinished), ..counter(3, &[("dependencies#x", 3)], None) };
+    let mut looks_at_no_set = Draft { listed: HashSet::new(), ..draft() };
+    assert!(!looks_at_no_set.rebase(begun), "a deletion comes first");
     let mut rebased = draft();
     rebased.delete(key("tasks#a"));
     assert!(rebased.rebase(counter(3, &[("tasks#x", 3)], None)));
