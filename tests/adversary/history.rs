@@ -7,6 +7,7 @@ use aws_smithy_types::base64;
 use serde_json::{Map, Value};
 use shared::domain::{ServerVersion, Superseded};
 
+use crate::newer;
 use crate::rules;
 use crate::table::{Item, Written};
 
@@ -183,6 +184,9 @@ impl History {
         if before.is_none() && previous.is_some() && !row.starts_with("memberships#") {
             return Err(format!("{row}@{version} was dead already"));
         }
+        if let (Some(before), Some(live)) = (&before, &live) {
+            columns_stay(before, live, version).map_err(|broken| format!("{row}@{version}: {broken}"))?;
+        }
         rules::at_version(&self.live, &row, before.as_ref(), live.as_ref())
             .map_err(|broken| format!("{row}@{version}: {broken}"))?;
         if let Some(mark) = live.as_ref().and_then(|live| mark_of(&row, live))
@@ -214,6 +218,19 @@ impl History {
             return Ok(());
         }
         Err(format!("{row}@{version} held {held:?} and lists {list:?}"))
+    }
+}
+
+/// No write loses a column, and only the newer version changes its own.
+fn columns_stay(before: &Map<String, Value>, after: &Map<String, Value>, version: u64) -> Result<(), String> {
+    if let Some(lost) = before.keys().find(|column| !after.contains_key(*column)) {
+        return Err(format!("the column {lost} is lost"));
+    }
+    match (before.get("colour"), after.get("colour")) {
+        (before, Some(after)) if before.is_some_and(|before| before != after) && *after != newer::colour(version) => {
+            Err(format!("a colour of nobody: {after}"))
+        }
+        _ => Ok(()),
     }
 }
 

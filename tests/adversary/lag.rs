@@ -41,6 +41,7 @@ fn everyday(device_pause: u64) -> Scenario {
         weights: edits,
         plain_clients: true,
         faults: REALISTIC,
+        newer_writes: 0,
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::{Duration, sleep};
 use crate::device::{Device, Pulled};
 use crate::figures::Figures;
 use crate::http::{Ask, PROJECT};
+use crate::newer::NewerWriter;
 use crate::operations::Operation;
 use crate::scenario::{Scenario, USERS};
 use crate::table::{Faults, Meter, NAME, UnreliableTable};
@@ -101,6 +102,7 @@ impl Play {
         let writers: Vec<JoinHandle<Fates>> = (1..=self.scenario.writers)
             .map(|number| tokio::spawn(self.clone().write(self.writer(number), Arc::clone(&numbers))))
             .collect();
+        let newer = tokio::spawn(self.clone().write_as_newer());
         let devices: Vec<JoinHandle<Device>> = (0..self.scenario.devices)
             .map(|number| tokio::spawn(self.clone().pull(self.device(number), Arc::clone(&numbers))))
             .collect();
@@ -108,6 +110,7 @@ impl Play {
         for writer in writers {
             fates.extend(self.joined(writer).await);
         }
+        self.joined(newer).await;
         let mut drained = Vec::new();
         for device in devices {
             drained.extend(self.joined(device).await);
@@ -264,6 +267,13 @@ impl Play {
             sleep(Duration::from_millis(pause)).await;
             writer.operate(number, &self.scenario).await;
         }
+    }
+
+    /// Writes what only a newer version knows, while others write.
+    async fn write_as_newer(self) {
+        let (instance, client) = (self.instance(), self.table.client(&SDK));
+        let mut newer = NewerWriter { instance, client, table: Arc::clone(&self.table), rng: self.rng(900) };
+        newer.write(self.scenario.newer_writes).await;
     }
 
     /// Pulls while others write.

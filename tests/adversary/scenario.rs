@@ -28,6 +28,8 @@ pub(crate) struct Scenario {
     /// Nobody is killed, and devices ask for no smaller pages.
     pub(crate) plain_clients: bool,
     pub(crate) faults: Faults,
+    /// How often a newer version of the product writes beside this one.
+    pub(crate) newer_writes: u64,
 }
 
 /// How often each kind of operation is asked for.
@@ -100,6 +102,8 @@ impl Scenario {
             weights: Weights::with(&[]),
             plain_clients: false,
             faults: Faults::draw(&mut rng),
+            // In every other seed.
+            newer_writes: if seed % 2 == 1 { 60 } else { 0 },
         };
         match rng.u8(0..10) {
             0 | 1 => Self {

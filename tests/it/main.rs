@@ -27,6 +27,7 @@ mod lists;
 mod memberships;
 mod migration;
 mod min_version;
+mod newer;
 mod observe;
 mod openapi;
 mod outage;

@@ -6,6 +6,7 @@
 //! - [`Fault`]: what goes wrong with a transaction
 //! - [`documented`]: the OpenAPI document, which every answer is held against
 //! - [`Pull`] and [`Device`]: what a device gets and what it holds then
+//! - [`Newer`]: what a newer version of the product writes beside this one
 //! - [`Stored`]: what the table holds, read strongly
 //! - [`tls`]: a server that nobody vouches for
 //! - [`Reference`] and [`Replay`]: the straightforward pull, and a table without an engine
@@ -14,6 +15,7 @@ mod app;
 mod call;
 pub mod documented;
 mod faults;
+mod newer;
 mod project;
 mod pull;
 mod reference;
@@ -25,6 +27,7 @@ pub mod tls;
 pub use app::TestApp;
 pub use call::{Answer, Call};
 pub use faults::Fault;
+pub use newer::Newer;
 pub use project::{OWNER, Setup, TestProject};
 pub use pull::{Device, Pull};
 pub use reference::Reference;
