@@ -32,4 +32,4 @@ pub use model::{
 pub use request::{Answer, Answered, KeyedRequest};
 pub use row::{Collection, Columns, Counter, Row, RowKey, State, Write};
 pub use superseded::{CorruptHistory, Superseded};
-pub use version::{InvalidVersion, ServerVersion, Since};
+pub use version::{InvalidVersion, ServerVersion, Since, WipePlace};

@@ -14,7 +14,8 @@
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
-//! which puts it into `by_user`, and `removed_at` L of N once it was removed.
+//! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
+//! [`Row::was_removed_at`].
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
 

@@ -3,7 +3,7 @@
 //! - [`layout`](self): what an item looks like, documented in `layout.rs`
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
-//! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`]: what a pull reads
+//! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_requests`]: what repairs a restored table
 
@@ -24,7 +24,7 @@ mod transaction;
 
 pub use audit::{Partition, StoredItem, StoredPage};
 pub use commit::{Committed, Look, MAX_BYTES, MAX_ROWS};
-pub use feed::{FeedPage, FeedRow, PageCursor, Superseding};
+pub use feed::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
 pub use read::Snapshot;
 pub use restore::Restoration;
 pub use table::{BY_USER, BY_VERSION, ConfigError, Table};
