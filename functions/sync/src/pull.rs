@@ -13,7 +13,8 @@
 //!    the index before it is on the counter. A busy answer shows rows newer than its mark, so the membership is read along.
 //! 6. Counter and membership are two items, not one moment: a caller whose own dead membership is among the rows was
 //!    removed. The membership that was read in 1 is one of the rows, so that an old tombstone in the index says nothing.
-//!    `deleted_at` is on the counter and looked at whenever that is read.
+//!    `deleted_at` is on the counter and looked at whenever that is read. Where the counter was read in a later call, the
+//!    membership is read again: the removal may be below a mark that was guessed.
 //! 7. A device that was wiped holds the version of the removal, or a place while it still is being wiped, and gets everything
 //!    again. So no other answer ends there. What it is told to forget: `wipe.rs`.
 //! 8. A device whose app has new columns or collections gets everything again, as with `since = 0`; whether its mark is one of
@@ -90,7 +91,8 @@ pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Re
         return Err(Error::NotAMember);
     };
     expect_no_resync(counter, pull.since)?;
-    match Gathering::answer(table, strong, pull, counter.clone(), membership).await {
+    let in_doubt = snapshot.was_read_in_several_calls();
+    match Gathering::answer(table, strong, pull, counter.clone(), membership, in_doubt).await {
         Ok(answered) => Ok(answered),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => {
@@ -148,6 +150,8 @@ impl<'a> Gathering<'a> {
         pull: &'a Pull,
         counter: Counter,
         membership: &'a Row,
+        // The counter may have been read long after the membership.
+        mut in_doubt: bool,
     ) -> Result<(Answer, PullPath), Stop> {
         // A device that was wiped holds the version of the removal, or a place while that is under way.
         let wiped = membership.was_removed_at(pull.since.get());
@@ -171,14 +175,18 @@ impl<'a> Gathering<'a> {
         }
         gathering.expect_not_deleted()?;
         if held > gathering.counter.current.get() {
-            // The device may have seen a commit's rows before its counter. Or it guesses: then the removal may be below its
-            // mark, and so not among the rows. Whoever is a member after the counter was read was not removed up to there.
+            // The device may have seen a commit's rows before its counter.
             gathering.read_counter().await?;
-            gathering.read_membership().await?;
+            in_doubt = true;
         }
         let current = gathering.counter.current;
         if held > current.get() {
             return Err(Error::SinceAheadOfServer { current }.into());
+        }
+        if in_doubt && held >= membership.version.get() {
+            // A mark that was guessed may be above the removal, which then is not among the rows. Whoever is a member after
+            // the counter was read was not removed up to there.
+            gathering.read_membership().await?;
         }
         gathering.wait_for_min_version().await?;
         let current = gathering.counter.current.get();

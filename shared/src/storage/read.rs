@@ -34,12 +34,19 @@ pub struct Snapshot {
     rows: HashMap<RowKey, Option<Row>>,
     /// The record of the request that was asked for, if it is there.
     pub(super) record: Option<Record>,
+    /// It took more than one: too many keys, or DynamoDB left some unprocessed.
+    in_several_calls: bool,
 }
 
 impl Snapshot {
     /// A row that was asked for, if it is there, dead or alive.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         self.rows.get(key).and_then(Option::as_ref)
+    }
+
+    /// Were some of the items read later than others, by more than it takes to answer a call?
+    pub fn was_read_in_several_calls(&self) -> bool {
+        self.in_several_calls
     }
 
     /// Lets a member in, see [`authorize`]; their membership must have been asked for.
@@ -82,8 +89,10 @@ impl Table {
         let keys = wanted.into_iter().map(|entity| key(project, entity));
         let keys = keys.chain(request.map(|request| record::key(project, request))).collect();
         let rows = rows.iter().map(|key| (key.clone(), None)).collect();
-        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None };
-        for item in self.batch_get(keys).await? {
+        let found = self.batch_get(keys).await?;
+        let in_several_calls = found.calls > 1;
+        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls };
+        for item in found.items {
             if layout::string(&item, "project_id")? != project.as_str() {
                 snapshot.record = Some(Record::of(&item)?);
             } else if layout::string(&item, "entity")? == COUNTER {
@@ -254,7 +263,7 @@ impl Table {
     /// Of these rows, of a project each, the live ones, each with the length of its JSON.
     async fn live_by_project(&self, keys: Vec<Item>) -> Result<HashMap<String, (Row, usize)>, Error> {
         let mut live = HashMap::new();
-        for item in self.batch_get(keys).await? {
+        for item in self.batch_get(keys).await?.items {
             let row = layout::row(&item)?;
             if row.live().is_some() {
                 live.insert(layout::string(&item, "project_id")?.to_owned(), (row, json_len(&item)));
@@ -264,8 +273,8 @@ impl Table {
     }
 
     /// Reads items strongly, in any order; those that are not there are left out.
-    async fn batch_get(&self, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
-        let mut found = Vec::with_capacity(keys.len());
+    async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
+        let mut found = Found { items: Vec::with_capacity(keys.len()), calls: 0 };
         for chunk in keys.chunks(BATCH) {
             let mut backoff = Backoff::until(Instant::now() + PATIENCE);
             let mut wanted = chunk.to_vec();
@@ -282,7 +291,8 @@ impl Table {
                     .send()
                     .await
                     .map_err(unavailable)?;
-                found.extend(output.responses.unwrap_or_default().into_values().flatten());
+                found.calls += 1;
+                found.items.extend(output.responses.unwrap_or_default().into_values().flatten());
                 let rest = output.unprocessed_keys.unwrap_or_default().into_values().next();
                 wanted = rest.map(|rest| rest.keys).unwrap_or_default();
                 if wanted.is_empty() {
@@ -295,6 +305,12 @@ impl Table {
         }
         Ok(found)
     }
+}
+
+/// The items that were there, and how many calls it took.
+struct Found {
+    items: Vec<Item>,
+    calls: usize,
 }
 
 /// The length of a live row's JSON. As REST shows it inside the function's response, escaped, it is no shorter.
