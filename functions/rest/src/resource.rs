@@ -63,11 +63,8 @@ pub(crate) async fn list<R: Resource>(
     let after = page.cursor.map(|id| RowKey::new(R::COLLECTION, id));
     let (rows, more) = app.table.list(&project_id, R::COLLECTION, after.as_ref(), page.limit, answer::MAX_LIST).await?;
     // After the rows once more: what was written after a removal is not for who was removed.
-    app.table
-        .row(&project_id, &membership)
-        .await?
-        .filter(|row| row.live().is_some())
-        .ok_or(Error::MembershipRevoked)?;
+    let membership = app.table.row(&project_id, &membership).await?;
+    membership.filter(|row| row.live().is_some()).ok_or(Error::MembershipRevoked)?;
     let rest = rows.last().filter(|_| more).map(|last| last.key.id.to_string());
     let rows = rows.iter().map(|row| (row.key.id.to_string(), row.rest_json(&project_id))).collect();
     answer::list(rows, rest, |cursor| {
