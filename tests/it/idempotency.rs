@@ -301,24 +301,26 @@ async fn a_key_that_is_none_is_named() {
 async fn the_largest_calendar_can_be_changed_with_a_key_and_the_replay_is_the_same_to_the_byte() {
     let project = project().await;
     let mut random = fastrand::Rng::with_seed(7);
-    for (id, from, to) in [("ascii", '#', '['), ("emoji", '🌀', '🫿'), ("any", '\u{20000}', '\u{2fffd}')] {
-        let mut exceptions: Vec<Value> = Vec::new();
-        // As the table has them: text in a string. A row takes 400 KB there.
-        while serde_json::to_string(&json!(exceptions).to_string()).expect("JSON").len() < 406_000 {
+    for (id, from, to) in [("han", '一', '鿿'), ("emoji", '🌀', '🫿'), ("any", '\u{20000}', '\u{2fffd}')] {
+        let (mut exceptions, mut size) = (Vec::new(), 0);
+        while size < 406_000 {
             let description: String = (0..255).map(|_| random.char(from..=to)).collect();
-            exceptions.push(json!({"start": "2026-01-01", "end": "2026-01-02", "description": description}));
+            let exception = json!({"start": "2026-01-01", "end": "2026-01-02", "description": description});
+            // As the table has them: JSON in a string. A row takes 400 KB there.
+            size += serde_json::to_string(&exception.to_string()).expect("JSON").len() - 1;
+            exceptions.push(exception);
         }
         let calendar = json!({"id": id, "name": "Site", "exceptions": exceptions});
         let create = json!({"operations": [{"method": "POST", "path": "calendars/", "body": calendar}]});
         project.post("batch", &create).await.expect(200);
         let path = format!("calendars/{id}");
         let first = twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(id)).await;
-        assert!(first.text.len() > 370_000, "{}", first.text.len());
+        assert!(first.text.len() > 390_000, "{}", first.text.len());
         // Nothing to change, and kept all the same.
         let key = format!("{id}, once more");
         twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(&key)).await;
     }
     let kept = project.records().await;
     let compressed = kept.values().filter(|record| matches!(record.get("body"), Some(AttributeValue::B(_)))).count();
-    assert_eq!((kept.len(), compressed), (6, 4), "where it has to be");
+    assert_eq!((kept.len(), compressed), (6, 6));
 }

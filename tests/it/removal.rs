@@ -173,7 +173,7 @@ async fn a_wiped_device_gets_its_full_pull_in_pages_too() {
     let project = project().await;
     project.remove("mia").await.expect(204);
     let mut device = Device::default();
-    device.apply(&pull(&project, "mia", "since=0").await);
+    device.apply(&pull(&project, "mia", "since=1").await);
     project.give("mia", Role::Viewer).await.expect(201);
     for _ in 0..20 {
         let page = pull(&project, "mia", &format!("since={}&limit=2", device.mark)).await;
