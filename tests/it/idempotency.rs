@@ -317,7 +317,7 @@ async fn the_largest_calendar_can_be_changed_with_a_key_and_the_replay_is_the_sa
         let first = twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(id)).await;
         assert!(first.text.len() > 390_000, "{}", first.text.len());
         // Nothing to change, and kept all the same.
-        let key = format!("{id}, once more");
+        let key = format!("{id}-again");
         twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(&key)).await;
     }
     let kept = project.records().await;
