@@ -16,7 +16,8 @@
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
-//! which puts it into `by_user`, and `removed_at` L of N once it was removed.
+//! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
+//! [`Row::was_removed_at`].
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
 
@@ -29,6 +30,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::audit::Partition;
 #[cfg(test)]
 use super::feed::FeedRow;
+use super::kept_body;
 use crate::domain::{
     Answer, Changed, Checksums, Collection, CollectionName, Counter, Error, ProjectId, PromisedAnswer, Row, RowKey,
     ServerVersion, State, Superseded, UnfinishedDeletion,
@@ -230,7 +232,7 @@ pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
     ]
     .into();
     if !answer.body.is_empty() {
-        kept.insert("body".to_owned(), text(&answer.body));
+        kept.insert(kept_body::BODY.to_owned(), kept_body::kept(&answer.body));
     }
     kept
 }
@@ -243,7 +245,7 @@ pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, Answer), Error> {
     let answer = Answer {
         status: u16::try_from(status).map_err(|_| corrupt(item, "status"))?,
         headers: headers.collect::<Option<_>>().ok_or_else(|| corrupt(item, "headers"))?,
-        body: if item.contains_key("body") { string(item, "body")?.to_owned() } else { String::new() },
+        body: kept_body::body_of(item).ok_or_else(|| corrupt(item, kept_body::BODY))?,
     };
     Ok((bytes(item, "fingerprint").to_vec(), answer))
 }

@@ -1,0 +1,102 @@
+//! The body of an answer as an idempotency record keeps it: as it is, or compressed when an item would not hold it.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+
+/// As in `layout.rs`, which reads bodies from here.
+type Item = HashMap<String, AttributeValue>;
+
+pub(super) const BODY: &str = "body";
+/// A longer body is compressed. Only where it has to be: an older version of this code cannot read it, and says so.
+const MAX_PLAIN_BODY: usize = 380 * 1024;
+/// An item holds 400 KB, of which key, headers and the rest take less than 4. A row's JSON takes less than 400 KB, and text
+/// in UTF-8 that does not compress by a tenth does not exist.
+const MAX_KEPT_BODY: usize = 396 * 1024;
+
+/// A body as it is kept.
+pub(super) fn kept(body: &str) -> AttributeValue {
+    if body.len() <= MAX_PLAIN_BODY {
+        return AttributeValue::S(body.to_owned());
+    }
+    gzip(body).map_or_else(|_| AttributeValue::S(body.to_owned()), |bytes| AttributeValue::B(Blob::new(bytes)))
+}
+
+/// Does an item hold the body that is in it?
+pub(super) fn fits(item: &Item) -> bool {
+    match item.get(BODY) {
+        Some(AttributeValue::B(compressed)) => compressed.as_ref().len() <= MAX_KEPT_BODY,
+        Some(AttributeValue::S(body)) => body.len() <= MAX_PLAIN_BODY,
+        _ => true,
+    }
+}
+
+fn gzip(body: &str) -> io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(body.as_bytes())?;
+    gzip.finish()
+}
+
+/// The body that an item keeps; none when it cannot be read.
+pub(super) fn body_of(item: &Item) -> Option<String> {
+    match item.get(BODY) {
+        None => Some(String::new()),
+        Some(AttributeValue::S(body)) => Some(body.clone()),
+        Some(AttributeValue::B(compressed)) => {
+            let mut body = String::new();
+            GzDecoder::new(compressed.as_ref()).read_to_string(&mut body).ok()?;
+            Some(body)
+        }
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Text that compresses as little as UTF-8 allows: each character as likely as its length makes good.
+    fn noise(bytes: usize) -> String {
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut text = String::new();
+        while text.len() < bytes - 4 {
+            text.push(match random.u32(..1_000) {
+                ..814 => random.char(' '..='~'),
+                ..955 => random.char('\u{80}'..='\u{7ff}'),
+                ..994 => random.char('\u{800}'..='\u{ffff}'),
+                _ => random.char('\u{10000}'..),
+            });
+        }
+        text
+    }
+
+    #[test]
+    fn the_longest_row_can_be_kept_whatever_it_says_and_is_the_same_again() {
+        let ascii = std::iter::repeat_with({
+            let mut random = fastrand::Rng::with_seed(8);
+            move || random.char(' '..='~')
+        });
+        for body in [noise(400 * 1024), ascii.take(400 * 1024).collect(), "ä".repeat(200 * 1024), "a".to_owned()] {
+            let kept = kept(&body);
+            let plain = matches!(kept, AttributeValue::S(_));
+            let item = [(BODY.to_owned(), kept)].into();
+            assert_eq!((plain, fits(&item)), (body.len() <= MAX_PLAIN_BODY, true));
+            assert_eq!(body_of(&item), Some(body));
+        }
+        assert_eq!(body_of(&Item::new()), Some(String::new()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_kept_is_an_error_and_no_answer() {
+        let broken = gzip(&"a".repeat(1_000)).expect("compressed");
+        let item = |value| Item::from([(BODY.to_owned(), value)]);
+        assert_eq!(body_of(&item(AttributeValue::B(Blob::new(&broken[..broken.len() - 9])))), None);
+        assert_eq!(body_of(&item(AttributeValue::N("1".to_owned()))), None);
+        assert!(!fits(&item(kept(&noise(500 * 1024)))) && fits(&Item::new()));
+    }
+}
