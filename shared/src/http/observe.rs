@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 
+use super::budget::CallerBudgets;
 use super::log::RequestLog;
 use crate::domain::{ProjectId, UserId};
 use crate::meter::{self, Cost};
@@ -64,10 +65,14 @@ where
 
 async fn observe(params: Result<RawPathParams, RawPathParamsRejection>, mut request: Request, next: Next) -> Response {
     let log = request.extensions().get::<RequestLog>().cloned();
+    let budgets = request.extensions().get::<CallerBudgets>().cloned();
     let mut seen = Seen::of(&request, params.ok().as_ref());
     request.extensions_mut().insert(seen.caller.clone());
     let (mut response, cost) = meter::measured(next.run(request)).await;
     seen.cost = cost;
+    if let (Some(budgets), Some(caller)) = (budgets, seen.caller.0.get()) {
+        budgets.charge(caller, &cost);
+    }
     seen.status = response.status().as_u16();
     seen.code = response.extensions().get::<ProblemCode>().map(|code| code.0);
     seen.outcome = response.extensions().get().copied().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The one table, and the only module that names DynamoDB.
 //!
 //! - [`layout`](self): what an item looks like, documented in `layout.rs`
+//! - [`Table::expect_member`]: asked before anything that a stranger could make dear
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`]: what a pull reads
@@ -14,6 +15,7 @@ mod commit;
 mod connector;
 mod feed;
 mod layout;
+mod members;
 mod page;
 mod read;
 mod record;
