@@ -92,10 +92,7 @@ fn decide_create(
     }
     let key = RowKey::new(Collection::Memberships, id.clone());
     if let Some(live) = draft.live(&key) {
-        return match decide::repeated::<Membership>(&key, Some(live), fields)? {
-            Step::Last(creation) => Ok(Step::Last((creation, id))),
-            Step::More => Ok(Step::More),
-        };
+        return Ok(decide::repeated::<Membership>(&key, Some(live), fields)?.map(|creation| (creation, id)));
     }
     expect_manages(&actor, membership.role)?;
     draft.put(id.clone(), &membership)?;

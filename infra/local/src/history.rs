@@ -159,6 +159,7 @@ mod tests {
             skipped: vec![(6, 9)],
             resync_through: None,
             checksums: Checksums::default(),
+            unfinished: None,
         }
     }
 

@@ -13,8 +13,24 @@ use super::{
 pub enum Step<T> {
     /// This commit is the last one, and this is the answer.
     Last(T),
-    /// What is drafted is committed, then the decision is made again: it takes more than one transaction.
-    More,
+    /// This commit is the first of several. The others delete what is left of this task, by [`Draft::delete_task`] and
+    /// without another decision; this is the answer once they are made.
+    More {
+        /// The task that is being deleted.
+        task: RowId,
+        /// The answer.
+        decided: T,
+    },
+}
+
+impl<T> Step<T> {
+    /// The same step with another answer.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Self::Last(decided) => Step::Last(map(decided)),
+            Self::More { task, decided } => Step::More { task, decided: map(decided) },
+        }
+    }
 }
 
 /// How a row stands for a decision, the decision's own writes included.
@@ -197,6 +213,23 @@ impl Draft {
         }
     }
 
+    /// The task shall be a tombstone, and with it every live dependency that names it. Dependencies go first: those that
+    /// do not fit into this commit stay for the next ones, and so does the task, so that at no version a live dependency
+    /// names a dead task.
+    pub fn delete_task(&mut self, id: &RowId) -> Result<Step<()>, Error> {
+        let edges: Vec<RowId> = self.graph()?.edges_at(id).cloned().collect();
+        let room = self.room();
+        let fits = edges.len() <= room;
+        for edge in edges.into_iter().take(room) {
+            self.delete(RowKey::new(Collection::Dependencies, edge));
+        }
+        if !fits {
+            return Ok(Step::More { task: id.clone(), decided: () });
+        }
+        self.delete(RowKey::new(Collection::Tasks, id.clone()));
+        Ok(Step::Last(()))
+    }
+
     fn size_as_read(&self, key: &RowKey) -> usize {
         self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns()))
     }
@@ -253,18 +286,24 @@ impl Draft {
             .map(|key| (key, self.row(key).map(|row| row.version)))
     }
 
+    /// Is this the counter of the very next commit after what was read?
+    pub fn is_followed_by(&self, counter: &Counter) -> bool {
+        let Some(read) = &self.counter else { return false };
+        let came_between = read.current.get() + 1..=counter.current.get();
+        counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
+            && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get())
+    }
+
     /// Puts the draft on top of a commit that came between; false when it has to be made again.
     ///
     /// It stands when exactly one commit came between and that one wrote no row that the decision looked at, nor one in a
-    /// collection that it listed. That commit's rows (`last`) must then be conditions of this one.
+    /// collection that it listed, and left no deletion unfinished: that comes first. The commit's rows (`last`) must then be
+    /// conditions of this one.
     pub fn rebase(&mut self, counter: Counter) -> bool {
-        let Some(read) = &self.counter else { return false };
-        let came_between = read.current.get() + 1..=counter.current.get();
-        let one_commit = counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
-            && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get());
+        let one_commit = self.is_followed_by(&counter);
         let untouched =
             counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.listed.contains(&key.collection));
-        let stands = one_commit && untouched && counter.deleted_at.is_none();
+        let stands = one_commit && untouched && counter.deleted_at.is_none() && counter.unfinished.is_none();
         if stands {
             self.counter = Some(counter);
         }

@@ -31,7 +31,7 @@ pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
 pub use quota::{InvalidQuota, Quotas};
-pub use request::{Answer, Answered, KeyedRequest};
-pub use row::{Collection, Columns, Counter, Row, RowKey, State, Write};
+pub use request::{Answer, Answered, KeyedRequest, PromisedAnswer};
+pub use row::{Collection, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, Write};
 pub use superseded::{CorruptHistory, Superseded};
 pub use version::{InvalidVersion, ServerVersion, Since};

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion,
-    Superseded, Task, UserId, membership_id,
+    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, PromisedAnswer, Resource, RowId,
+    ServerVersion, Superseded, Task, UserId, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -295,13 +295,26 @@ pub struct Counter {
     pub resync_through: Option<ServerVersion>,
     /// The checksums of the live rows.
     pub checksums: Checksums,
+    /// A deletion that takes several commits, between the first of them and the last. The next commit of the project,
+    /// whoever asks for it, goes on with this one.
+    pub unfinished: Option<UnfinishedDeletion>,
+}
+
+/// A task's deletion of which some commits are made and the last one is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedDeletion {
+    /// The task. It is live until the last commit.
+    pub task: RowId,
+    /// What the last commit keeps for the request that asked for it, if that has a key.
+    pub promised: Option<PromisedAnswer>,
 }
 
 impl Counter {
     /// The counter of a project about which there is nothing else to say.
     pub fn at(current: ServerVersion) -> Self {
         let checksums = Checksums::default();
-        Self { current, last: vec![], deleted_at: None, skipped: vec![], resync_through: None, checksums }
+        let (last, skipped) = (vec![], vec![]);
+        Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
     }
 }
 

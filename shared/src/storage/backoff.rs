@@ -21,7 +21,7 @@ impl Backoff {
         Self { deadline, ceiling: FIRST }
     }
 
-    /// Waits a little; false when there is no time left for another attempt.
+    /// Waits a little; false when there is no time left for another attempt, be it that the process was stopped meanwhile.
     pub(super) async fn wait(&mut self) -> bool {
         let pause = self.ceiling.mul_f64(fastrand::f64());
         self.ceiling = (self.ceiling * 2).min(LONGEST);
@@ -29,7 +29,7 @@ impl Backoff {
             return false;
         }
         sleep(pause).await;
-        true
+        Instant::now() < self.deadline
     }
 }
 
@@ -114,6 +114,10 @@ impl Contention {
         }
         if !pause.is_zero() {
             sleep(pause).await;
+            // The process may have been stopped meanwhile.
+            if Instant::now() >= self.deadline {
+                return Err(Error::Busy);
+            }
         }
         Ok(())
     }

@@ -159,6 +159,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
         skipped,
         resync_through: before.and_then(|counter| counter.resync_through),
         checksums: Checksums::of(live.map(|row| (&row.key, row.version))),
+        unfinished: before.and_then(|counter| counter.unfinished.clone()),
     };
     Ok((counter, size(&gaps)))
 }
@@ -179,6 +180,7 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
         // Until the restoring is over no device is told anything that may be half the truth.
         resync_through: Some(last),
         checksums: counter.map(|counter| counter.checksums).unwrap_or_default(),
+        unfinished: counter.and_then(|counter| counter.unfinished.clone()),
     };
     debug_assert_eq!(stored.counter.as_ref(), counter);
     let note = Restoration { table: aim.table.clone(), raised: range, resync_before, done: false };

@@ -86,6 +86,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
         skipped: counter.map(|counter| counter.skipped.clone()).unwrap_or_default(),
         resync_through: counter.and_then(|counter| counter.resync_through),
         checksums,
+        unfinished: None,
     });
     after
 }
