@@ -1,6 +1,6 @@
 //! How much one project, and one user, may come to.
 
-use super::{Checksums, Collection, Error};
+use super::{Collection, Draft, Error};
 
 /// The most that a project holds and that a user creates. 0 is no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,14 +32,23 @@ impl Quotas {
         })
     }
 
+    /// Refuses one more project of a user who has made so many today: `QuotaExceeded`.
+    pub fn expect_another_project(&self, created_today: u64) -> Result<(), Error> {
+        let max = self.max_projects_a_day;
+        if max > 0 && created_today >= u64::from(max) {
+            return Err(Error::QuotaExceeded { what: "projects", max });
+        }
+        Ok(())
+    }
+
     /// Refuses a commit that makes more rows of a collection than a project may hold: `QuotaExceeded`.
     ///
     /// What is there already may be more, since a limit can be lowered: it can still be changed and deleted.
-    pub fn expect_kept(&self, before: &Checksums, after: &Checksums) -> Result<(), Error> {
+    pub fn expect_kept(&self, draft: &Draft) -> Result<(), Error> {
         for collection in Collection::ALL {
             let max = if collection == Collection::Memberships { self.max_members } else { self.max_rows };
-            let [[rows_before, ..], [rows_after, ..]] = [before, after].map(|checksums| checksums.get(collection));
-            if max > 0 && rows_after > max && rows_after > rows_before {
+            let (before, after) = draft.live_rows(collection);
+            if max > 0 && after > max && after > before {
                 return Err(Error::QuotaExceeded { what: collection.name(), max });
             }
         }
@@ -49,24 +58,43 @@ impl Quotas {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
+    use super::super::{Checksums, Counter, Row, RowKey, ServerVersion, Task, Write, parse};
     use super::*;
 
-    fn checksums(tasks: u32, memberships: u32) -> Checksums {
-        let mut checksums = Checksums::default();
-        checksums.set(Collection::Tasks, [tasks, 7, 7]);
-        checksums.set(Collection::Memberships, [memberships, 7, 7]);
-        checksums
+    /// A draft over a project of so many tasks, all of them read, that makes some new ones and deletes others.
+    fn draft(tasks: u32, new: u32, deleted: u32) -> Draft {
+        let key = |number: u32| RowKey::new(Collection::Tasks, format!("t{number}").parse().expect("an id"));
+        let columns = serde_json::json!({"name": "t"}).as_object().expect("columns").clone();
+        let row = |number| Row::written(None, key(number), Write::Put(columns.clone()), ServerVersion::FIRST);
+        let rows: Vec<Row> = (0..tasks).map(row).collect();
+        let checksums = Checksums::of(rows.iter().map(|row| (&row.key, row.version)));
+        let counter = Counter { checksums, ..Counter::at(ServerVersion::FIRST) };
+        let project = "p".parse().expect("a project");
+        let mut draft =
+            Draft::new(project, Some(counter), HashMap::new(), [Collection::Tasks].into(), rows, usize::MAX);
+        let task: Task = parse(&columns).expect("a task");
+        (tasks..tasks + new).for_each(|number| draft.put(key(number).id, &task).expect("a task"));
+        (0..deleted).for_each(|number| draft.delete(key(number)));
+        draft
     }
 
     #[test]
     fn a_collection_grows_up_to_its_limit_and_may_always_shrink() {
-        let quotas = Quotas { max_rows: 10, max_members: 3, max_projects_a_day: 0 };
-        let kept = |before, after| quotas.expect_kept(&before, &after).is_ok();
-        assert!(kept(checksums(9, 3), checksums(10, 3)));
-        assert!(!kept(checksums(10, 3), checksums(11, 3)), "a task too many");
-        assert!(!kept(checksums(1, 3), checksums(1, 4)), "a member too many");
-        assert!(kept(checksums(20, 3), checksums(19, 3)) && kept(checksums(20, 3), checksums(20, 3)));
-        assert!(Quotas::default().expect_kept(&checksums(0, 0), &checksums(u32::MAX, u32::MAX)).is_ok());
+        let quotas = Quotas { max_rows: 10, ..Quotas::default() };
+        let kept = |tasks, new, deleted| quotas.expect_kept(&draft(tasks, new, deleted)).is_ok();
+        assert!(kept(9, 1, 0) && kept(9, 3, 2) && kept(0, 10, 0));
+        assert!(!kept(9, 2, 0) && !kept(10, 2, 1) && !kept(0, 11, 0));
+        assert!(kept(20, 0, 1) && kept(20, 2, 2) && kept(20, 0, 0), "the limit was lowered");
+        assert!(Quotas { max_members: 1, ..Quotas::default() }.expect_kept(&draft(9, 9, 0)).is_ok());
+    }
+
+    #[test]
+    fn a_user_creates_as_many_projects_a_day_as_are_allowed() {
+        let quotas = Quotas { max_projects_a_day: 2, ..Quotas::default() };
+        assert!(quotas.expect_another_project(1).is_ok() && quotas.expect_another_project(2).is_err());
+        assert!(Quotas::default().expect_another_project(u64::MAX).is_ok());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod backoff;
 mod capacity;
 mod commit;
 mod connector;
+mod creation;
 mod feed;
 mod finish;
 mod layout;

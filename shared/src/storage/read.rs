@@ -33,6 +33,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Of a project that is not there.
+    pub(super) fn of_nothing(rows: &[RowKey]) -> Self {
+        let rows = rows.iter().map(|key| (key.clone(), None)).collect();
+        Self { counter: None, waited: Duration::ZERO, rows, record: None }
+    }
+
     /// A row that was asked for, if it is there, dead or alive.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         self.rows.get(key).and_then(Option::as_ref)
@@ -84,8 +90,7 @@ impl Table {
         wanted.insert(0, COUNTER.to_owned());
         let keys = wanted.into_iter().map(|entity| key(project, entity));
         let keys = keys.chain(record_id.map(|id| layout::request_key(project, id))).collect();
-        let rows = rows.iter().map(|key| (key.clone(), None)).collect();
-        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None };
+        let mut snapshot = Snapshot::of_nothing(rows);
         for item in self.batch_get(keys).await? {
             if layout::string(&item, "project_id")? != project.as_str() {
                 snapshot.record = Some(Record::of(&item)?);
@@ -237,6 +242,11 @@ impl Table {
 
     /// Reads items strongly, in any order; those that are not there are left out.
     async fn batch_get(&self, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
+        self.batch_get_with(keys, true).await
+    }
+
+    /// … or, for half of the price, as they were a moment ago.
+    pub(super) async fn batch_get_with(&self, keys: Vec<Item>, strongly: bool) -> Result<Vec<Item>, Error> {
         let mut found = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(BATCH) {
             let mut backoff = Backoff::until(Instant::now() + PATIENCE);
@@ -244,7 +254,7 @@ impl Table {
             loop {
                 let request = KeysAndAttributes::builder()
                     .set_keys(Some(wanted))
-                    .consistent_read(true)
+                    .consistent_read(strongly)
                     .build()
                     .map_err(unbuilt)?;
                 let output = self
