@@ -39,6 +39,7 @@ mod reference;
 mod removal;
 mod restore;
 mod routes;
+mod strangers;
 mod strong;
 mod tasks;
 mod versions;

@@ -40,6 +40,7 @@ pub(crate) async fn read<R: Resource>(
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
 ) -> Result<Answer, Problem> {
+    app.table.expect_member(&project_id, &caller).await?;
     let key = RowKey::new(R::COLLECTION, id);
     let membership = RowKey::membership(&project_id, &caller);
     let snapshot = app.table.snapshot(&project_id, &[membership, key.clone()]).await?;
@@ -55,6 +56,7 @@ pub(crate) async fn list<R: Resource>(
     params: Params,
 ) -> Result<Response, Problem> {
     let page = Page::<RowId>::of(&params)?;
+    app.table.expect_member(&project_id, &caller).await?;
     let membership = RowKey::membership(&project_id, &caller);
     app.table.snapshot(&project_id, &[membership]).await?.authorize(&project_id, &caller, Role::Viewer)?;
     let after = page.cursor.map(|id| RowKey::new(R::COLLECTION, id));
