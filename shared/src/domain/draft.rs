@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{
-    Actor, Checksums, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId, Resource, Role,
-    Row, RowId, RowKey, ServerVersion, State, UserId, Write, authorize, parse,
+    Actor, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId,
+    Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood, UnknownColumns, UserId, Write, authorize,
+    fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -132,15 +133,19 @@ impl Draft {
     /// When the row was neither named nor listed.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         let row = self.read.get(key);
-        assert!(row.is_some() || self.listed.contains(&key.collection), "{key} was not read");
+        assert!(row.is_some() || self.lists(key.collection), "{key} was not read");
         row.and_then(Option::as_ref)
+    }
+
+    fn lists(&self, collection: CollectionName) -> bool {
+        collection.known().is_some_and(|collection| self.listed.contains(&collection))
     }
 
     /// The row as it stands, own writes included.
     pub fn standing(&self, key: &RowKey) -> Standing<'_> {
         match (self.writes.get(key), self.row(key).map(|row| &row.state)) {
             (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => Standing::Live(columns),
-            (Some(Write::Delete | Write::Bury(_)), _) | (None, Some(State::Dead(_))) => Standing::Dead,
+            (Some(Write::Delete | Write::Bury(..)), _) | (None, Some(State::Dead(_))) => Standing::Dead,
             (None, None) => Standing::Absent,
         }
     }
@@ -159,13 +164,15 @@ impl Draft {
     }
 
     /// Every live row of a listed collection, own writes included, in the order of the ids.
-    pub fn all<R: Resource>(&self) -> Result<Vec<(RowId, R)>, Error> {
+    pub fn all<R: Resource>(&self) -> Result<Vec<(RowId, Understood<R>)>, Error> {
         assert!(self.listed.contains(&R::COLLECTION), "{} was not listed", R::COLLECTION.name());
         let mut keys: Vec<_> = self.read.keys().chain(self.writes.keys()).collect();
         keys.retain(|key| key.collection == R::COLLECTION);
         keys.sort_unstable();
         keys.dedup();
-        keys.into_iter().filter_map(|key| self.live(key).map(|columns| Ok((key.id.clone(), parse(columns)?)))).collect()
+        keys.into_iter()
+            .filter_map(|key| self.live(key).map(|columns| Ok((key.id.clone(), understand(columns)?))))
+            .collect()
     }
 
     /// The live dependencies, which must have been listed, own writes included.
@@ -175,24 +182,28 @@ impl Draft {
         }
         let mut graph = Graph::default();
         for (id, edge) in self.all::<Dependency>()? {
-            graph.put(id, edge);
+            put_edge(&mut graph, id, edge);
         }
         Ok(self.graph.get_or_init(|| graph))
     }
 
     /// The row shall be there with these columns; `Invalid` when that takes more than 400 KB.
     pub fn put<R: Resource>(&mut self, id: RowId, resource: &R) -> Result<(), Error> {
-        let columns = match serde_json::to_value(resource) {
-            Ok(serde_json::Value::Object(columns)) => columns,
-            _ => return Err(Error::Corrupt("a row that is no JSON object".to_owned())),
-        };
+        self.put_keeping(id, resource, &Columns::new())
+    }
+
+    /// … but for the columns in `kept`, which have the values there: see [`Patched`](super::Patched).
+    pub fn put_keeping<R: Resource>(&mut self, id: RowId, resource: &R, kept: &Columns) -> Result<(), Error> {
+        let columns = fields::merge(&fields::columns_of(resource)?, kept);
         let key = RowKey::new(R::COLLECTION, id);
-        let size = Row::size(&self.project, &key, &columns);
+        let none = UnknownColumns::default();
+        let unknown = self.row(&key).filter(|row| row.live().is_some()).map_or(&none, |row| &row.unknown);
+        let size = Row::size(&self.project, &key, &columns, unknown);
         if size > MAX_ROW_SIZE {
             return Err(too_large(&columns, size));
         }
         if let Some(graph) = self.graph.get_mut().filter(|_| R::COLLECTION == Collection::Dependencies) {
-            graph.put(key.id.clone(), parse(&columns)?);
+            put_edge(graph, key.id.clone(), understand(&columns)?);
         }
         self.sizes.insert(key.clone(), size.max(self.size_as_read(&key)));
         self.writes.insert(key, Write::Put(columns));
@@ -231,7 +242,7 @@ impl Draft {
     }
 
     fn size_as_read(&self, key: &RowKey) -> usize {
-        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns()))
+        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns(), &row.unknown))
     }
 
     /// The project shall be deleted.
@@ -250,11 +261,12 @@ impl Draft {
         }
     }
 
-    /// A row that is not there shall be a tombstone whose last content this was.
-    pub fn bury(&mut self, key: RowKey, columns: Columns) {
+    /// A row that is not there shall be a tombstone whose last content is that of `last`.
+    pub fn bury(&mut self, last: &Row) {
+        let key = last.key.clone();
         debug_assert!(self.row(&key).is_none(), "{key} is there");
         self.deletes_project |= key == RowKey::project(&self.project);
-        self.writes.insert(key, Write::Bury(columns));
+        self.writes.insert(key, Write::Bury(last.columns().clone(), last.unknown.clone()));
     }
 
     /// Does this draft delete the project?
@@ -316,8 +328,7 @@ impl Draft {
     /// conditions of this one.
     pub fn rebase(&mut self, counter: Counter) -> bool {
         let one_commit = self.is_followed_by(&counter);
-        let untouched =
-            counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.listed.contains(&key.collection));
+        let untouched = counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.lists(key.collection));
         let stands = one_commit && untouched && counter.deleted_at.is_none() && counter.unfinished.is_none();
         if stands {
             self.counter = Some(counter);
@@ -327,7 +338,7 @@ impl Draft {
 
     /// The checksums of the project's live rows once `plan` is committed, by the counter that the draft is on top of.
     pub fn checksums(&self, plan: &[PlannedRow]) -> Checksums {
-        let mut checksums = self.counter.as_ref().map(|counter| counter.checksums).unwrap_or_default();
+        let mut checksums = self.counter.as_ref().map(|counter| counter.checksums.clone()).unwrap_or_default();
         for PlannedRow { row, .. } in plan {
             if let Some(old) = self.read.get(&row.key).and_then(Option::as_ref).filter(|old| old.live().is_some()) {
                 checksums.subtract(&old.key, old.version);
@@ -355,6 +366,14 @@ impl Draft {
             });
         }
         Ok(planned)
+    }
+}
+
+fn put_edge(graph: &mut Graph, id: RowId, edge: Understood<Dependency>) {
+    if edge.refused.contains_key("dep_type") {
+        graph.put_of_unknown_type(id, edge.resource);
+    } else {
+        graph.put(id, edge.resource);
     }
 }
 

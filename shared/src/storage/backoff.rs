@@ -122,3 +122,25 @@ impl Contention {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// A pause during which the process is stopped for a minute.
+    async fn stopped<T>(pause: impl Future<Output = T>) -> T {
+        tokio::join!(pause, advance(Duration::from_secs(60))).0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_stopped_past_the_deadline_does_not_go_on() {
+        fastrand::seed(1);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut backoff = Backoff { deadline, ceiling: LONGEST };
+        assert!(!stopped(backoff.wait()).await);
+        let contention = Contention::until(Instant::now() + Duration::from_secs(5));
+        assert!(matches!(stopped(contention.pause(Duration::from_millis(5))).await, Err(Error::Busy)));
+    }
+}

@@ -32,8 +32,8 @@ use super::audit::Partition;
 #[cfg(test)]
 use super::feed::FeedRow;
 use crate::domain::{
-    Answer, Changed, Checksums, Collection, Counter, Error, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion,
-    State, Superseded, UnfinishedDeletion, UserId,
+    Answer, Changed, Checksums, Collection, CollectionName, Counter, Error, ProjectId, PromisedAnswer, Row, RowKey,
+    ServerVersion, State, Superseded, UnfinishedDeletion, UserId,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -135,13 +135,15 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
     let version = version_of(item, "server_version")?;
     let deleted = is_deleted(item);
     let json = string(item, if deleted { "deleted_row" } else { "row" })?;
-    let columns = Row::columns_of(key.collection, json).map_err(|error| corrupt(item, &error.to_string()))?;
+    let (columns, unknown) =
+        Row::columns_of(key.collection, json).map_err(|error| corrupt(item, &error.to_string()))?;
     Ok(Row {
         version,
         writes: integer(item, "writes")?,
         superseded: superseded(item, version)?,
         changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
+        unknown,
         removed_at: match item.get("removed_at") {
             Some(AttributeValue::L(versions)) => versions
                 .iter()
@@ -266,15 +268,18 @@ pub(super) fn last(rows: impl Iterator<Item = (String, ServerVersion)>) -> Attri
 /// `checksums` as the counter keeps them.
 pub(super) fn checksums(checksums: &Checksums) -> AttributeValue {
     let numbers = |collection| AttributeValue::L(checksums.get(collection).iter().map(number).collect());
-    AttributeValue::M(Collection::ALL.map(|collection| (collection.name().to_owned(), numbers(collection))).into())
+    let named = checksums.collections().map(|collection| (collection.name().to_owned(), numbers(collection)));
+    AttributeValue::M(named.collect())
 }
 
-/// None when they are missing or cannot be read.
+/// None when they are missing or cannot be read. A collection that they do not name has no rows: whoever wrote them did not
+/// know it.
 pub(super) fn checksums_of(item: &Item) -> Option<Checksums> {
     let by_collection = item.get("checksums")?.as_m().ok()?;
     let mut checksums = Checksums::default();
-    for collection in Collection::ALL {
-        let numbers = by_collection.get(collection.name())?.as_l().ok()?.iter();
+    for (name, numbers) in by_collection {
+        let collection: CollectionName = name.parse().ok()?;
+        let numbers = numbers.as_l().ok()?.iter();
         let numbers: Option<Vec<u32>> = numbers.map(|number| number.as_n().ok()?.parse().ok()).collect();
         checksums.set(collection, numbers?.try_into().ok()?);
     }
@@ -419,7 +424,8 @@ mod tests {
                 let write = if number == 399 { Write::Delete } else { Write::Put(columns.clone()) };
                 row = Row::written(Some(&row), row.key.clone(), write, version);
             }
-            let (size, reckoned) = (size(&row_item(&project, &row)), Row::size(&project, &row.key, &columns));
+            let (size, reckoned) =
+                (size(&row_item(&project, &row)), Row::size(&project, &row.key, &columns, &row.unknown));
             assert!(size <= reckoned && reckoned - size < 700, "{size} of {reckoned}");
         }
     }

@@ -12,7 +12,9 @@ use super::layout::{self, COUNTER, Item, key, key_of_row, text};
 use super::record::Record;
 use super::table::{BY_USER, Table, unavailable};
 use super::transaction::unbuilt;
-use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
+use crate::domain::{
+    Actor, Collection, CollectionName, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize,
+};
 
 /// The most keys one `BatchGetItem` takes.
 const BATCH: usize = 100;
@@ -224,7 +226,7 @@ impl Table {
             keys.push(key_of_row(project, &RowKey::membership(project, user)));
             keys.push(key_of_row(project, &RowKey::project(project)));
         }
-        let mut live: HashMap<String, HashMap<Collection, Row>> = HashMap::new();
+        let mut live: HashMap<String, HashMap<CollectionName, Row>> = HashMap::new();
         for item in self.batch_get(keys).await? {
             let row = layout::row(&item)?;
             if row.live().is_some() {
@@ -234,8 +236,8 @@ impl Table {
         }
         let confirmed = projects.into_iter().filter_map(|project| {
             let mut rows = live.remove(project.as_str())?;
-            rows.remove(&Collection::Memberships)?;
-            Some((project, rows.remove(&Collection::Projects)?))
+            rows.remove(&Collection::Memberships.into())?;
+            Some((project, rows.remove(&Collection::Projects.into())?))
         });
         Ok(confirmed.collect())
     }
