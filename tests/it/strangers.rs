@@ -1,13 +1,16 @@
-//! What someone who is no member can make the product do: one small read, whatever they send.
+//! What one caller can make the product do: a stranger one small read, whatever they send, and a member what their budget
+//! and the quotas allow.
 
+use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
 use fastrand::Rng;
 use serde_json::{Value, json};
-use shared::domain::{Role, UserId, membership_id};
-use shared::http::RequestLog;
+use shared::domain::{Quotas, Role, UserId, membership_id};
+use shared::http::{CallerBudgets, RequestLog};
 use tests::support::{Answer, Call, OWNER, TestApp, TestProject, TestTable};
+use tokio::task::JoinSet;
 
 /// What a request took of the table, as its line in the log says.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -199,4 +202,75 @@ async fn whether_an_id_is_taken_is_not_told_to_a_request_that_makes_no_sense() {
         assert_eq!(create(id, "").await.expect(422).json()["code"], "validation_failed");
     }
     assert_eq!(create(&project.id, "Mine").await.expect(409).json()["code"], "id_taken");
+}
+
+#[tokio::test]
+async fn a_caller_whose_budget_is_spent_waits_and_others_do_not() {
+    let project = TestApp::new().await.with_project().with_member("mia", Role::Member).await;
+    // Two requests overdraw it, and it takes a day to refill.
+    let budgets = CallerBudgets::new(10.0 / 86_400.0, 10.0);
+    let mut app = project.app.clone();
+    app.rest = CallerBudgets::around(Some(budgets), app.rest);
+    let there = project.seen_by(app);
+    let create = |user: &str| there.post("tasks", &json!({"name": "Dig"})).by(user);
+    create(OWNER).await.expect(201);
+    let refused = create(OWNER).await.expect(429);
+    assert_eq!(refused.json()["code"], "rate_limited");
+    let wait: u64 = refused.header("retry-after").expect("Retry-After").parse().expect("seconds");
+    assert!((86_400..10 * 86_400).contains(&wait), "{wait}");
+    create("mia").await.expect(201);
+    project.get("tasks").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_project_and_a_day_hold_as_much_as_they_may_and_no_more() {
+    let table = TestTable::of_this_process().await;
+    let quotas = Quotas { max_rows: 3, max_members: 2, max_projects_a_day: 2 };
+    let app = TestApp::on(table, table.table().await.with_quotas(quotas)).await;
+    let user = format!("u{}", fastrand::u64(..));
+    let create = |id: String| {
+        let body = json!({"id": id, "name": "House"});
+        app.call(Method::POST, "/api/v1/projects/").by(&user).json(&body)
+    };
+    let full = |answer: Answer, what: &str| {
+        let problem = answer.expect(409).json();
+        assert_eq!(problem["code"], "quota_exceeded");
+        assert!(problem["limit"].get(what).is_some(), "{problem}");
+    };
+    let (first, second) = (format!("{user}-1"), format!("{user}-2"));
+    create(first.clone()).await.expect(201);
+    create(second.clone()).await.expect(201);
+    create(second).await.expect(200);
+    full(create(format!("{user}-3")).await, "projects");
+    let call = |method, path: &str| app.call(method, &format!("/api/v1/projects/{first}/{path}/")).by(&user);
+    let task = |id: &str| call(Method::POST, "tasks").json(&json!({"id": id, "name": "Dig"}));
+    for id in ["a", "b", "c"] {
+        task(id).await.expect(201);
+    }
+    task("c").await.expect(200);
+    full(task("d").await, "tasks");
+    let operations = json!({"operations": [
+        {"method": "DELETE", "path": "tasks/a/"},
+        {"method": "POST", "path": "tasks/", "body": {"id": "d", "name": "Dig"}},
+    ]});
+    call(Method::POST, "batch").json(&operations).await.expect(200);
+    let member = |name: &str| call(Method::POST, "memberships").json(&json!({"user": name, "role": 1}));
+    member("ann").await.expect(201);
+    full(member("bob").await, "memberships");
+}
+
+#[tokio::test]
+async fn of_many_creations_at_once_as_many_succeed_as_a_day_allows() {
+    let table = TestTable::of_this_process().await;
+    let quotas = Quotas { max_projects_a_day: 3, ..Quotas::default() };
+    let app = TestApp::on(table, table.table().await.with_quotas(quotas)).await;
+    let user = format!("u{}", fastrand::u64(..));
+    let create = |number: usize| {
+        let body = json!({"id": format!("{user}-{number}"), "name": "House"});
+        app.call(Method::POST, "/api/v1/projects/").by(&user).json(&body).into_future()
+    };
+    let creations: JoinSet<Answer> = (0..8).map(create).collect();
+    let mut statuses: Vec<u16> = creations.join_all().await.iter().map(|answer| answer.status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 201, 201, 409, 409, 409, 409, 409]);
 }

@@ -120,7 +120,11 @@ impl Table {
         let mut course = Course { contention, tried: None, begun: false, over: None };
         let error = loop {
             match self.attempt(project, look, &mut course, &mut decide, &answer).await {
-                Ok(Attempt::Done(answered)) => return Ok(answered),
+                Ok(Attempt::Done(answered)) => {
+                    // Whoever made a project is a member from then on.
+                    look.creator().into_iter().for_each(|creator| self.members.remember(project, creator));
+                    return Ok(answered);
+                }
                 Ok(Attempt::MoreToCommit(deletion, answer)) => {
                     course.begun = true;
                     match self.finish(project, &deletion).await {
