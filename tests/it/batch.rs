@@ -196,7 +196,7 @@ async fn ninety_eight_rows_fit_and_the_operation_beyond_is_named() {
     let project = TestApp::new().await.with_project().with_tasks(1).await;
     let tasks = |n: usize| (0..n).map(|n| task(&format!("n{n}")));
     let answer = refused(batch(&project, tasks(120)), &project, 422, "batch_too_large", 98).await;
-    assert_eq!(answer.json()["limit"], json!({"rows": 98}));
+    assert_eq!(answer.json()["limit"], json!({"operations": 98}));
     batch(&project, tasks(98)).await.expect(200);
     // Each names two tasks that the batch does not write; and a role is looked at, too.
     let edges = |n: usize| (0..n).map(|n| edge(&format!("n{n}"), &format!("n{}", n + 1)));

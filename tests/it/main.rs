@@ -42,6 +42,7 @@ mod removal;
 mod removed_reads;
 mod restore;
 mod routes;
+mod strangers;
 mod strong;
 mod tasks;
 mod versions;

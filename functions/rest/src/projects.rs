@@ -36,7 +36,9 @@ pub(crate) async fn create(
     let derived = || request.as_ref().map(KeyedRequest::project_id);
     let project = project.or_else(derived).unwrap_or_else(ProjectId::generate);
     let key = RowKey::project(&project);
-    let look = Project::look_for_write(Look::by(&project, &caller), &project, &fields);
+    // Before the project is looked at: whether its id is taken is not for a request that makes no sense.
+    parse::<Project>(&Project::complete(fields.clone()))?;
+    let look = Project::look_for_write(Look::by_creator(&project, &caller), &project, &fields);
     let look = look.at([key.clone()]).keyed(request);
     let decide = |draft: &mut _| decide_create(draft, &caller, &fields);
     let answer = |committed: &Committed<'_, _>| answer::creation(&project, committed, &key, *committed.decided);

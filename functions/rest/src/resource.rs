@@ -40,6 +40,7 @@ pub(crate) async fn read<R: Resource>(
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
 ) -> Result<Answer, Problem> {
+    app.table.expect_member(&project_id, &caller).await?;
     let key = RowKey::new(R::COLLECTION, id);
     let membership = RowKey::membership(&project_id, &caller);
     // The row before the membership, in two calls, for one is not one moment: what was written after a removal is read by
@@ -57,6 +58,7 @@ pub(crate) async fn list<R: Resource>(
     params: Params,
 ) -> Result<Response, Problem> {
     let page = Page::<RowId>::of(&params)?;
+    app.table.expect_member(&project_id, &caller).await?;
     let membership = RowKey::membership(&project_id, &caller);
     let members = std::slice::from_ref(&membership);
     app.table.snapshot(&project_id, members).await?.authorize(&project_id, &caller, Role::Viewer)?;

@@ -21,7 +21,7 @@ use lambda_http::tower::ServiceExt;
 use lambda_http::{Error, RequestExt, request, service_fn};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::value::RawValue;
-use shared::http::RequestLog;
+use shared::http::{CallerBudgets, RequestLog};
 
 use crate::body::{Answer, Unwritten};
 use crate::{App, router_without_bodies};
@@ -37,6 +37,7 @@ pub async fn run(app: App) -> Result<(), Error> {
         Ok(_) => return Err("COMPRESSION must be gzip or off".into()),
     }
     let router = router.layer(RequestLog::of_function("sync"));
+    let router = CallerBudgets::around(CallerBudgets::from_env()?, router);
     lambda_runtime::run(service_fn(move |event| answer(router.clone(), event))).await
 }
 

@@ -85,6 +85,7 @@ impl From<Ended> for Stop {
 
 /// Answers a pull, and says which way it took.
 pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullPath), Error> {
+    table.expect_member_or_removed(&pull.project, &pull.caller).await?;
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
     let (Some(counter), Some(membership)) = (&snapshot.counter, snapshot.row(&membership)) else {

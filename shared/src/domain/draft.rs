@@ -290,6 +290,21 @@ impl Draft {
         self.sizes.values().sum()
     }
 
+    /// How many live rows of a collection the project has, before this draft and after it.
+    pub fn live_rows(&self, collection: Collection) -> (u32, u32) {
+        let before = self.counter.as_ref().map_or(0, |counter| counter.checksums.get(collection)[0]);
+        let mut after = before;
+        for (key, write) in self.writes.iter().filter(|(key, _)| key.collection == collection) {
+            let was_live = self.read.get(key).and_then(Option::as_ref).is_some_and(|row| row.live().is_some());
+            match (was_live, matches!(write, Write::Put(_))) {
+                (false, true) => after = after.saturating_add(1),
+                (true, false) => after = after.saturating_sub(1),
+                _ => {}
+            }
+        }
+        (before, after)
+    }
+
     /// The rows that were named and are not written, each with the version that was read: the commit's other conditions.
     pub fn looked_at(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
         self.conditions

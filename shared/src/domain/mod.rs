@@ -11,6 +11,7 @@ mod fields;
 mod graph;
 mod id;
 mod model;
+mod quota;
 mod request;
 mod row;
 mod superseded;
@@ -30,6 +31,7 @@ pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
+pub use quota::{InvalidQuota, Quotas};
 pub use request::{Answer, Answered, KeyedRequest, PromisedAnswer};
 pub use row::{
     Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,

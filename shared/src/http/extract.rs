@@ -11,11 +11,12 @@ use axum::http::{HeaderMap, Method, header};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
+use super::budget::CallerBudgets;
 use super::observe::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Columns, ServerVersion, UserId};
 
-/// Who is calling; 401 when nobody is.
+/// Who is calling; 401 when nobody is, 429 when the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
 pub struct Caller(pub UserId);
 
@@ -38,7 +39,10 @@ where
         if let Some(slot) = parts.extensions.get::<CallerSlot>() {
             slot.0.get_or_init(|| caller.clone());
         }
-        Ok(Self(caller))
+        match parts.extensions.get::<CallerBudgets>().map(|budgets| budgets.admit(&caller)) {
+            Some(Err(wait)) => Err(Problem::rate_limited(wait)),
+            _ => Ok(Self(caller)),
+        }
     }
 }
 

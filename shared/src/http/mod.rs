@@ -1,6 +1,7 @@
 //! How both functions speak HTTP: extractors that fail as a [`Problem`], and the one place where errors become answers.
 
 mod answer;
+mod budget;
 mod extract;
 mod idempotency;
 mod log;
@@ -8,6 +9,7 @@ mod observe;
 mod problem;
 mod route;
 
+pub use budget::{BudgetError, CallerBudgets};
 pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
 pub use idempotency::Idempotency;
 pub use log::{RequestLog, log_to_stdout};

@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem details.
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -73,6 +75,18 @@ impl Problem {
             "Body too large",
             format!("The body of such a request has at most {max} bytes."),
         )
+    }
+
+    /// The caller's budget is spent: 429 `rate_limited`, to be sent again after so long.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many requests",
+            format!("Your requests have used up their budget. Send the request again after {seconds} s."),
+        )
+        .header(header::RETRY_AFTER, seconds.to_string())
     }
 
     /// The body is no JSON object: 400 `malformed_json`.
@@ -213,6 +227,20 @@ impl From<Error> for Problem {
                 "Last owner",
                 "A project needs an owner. Make someone else an owner first.",
             ),
+            Error::QuotaExceeded { what: "projects", max } => Self::new(
+                S::CONFLICT,
+                "quota_exceeded",
+                "Too many projects",
+                format!("You can create at most {max} projects a day. Try again tomorrow."),
+            )
+            .with("limit", json!({ "projects": max })),
+            Error::QuotaExceeded { what, max } => Self::new(
+                S::CONFLICT,
+                "quota_exceeded",
+                "The project is full",
+                format!("A project holds at most {max} {what}. Delete some first, or use another project."),
+            )
+            .with("limit", json!({ what: max })),
             Error::Stale { version, row } => Self::new(
                 S::PRECONDITION_FAILED,
                 "version_mismatch",

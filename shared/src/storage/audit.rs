@@ -27,6 +27,8 @@ pub enum Partition {
     Project(ProjectId),
     /// Idempotency records of a project.
     Requests(ProjectId),
+    /// What is counted of a user.
+    Counts,
     /// Nothing that is ever written here.
     Unknown(String),
 }

@@ -20,6 +20,8 @@
 //! [`Row::was_removed_at`].
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
+//!
+//! **Count**, `project_id = user#<user>`: the projects that a user created on a day, see `creation.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -33,7 +35,7 @@ use super::feed::FeedRow;
 use super::kept_body;
 use crate::domain::{
     Answer, Changed, Checksums, Collection, CollectionName, Counter, Error, ProjectId, PromisedAnswer, Row, RowKey,
-    ServerVersion, State, Superseded, UnfinishedDeletion,
+    ServerVersion, State, Superseded, UnfinishedDeletion, UserId,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -49,6 +51,8 @@ pub(super) const FIRST_ROW: &str = "a";
 pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", "writes", "is_deleted"];
 /// What the partitions of idempotency records begin with; no project's id has a `#`.
 const REQUESTS: &str = "request#";
+/// What the partitions of users begin with.
+const USERS: &str = "user#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -75,6 +79,9 @@ pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
 
 /// What is in the partition with this key.
 pub(super) fn partition(project_id: &str) -> Partition {
+    if project_id.starts_with(USERS) {
+        return Partition::Counts;
+    }
     let known = match project_id.strip_prefix(REQUESTS) {
         Some(project) => project.parse().map(Partition::Requests),
         None => project_id.parse().map(Partition::Project),
@@ -85,6 +92,11 @@ pub(super) fn partition(project_id: &str) -> Partition {
 /// The partition of a project's idempotency records.
 pub(super) fn requests(project: &ProjectId) -> String {
     format!("{REQUESTS}{project}")
+}
+
+/// The partition of what is counted of a user.
+pub(super) fn counts(user: &UserId) -> String {
+    format!("{USERS}{user}")
 }
 
 /// The item of a row.

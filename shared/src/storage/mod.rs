@@ -1,6 +1,7 @@
 //! The one table, and the only module that names DynamoDB.
 //!
 //! - [`layout`](self): what an item looks like, documented in `layout.rs`
+//! - [`Table::expect_member`]: asked before anything that a stranger could make dear
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
@@ -12,10 +13,12 @@ mod backoff;
 mod capacity;
 mod commit;
 mod connector;
+mod creation;
 mod feed;
 mod finish;
 mod kept_body;
 mod layout;
+mod members;
 mod page;
 mod read;
 mod reading;

@@ -20,6 +20,10 @@ const MAX_CONDITIONS_ON_LAST: usize = 4;
 /// What a decision looks at.
 #[derive(Debug, Clone)]
 pub struct Look {
+    /// Who asks; none for an operator.
+    caller: Option<UserId>,
+    /// The project is to be made: who asks need not be a member.
+    creates: bool,
     rows: Vec<RowKey>,
     sets: Vec<Collection>,
     pub(super) request: Option<KeyedRequest>,
@@ -29,12 +33,18 @@ pub struct Look {
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None, one_commit: false }
+        Self { caller: Some(caller.clone()), ..Self::of_operator([RowKey::membership(project, caller)]) }
+    }
+
+    /// The same for a decision to make the project, which whoever asks need not be a member of.
+    pub fn by_creator(project: &ProjectId, caller: &UserId) -> Self {
+        Self { creates: true, ..Self::by(project, caller) }
     }
 
     /// Looks at these rows and nothing else: for an operator, who needs no membership.
     pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
-        Self { rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
+        let rows = rows.into_iter().collect();
+        Self { caller: None, creates: false, rows, sets: vec![], request: None, one_commit: false }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -69,6 +79,21 @@ impl Look {
         self
     }
 
+    /// Who asks, and has to be a member.
+    pub(super) fn member(&self) -> Option<&UserId> {
+        self.caller.as_ref().filter(|_| !self.creates)
+    }
+
+    /// Nobody asks but an operator.
+    pub(super) fn is_operators(&self) -> bool {
+        self.caller.is_none()
+    }
+
+    /// Who asks for a new project.
+    pub(super) fn creator(&self) -> Option<&UserId> {
+        self.caller.as_ref().filter(|_| self.creates)
+    }
+
     /// Is this row one of those that it names?
     pub(super) fn names(&self, row: &RowKey) -> bool {
         self.rows.contains(row)
@@ -99,15 +124,22 @@ pub(super) struct Reading {
 
 impl Table {
     /// Reads what a decision looks at, the predecessor in place. A deletion of the task `over` that the counter notes as
-    /// unfinished is known to have nothing left to do.
+    /// unfinished is known to have nothing left to do. `again` when a commit on what was read last was refused.
     pub(super) async fn start(
         &self,
         project: &ProjectId,
         look: &Look,
         over: Option<&RowId>,
+        again: bool,
         deadline: Instant,
     ) -> Result<Start, Error> {
-        let mut snapshot = self.look(project, look).await?;
+        let mut snapshot = self.look(project, look, again).await?;
+        if let Some(caller) = &look.caller {
+            match snapshot.row(&RowKey::membership(project, caller)).is_some_and(|row| row.live().is_some()) {
+                true => self.members.remember(project, caller),
+                false => self.members.forget(project, caller),
+            }
+        }
         if !snapshot.shows_its_predecessor() {
             return Ok(Start::Torn);
         }
@@ -167,8 +199,11 @@ impl Table {
 
     /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
     /// counter, and those of `last` with them.
-    async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
+    async fn look(&self, project: &ProjectId, look: &Look, again: bool) -> Result<Snapshot, Error> {
         let record_id = look.request.as_ref().map(KeyedRequest::record_id);
+        if let Some(creator) = look.creator() {
+            return self.look_at_new_project(project, creator, &look.rows, record_id, again).await;
+        }
         if !look.one_commit {
             return self.snapshot_with(project, &look.rows, record_id).await;
         }

@@ -9,7 +9,7 @@ use utoipa::openapi::{Ref, RefOr, Required};
 
 use super::schemas::{id, integer, string, version};
 
-/// On every answer, but that of a stranger's request.
+/// On every answer.
 pub(super) const ALWAYS: [&str; 2] = ["Server-Timing", "Timing-Allow-Origin"];
 
 /// The headers of answers, by their names.

@@ -43,7 +43,7 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
         None => {
             let of_projects = partitions(table, progress).await?.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) => Some(project),
-                Partition::Requests(_) | Partition::Unknown(_) => None,
+                Partition::Requests(_) | Partition::Counts | Partition::Unknown(_) => None,
             });
             of_projects.collect()
         }

@@ -99,7 +99,7 @@ impl Restoring<'_> {
             projects.extend(partitions.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) | Partition::Requests(project) => Some(project),
                 // Nothing of ours, which the audit reports.
-                Partition::Unknown(_) => None,
+                Partition::Counts | Partition::Unknown(_) => None,
             }));
         }
         Ok(projects)
