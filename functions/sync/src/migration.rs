@@ -1,8 +1,10 @@
 //! What a new version of the app lacks: the migration that WatermelonDB hands to the first pull after an update.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
-use serde_json::{Map, Value};
-use shared::domain::Collection;
+use serde_json::Value;
+use shared::domain::{Collection, json};
 use shared::http::{Params, Problem};
 
 /// WatermelonDB's `migration`: what was added to the app's schema since the device's last pull.
@@ -37,12 +39,17 @@ impl Migration {
 pub(crate) fn needs_everything(params: &Params) -> Result<bool, Problem> {
     let Some(text) = params.get("migration")? else { return Ok(false) };
     // `null`, when there is none: apps encode what they are given. An object: a struct alone would take an array as well.
-    let migration = serde_json::from_str::<Option<Map<String, Value>>>(text)
-        .and_then(|migration| migration.map(|object| Migration::deserialize(Value::Object(object))).transpose())
-        .map_err(|error| {
-            Problem::parameter("migration", format!("must be WatermelonDB's migration as JSON: {error}"))
-        })?;
-    Ok(migration.is_some_and(|migration| migration.adds_something_served()))
+    let refuse = |error: &dyn Display| {
+        Problem::parameter("migration", format!("must be WatermelonDB's migration as JSON: {error}"))
+    };
+    match json::value(text.as_bytes()).map_err(|error| refuse(&error))? {
+        Value::Null => Ok(false),
+        object @ Value::Object(_) => {
+            let migration = Migration::deserialize(object).map_err(|error| refuse(&error))?;
+            Ok(migration.adds_something_served())
+        }
+        _ => Err(refuse(&"it is no object")),
+    }
 }
 
 #[cfg(test)]

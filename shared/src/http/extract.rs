@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Problem;
 use super::observe::CallerSlot;
 use crate::auth::{TokenError, Verifier};
-use crate::domain::{Columns, ServerVersion, UserId};
+use crate::domain::{Columns, ServerVersion, UserId, json};
 
 /// Who is calling; 401 when nobody is.
 #[derive(Debug, Clone)]
@@ -78,11 +78,8 @@ impl<const MAX_BODY: usize, S: Send + Sync> FromRequest<S> for Json<MAX_BODY> {
             return Err(Problem::unsupported_media_type());
         }
         let body = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| Problem::body_too_large(MAX_BODY))?;
-        match serde_json::from_slice(&body) {
-            Ok(serde_json::Value::Object(columns)) => Ok(Self(columns)),
-            Ok(_) => Err(Problem::malformed_json("The body must be a JSON object.")),
-            Err(error) => Err(Problem::malformed_json(format!("The body is not JSON: {error}."))),
-        }
+        let columns = json::object(&body)?.ok_or_else(|| Problem::malformed_json("The body must be a JSON object."))?;
+        Ok(Self(columns))
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::observe::ProblemCode;
 use crate::auth::TokenError;
+use crate::domain::json::InvalidJson;
 use crate::domain::{Error, FieldConflict, FieldError};
 
 /// An answer that is no success: `application/problem+json` with a stable `code`.
@@ -315,6 +316,17 @@ impl From<Error> for Problem {
                     "Something is wrong on the server. It has been logged.",
                 )
             }
+        }
+    }
+}
+
+/// Of a body; in a batch it says which operation cannot be read.
+impl From<InvalidJson> for Problem {
+    fn from(error: InvalidJson) -> Self {
+        let problem = Self::malformed_json(format!("The body cannot be read as JSON: {error}."));
+        match error.element_of("operations") {
+            Some(index) => problem.in_operation(index),
+            None => problem,
         }
     }
 }
