@@ -17,6 +17,11 @@ pub(crate) trait Rules: Resource {
         fields
     }
 
+    /// The fields of a change with those that follow from them.
+    fn complete_change(fields: Columns) -> Columns {
+        fields
+    }
+
     /// Looks also at what a row with these fields refers to.
     fn look_for_write(look: Look, project: &ProjectId, fields: &Columns) -> Look;
 
@@ -96,7 +101,7 @@ pub(crate) fn update<R: Rules>(
     let before = draft.expect_live(&key)?.clone();
     check_version(draft, &key, if_match)?;
     let merged = check_base(draft, &key, base, patch)?;
-    let after = merge(&before, patch);
+    let after = merge(&before, &R::complete_change(patch.clone()));
     let (resource, before): (R, R) = (parse(&after)?, parse(&before)?);
     if !same(&resource, &before) {
         resource.accept(id, Some(&before), draft)?;

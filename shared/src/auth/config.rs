@@ -1,6 +1,7 @@
 //! What tokens are checked with, as the variables of the environment say.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::issuer::Issuer;
 use super::keys::{Key, public_keys};
@@ -22,10 +23,10 @@ pub enum ConfigError {
     /// There is no secret that the previous one could have been replaced by.
     #[error("JWT_SECRET_PREVIOUS is for a rotation of JWT_SECRET: set that too, or neither")]
     NothingToRotate,
-    /// The secret can be guessed.
+    /// The secret of this variable is shorter than a hash.
     #[error("{0} is shorter than 32 bytes")]
     ShortSecret(&'static str),
-    /// The secret can be guessed.
+    /// The secret of this variable can be guessed, for this reason.
     #[error("{0} can be guessed: {1}. Take 32 random bytes, as `openssl rand -hex 32` prints them")]
     WeakSecret(&'static str, &'static str),
     /// The JWKS holds nothing that verifies.
@@ -63,7 +64,7 @@ impl fmt::Debug for ConfigError {
 /// Where keys come from.
 pub(super) enum Source {
     /// Secrets, or keys that the configuration holds.
-    Fixed(std::sync::Arc<[Key]>),
+    Fixed(Arc<[Key]>),
     Issuer(Box<Issuer>),
 }
 

@@ -75,7 +75,8 @@ fn decompressed(body: &[u8]) -> Result<Vec<u8>, String> {
 /// Where a redirect leads.
 fn redirected(from: &Uri, headers: &HeaderMap) -> Result<Uri, String> {
     let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).ok_or("it redirects nowhere")?;
-    let (scheme, authority) = (from.scheme_str().unwrap_or_default(), from.authority().map_or("", |part| part.as_str()));
+    let (scheme, authority) =
+        (from.scheme_str().unwrap_or_default(), from.authority().map_or("", |part| part.as_str()));
     let directory = from.path().rsplit_once('/').map_or("", |(directory, _)| directory);
     let to = match location {
         _ if location.starts_with("//") => format!("{scheme}:{location}"),

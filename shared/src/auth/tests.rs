@@ -40,18 +40,12 @@ fn missing_short_or_contradictory_configuration_is_refused() {
     assert_eq!(refused(&[("JWT_SECRET", "")]), Some(ConfigError::NoKeys));
     let short = |name| Some(ConfigError::ShortSecret(name));
     assert_eq!(refused(&[("JWT_SECRET", "short")]), short("JWT_SECRET"));
-    assert_eq!(
-        refused(&[("JWT_SECRET", SECRET), ("JWT_SECRET_PREVIOUS", "short")]),
-        short("JWT_SECRET_PREVIOUS")
-    );
+    assert_eq!(refused(&[("JWT_SECRET", SECRET), ("JWT_SECRET_PREVIOUS", "short")]), short("JWT_SECRET_PREVIOUS"));
     for keys in [("JWT_JWKS", JWKS), ("JWT_JWKS_URL", "https://example.com/"), ("X", "")] {
         assert_eq!(refused(&[keys, ("JWT_SECRET_PREVIOUS", SECRET)]), Some(ConfigError::NothingToRotate));
     }
     for lifetime in ["-1", "1h", "1.5", " 1"] {
-        assert_eq!(
-            refused(&[("JWT_SECRET", SECRET), ("JWT_MAX_LIFETIME", lifetime)]),
-            Some(ConfigError::BadLifetime)
-        );
+        assert_eq!(refused(&[("JWT_SECRET", SECRET), ("JWT_MAX_LIFETIME", lifetime)]), Some(ConfigError::BadLifetime));
     }
     assert_eq!(refused(&[("JWT_SECRET", SECRET), ("JWT_JWKS", "{}")]), Some(ConfigError::Contradiction));
     assert!(matches!(refused(&[("JWT_JWKS", "{}")]), Some(ConfigError::BadJwks(_))));
@@ -204,8 +198,7 @@ fn signature(algorithm: Algorithm, key: &[u8], content: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn public_keys_verify_rs256_es256_and_eddsa_with_or_without_a_key_id() {
     let verifier = public(JWKS).expect("a verifier");
-    let keys =
-        [(Algorithm::RS256, "rsa", RSA_KEY), (Algorithm::ES256, "ec", EC_KEY), (Algorithm::EdDSA, "ed", ED_KEY)];
+    let keys = [(Algorithm::RS256, "rsa", RSA_KEY), (Algorithm::ES256, "ec", EC_KEY), (Algorithm::EdDSA, "ed", ED_KEY)];
     for (algorithm, kid, key) in &keys {
         for kid in [Some(*kid), None] {
             assert!(verifier.caller(Some(&signed(*algorithm, kid, key))).await.is_ok(), "{algorithm:?} {kid:?}");

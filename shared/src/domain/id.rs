@@ -14,8 +14,7 @@ use uuid::Uuid;
 pub struct InvalidId(&'static str);
 
 const ROW_ID_RULE: &str = "must be 1 to 64 characters out of A-Z, a-z, 0-9, _ and -";
-const USER_ID_RULE: &str =
-    "must be 1 to 255 characters, none of which is a control character, invisible, or one that changes the direction of writing";
+const USER_ID_RULE: &str = "must be 1 to 255 characters, none of which is a control character, invisible, or one that changes the direction of writing";
 const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters";
 
 /// Fits WatermelonDB's own random ids and UUIDs, needs no escaping in URLs, keys and JSON.
@@ -201,7 +200,9 @@ mod tests {
 
     #[test]
     fn a_user_id_looks_like_no_other_one() {
-        for c in ["\u{200b}", "\u{200d}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{ad}", "\u{2028}", "\u{e0041}", "\u{fe0f}"] {
+        for c in
+            ["\u{200b}", "\u{200d}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{ad}", "\u{2028}", "\u{e0041}", "\u{fe0f}"]
+        {
             for text in [format!("ann{c}"), format!("{c}ann"), format!("a{c}nn"), c.to_owned()] {
                 assert!(text.parse::<UserId>().is_err(), "{text:?}");
             }
