@@ -31,15 +31,16 @@ async fn the_longest_user_id_goes_through_every_key_and_record() {
     let app = TestApp::new().await;
     // 255 characters, of which most take four bytes, and one has to be escaped in JSON.
     let user = format!("{}\"", "\u{1f600}".repeat(254));
-    let keyed = |method, path: &str| app.call(method, path).by(&user).header("idempotency-key", &"k".repeat(255));
-    let create = || keyed(Method::POST, "/api/v1/projects/").json(&json!({"name": "Mine"}));
+    let post =
+        |path: &str, key: &str| app.call(Method::POST, path).by(&user).header("idempotency-key", &key.repeat(255));
+    let create = || post("/api/v1/projects/", "k").json(&json!({"name": "Mine"}));
     let project = create().await.expect(201).json()["id"].as_str().expect("an id").to_owned();
     assert_eq!(create().await.header("idempotent-replay"), Some("true"));
     let own = app.call(Method::GET, "/api/v1/projects/").by(&user).await.expect(200);
     assert_eq!(own.json()["results"][0]["id"], project.as_str());
     let below = |path: &str| format!("/api/v1/projects/{project}/{path}");
     let task = json!({"id": "t", "name": "x", "assignee": user});
-    let tasks = || keyed(Method::POST, &below("tasks/")).json(&task);
+    let tasks = || post(&below("tasks/"), "l").json(&task);
     assert_eq!(tasks().await.expect(201).json()["assignee"], user.as_str());
     let members = app.call(Method::GET, &below("memberships/")).by(&user).await.expect(200);
     assert_eq!(members.json()["results"][0]["user"], user.as_str());

@@ -297,8 +297,9 @@ mod tests {
                     if let Ok(Some(number)) = params.integer(name, 1, 1000) {
                         prop_assert!((1..=1000).contains(&number));
                     }
-                    let id = params.get(name).ok().flatten().map(str::parse::<RowId>);
-                    prop_assert!(id.is_none_or(|id| id.is_err() || uri.contains(id.expect("an id").as_str())));
+                    if let Ok(id) = params.get(name).ok().flatten().unwrap_or_default().parse::<RowId>() {
+                        prop_assert!(id.as_str().len() <= 64);
+                    }
                 }
             }
         }
