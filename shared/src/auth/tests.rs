@@ -359,10 +359,10 @@ fn no_header_of_a_token_overflows_the_stack() {
     };
     let open = |level| {
         let quote = quote(level);
-        format!("{{{quote}$serde_json::private::RawValue{quote}:{quote}{}", "[".repeat(120))
+        format!("{{{quote}$serde_json::private::RawValue{quote}:{quote}{}", "[".repeat(124))
     };
-    let nested: String = (0..9).map(open).collect();
-    let close: String = (0..9).rev().map(|level| format!("{}{}}}", "]".repeat(120), quote(level))).collect();
+    let nested: String = (0..13).map(open).collect();
+    let close: String = (0..13).rev().map(|level| format!("{}{}}}", "]".repeat(124), quote(level))).collect();
     let header = format!(r#"{{"alg":"HS256","x":{nested}1{close}}}"#);
     let claims = json!({"sub": "ann", "exp": in_seconds(60)}).to_string();
     let authorization = hs256_of(&header, &claims);
