@@ -317,8 +317,6 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
-
         #[test]
         fn what_json_says_is_read(json in any_json()) {
             let read = value(json.to_string().as_bytes());
