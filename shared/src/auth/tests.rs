@@ -20,6 +20,7 @@ fn public(jwks: &str) -> Result<Verifier, ConfigError> {
 }
 
 fn hs256(claims: &Value) -> String {
+    use_ring();
     let token = encode(&Header::default(), claims, &EncodingKey::from_secret(SECRET.as_bytes()));
     format!("Bearer {}", token.expect("a token"))
 }
