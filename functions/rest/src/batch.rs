@@ -109,6 +109,7 @@ fn refused(index: usize, error: Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -274,5 +275,69 @@ mod tests {
         assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0]");
         let unknown = operations(fields(json!({"operations": [task("n")], "atomic": true})));
         assert_eq!(refused_fields(unknown.map(|operations| operations.len())), ["atomic"]);
+    }
+
+    /// An operation as nobody should write it, and now and then as they should.
+    fn any_operation() -> impl Strategy<Value = Value> {
+        let id = prop::sample::select(vec!["a", "b", "ab", "n", "", "a/b", "../a"]);
+        let collection = prop::sample::select(vec!["tasks", "dependencies", "calendars", "memberships", ""]);
+        let path = (collection, prop_oneof![Just("".to_owned()), id.clone().prop_map(|id| format!("/{id}"))], "/?");
+        let value = prop_oneof![
+            id.prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1..3_i64).prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+            prop::sample::select(vec![
+                json!(null),
+                json!(0.5),
+                json!([]),
+                json!({}),
+                json!([{"start": "2026-01-01"}]),
+                json!("\0")
+            ]),
+            any::<String>().prop_map(Value::from),
+        ];
+        let field = prop::sample::select(vec![
+            "id",
+            "name",
+            "duration",
+            "is_milestone",
+            "assignee",
+            "predecessor",
+            "successor",
+            "lag",
+            "exceptions",
+            "status",
+            "x",
+        ]);
+        let body = prop::collection::btree_map(field, value.clone(), 0..4);
+        let method = prop::sample::select(vec!["POST", "PATCH", "DELETE", "GET"]);
+        (method, path, prop::option::of(body), prop::option::weighted(0.2, value)).prop_map(
+            |(method, (collection, id, slash), body, if_match)| {
+                let mut operation = json!({"method": method, "path": format!("{collection}{id}{slash}")});
+                if let Some(body) = body {
+                    operation["body"] = json!(body);
+                }
+                if let Some(if_match) = if_match {
+                    operation["if_match"] = if_match;
+                }
+                operation
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_batch_is_decided_or_refused_with_its_operation(list in prop::collection::vec(any_operation(), 0..6)) {
+            match play(&two(), list.clone()) {
+                Ok((_, statuses)) => prop_assert_eq!(statuses.len(), list.len()),
+                Err(Error::Operation { index, .. }) => prop_assert!(index < list.len()),
+                Err(Error::Invalid(fields)) => {
+                    let of_list = |field: &str| field.is_empty() || field.starts_with("operations");
+                    prop_assert!(fields.iter().all(|error| of_list(&error.field)), "{:?}", fields);
+                }
+                Err(other) => prop_assert!(false, "{:?}", other),
+            }
+        }
     }
 }

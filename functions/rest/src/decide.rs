@@ -17,6 +17,11 @@ pub(crate) trait Rules: Resource {
         fields
     }
 
+    /// The fields of a change with those that follow from them.
+    fn complete_change(fields: Columns) -> Columns {
+        fields
+    }
+
     /// Looks also at what a row with these fields refers to.
     fn look_for_write(look: Look, project: &ProjectId, fields: &Columns) -> Look;
 
@@ -91,7 +96,7 @@ pub(crate) fn update<R: Rules>(
     let columns = draft.expect_live(&key)?.clone();
     check_version(draft, &key, if_match)?;
     let merged = check_base(draft, &key, base, patch)?;
-    let row = patched::<R>(&columns, patch)?;
+    let row = patched::<R>(&columns, &R::complete_change(patch.clone()))?;
     if row.changes {
         row.after.accept(id, Some(&row.before), draft)?;
         draft.put_keeping(id.clone(), &row.after, &row.kept)?;

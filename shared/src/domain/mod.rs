@@ -10,6 +10,7 @@ mod escaped;
 mod fields;
 mod graph;
 mod id;
+pub mod json;
 mod model;
 mod quota;
 mod request;

@@ -8,7 +8,11 @@ use serde_json::{Map, Value, json};
 
 use super::observe::ProblemCode;
 use crate::auth::TokenError;
+use crate::domain::json::InvalidJson;
 use crate::domain::{Error, FieldConflict, FieldError};
+
+/// The most fields that a refusal lists, so that it does not grow with what is refused.
+const MAX_LISTED: usize = 20;
 
 /// An answer that is no success: `application/problem+json` with a stable `code`.
 ///
@@ -181,14 +185,19 @@ impl From<Error> for Problem {
                 format!("{key} was deleted, and its id is not used again. Choose another id."),
             ),
             Error::Invalid(errors) => {
-                let fields: Vec<_> = errors.iter().map(|e| format!("{} {}", e.field, e.message)).collect();
+                let listed = &errors[..errors.len().min(MAX_LISTED)];
+                let fields: Vec<_> = listed.iter().map(|e| format!("{} {}", e.field, e.message)).collect();
+                let more = match errors.len() - listed.len() {
+                    0 => String::new(),
+                    more => format!(" And {more} more."),
+                };
                 Self::new(
                     S::UNPROCESSABLE_ENTITY,
                     "validation_failed",
                     "Validation failed",
-                    format!("{}.", fields.join("; ")),
+                    format!("{}.{more}", fields.join("; ")),
                 )
-                .with("errors", json!(errors))
+                .with("errors", json!(listed))
             }
             Error::BatchTooLarge { what, max } => Self::new(
                 S::UNPROCESSABLE_ENTITY,
@@ -343,6 +352,17 @@ impl From<Error> for Problem {
                     "Something is wrong on the server. It has been logged.",
                 )
             }
+        }
+    }
+}
+
+/// Of a body; in a batch it says which operation cannot be read.
+impl From<InvalidJson> for Problem {
+    fn from(error: InvalidJson) -> Self {
+        let problem = Self::malformed_json(format!("The body cannot be read as JSON: {error}."));
+        match error.element_of("operations") {
+            Some(index) => problem.in_operation(index),
+            None => problem,
         }
     }
 }

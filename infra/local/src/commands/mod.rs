@@ -24,7 +24,7 @@ use anstyle::{AnsiColor, Style};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use local::table;
-use local::token::LOCAL_SECRET;
+use local::token::{LOCAL_SECRET, Signer};
 use serde::Serialize;
 use shared::domain::ProjectId;
 use shared::storage::Table;
@@ -124,6 +124,13 @@ pub(crate) struct Signing {
     /// What tokens are signed with (HS256), at least 32 bytes; without it a secret that everyone knows.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true, hide_default_value = true, default_value = LOCAL_SECRET)]
     pub(crate) jwt_secret: String,
+}
+
+impl Signing {
+    /// Signs as `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_MAX_LIFETIME` ask for.
+    pub(crate) fn signer(&self) -> Signer {
+        Signer::as_variables_say(&self.jwt_secret, |name| std::env::var(name).ok())
+    }
 }
 
 /// Prints what came out, for people or as JSON.
