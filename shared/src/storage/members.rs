@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::layout;
 use super::table::{Table, unavailable};
-use crate::domain::{Error, ProjectId, RowKey, UserId};
+use crate::domain::{Actor, Error, ProjectId, Role, Row, RowKey, UserId};
 
 /// The most members that an instance knows. The one known the longest is forgotten first, and asked for again.
 const MAX_KNOWN: usize = 10_000;
@@ -87,6 +87,24 @@ impl Table {
             self.members.remember(project, user);
         }
         Ok(is_member)
+    }
+
+    /// Lets a member in, see [`authorize`](crate::domain::authorize), by counter and membership as they are now.
+    ///
+    /// What was read before may be handed out: the caller was a member after it was.
+    pub async fn authorize(&self, project: &ProjectId, user: &UserId, needed: Role) -> Result<Actor, Error> {
+        let membership = RowKey::membership(project, user);
+        let snapshot = self.snapshot(project, std::slice::from_ref(&membership)).await?;
+        self.note(project, user, snapshot.row(&membership));
+        snapshot.authorize(project, user, needed)
+    }
+
+    /// Notes whether the user is a member, as their membership says that was read just now.
+    pub(super) fn note(&self, project: &ProjectId, user: &UserId, membership: Option<&Row>) {
+        match membership.is_some_and(|row| row.live().is_some()) {
+            true => self.members.remember(project, user),
+            false => self.members.forget(project, user),
+        }
     }
 }
 

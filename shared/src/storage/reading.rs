@@ -135,10 +135,7 @@ impl Table {
     ) -> Result<Start, Error> {
         let mut snapshot = self.look(project, look, again).await?;
         if let Some(caller) = &look.caller {
-            match snapshot.row(&RowKey::membership(project, caller)).is_some_and(|row| row.live().is_some()) {
-                true => self.members.remember(project, caller),
-                false => self.members.forget(project, caller),
-            }
+            self.note(project, caller, snapshot.row(&RowKey::membership(project, caller)));
         }
         if !snapshot.shows_its_predecessor() {
             return Ok(Start::Torn);
