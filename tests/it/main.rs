@@ -40,5 +40,6 @@ mod removal;
 mod restore;
 mod routes;
 mod strong;
+mod supply_chain;
 mod tasks;
 mod versions;
