@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod alarms;
 mod architecture;
 mod auth;
 mod backfill;
