@@ -65,14 +65,14 @@ fn a_deployment_is_rolled_back_by_exactly_those_alarms_that_no_stranger_can_caus
     let alarms = alarms(template);
     for (name, alarm) in &alarms {
         let metrics = metrics(alarm);
-        let is_known = |metric: &&str| {
-            OF_THE_SERVICE.contains(metric) || OF_ANYONE.contains(metric) || *metric == OF_THE_API
-        };
+        let is_known =
+            |metric: &&str| OF_THE_SERVICE.contains(metric) || OF_ANYONE.contains(metric) || *metric == OF_THE_API;
         assert!(!metrics.is_empty() && metrics.iter().all(is_known), "{name}: who can cause {metrics:?}?");
     }
     for function in ["Sync", "Rest"] {
-        let no_stranger =
-            |alarm: &Yaml| metrics(alarm).iter().all(|metric| OF_THE_SERVICE.contains(metric)) && is_about(alarm, function);
+        let no_stranger = |alarm: &Yaml| {
+            metrics(alarm).iter().all(|metric| OF_THE_SERVICE.contains(metric)) && is_about(alarm, function)
+        };
         let expected: BTreeSet<&str> =
             alarms.iter().filter(|(_, alarm)| no_stranger(alarm)).map(|(name, _)| *name).collect();
         assert!(expected.len() >= 4, "only {expected:?} are about {function}");

@@ -2,6 +2,7 @@
 
 mod answer;
 mod extract;
+mod gateway;
 mod idempotency;
 mod log;
 mod observe;
@@ -9,6 +10,7 @@ mod problem;
 mod route;
 
 pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
+pub use gateway::{MappingKey, request_of, run};
 pub use idempotency::Idempotency;
 pub use log::{RequestLog, log_to_stdout};
 pub use observe::{Outcome, observed};
