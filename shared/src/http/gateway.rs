@@ -66,14 +66,9 @@ pub fn request_of(event: LambdaRequest, context: Context) -> (Request, MappingKe
 
 /// Leaves out of an event what makes no URI. Was there nothing?
 fn put_right(event: &mut ApiGatewayV2httpRequest) -> bool {
-    // The gateway's own, and yet: a client sends them first.
-    if event.headers.get(header::HOST).is_some_and(|host| !makes_a_uri(&format!("https://{}/", text(host)))) {
-        event.headers.remove(header::HOST);
-    }
-    let scheme = event.headers.get("x-forwarded-proto");
-    if scheme.is_some_and(|scheme| !matches!(text(scheme), "http" | "https")) {
-        event.headers.remove("x-forwarded-proto");
-    }
+    // Nobody here asks for the server's name, and not every Host is one: without it the request has its path alone.
+    event.headers.remove(header::HOST);
+    event.request_context.domain_name = None;
     let (path, query) = (event.raw_path.get_or_insert_default(), event.raw_query_string.get_or_insert_default());
     let is_uri = path.len() + query.len() <= MAX_TARGET && !query.contains('#') && makes_a_uri(&format!("/?{query}"));
     if !is_uri {
@@ -216,9 +211,15 @@ mod tests {
         ] {
             answered(&event(REST, path, "")).await;
         }
-        for (name, value) in
-            [("host", "a b"), ("host", ""), ("host", "a/b?c#d"), ("host", "[::"), ("x-forwarded-proto", "a b")]
-        {
+        for (name, value) in [
+            ("host", "a b"),
+            ("host", ""),
+            ("host", "a/b?c#d"),
+            ("host", "[::"),
+            ("host", "1.2.3.4.5"),
+            ("host", "a:99999"),
+            ("x-forwarded-proto", "a b"),
+        ] {
             let mut event = event(REST, "/api/v1/x", "");
             event["headers"][name] = json!(value);
             assert_eq!(answered(&event).await.status(), StatusCode::CREATED, "{name}: {value}");
