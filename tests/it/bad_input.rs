@@ -77,6 +77,11 @@ async fn a_body_of_another_type_is_415_and_a_large_one_413_on_every_route() {
             project.refuses(call().body(media_type, "{}"), 415, "unsupported_media_type").await;
         }
         project.refuses(call(), 415, "unsupported_media_type").await;
+        // Whatever the encoding: nothing is decompressed here.
+        for encoding in ["gzip", "br", "GZIP", "identity, gzip", ""] {
+            let encoded = call().body("application/json", "{}").header("content-encoding", encoding);
+            project.refuses(encoded, 415, "unsupported_media_type").await;
+        }
         project.refuses(call().body("application/json", large(limit + 1)), 413, "body_too_large").await;
     }
 }

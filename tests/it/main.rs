@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod alarms;
 mod architecture;
 mod auth;
 mod backfill;
@@ -44,5 +45,6 @@ mod restore;
 mod routes;
 mod strangers;
 mod strong;
+mod supply_chain;
 mod tasks;
 mod versions;

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, run};
+use lambda_http::Error;
 use rest::{App, router};
 use shared::auth::Verifier;
-use shared::http::{CallerBudgets, RequestLog, log_to_stdout};
+use shared::http::{CallerBudgets, RequestLog, log_to_stdout, run};
 use shared::storage::Table;
 
 #[tokio::main(flavor = "current_thread")]

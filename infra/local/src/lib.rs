@@ -7,6 +7,7 @@ pub mod client;
 pub mod demo;
 pub mod engine;
 pub mod history;
+pub mod loopback;
 mod operator;
 pub mod plan;
 pub mod restore;

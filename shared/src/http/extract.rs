@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::Problem;
 use super::budget::CallerBudgets;
+use super::gateway::is_plain;
 use super::observe::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Columns, ServerVersion, UserId, json};
@@ -80,6 +81,9 @@ impl<const MAX_BODY: usize, S: Send + Sync> FromRequest<S> for Json<MAX_BODY> {
     async fn from_request(request: Request<Body>, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type());
+        }
+        if !is_plain(request.headers()) {
+            return Err(Problem::encoded_body());
         }
         let body = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| Problem::body_too_large(MAX_BODY))?;
         let columns = json::object(&body)?.ok_or_else(|| Problem::malformed_json("The body must be a JSON object."))?;
@@ -171,7 +175,9 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         if tags.is_empty() || tags.contains(&"*") {
             return Ok(Self(None));
         }
-        Ok(Self(Some(tags.into_iter().map(entity_tag).collect::<Result<_, _>>()?)))
+        // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
+        let is_strong = |tag: &&str| !tag.strip_prefix("W/").is_some_and(|tag| entity_tag(tag).is_ok());
+        Ok(Self(Some(tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>()?)))
     }
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod budget;
 mod extract;
+mod gateway;
 mod idempotency;
 mod log;
 mod observe;
@@ -11,6 +12,7 @@ mod route;
 
 pub use budget::{BudgetError, CallerBudgets};
 pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
+pub use gateway::{MappingKey, request_of, run};
 pub use idempotency::Idempotency;
 pub use log::{RequestLog, log_to_stdout};
 pub use observe::{Outcome, observed};

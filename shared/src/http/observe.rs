@@ -11,6 +11,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 
 use super::budget::CallerBudgets;
+use super::gateway::at_the_edge;
 use super::log::RequestLog;
 use crate::domain::{ProjectId, UserId};
 use crate::meter::{self, Cost};
@@ -60,7 +61,7 @@ pub fn observed<S>(router: Router<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    router.layer(middleware::from_fn(observe))
+    at_the_edge(router).layer(middleware::from_fn(observe))
 }
 
 async fn observe(params: Result<RawPathParams, RawPathParamsRejection>, mut request: Request, next: Next) -> Response {

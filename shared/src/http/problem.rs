@@ -71,6 +71,16 @@ impl Problem {
         )
     }
 
+    /// The body is compressed: 415 `unsupported_media_type`.
+    pub fn encoded_body() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Encoded body",
+            "Send the body as it is, without the header `Content-Encoding`.",
+        )
+    }
+
     /// The body has more bytes than that: 413 `body_too_large`.
     pub fn body_too_large(max: usize) -> Self {
         Self::new(

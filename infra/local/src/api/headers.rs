@@ -10,7 +10,8 @@ use utoipa::openapi::{Ref, RefOr, Required};
 use super::schemas::{id, integer, string, version};
 
 /// On every answer.
-pub(super) const ALWAYS: [&str; 2] = ["Server-Timing", "Timing-Allow-Origin"];
+pub(super) const ALWAYS: [&str; 4] =
+    ["Cache-Control", "X-Content-Type-Options", "Server-Timing", "Timing-Allow-Origin"];
 
 /// The headers of answers, by their names.
 pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
@@ -65,7 +66,11 @@ pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
             header(string().enum_values(Some(["gzip"])), "gzip", "From 1.4 kB on, to those who accept it."),
         ),
         ("Vary", header(string(), "accept-encoding", "The answer depends on this header of the request.")),
-        ("Cache-Control", header(string(), "no-store", "Each pull is asked for anew.")),
+        ("Cache-Control", header(string(), "no-store", "No cache keeps an answer: it is for one caller, at one time.")),
+        (
+            "X-Content-Type-Options",
+            header(string(), "nosniff", "The body is what `Content-Type` says, whatever it looks like."),
+        ),
         (
             "Server-Timing",
             header(
@@ -95,9 +100,9 @@ pub(super) fn in_path(name: &str, example: &str) -> Parameter {
 }
 
 pub(super) fn if_match() -> Parameter {
-    let tags = string().pattern(Some("^(\\*|\"[0-9]{1,18}\"(, \"[0-9]{1,18}\")*)$"));
-    let about =
-        "Only if the row is still at (one of) these versions: 412 otherwise. Not together with `X-Base-Version`.";
+    let tags = string().pattern(Some("^(\\*|(W/)?\"[0-9]{1,18}\"(, (W/)?\"[0-9]{1,18}\")*)$"));
+    let about = "Only if the row is still at (one of) these versions: 412 otherwise, and for a weak tag (`W/`) always. Not together with \
+                 `X-Base-Version`.";
     parameter(ParameterIn::Header, "If-Match", tags, about).build()
 }
 

@@ -110,7 +110,7 @@ fn pull() -> Result<Route, Error> {
                 status: 200,
                 about: "All that changed, complete up to `timestamp`.",
                 body: Some(("SyncResponse".to_owned(), json!({"changes": changes, "timestamp": 42}))),
-                headers: vec!["Content-Encoding", "Vary", "Cache-Control"],
+                headers: vec!["Content-Encoding", "Vary"],
                 links: vec![("pull".to_owned(), again)],
             },
             Success {

@@ -81,6 +81,7 @@ pub(super) fn all() -> Result<Vec<Documented>, Box<dyn AnyError + Send + Sync>> 
         Problem::body_too_large(256 * 1024),
         Problem::unsupported_media_type(),
         Problem::rate_limited(Duration::from_secs(2)),
+        Problem::encoded_body(),
     ];
     let of_tokens = TOKEN_ERRORS.into_iter().map(Problem::from);
     let of_functions = errors()?.into_iter().map(Problem::from);
@@ -130,7 +131,7 @@ mod tests {
             assert!(!source.contains("Problem::new("), "give it a constructor of its own in problem.rs");
         }
         let made_of_parts = include_str!("../../../../shared/src/http/problem.rs").matches("    pub fn ").count();
-        // `new` and the seven of requests.
-        assert_eq!(made_of_parts, 8, "a constructor is missing here");
+        // `new` and the eight of requests.
+        assert_eq!(made_of_parts, 9, "a constructor is missing here");
     }
 }

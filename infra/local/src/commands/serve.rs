@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use clap::Args;
-use local::{api, demo, engine, serve, table};
+use local::{api, demo, engine, loopback, serve, table};
 use serde::Serialize;
 use shared::auth::Verifier;
 use shared::storage::Table;
@@ -105,17 +105,18 @@ async fn start(options: Options, demo: bool, json: bool) -> Ended {
     let listener = TcpListener::bind(&address).await.map_err(|error| {
         Failure::new(format!("cannot listen on {address}: {error}")).next("Choose another port with --port.")
     })?;
-    let (dynamodb_url, kept) = match options.dynamodb_url {
-        Some(url) => (url, "there".to_owned()),
+    let (endpoint, dynamodb_url, kept) = match options.dynamodb_url {
+        Some(url) => (url.clone(), url, "there".to_owned()),
         None => {
-            let endpoint = engine::start(options.dynamodb_port, options.data.as_deref())
-                .map_err(|error| Failure::new(format!("cannot start the engine: {error}")))?;
+            let cannot = |error| Failure::new(format!("cannot start the engine: {error}"));
+            let endpoint = engine::start(options.data.as_deref()).map_err(cannot)?;
+            let shared = engine::share(&endpoint, options.dynamodb_port).map_err(cannot)?;
             let kept = options.data.map_or_else(|| "in memory".to_owned(), |data| format!("in {}", data.display()));
-            (endpoint, kept)
+            (endpoint, shared, kept)
         }
     };
     let table = options.table_name;
-    let router = router(&dynamodb_url, &table, &options.signing, demo).await?;
+    let router = router(&endpoint, &table, &options.signing, demo).await?;
     let url = format!("http://{}", listener.local_addr()?);
     let token = options.signing.signer().sign(demo::OWNER)?;
     let ready = Ready { url, user: demo::OWNER, token, table, dynamodb_url, kept, demo };
@@ -125,7 +126,9 @@ async fn start(options: Options, demo: bool, json: bool) -> Ended {
     } else {
         put(&ready)?
     }
-    axum::serve(listener, router.merge(api::router())).with_graceful_shutdown(stop()).await?;
+    axum::serve(listener, loopback::only_from_this_machine(router.merge(api::router())))
+        .with_graceful_shutdown(stop())
+        .await?;
     Ok(0)
 }
 

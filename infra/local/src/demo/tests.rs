@@ -18,7 +18,7 @@ const NAME: &str = "demo";
 
 /// The demo on a fresh table.
 async fn stack() -> Router {
-    let endpoint = engine::start(0, None).expect("an engine");
+    let endpoint = engine::start(None).expect("an engine");
     let journal = Arc::<Journal>::default();
     let client = journal.client(&table::config(&endpoint).await);
     table::create(&client, NAME).await.expect("a table");
