@@ -9,7 +9,7 @@ use super::{CorruptHistory, Row, RowKey, ServerVersion};
 /// current version. A version may be in a list as well, or in a second archive; it counts once.
 ///
 /// On the table: LEB128 varints, for each version its distance to the next newer one, beginning with 0 for the newest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ArchivedVersions {
     row: Option<RowKey>,
     newest_first: Vec<u64>,

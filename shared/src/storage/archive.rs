@@ -9,6 +9,7 @@
 //! transaction is committed or not, because it says only what the list in the committed copy said already. So it needs no
 //! condition: the same versions under the same key are the same bytes.
 
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ use tokio::time::Instant;
 use super::audit::StoredItem;
 use super::backoff::Backoff;
 use super::layout::{self, Item, key, text};
+use super::page::is_throttle;
 use super::table::{Table, unavailable};
 use super::transaction::unbuilt;
 use crate::domain::{ArchivedVersions, Error, ProjectId, ServerVersion};
@@ -30,6 +32,11 @@ const BATCH: usize = 25;
 const MAX_PAGES: usize = 4;
 
 impl StoredItem {
+    /// The item of an archive, as a commit writes it.
+    pub fn of_archive(project: &ProjectId, archived: &ArchivedVersions) -> Self {
+        Self(item(project, archived))
+    }
+
     /// Is this an archive, and no row?
     pub fn is_archive(&self) -> bool {
         self.entity().starts_with(PREFIX)
@@ -68,7 +75,8 @@ impl Table {
         Ok(())
     }
 
-    /// The archives that hold a version above `after`, read strongly; none when they take more than 4 pages.
+    /// The archives that hold a version above `after`, read strongly; none when they take more than 4 pages. `Overloaded` when it
+    /// is throttled.
     pub async fn archived_above(
         &self,
         project: &ProjectId,
@@ -89,7 +97,7 @@ impl Table {
                 .set_exclusive_start_key(start)
                 .send()
                 .await
-                .map_err(unavailable)?;
+                .map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?;
             for item in output.items() {
                 found.push(archived(item)?);
             }

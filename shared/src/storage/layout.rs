@@ -159,6 +159,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
         version,
         writes: integer(&item, "writes")?,
         superseded: superseded(&item, version)?,
+        archived_from: item.contains_key("archived_from").then(|| integer(&item, "archived_from")).transpose()?,
         json,
     })
 }
