@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use indexmap::IndexSet;
-use shared::domain::{ArchivedVersions, RowKey, ServerVersion};
+use shared::domain::{ArchivedVersions, Escaped, RowKey, ServerVersion};
 use shared::storage::{FeedRow, Superseding};
 
 use crate::body::Budget;
@@ -103,6 +103,14 @@ impl Evidence {
             }
             self.rows.replace(known);
         }
+    }
+
+    /// Takes a row into account, and keeps no more of it than an answer may need: nothing of its page, and no content when the
+    /// device holds it.
+    pub(crate) fn add_without_page(&mut self, row: FeedRow) {
+        let is_held = row.version.get() <= self.since;
+        let json = row.json.map(|json| if is_held { Escaped::of("") } else { json.detached() });
+        self.add(FeedRow { json, ..row });
     }
 
     /// Takes into account that a row superseded versions, those up to `to`, and that it was seen. That does not put it into
@@ -371,6 +379,16 @@ mod tests {
     }
 
     #[test]
+    fn of_all_rows_only_the_content_of_those_that_the_device_lacks_is_kept() {
+        let mut evidence = evidence(3, []);
+        [task(1, &[2]), task(2, &[3]), task(3, &[4])].into_iter().for_each(|row| evidence.add_without_page(row));
+        let content = |row: &FeedRow| row.json.as_ref().map(|json| json.as_str().to_owned());
+        let kept: Vec<_> = evidence.all().map(content).collect();
+        assert_eq!(kept, [Some(String::new()), Some(String::new()), Some("{}".to_owned())]);
+        assert!(!evidence.proves_by_sum(version(4)) && evidence.proven() == 4);
+    }
+
+    #[test]
     fn a_newer_copy_still_holds_the_versions_before() {
         assert_eq!(evidence(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven(), 5);
     }
@@ -464,7 +482,8 @@ mod tests {
         assert!(!needed.has_newer(version(4)) && !needed.is_state_at(version(4)));
         let mut not_needed = held();
         not_needed.add_archive(0, vec![anonymous([3])]);
-        assert!(not_needed.proven() == 1 && not_needed.is_state_at(version(1)));
+        not_needed.add(task(3, &[2]));
+        assert!(not_needed.proven() == 4 && not_needed.is_state_at(version(4)));
         // By the sum all rows are in hand, so that none can go unseen.
         needed.add(task_within(3, &[2], 256));
         assert!(needed.proves_by_sum(version(4)) && needed.is_state_at(version(4)));

@@ -412,7 +412,7 @@ impl<'a> Gathering<'a> {
         let mut cursor = None;
         loop {
             let page = self.unthrottled(|| self.table.rows_page(&self.pull.project, cursor.clone())).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add(row));
+            page.rows.into_iter().for_each(|row| self.evidence.add_without_page(row));
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(());
