@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
+use shared::domain::ServerVersion;
 use shared::storage::Table;
 use tests::support::{Device, OWNER, TestApp, TestProject, TestTable};
 
@@ -34,17 +35,24 @@ impl HttpConnector for Way<SharedHttpConnector> {
         let body: Value = serde_json::from_slice(request.body().bytes().expect("a body")).expect("JSON");
         let index = body["IndexName"].as_str().unwrap_or("table");
         let is_first = body.get("KeyConditionExpression").is_some() && body.get("ExclusiveStartKey").is_none();
-        if !is_first || index == "by_user" {
+        let values = &body["ExpressionAttributeValues"];
+        let of_archive = values[":first"]["S"].as_str().is_some_and(|first| first.starts_with('_'));
+        if !is_first || index == "by_user" || of_archive {
             return self.inner.call(request);
         }
-        let values = &body["ExpressionAttributeValues"];
-        let mut next = json!({"project_id": values[":project"], "entity": {"S": "_d"}});
         let descends = body["ScanIndexForward"] == false;
+        // Before all that is asked for, and within its bounds.
+        let entity = match (index, values[":collection"]["S"].as_str()) {
+            ("by_version", _) if descends => "~".to_owned(),
+            ("by_version", _) => "!".to_owned(),
+            (_, collection) => format!("{}!", collection.unwrap_or("a")),
+        };
+        let mut next = json!({"project_id": values[":project"], "entity": {"S": entity}});
         if index == "by_version" {
-            let first = values.get(":after").or(values.get(":first")).and_then(|first| first["N"].as_str());
-            let last = values.get(":last").and_then(|last| last["N"].as_str()).unwrap_or("9007199254740991");
-            next["server_version"] = json!({"N": if descends { last } else { first.expect("a version") }});
-            next["entity"] = json!({"S": if descends { "z" } else { "_" }});
+            let number = |name: &str| values[name]["N"].as_str().and_then(|digits| digits.parse::<u64>().ok());
+            let first = number(":first").or(number(":after").map(|after| after + 1)).expect("a version");
+            let last = number(":last").unwrap_or(ServerVersion::MAX);
+            next["server_version"] = json!({"N": (if descends { last } else { first }).to_string()});
         }
         let what = if descends { "from the end" } else { index };
         self.answered.lock().expect("no panic").insert(what.to_owned());
