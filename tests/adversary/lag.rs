@@ -37,6 +37,7 @@ fn everyday(device_pause: u64) -> Scenario {
         operations: 500,
         tasks: 100,
         edges: 40,
+        hubs: 0,
         writer_pause: 1_800,
         device_pause,
         weights: edits,
@@ -44,6 +45,7 @@ fn everyday(device_pause: u64) -> Scenario {
         max_history_bytes: Superseded::MAX_BYTES,
         has_older_code: false,
         faults: REALISTIC,
+        newer_writes: 0,
     }
 }
 

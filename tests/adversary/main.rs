@@ -20,6 +20,7 @@ mod figures;
 mod history;
 mod http;
 mod lag;
+mod newer;
 mod operations;
 mod overflow;
 mod rules;

@@ -19,6 +19,8 @@ fn hot_rows(max_history_bytes: usize) -> Scenario {
         operations: 900,
         tasks: 4,
         edges: 0,
+        hubs: 0,
+        newer_writes: 0,
         writer_pause: 40,
         device_pause: 800,
         weights,

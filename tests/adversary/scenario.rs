@@ -20,6 +20,8 @@ pub(crate) struct Scenario {
     /// Tasks and edges to begin with.
     pub(crate) tasks: usize,
     pub(crate) edges: usize,
+    /// Tasks with four edges to each of those.
+    pub(crate) hubs: usize,
     /// Milliseconds between a writer's operations, and between a device's pulls, at most.
     pub(crate) writer_pause: u64,
     pub(crate) device_pause: u64,
@@ -31,6 +33,8 @@ pub(crate) struct Scenario {
     /// Of the two instances that each writer meets, one does not know of the archive.
     pub(crate) has_older_code: bool,
     pub(crate) faults: Faults,
+    /// How often a newer version of the product writes beside this one.
+    pub(crate) newer_writes: u64,
 }
 
 /// How often each kind of operation is asked for.
@@ -104,6 +108,7 @@ impl Scenario {
             operations: rng.u64(380..=470),
             tasks: rng.usize(2..=15),
             edges: rng.usize(0..=10),
+            hubs: 0,
             writer_pause: [5, 40, 200][rng.usize(0..3)],
             device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
@@ -111,6 +116,8 @@ impl Scenario {
             max_history_bytes: Superseded::MAX_BYTES,
             has_older_code: false,
             faults: Faults::draw(&mut rng),
+            // In every other seed.
+            newer_writes: if seed % 2 == 1 { 60 } else { 0 },
         };
         let everyday = everyday.with_short_lists(&mut Rng::with_seed(seed ^ 0xa2c_417e));
         match rng.u8(0..10) {
@@ -139,13 +146,14 @@ impl Scenario {
             }
             5 => Self {
                 name: "cascades",
-                tasks: 30,
-                edges: 110,
+                tasks: 26,
+                edges: 0,
+                hubs: 2,
                 operations: 260,
                 weights: Weights {
                     heat: 0.6,
                     hot_rows: 2,
-                    ..Weights::with(&[(Kind::CreateEdge, 10), (Kind::DeleteTask, 10), (Kind::CreateTask, 10)])
+                    ..Weights::with(&[(Kind::CreateEdge, 10), (Kind::DeleteHub, 10), (Kind::CreateTask, 10)])
                 },
                 ..everyday
             },

@@ -9,6 +9,8 @@
 //! transaction is committed or not, because it says only what the list in the committed copy said already. So it needs no
 //! condition: the same versions under the same key are the same bytes.
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
@@ -20,7 +22,7 @@ use super::layout::{self, Item, key, text};
 use super::page::is_throttle;
 use super::table::{Table, unavailable};
 use super::transaction::unbuilt;
-use crate::domain::{ArchivedVersions, Error, ProjectId, ServerVersion};
+use crate::domain::{ArchivedVersions, Error, PlannedRow, ProjectId, ServerVersion};
 
 /// What the keys begin with.
 const PREFIX: &str = "_dropped#";
@@ -49,6 +51,22 @@ impl StoredItem {
 }
 
 impl Table {
+    /// Archives the versions that the rows of a plan no longer name, before the transaction that writes the rows is sent: a
+    /// caller that is killed in between leaves nothing that is not true. `archived` is what this request has archived before.
+    pub(super) async fn archive_dropped(
+        &self,
+        project: &ProjectId,
+        plan: &[PlannedRow],
+        archived: &mut HashSet<ArchivedVersions>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let dropped = plan.iter().filter_map(|planned| planned.dropped.clone());
+        let new: Vec<ArchivedVersions> = dropped.filter(|dropped| !archived.contains(dropped)).collect();
+        self.put_archive(project, &new, deadline).await?;
+        archived.extend(new);
+        Ok(())
+    }
+
     /// Writes archives, and returns once all of them are on the table. `Busy` at the deadline: some may be there by then.
     pub async fn put_archive(
         &self,
