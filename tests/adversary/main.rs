@@ -22,6 +22,7 @@ mod http;
 mod lag;
 mod newer;
 mod operations;
+mod overflow;
 mod rules;
 mod run;
 mod scenario;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{
-    Actor, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId,
-    Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood, UnknownColumns, UserId, Write, authorize,
-    fields, understand,
+    Actor, ArchivedVersions, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError,
+    Graph, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Superseded, Understood, UnknownColumns,
+    UserId, Write, authorize, fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -64,6 +64,7 @@ pub struct Draft {
     sizes: HashMap<RowKey, usize>,
     deletes_project: bool,
     room: usize,
+    max_history_bytes: usize,
 }
 
 /// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
@@ -76,6 +77,8 @@ pub struct PlannedRow {
     pub condition: Option<ServerVersion>,
     /// The row to be.
     pub row: Row,
+    /// What the row as it was read still names and the row to be does not: to be archived before the row is written.
+    pub dropped: Option<ArchivedVersions>,
 }
 
 impl Draft {
@@ -94,7 +97,27 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes) = Default::default();
-        Self { project, counter, read, conditions, listed, graph, writes, sizes, deletes_project: false, room }
+        let (deletes_project, max_history_bytes) = (false, Superseded::MAX_BYTES);
+        Self {
+            project,
+            counter,
+            read,
+            conditions,
+            listed,
+            graph,
+            writes,
+            sizes,
+            deletes_project,
+            room,
+            max_history_bytes,
+        }
+    }
+
+    /// … where a row's list of superseded versions may take so many bytes, and not [`Superseded::MAX_BYTES`].
+    #[must_use]
+    pub fn with_max_history_bytes(mut self, max_history_bytes: usize) -> Self {
+        self.max_history_bytes = max_history_bytes;
+        self
     }
 
     /// … where the named rows, like the listed ones, were read after the counter with the latest commit in place. Then the
@@ -360,10 +383,9 @@ impl Draft {
             let version = ServerVersion::to_give(number)
                 .map_err(|_| Error::Corrupt("the project's versions are used up".to_owned()))?;
             let old = self.read.get(key).and_then(Option::as_ref);
-            planned.push(PlannedRow {
-                condition: old.map(|row| row.version),
-                row: Row::written(old, key.clone(), write.clone(), version),
-            });
+            let row = Row::written_within(old, key.clone(), write.clone(), version, self.max_history_bytes);
+            let dropped = old.and_then(|old| ArchivedVersions::dropped(old, &row));
+            planned.push(PlannedRow { condition: old.map(|row| row.version), row, dropped });
         }
         Ok(planned)
     }

@@ -30,6 +30,7 @@
 //! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
 //! that are not written need no conditions, and the whole transaction is there for those that are.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -215,8 +216,10 @@ impl Table {
     ) -> Result<Attempt, Error> {
         let Reading { mut draft, mut conditions, slot, .. } = reading;
         let (Step::Last(decided) | Step::More { decided, .. }) = step;
+        let mut archived = HashSet::new();
         loop {
             let plan = draft.plan()?;
+            self.archive_dropped(draft.project(), &plan, &mut archived, course.contention.deadline()).await?;
             let committed = Committed { decided, draft: &draft, plan: &plan };
             let (answer, version) = (answer(&committed)?, committed.version()?);
             let unfinished = match step {

@@ -189,7 +189,8 @@ impl Table {
             false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
         };
         let listed = look.sets.iter().copied().collect();
-        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
+        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room)
+            .with_max_history_bytes(self.max_history_bytes);
         let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
     }

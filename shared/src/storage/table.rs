@@ -16,7 +16,7 @@ use super::capacity::AskForCapacity;
 use super::connector::Connector;
 use super::layout::text;
 use super::members::KnownMembers;
-use crate::domain::{Error, InvalidQuota, Quotas};
+use crate::domain::{Error, InvalidQuota, Quotas, Superseded};
 use crate::outbound;
 
 /// The index that feeds pulls: the rows of a project by `server_version`.
@@ -53,20 +53,33 @@ pub struct Table {
     pub(super) name: String,
     pub(super) members: Arc<KnownMembers>,
     pub(super) quotas: Quotas,
+    pub(super) max_history_bytes: usize,
 }
 
 impl Table {
     /// The table with this name behind a client, whose calls are counted for the request that makes them.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         let counted = client.config().to_builder().interceptor(AskForCapacity);
-        let client = Client::from_conf(counted.build());
-        Self { client, name: name.into(), members: Arc::default(), quotas: Quotas::default() }
+        Self {
+            client: Client::from_conf(counted.build()),
+            name: name.into(),
+            members: Arc::default(),
+            quotas: Quotas::default(),
+            max_history_bytes: Superseded::MAX_BYTES,
+        }
     }
 
     /// The same table, of which projects and users may take only so much. Without it they may take any amount.
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
         Self { quotas, ..self }
+    }
+
+    /// The same table, on which commits give a row's list of superseded versions so many bytes, and not
+    /// [`Superseded::MAX_BYTES`].
+    #[must_use]
+    pub fn with_max_history_bytes(self, max_history_bytes: usize) -> Self {
+        Self { max_history_bytes, ..self }
     }
 
     /// The table's name.

@@ -104,7 +104,7 @@ impl Backfill<'_> {
         loop {
             let page = self.table.stored_page(project, cursor).await?;
             self.progress.tick();
-            for item in page.items.iter().filter(|item| !item.is_counter()) {
+            for item in page.items.iter().filter(|item| item.is_row()) {
                 match item.row() {
                     Ok(row) if self.options.collection.is_some_and(|only| row.key.collection != only) => {}
                     Ok(row) => {

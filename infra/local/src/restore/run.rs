@@ -255,7 +255,7 @@ async fn read(table: &Table, project: &ProjectId) -> Result<Stored, Stop> {
             if item.is_counter() {
                 stored.restoration = item.restoration().map_err(unreadable)?;
                 stored.counter = Some(item.counter_to_repair().map_err(unreadable)?);
-            } else {
+            } else if item.is_row() {
                 let row = item.row().map_err(unreadable)?;
                 stored.rows.insert(row.key.clone(), row);
             }
