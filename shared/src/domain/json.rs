@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// The stack of a thread of tokio's; a function's own is larger.
+    /// The smallest stack that a thread of the product has; a function's own is larger.
     const STACK: usize = 2 * 1024 * 1024;
 
     fn refusal(text: &str) -> String {
