@@ -1,7 +1,9 @@
-//! Writers: read, see `last` in place, decide, commit, and find out what became of it.
+//! Writers: read, see `last` in place, decide, archive, commit, and find out what became of it.
 
 use crate::decision::{Job, Reads, decide, rebase};
-use crate::row::{Entity, Row, Version};
+use crate::hand::Hand;
+use crate::proof::adds_up;
+use crate::row::{Entity, Overflow, Row, Version, Versions};
 use crate::scenario::{Mutant, Scenario, View};
 use crate::table::{Cancelled, Table, Transaction};
 
@@ -27,6 +29,19 @@ pub(crate) enum Phase {
     /// They were read and `last` was seen in place; the set is being read.
     ReadingSet {
         reads: Reads,
+    },
+    /// Decided, and what the lists have no room for is in the archive.
+    Archived {
+        reads: Reads,
+        rebased: bool,
+    },
+    /// Of a mutant: committed, and this is not in the archive yet.
+    Late {
+        transaction: Transaction,
+    },
+    /// These are named by nothing.
+    Healing {
+        versions: Versions,
     },
     /// Refused for a commit that came between and does not matter to the decision, which is put on top of it.
     Rebased {
@@ -61,6 +76,14 @@ pub(crate) enum Step {
     SeeLast(Reads),
     /// These were read: decide and commit.
     Commit(Reads, Fate),
+    /// These were read, or stand: decide, and put into the archive what the lists have no room for.
+    Archive(Reads, bool),
+    /// Commit once that is acknowledged.
+    CommitArchived(Fate),
+    /// All rows were read, and then the archive.
+    LookForLostVersions(Reads),
+    /// Put them into the archive.
+    Heal,
     /// Not decided again: sent on top of the commit that came between.
     CommitRebased(Fate),
     /// Decided again although that would not be needed.
@@ -73,6 +96,20 @@ pub(crate) enum Step {
     Count,
     /// Of a mutant: the row in a call of its own.
     WriteRow,
+    /// Of a mutant: what the lists had no room for, after the commit.
+    ArchiveLate(Transaction),
+}
+
+/// Whether a commit has to put something into the archive first.
+///
+/// Not when a row is newer than the counter that was read: such a commit would be refused, so its writer reads again.
+fn needs_archive(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> bool {
+    let View { scenario, table } = view;
+    let current = table.counter.at(reads.counter).map_or(0, |counter| counter.current_version);
+    let is_newer = |entity| table.rows[entity].at(reads.rows[entity]).is_some_and(|row| row.server_version > current);
+    !scenario.is(Mutant::ArchivedAfterTheCommit)
+        && (rebased || !job.named().iter().any(|&entity| is_newer(entity)))
+        && decide(view, job, reads, rebased).is_some_and(|transaction| !table.archives(&transaction))
 }
 
 impl Writer {
@@ -104,7 +141,12 @@ impl Writer {
         } else {
             &[Fate::Answered]
         };
-        let commit = |reads| fates.iter().map(move |&fate| Step::Commit(reads, fate));
+        let view = View { scenario, table };
+        let commit = |reads| match self.jobs.first() {
+            Some(Job::Heal) => vec![Step::LookForLostVersions(reads)],
+            Some(&job) if needs_archive(view, job, reads, false) => vec![Step::Archive(reads, false)],
+            _ => fates.iter().map(|&fate| Step::Commit(reads, fate)).collect(),
+        };
         let mut steps: Vec<Step> = match (self.phase, self.jobs.first()) {
             (Phase::Done, _) | (_, None) => vec![],
             (Phase::Reading { .. }, _) if scenario.is(Mutant::CounterAdvancedSeparately) => {
@@ -119,6 +161,12 @@ impl Writer {
             (Phase::ReadingSet { reads }, Some(job)) => {
                 reads.rows_until_now(table, job.set()).into_iter().flat_map(commit).collect()
             }
+            (Phase::Rebased { reads }, Some(&job)) if needs_archive(view, job, reads, true) => {
+                vec![Step::Archive(reads, true), Step::ReadAgain]
+            }
+            (Phase::Archived { .. }, _) => fates.iter().map(|&fate| Step::CommitArchived(fate)).collect(),
+            (Phase::Late { transaction }, _) => vec![Step::ArchiveLate(transaction)],
+            (Phase::Healing { .. }, _) => vec![Step::Heal],
             (Phase::Rebased { .. }, _) => {
                 fates.iter().map(|&fate| Step::CommitRebased(fate)).chain([Step::ReadAgain]).collect()
             }
@@ -139,6 +187,30 @@ impl Writer {
                     Some(transaction) => self.send(scenario, table, job, reads, transaction, fate),
                     None => self.begin_next_job(View { scenario, table }),
                 }
+                Some(())
+            }
+            (Step::Archive(reads, rebased), Some(&job)) => {
+                let transaction = decide(View { scenario, table }, job, reads, rebased)?;
+                table.put_archive(&transaction);
+                self.phase = Phase::Archived { reads, rebased };
+                Some(())
+            }
+            (Step::CommitArchived(fate), Some(&job)) => {
+                let Phase::Archived { reads, rebased } = self.phase else { return None };
+                let transaction = decide(View { scenario, table }, job, reads, rebased)?;
+                self.send(scenario, table, job, reads, transaction, fate);
+                Some(())
+            }
+            (Step::ArchiveLate(transaction), Some(_)) => {
+                table.put_archive(&transaction);
+                self.begin_next_job(View { scenario, table });
+                Some(())
+            }
+            (Step::LookForLostVersions(reads), Some(_)) => self.look_for_lost_versions(View { scenario, table }, reads),
+            (Step::Heal, Some(_)) => {
+                let Phase::Healing { versions } = self.phase else { return None };
+                table.archive.anonymous = table.archive.anonymous.with(versions);
+                self.begin_next_job(View { scenario, table });
                 Some(())
             }
             (Step::CommitRebased(fate), Some(&job)) => {
@@ -192,6 +264,9 @@ impl Writer {
         self.commits += u8::from(executed);
         match result {
             _ if fate == Fate::AnswerLost => self.phase = Phase::Unsure { reads, transaction, executed },
+            Ok(()) if scenario.is(Mutant::ArchivedAfterTheCommit) && !table.archives(&transaction) => {
+                self.phase = Phase::Late { transaction };
+            }
             Ok(()) => self.begin_next_job(View { scenario, table }),
             Err(Cancelled::Condition) => self.rebase_or_begin(View { scenario, table }, job, reads),
             Err(Cancelled::Conflict) => self.begin(View { scenario, table }, true),
@@ -245,6 +320,28 @@ impl Writer {
         Some(())
     }
 
+    /// Reads all rows and then the archive. Every version up to the counter that is named by neither was superseded, if
+    /// no row is missing.
+    fn look_for_lost_versions(&mut self, View { scenario, table }: View<'_>, reads: Reads) -> Option<()> {
+        let current = table.counter.at(reads.counter)?.current_version;
+        let hand =
+            Entity::ALL.into_iter().fold(Hand::default(), |hand, entity| hand.with(table, entity, reads.rows[entity]));
+        let archive = Some(table.archive);
+        let view = View { scenario, table };
+        if !adds_up(view, current, hand, archive) && !scenario.is(Mutant::HealedWithoutTheSum) {
+            return None;
+        }
+        let held = hand.rows(table).fold(table.skipped, |held, (_, row)| held.with(row.held()));
+        let named = held.with(table.archive.named()).with(table.archive.anonymous);
+        let versions = Versions::all().up_to(current).without(named);
+        if versions.is_empty() {
+            self.begin_next_job(view);
+        } else {
+            self.phase = Phase::Healing { versions };
+        }
+        Some(())
+    }
+
     fn count(&mut self, table: &mut Table) -> Option<()> {
         let mut counter = *table.counter.committed()?;
         counter.current_version += 1;
@@ -258,7 +355,7 @@ impl Writer {
             return None;
         };
         for &entity in job.named() {
-            let row = Row::next(scenario, table.rows[entity].committed(), version, false);
+            let row = Row::next(scenario, Overflow::Forgotten, table.rows[entity].committed(), version, false);
             table.put_row(entity, row);
         }
         self.commits += 1;

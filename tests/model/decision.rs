@@ -1,6 +1,6 @@
 //! The pure part of a commit: what was asked for, what was read, and what is to be written on which conditions.
 
-use crate::row::{Entity, PerRow, Row, Version};
+use crate::row::{Entity, Overflow, PerRow, Row, Version};
 use crate::scenario::{Mutant, Scenario, View};
 use crate::table::{Counter, Moment, Table, Transaction};
 
@@ -9,22 +9,35 @@ use crate::table::{Counter, Moment, Table, Transaction};
 pub(crate) enum Job {
     /// Change these rows in one commit.
     Patch(&'static [Entity]),
+    /// The same by an instance of the code before there was an archive.
+    PatchByOlderCode(&'static [Entity]),
     /// Create the edge.
     AddEdge,
     /// Delete the task and with it the edges that name it, which are a set.
     DeleteTask,
     RemoveMember,
     AddMemberAgain,
+    /// Find out which versions are named by nothing, and put them into the archive.
+    Heal,
 }
 
 impl Job {
     /// The rows that the request names: read together with the counter.
     pub(crate) fn named(self) -> &'static [Entity] {
         match self {
-            Self::Patch(entities) => entities,
+            Self::Patch(entities) | Self::PatchByOlderCode(entities) => entities,
             Self::AddEdge => &[Entity::Task, Entity::Edge],
             Self::DeleteTask => &[Entity::Task],
             Self::RemoveMember | Self::AddMemberAgain => &[Entity::Membership],
+            Self::Heal => &Entity::ALL,
+        }
+    }
+
+    /// What becomes of versions that a list has no room for when this is committed.
+    pub(crate) fn overflow(self, scenario: &Scenario) -> Overflow {
+        match self {
+            Self::PatchByOlderCode(_) => Overflow::Forgotten,
+            _ => scenario.overflow,
         }
     }
 
@@ -114,6 +127,7 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
         counter: Counter { current_version: counter.current_version, last: PerRow::default() },
         expected: if rebased { PerRow::default() } else { last_in_place(view, job, counter) },
         puts: PerRow::default(),
+        archive: PerRow::default(),
     };
     // Of each row of the decision: that it is as it was read.
     if !scenario.is(Mutant::RowsLookedAtNotChecked) {
@@ -127,7 +141,14 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
         }
         let next = transaction.counter.current_version;
         transaction.counter.last[entity] = next;
-        transaction.puts[entity] = Some(Row::next(scenario, read(entity), next, is_deleted));
+        let overflow = job.overflow(scenario);
+        let row = Row::next(scenario, overflow, read(entity), next, is_deleted);
+        transaction.puts[entity] = Some(row);
+        if let Some(before) = read(entity).filter(|_| overflow == Overflow::Archived) {
+            let dropped = before.dropped_by(&row);
+            let of_this_commit = scenario.is(Mutant::ArchivesTheVersionBeingSuperseded) && !dropped.is_empty();
+            transaction.archive[entity] = if of_this_commit { before.held() } else { dropped };
+        }
         transaction.expected[entity] =
             if scenario.is(Mutant::RowsWrittenUnconditionally) { None } else { Some(version(entity)) };
     }
@@ -145,7 +166,7 @@ fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a
     let is_live = |entity: Entity| read(entity).is_some_and(|row| !row.is_deleted);
     let is_dead = |entity: Entity| read(entity).is_some_and(|row| row.is_deleted);
     match job {
-        Job::Patch(entities) => entities
+        Job::Patch(entities) | Job::PatchByOlderCode(entities) => entities
             .iter()
             .all(|&entity| is_live(entity))
             .then(|| entities.iter().map(|&entity| (entity, false)).collect()),
@@ -158,6 +179,7 @@ fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a
         Job::DeleteTask => Some(vec![(Entity::Edge, true), (Entity::Task, true)]),
         Job::RemoveMember => is_live(Entity::Membership).then(|| vec![(Entity::Membership, true)]),
         Job::AddMemberAgain => is_dead(Entity::Membership).then(|| vec![(Entity::Membership, false)]),
+        Job::Heal => None,
     }
 }
 

@@ -5,9 +5,9 @@ use stateright::Property;
 use crate::commit::Phase as Writing;
 use crate::device::{Answer, How, shown};
 use crate::hand::Hand;
-use crate::proof::{Verdict, judge};
+use crate::proof::{Verdict, judge, newest};
 use crate::pull::{Found, Phase as Pulling, Request, Source};
-use crate::row::{Entity, PerRow};
+use crate::row::{Entity, PerRow, Row};
 use crate::scenario::{Scenario, State, View};
 
 type Condition = fn(&Scenario, &State) -> bool;
@@ -32,11 +32,15 @@ pub(crate) enum Always {
     NoMemberIsTakenForRemoved,
     /// At no version, as a pull may end at any.
     NoDeadTaskHasALiveEdge,
-    /// Unless a list says that it is silent about it. And `writes` add up.
+    /// Or is in the archive, or a list that was cut without one says that it is silent about it. And `writes` add up.
     EachVersionIsHeldByOneRow,
+    /// Nor is one of another row.
+    NoArchivedVersionIsCurrent,
     NoChangeIsCommittedTwice,
     /// With all commits applied, one read of the table is enough for a proof, so that 503 ends.
     AnAppliedProjectIsProvenByTheTable,
+    /// With all commits applied, no pull waits for a version that the counter may never reach.
+    AnAppliedCounterIsNotWaitedFor,
     /// The strong path is not taken. Only an index that is current can promise this.
     TheIndexSuffices,
 }
@@ -53,8 +57,10 @@ impl Always {
         Self::NoMemberIsTakenForRemoved,
         Self::NoDeadTaskHasALiveEdge,
         Self::EachVersionIsHeldByOneRow,
+        Self::NoArchivedVersionIsCurrent,
         Self::NoChangeIsCommittedTwice,
         Self::AnAppliedProjectIsProvenByTheTable,
+        Self::AnAppliedCounterIsNotWaitedFor,
     ];
 
     /// What the device is promised, whatever the writers do.
@@ -98,11 +104,15 @@ impl Always {
             }
             Self::NoDeadTaskHasALiveEdge => ("no dead task has a live edge", no_dead_task_has_a_live_edge),
             Self::EachVersionIsHeldByOneRow => ("each version is held by one row", each_version_is_held_by_one_row),
+            Self::NoArchivedVersionIsCurrent => ("no archived version is current", no_archived_version_is_current),
             Self::NoChangeIsCommittedTwice => {
                 ("no change is committed twice", |_, state| state.writers.iter().all(|writer| writer.commits <= 1))
             }
             Self::AnAppliedProjectIsProvenByTheTable => {
                 ("an applied project is proven by the table", an_applied_project_is_proven_by_the_table)
+            }
+            Self::AnAppliedCounterIsNotWaitedFor => {
+                ("an applied counter is not waited for", an_applied_counter_is_not_waited_for)
             }
             Self::TheIndexSuffices => {
                 ("the index suffices", |_, state| !matches!(state.pull.phase, Pulling::Scan { .. }))
@@ -153,13 +163,42 @@ fn no_dead_task_has_a_live_edge(_: &Scenario, state: &State) -> bool {
 }
 
 fn each_version_is_held_by_one_row(_: &Scenario, state: &State) -> bool {
-    let rows = || state.table.rows.iter().filter_map(|item| item.committed());
-    let current = state.table.committed_version();
+    let table = &state.table;
+    let rows = || table.rows.iter().filter_map(|item| item.committed());
+    let current = table.committed_version();
+    // What older code cuts is forgotten; from `archived_from` on nothing is.
+    let forgets = |row: &Row, version| version < row.archived_from.unwrap_or(row.silent_below);
+    let known = table.skipped.with(table.archive.named()).with(table.archive.anonymous);
     let is_held = |version| match rows().filter(|row| row.held().has(version)).count() {
-        0 => rows().any(|row| row.silent_below > version),
-        holders => holders == 1,
+        0 => known.has(version) || rows().any(|row| forgets(row, version)),
+        holders => holders == 1 && !table.skipped.has(version),
     };
-    (1..=current).all(is_held) && rows().map(|row| row.writes).sum::<u8>() == current
+    let skipped = table.skipped.iter().count();
+    (1..=current).all(is_held)
+        && rows().map(|row| usize::from(row.writes)).sum::<usize>() + skipped == usize::from(current)
+}
+
+fn no_archived_version_is_current(_: &Scenario, state: &State) -> bool {
+    let table = &state.table;
+    let archive = table.archive;
+    let all = archive.named().with(archive.anonymous);
+    Entity::ALL.into_iter().all(|entity| {
+        let row = table.rows[entity].committed();
+        row.is_none_or(|row| {
+            let of_others = archive.named().without(archive.rows[entity]);
+            !all.has(row.server_version) && row.held().without(of_others) == row.held()
+        })
+    })
+}
+
+fn an_applied_counter_is_not_waited_for(scenario: &Scenario, state: &State) -> bool {
+    let table = &state.table;
+    match state.pull.phase {
+        Pulling::Recount { found, .. } if table.unapplied().is_empty() => {
+            newest(View { scenario, table }, found) <= table.visible_version()
+        }
+        _ => true,
+    }
 }
 
 fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State) -> bool {
@@ -168,7 +207,7 @@ fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State)
     let now = PerRow::from_fn(|entity| table.rows[entity].now());
     !table.unapplied().is_empty()
         || Hand::from_table(table, now).into_iter().all(|hand| {
-            let found = Found { request, source: Source::Table, hand };
+            let found = Found { request, source: Source::Table, hand, archive: None };
             judge(View { scenario, table }, found) != Verdict::Short
         })
 }
@@ -181,9 +220,13 @@ pub(crate) enum Sometimes {
     AnExecutedRequestIsNotAnswered,
     ACascadeIsCommitted,
     AListIsCut,
+    SomethingIsArchivedForNothing,
     APageIsCut,
     AnAnswerIsBusy,
     AnAnswerComesFromTheTable,
+    AnAnswerRestsOnTheArchive,
+    AnExactAnswerRestsOnTheArchive,
+    AVersionIsHealed,
     ARemovalIsTold,
     AMemberAddedAgainIsResynced,
 }
@@ -219,6 +262,18 @@ impl Sometimes {
             Self::AnAnswerComesFromTheTable => {
                 ("an answer comes from the table", |_, state| how(state).is_some_and(|how| how.source == Source::Table))
             }
+            Self::AnAnswerRestsOnTheArchive => {
+                ("an answer rests on the archive", |_, state| how(state).is_some_and(|how| how.archive))
+            }
+            Self::AnExactAnswerRestsOnTheArchive => ("an exact answer rests on the archive", |_, state| {
+                matches!(state.pull.device.answer, Answer::Exact(How { archive: true, source: Source::Index, .. }))
+            }),
+            Self::AVersionIsHealed => ("a version is healed", |_, state| !state.table.archive.anonymous.is_empty()),
+            Self::SomethingIsArchivedForNothing => ("a list names what is archived", |_, state| {
+                let table = &state.table;
+                let named = |row: &Row| row.superseded().without(table.archive.named()) != row.superseded();
+                table.rows.iter().filter_map(|item| item.committed()).any(named)
+            }),
             Self::ARemovalIsTold => ("a removal is told", |_, state| state.pull.device.answer == Answer::Removed),
             Self::AMemberAddedAgainIsResynced => {
                 ("a member added again is resynced", |_, state| how(state).is_some_and(|how| how.resync))
