@@ -2,7 +2,7 @@
 
 use crate::row::{Entity, Overflow, PerRow, Row, Version};
 use crate::scenario::{Mutant, Scenario, View};
-use crate::table::{Counter, Moment, Table, Transaction};
+use crate::table::{Counter, Moment, Part, Table, Transaction};
 
 /// What a caller wants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -15,6 +15,8 @@ pub(crate) enum Job {
     AddEdge,
     /// Delete the task and with it the edges that name it, which are a set.
     DeleteTask,
+    /// The same if the task is at this version.
+    DeleteTaskIf(Version),
     RemoveMember,
     AddMemberAgain,
     /// Find out which versions are named by nothing, and put them into the archive.
@@ -27,7 +29,7 @@ impl Job {
         match self {
             Self::Patch(entities) | Self::PatchByOlderCode(entities) => entities,
             Self::AddEdge => &[Entity::Task, Entity::Edge],
-            Self::DeleteTask => &[Entity::Task],
+            Self::DeleteTask | Self::DeleteTaskIf(_) => &[Entity::Task],
             Self::RemoveMember | Self::AddMemberAgain => &[Entity::Membership],
             Self::Heal => &Entity::ALL,
         }
@@ -44,7 +46,7 @@ impl Job {
     /// The rows that only a query finds.
     pub(crate) fn set(self) -> &'static [Entity] {
         match self {
-            Self::DeleteTask => &[Entity::Edge],
+            Self::DeleteTask | Self::DeleteTaskIf(_) => &[Entity::Edge],
             _ => &[],
         }
     }
@@ -111,7 +113,8 @@ pub(crate) fn rebase(View { scenario, table }: View<'_>, job: Job, reads: Reads)
         job.named().contains(&entity) && !scenario.is(Mutant::RebasedOverANamedRow)
             || job.set().contains(&entity) && !scenario.is(Mutant::RebasedOverAListedCollection)
     };
-    let stands = one_commit && !written().any(touched) && !scenario.is(Mutant::NothingIsRebased);
+    let is_noted = counter.unfinished && !scenario.is(Mutant::RebasedOverANote);
+    let stands = one_commit && !is_noted && !written().any(touched) && !scenario.is(Mutant::NothingIsRebased);
     stands.then(|| Reads { counter: table.counter.newest(), ..reads })
 }
 
@@ -124,10 +127,11 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
     let version = |entity: Entity| read(entity).map_or(0, |row| row.server_version);
     let mut transaction = Transaction {
         read: counter.current_version,
-        counter: Counter { current_version: counter.current_version, last: PerRow::default() },
+        counter: Counter { current_version: counter.current_version, ..Counter::default() },
         expected: if rebased { PerRow::default() } else { last_in_place(view, job, counter) },
         puts: PerRow::default(),
         archive: PerRow::default(),
+        part: Part::Whole,
     };
     // Of each row of the decision: that it is as it was read.
     if !scenario.is(Mutant::RowsLookedAtNotChecked) {
@@ -135,7 +139,13 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
             transaction.expected[entity] = Some(version(entity));
         }
     }
-    for (index, (entity, is_deleted)) in writes(scenario, job, read)?.into_iter().enumerate() {
+    let mut writes = writes(scenario, job, read)?;
+    if writes.len() > scenario.transaction_rows {
+        writes.truncate(scenario.transaction_rows);
+        transaction.part = Part::First;
+        transaction.counter.unfinished = !scenario.is(Mutant::EachPartIsDecidedAnew);
+    }
+    for (index, (entity, is_deleted)) in writes.into_iter().enumerate() {
         if index == 0 || !scenario.is(Mutant::TwoRowsGivenOneVersion) {
             transaction.counter.current_version += 1;
         }
@@ -160,6 +170,29 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
     Some(transaction)
 }
 
+/// The next part of the deletion that has begun, of whoever it was: its first one was judged. None where a torn reading
+/// shows nothing left to do.
+pub(crate) fn finish(View { scenario, table }: View<'_>, reads: Reads) -> Option<Transaction> {
+    let counter = table.counter.at(reads.counter)?;
+    let read = |entity: Entity| table.rows[entity].at(reads.rows[entity]);
+    let left = [Entity::Edge, Entity::Task].into_iter().filter_map(|entity| Some((entity, read(entity)?)));
+    let left: Vec<_> = left.filter(|(_, row)| !row.is_deleted).collect();
+    let (entity, row) = *left.first()?;
+    let next = counter.current_version + 1;
+    let mut transaction = Transaction {
+        read: counter.current_version,
+        counter: Counter { current_version: next, unfinished: left.len() > 1, ..Counter::default() },
+        expected: PerRow::default(),
+        puts: PerRow::default(),
+        archive: PerRow::default(),
+        part: Part::Later,
+    };
+    transaction.counter.last[entity] = next;
+    transaction.expected[entity] = Some(row.server_version);
+    transaction.puts[entity] = Some(Row::next(scenario, scenario.overflow, Some(row), next, true));
+    Some(transaction)
+}
+
 /// The rows to write and whether as tombstones, in the order in which they take their versions: an edge's tombstone
 /// before its task's, so that the edge dangles at no version.
 fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a Row>) -> Option<Vec<(Entity, bool)>> {
@@ -171,12 +204,13 @@ fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a
             .all(|&entity| is_live(entity))
             .then(|| entities.iter().map(|&entity| (entity, false)).collect()),
         Job::AddEdge => (is_live(Entity::Task) && read(Entity::Edge).is_none()).then(|| vec![(Entity::Edge, false)]),
-        Job::DeleteTask if !is_live(Entity::Task) => None,
-        Job::DeleteTask if !is_live(Entity::Edge) => Some(vec![(Entity::Task, true)]),
-        Job::DeleteTask if scenario.is(Mutant::TaskTombstoneBeforeItsEdges) => {
+        Job::DeleteTask | Job::DeleteTaskIf(_) if !is_live(Entity::Task) => None,
+        Job::DeleteTaskIf(version) if read(Entity::Task).is_none_or(|task| task.server_version != version) => None,
+        Job::DeleteTask | Job::DeleteTaskIf(_) if !is_live(Entity::Edge) => Some(vec![(Entity::Task, true)]),
+        Job::DeleteTask | Job::DeleteTaskIf(_) if scenario.is(Mutant::TaskTombstoneBeforeItsEdges) => {
             Some(vec![(Entity::Task, true), (Entity::Edge, true)])
         }
-        Job::DeleteTask => Some(vec![(Entity::Edge, true), (Entity::Task, true)]),
+        Job::DeleteTask | Job::DeleteTaskIf(_) => Some(vec![(Entity::Edge, true), (Entity::Task, true)]),
         Job::RemoveMember => is_live(Entity::Membership).then(|| vec![(Entity::Membership, true)]),
         Job::AddMemberAgain => is_dead(Entity::Membership).then(|| vec![(Entity::Membership, false)]),
         Job::Heal => None,

@@ -16,6 +16,8 @@
 //! - Writers that read a batch, see `last` in place or condition-check it, read a set, decide, commit, decide again
 //!   when they were not the first or put the draft on top of the commit that was, and repeat a request whose answer got
 //!   lost or which is still on its way.
+//! - A deletion that takes several commits: the first leaves a note on the counter, and whoever commits next goes on with it.
+//! - Repetitions that come so late that their token is forgotten.
 //! - The archive ([`archive`]): written before the commit that drops versions from a list, by a writer who may be killed in
 //!   between; read after the rows; healed where older code dropped versions without it; and a restore that tells versions
 //!   that no row ever got from archived ones.
@@ -45,7 +47,7 @@
 //!
 //! Deleting a project, raised counters and refused marks after a restore, migrations, checksums, `turbo`; roles and the writers' own
 //! memberships; idempotency records, `If-Match`, field merging; responses measured in bytes; sets other than a task's
-//! edges (one decision over a set stands for all), cascades that fill more than one transaction; an index that is
+//! edges (one decision over a set stands for all); an index that is
 //! ahead of the table; that something happens at last (but see
 //! [`properties::Always::AnAppliedProjectIsProvenByTheTable`]).
 

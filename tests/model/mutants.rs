@@ -7,7 +7,9 @@ use crate::check::{breaks, holds};
 use crate::decision::Job::{self, AddEdge, DeleteTask, Patch, PatchByOlderCode};
 use crate::properties::Always;
 use crate::row::Entity::{Edge, Membership, Task};
-use crate::rules::{CASCADE, EMULATOR, HOT_ROW, OLDER_CODE, OVERFLOW, PAGED_OVERFLOW, REMOVAL, RESTORED, TWO_WRITERS};
+use crate::rules::{
+    CASCADE, EMULATOR, HOT_ROW, OLDER_CODE, OVERFLOW, PAGED_OVERFLOW, PARTS, REMOVAL, RESTORED, TWO_WRITERS,
+};
 use crate::scenario::{Index, Last, Mutant, Scenario};
 
 // The commit.
@@ -142,6 +144,44 @@ fn a_conflict_answered_to_the_repetition_does_not_settle_the_fate_of_the_request
     let mutants = &[Mutant::ConflictSettlesTheFate];
     let scenario = Scenario { mutants, answers_get_lost: true, pulls: false, ..TWO_WRITERS };
     breaks(scenario, Always::NoChangeIsCommittedTwice);
+}
+
+#[test]
+fn a_condition_answered_to_a_late_repetition_does_not_settle_the_fate_of_the_request() {
+    let mutants = &[Mutant::ConditionSettlesTheFate];
+    let lost = Scenario { mutants, answers_get_lost: true, tokens_are_forgotten: true, ..TWO_WRITERS };
+    let writers: &[&[_]] = &[&[Patch(&[Task])]];
+    breaks(Scenario { writers, pulls: false, ..lost }, Always::NoChangeIsCommittedTwice);
+    let writers: &[&[_]] = &[&[AddEdge]];
+    breaks(Scenario { rows: CASCADE.rows, writers, pulls: false, ..lost }, Always::NoCommitIsDenied);
+}
+
+// A deletion in several parts.
+
+/// Somebody changes the task in between, and the rest is refused.
+#[test]
+fn a_deletion_whose_parts_are_decided_anew_is_denied_when_half_of_it_is_done() {
+    let mutants = &[Mutant::EachPartIsDecidedAnew];
+    breaks(Scenario { mutants, ..PARTS }, Always::NoCommitIsDenied);
+}
+
+#[test]
+fn a_deletion_that_others_do_not_finish_first_is_left_half_done() {
+    let mutants = &[Mutant::NoteIsNotMinded];
+    breaks(Scenario { mutants, ..PARTS }, Always::ADeletionComesToItsEnd);
+}
+
+/// The draft says nothing of the note, which is gone then.
+#[test]
+fn a_draft_rebased_over_a_deletion_that_has_begun_forgets_it() {
+    let mutants = &[Mutant::RebasedOverANote];
+    breaks(Scenario { mutants, ..PARTS }, Always::ADeletionComesToItsEnd);
+}
+
+#[test]
+fn a_deletion_given_up_after_its_first_part_is_not_to_be_answered_as_if_nothing_had_been_written() {
+    let mutants = &[Mutant::BusyAfterAPart];
+    breaks(Scenario { mutants, ..PARTS }, Always::NoCommitIsDenied);
 }
 
 // The archive.

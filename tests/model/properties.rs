@@ -2,7 +2,7 @@
 
 use stateright::Property;
 
-use crate::commit::Phase as Writing;
+use crate::commit::{Phase as Writing, Writer};
 use crate::device::{Answer, How, shown};
 use crate::hand::Hand;
 use crate::proof::{Verdict, judge, newest};
@@ -37,6 +37,10 @@ pub(crate) enum Always {
     /// Nor is one of another row.
     NoArchivedVersionIsCurrent,
     NoChangeIsCommittedTwice,
+    /// Of a job that was committed, if only in part, nobody is told that it was refused or that nothing was written.
+    NoCommitIsDenied,
+    /// Nothing else is committed before it is over.
+    ADeletionComesToItsEnd,
     /// With all commits applied, one read of the table is enough for a proof, so that 503 ends.
     AnAppliedProjectIsProvenByTheTable,
     /// With all commits applied, no pull waits for a version that the counter may never reach.
@@ -59,6 +63,8 @@ impl Always {
         Self::EachVersionIsHeldByOneRow,
         Self::NoArchivedVersionIsCurrent,
         Self::NoChangeIsCommittedTwice,
+        Self::NoCommitIsDenied,
+        Self::ADeletionComesToItsEnd,
         Self::AnAppliedProjectIsProvenByTheTable,
         Self::AnAppliedCounterIsNotWaitedFor,
     ];
@@ -108,6 +114,10 @@ impl Always {
             Self::NoChangeIsCommittedTwice => {
                 ("no change is committed twice", |_, state| state.writers.iter().all(|writer| writer.commits <= 1))
             }
+            Self::NoCommitIsDenied => {
+                ("no commit is denied", |_, state| !state.writers.iter().any(|writer| writer.denied))
+            }
+            Self::ADeletionComesToItsEnd => ("a deletion comes to its end", a_deletion_comes_to_its_end),
             Self::AnAppliedProjectIsProvenByTheTable => {
                 ("an applied project is proven by the table", an_applied_project_is_proven_by_the_table)
             }
@@ -201,6 +211,18 @@ fn an_applied_counter_is_not_waited_for(scenario: &Scenario, state: &State) -> b
     }
 }
 
+fn a_deletion_comes_to_its_end(_: &Scenario, state: &State) -> bool {
+    let is_dead_at = |entity, version| {
+        state.table.row_in_state(entity, version).is_some_and(|row| row.server_version == version && row.is_deleted)
+    };
+    state.table.counter.copies().windows(2).all(|pair| {
+        let next = pair[1];
+        let goes_on = |entity| next.last[entity] == 0 || is_dead_at(entity, next.last[entity]);
+        let ends = next.last[Entity::Task] != 0 || next.unfinished;
+        !pair[0].unfinished || (next.last[Entity::Membership] == 0 && Entity::ALL.into_iter().all(goes_on) && ends)
+    })
+}
+
 fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State) -> bool {
     let table = &state.table;
     let request = Request::new(state.pull.device.mark, table.visible_version());
@@ -219,6 +241,9 @@ pub(crate) enum Sometimes {
     ADraftIsRebased,
     AnExecutedRequestIsNotAnswered,
     ACascadeIsCommitted,
+    ADeletionIsHalfDone,
+    ADeletionIsFinishedByAnother,
+    AnOutcomeIsUnknown,
     AListIsCut,
     SomethingIsArchivedForNothing,
     APageIsCut,
@@ -251,6 +276,17 @@ impl Sometimes {
                 let both = |last: PerRow<u8>| last[Entity::Task] != 0 && last[Entity::Edge] != 0;
                 last.is_some_and(both)
             }),
+            Self::ADeletionIsHalfDone => ("a deletion is half done", |_, state| {
+                state.table.counter.committed().is_some_and(|counter| counter.unfinished)
+            }),
+            Self::ADeletionIsFinishedByAnother => ("a deletion is finished by another", |_, state| {
+                let is_over = |row: &Row| row.is_deleted;
+                let deletes = |writer: &Writer| writer.commits > 0 && matches!(writer.phase, Writing::Reading { .. });
+                state.table.rows[Entity::Task].committed().is_some_and(is_over) && state.writers.iter().any(deletes)
+            }),
+            Self::AnOutcomeIsUnknown => {
+                ("an outcome is unknown", |_, state| state.writers.iter().any(|writer| writer.told_nothing))
+            }
             Self::AListIsCut => ("a list is cut", |_, state| {
                 let mut rows = state.table.rows.iter().filter_map(|item| item.committed());
                 rows.any(|row| row.silent_below > 0)

@@ -1,7 +1,7 @@
 //! A table that was restored from a backup, which may have cut its last commit in two.
 
 use crate::decision::{Job, Reads, decide};
-use crate::row::{Entity, PerRow, Version, Versions};
+use crate::row::{Entity, Version, Versions};
 use crate::scenario::{Mutant, Scenario, View};
 use crate::table::{Counter, Table};
 
@@ -55,6 +55,6 @@ fn repaired(scenario: &Scenario, mut table: Table) -> Table {
     let floor: Version = rows().map(|row| row.archived_from.unwrap_or(row.silent_below)).max().unwrap_or(0);
     let gaps = Versions::all().up_to(current).without(held.with(archived));
     table.skipped = gaps.after(floor.saturating_sub(1));
-    table.put_counter(Counter { current_version: current, last: PerRow::default() });
+    table.put_counter(Counter { current_version: current, ..Counter::default() });
     table
 }

@@ -1,7 +1,9 @@
 //! What holds, and within which bounds.
 
 use crate::check::holds;
-use crate::decision::Job::{AddEdge, AddMemberAgain, DeleteTask, Heal, Patch, PatchByOlderCode, RemoveMember};
+use crate::decision::Job::{
+    AddEdge, AddMemberAgain, DeleteTask, DeleteTaskIf, Heal, Patch, PatchByOlderCode, RemoveMember,
+};
 use crate::properties::{Always, Sometimes};
 use crate::row::Entity::{Edge, Membership, Task};
 use crate::row::Overflow;
@@ -18,6 +20,8 @@ pub(crate) const TWO_WRITERS: Scenario = Scenario {
     restored: None,
     last: Last::ConditionChecked,
     answers_get_lost: false,
+    transaction_rows: 3,
+    tokens_are_forgotten: false,
     application: Application::ItemByItem,
     index: Index::Free,
     mutants: &[],
@@ -32,6 +36,14 @@ pub(crate) const EMULATOR: Scenario =
 /// A task is deleted while somebody adds an edge to it.
 pub(crate) const CASCADE: Scenario =
     Scenario { rows: &[Task, Membership], writers: &[&[AddEdge], &[DeleteTask]], ..TWO_WRITERS };
+
+/// A deletion that does not fit a transaction, made on a version of the task, while others write.
+pub(crate) const PARTS: Scenario = Scenario {
+    writers: &[&[DeleteTaskIf(1)], &[Patch(&[Task])], &[Patch(&[Membership])]],
+    transaction_rows: 1,
+    pulls: false,
+    ..TWO_WRITERS
+};
 
 /// The device's user is removed and added again while somebody writes.
 pub(crate) const REMOVAL: Scenario = Scenario {
@@ -185,6 +197,24 @@ fn a_cascade_sees_every_edge_and_the_device_sees_the_cascade() {
             ..CASCADE
         });
     }
+}
+
+#[test]
+fn a_deletion_in_parts_comes_to_its_end_and_nobody_is_told_otherwise() {
+    let sometimes = &[Sometimes::ADeletionIsHalfDone, Sometimes::ADeletionIsFinishedByAnother];
+    holds(Scenario { sometimes, ..PARTS });
+    holds(Scenario { sometimes, answers_get_lost: true, ..PARTS });
+    let writers: &[&[_]] = &[&[DeleteTaskIf(1)], &[Patch(&[Task])]];
+    holds(Scenario { writers, pulls: true, sometimes, ..PARTS });
+}
+
+#[test]
+fn a_lost_answer_whose_token_is_forgotten_commits_nothing_twice() {
+    let sometimes = &[Sometimes::AnExecutedRequestIsNotAnswered, Sometimes::AnOutcomeIsUnknown];
+    let writers: &[&[_]] = &[&[Patch(&[Task])], &[Patch(&[Task])], &[Patch(&[Membership])]];
+    let scenario = Scenario { writers, pulls: false, answers_get_lost: true, sometimes, ..TWO_WRITERS };
+    holds(Scenario { tokens_are_forgotten: true, ..scenario });
+    holds(Scenario { tokens_are_forgotten: true, answers_get_lost: true, sometimes, ..PARTS });
 }
 
 #[test]

@@ -30,6 +30,10 @@ pub(crate) struct Scenario {
     pub(crate) restored: Option<&'static [Job]>,
     pub(crate) last: Last,
     pub(crate) answers_get_lost: bool,
+    /// Rows in a transaction, which bounds deletions alone.
+    pub(crate) transaction_rows: usize,
+    /// Whether a request may be repeated so late that its token is forgotten.
+    pub(crate) tokens_are_forgotten: bool,
     pub(crate) application: Application,
     pub(crate) index: Index,
     pub(crate) mutants: &'static [Mutant],
@@ -81,6 +85,12 @@ pub(crate) enum Mutant {
     SupersededNotCarriedOn,
     NewTokenAfterALostAnswer,
     ConflictSettlesTheFate,
+    ConditionSettlesTheFate,
+    // Of a deletion in several parts.
+    EachPartIsDecidedAnew,
+    NoteIsNotMinded,
+    BusyAfterAPart,
+    RebasedOverANote,
     // Of a draft that is sent again on top of the commit that was faster.
     NothingIsRebased,
     RebasedWithoutLast,
@@ -121,6 +131,11 @@ pub(crate) enum Mutant {
 impl Scenario {
     pub(crate) fn is(&self, mutant: Mutant) -> bool {
         self.mutants.contains(&mutant)
+    }
+
+    /// Whether a deletion may take several parts, and whoever finds that one has begun finishes it first.
+    pub(crate) fn minds_notes(&self) -> bool {
+        self.transaction_rows < Entity::ALL.len() && !self.is(Mutant::NoteIsNotMinded)
     }
 
     /// Whether this job's commit sees `last` in place.

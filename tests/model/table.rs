@@ -15,6 +15,8 @@ pub(crate) struct Counter {
     pub(crate) current_version: Version,
     /// The version that the latest commit gave to each row; 0 where it wrote none.
     pub(crate) last: PerRow<Version>,
+    /// The deletion of the task has begun and is to be finished by whoever commits next.
+    pub(crate) unfinished: bool,
 }
 
 /// One item with its whole history: what was committed, and how much of that a strong read sees by now.
@@ -92,6 +94,17 @@ pub(crate) struct Transaction {
     pub(crate) puts: PerRow<Option<Row>>,
     /// What has to be in the archive first.
     pub(crate) archive: PerRow<Versions>,
+    pub(crate) part: Part,
+}
+
+/// What a transaction is of a decision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Part {
+    Whole,
+    /// The first of several.
+    First,
+    /// A later one, of a deletion that whoever makes it need not have asked for.
+    Later,
 }
 
 /// Why a transaction was cancelled.
@@ -121,7 +134,7 @@ impl Table {
         for &entity in entities {
             let version = counter.current_version + 1;
             rows[entity] = Item::new([Row::new(version)]);
-            counter = Counter { current_version: version, last: PerRow::default() };
+            counter = Counter { current_version: version, ..Counter::default() };
             counter.last[entity] = version;
         }
         Self { counter: Item::new([counter]), rows, archive: Archive::default(), skipped: Versions::default() }
