@@ -196,8 +196,7 @@ impl Play {
     async fn post(&self, founder: &mut Writer, path: &str, body: Value) {
         let path =
             if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
-        let ask =
-            Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body: Some(body) };
+        let ask = Ask { method: Method::POST, body: Some(body), ..Ask::get(path, &TOKENS[0]) };
         let body = ask.body.as_ref().expect("a body");
         let collection = ask.path.trim_end_matches('/').rsplit('/').next().expect("a collection");
         let row = match (collection, body["id"].as_str(), body["user"].as_str()) {
