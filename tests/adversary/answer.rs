@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use shared::domain::{Checksums, Collection, RowKey, ServerVersion};
+use shared::domain::{Checksums, CollectionName, RowKey, ServerVersion};
 
 use crate::device::Device;
 use crate::history::History;
@@ -38,12 +38,12 @@ impl Answer {
     pub(crate) fn read(body: &Value) -> Result<Self, String> {
         let mark = body["timestamp"].as_u64().filter(|mark| *mark > 0).ok_or("no timestamp")?;
         let changes = body["changes"].as_object().ok_or("no changes")?;
-        ensure(changes.len() == COLLECTIONS.len(), || "not five collections".to_owned())?;
+        ensure(COLLECTIONS.iter().all(|name| changes.contains_key(*name)), || "not all collections".to_owned())?;
         let has_more = body.get("has_more").is_some_and(|more| more == true);
         let checksums = body.get("checksum").map(checksums).transpose()?;
         let mut answer = Self { mark, has_more, updated: vec![], deleted: vec![], checksums };
-        for collection in COLLECTIONS {
-            let arrays = changes.get(collection).and_then(Value::as_object).ok_or(collection)?;
+        for (collection, arrays) in changes {
+            let arrays = arrays.as_object().ok_or("no arrays")?;
             let array = |name: &str| arrays.get(name).and_then(Value::as_array).ok_or("not three arrays");
             ensure(arrays.len() == 3 && array("created")?.is_empty(), || "something created".to_owned())?;
             for row in array("updated")? {
@@ -66,8 +66,10 @@ impl Answer {
 
 fn checksums(body: &Value) -> Result<Checksums, String> {
     let mut checksums = Checksums::default();
-    for collection in Collection::ALL {
-        let numbers = serde_json::from_value(body[collection.name()].clone());
+    ensure(COLLECTIONS.iter().all(|name| body.get(name).is_some()), || "not all checksums".to_owned())?;
+    for (name, numbers) in body.as_object().ok_or("no checksums")? {
+        let collection: CollectionName = name.parse().map_err(|_| format!("checksum of {name}"))?;
+        let numbers = serde_json::from_value(numbers.clone());
         checksums.set(collection, numbers.map_err(|error| format!("checksum: {error}"))?);
     }
     Ok(checksums)
@@ -114,8 +116,8 @@ impl Device {
             ensure(same, || format!("is not the server's state at {mark}: {}", self.differences(history, mark)))?;
         }
         ensure(!has_more || answer.checksums.is_none(), || "a checksum of a page".to_owned())?;
-        match answer.checksums {
-            Some(said) => ensure(said == self.checksums(), || format!("the checksum is not the device's: {said:?}")),
+        match &answer.checksums {
+            Some(said) => ensure(*said == self.checksums(), || format!("the checksum is not the device's: {said:?}")),
             None => Ok(()),
         }
     }

@@ -7,6 +7,7 @@ use aws_smithy_types::base64;
 use serde_json::{Map, Value};
 use shared::domain::{ServerVersion, Superseded};
 
+use crate::newer;
 use crate::rules;
 use crate::table::{Item, Written};
 
@@ -38,6 +39,10 @@ pub(crate) struct History {
     /// The last version of each commit.
     commits: BTreeSet<u64>,
     pub(crate) deleted_at: Option<u64>,
+    /// The task of which a deletion has begun and not ended.
+    pub(crate) unfinished: Option<String>,
+    /// The requests, by their records, whose deletion took its first commit and not its last at once.
+    pub(crate) begun: BTreeSet<String>,
 }
 
 impl History {
@@ -111,6 +116,8 @@ impl History {
         if self.deleted_at.is_some() {
             return Err("a commit after the project's deletion".to_owned());
         }
+        self.expect_deletion_goes_on(counter, rows.values().map(|(row, item)| (row.as_str(), &***item)))
+            .map_err(|broken| format!("{broken} at {current}"))?;
         let edges: Vec<String> = rows.values().map(|(row, _)| row.clone()).collect();
         for (version, (row, item)) in rows {
             self.take(version, row, item)?;
@@ -123,6 +130,37 @@ impl History {
             self.deleted_at = Some(number(counter, "deleted_at"));
         }
         rules::after_commit(&self.live)
+    }
+
+    /// A deletion that has begun ends before anything else is written: with the task's tombstone, and not without it.
+    fn expect_deletion_goes_on<'a>(
+        &mut self,
+        counter: &Item,
+        mut rows: impl Iterator<Item = (&'a str, &'a Item)> + Clone,
+    ) -> Result<(), String> {
+        let noted = counter.get("unfinished").map(|note| &note["M"]);
+        let noted_task = noted.map(|note| note["task"]["S"].as_str().unwrap_or_default().to_owned());
+        let Some(task) = self.unfinished.clone().or_else(|| noted_task.clone()) else { return Ok(()) };
+        let buried = rows.clone().any(|(row, _)| row == format!("tasks#{task}"));
+        if noted_task.as_ref() != Some(&task) && !buried {
+            return Err(format!("the deletion of {task} is forgotten"));
+        }
+        if noted_task.is_some() && buried {
+            return Err(format!("the deletion of {task} is over and goes on"));
+        }
+        let names = |row: &str| {
+            let edge = self.live.get(row).filter(|_| row.starts_with("dependencies#"));
+            edge.is_some_and(|edge| edge["predecessor"] == *task || edge["successor"] == *task)
+        };
+        let belongs =
+            |row: &str, item: &Item| item.contains_key("is_deleted") && (row == format!("tasks#{task}") || names(row));
+        if let Some((other, _)) = rows.find(|(row, item)| !belongs(row, item)) {
+            return Err(format!("{other} is written while {task} is being deleted"));
+        }
+        let record = noted.and_then(|note| note["record"]["M"]["entity"]["S"].as_str());
+        self.begun.extend(record.map(str::to_owned));
+        self.unfinished = noted_task;
+        Ok(())
     }
 
     fn take(&mut self, version: u64, row: String, item: &Item) -> Result<(), String> {
@@ -145,6 +183,9 @@ impl History {
         let before = self.live.get(&row).cloned();
         if before.is_none() && previous.is_some() && !row.starts_with("memberships#") {
             return Err(format!("{row}@{version} was dead already"));
+        }
+        if let (Some(before), Some(live)) = (&before, &live) {
+            columns_stay(before, live, version).map_err(|broken| format!("{row}@{version}: {broken}"))?;
         }
         rules::at_version(&self.live, &row, before.as_ref(), live.as_ref())
             .map_err(|broken| format!("{row}@{version}: {broken}"))?;
@@ -177,6 +218,19 @@ impl History {
             return Ok(());
         }
         Err(format!("{row}@{version} held {held:?} and lists {list:?}"))
+    }
+}
+
+/// No write loses a column, and only the newer version changes its own.
+fn columns_stay(before: &Map<String, Value>, after: &Map<String, Value>, version: u64) -> Result<(), String> {
+    if let Some(lost) = before.keys().find(|column| !after.contains_key(*column)) {
+        return Err(format!("the column {lost} is lost"));
+    }
+    match (before.get("colour"), after.get("colour")) {
+        (before, Some(after)) if before.is_some_and(|before| before != after) && *after != newer::colour(version) => {
+            Err(format!("a colour of nobody: {after}"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -35,11 +35,13 @@ fn everyday(device_pause: u64) -> Scenario {
         operations: 500,
         tasks: 100,
         edges: 40,
+        hubs: 0,
         writer_pause: 1_800,
         device_pause,
         weights: edits,
         plain_clients: true,
         faults: REALISTIC,
+        newer_writes: 0,
     }
 }
 

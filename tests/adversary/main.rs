@@ -21,6 +21,7 @@ mod history;
 mod http;
 mod lag;
 mod merge;
+mod newer;
 mod operations;
 mod rules;
 mod run;

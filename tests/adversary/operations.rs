@@ -30,6 +30,7 @@ pub(crate) enum Kind {
     CreateTask,
     ChangeTask,
     DeleteTask,
+    DeleteHub,
     CreateEdge,
     ChangeEdge,
     DeleteEdge,
@@ -124,6 +125,10 @@ impl Maker<'_> {
                 self.write(100, Method::PATCH, "tasks", Some(row), body)
             }
             Kind::DeleteTask => self.delete(100, "tasks")?,
+            Kind::DeleteHub => {
+                let hub = self.hub()?;
+                self.delete_row(100, "tasks", hub)
+            }
             Kind::CreateEdge => {
                 let (from, to) = (self.row("tasks")?, self.row("tasks")?);
                 let body = json!({"id": format!("e{}", self.number), "predecessor": from, "successor": to,
@@ -226,6 +231,10 @@ impl Maker<'_> {
 
     fn delete(&mut self, needed: i64, collection: &str) -> Option<Operation> {
         let id = self.row(collection)?;
+        Some(self.delete_row(needed, collection, id))
+    }
+
+    fn delete_row(&mut self, needed: i64, collection: &str, id: String) -> Operation {
         let user = self.user(needed);
         let row = format!("{collection}#{id}");
         let ask = Ask {
@@ -233,7 +242,14 @@ impl Maker<'_> {
             if_match: self.if_match(&row),
             ..Ask::get(path(collection, Some(&id)), &self.tokens[user])
         };
-        Some(Operation { ask, user, needed, mark: None, row, parts: vec![] })
+        Operation { ask, user, needed, mark: None, row, parts: vec![] }
+    }
+
+    /// One of the live tasks that began with more edges than fit a transaction.
+    fn hub(&mut self) -> Option<String> {
+        let hubs: Vec<_> = self.history.live().keys().filter_map(|row| row.strip_prefix("tasks#hub")).collect();
+        let hub = hubs.get(self.rng.usize(0..hubs.len().max(1)))?;
+        Some(format!("hub{hub}"))
     }
 
     fn membership(&mut self, of: usize, role: i64, method: Method, body: Option<Value>) -> Operation {

@@ -17,6 +17,7 @@ use tokio::time::{Duration, sleep};
 use crate::device::{Device, Pulled};
 use crate::figures::Figures;
 use crate::http::{Ask, PROJECT};
+use crate::newer::NewerWriter;
 use crate::operations::Operation;
 use crate::scenario::{Scenario, USERS};
 use crate::table::{Faults, Meter, NAME, UnreliableTable};
@@ -101,13 +102,15 @@ impl Play {
         let writers: Vec<JoinHandle<Fates>> = (1..=self.scenario.writers)
             .map(|number| tokio::spawn(self.clone().write(self.writer(number), Arc::clone(&numbers))))
             .collect();
+        let newer = tokio::spawn(self.clone().write_as_newer());
         let devices: Vec<JoinHandle<Device>> = (0..self.scenario.devices)
             .map(|number| tokio::spawn(self.clone().pull(self.device(number), Arc::clone(&numbers))))
             .collect();
-        let mut fates = vec![founder.fates];
+        let mut fates = vec![];
         for writer in writers {
             fates.extend(self.joined(writer).await);
         }
+        self.joined(newer).await;
         let mut drained = Vec::new();
         for device in devices {
             drained.extend(self.joined(device).await);
@@ -115,9 +118,11 @@ impl Play {
         // Calls still under way arrive, indexes get there, and from now on the table works.
         self.table.state().faults = Faults::NONE;
         sleep(Duration::from_secs(60)).await;
+        self.finish_deletion(&founder).await;
         for device in drained {
             self.drain(device).await;
         }
+        fates.push(founder.fates);
         for fates in fates {
             // Apart from what follows, which wants the state for itself.
             let judged = fates.check(&self.table.state().history);
@@ -183,13 +188,54 @@ impl Play {
             let id = format!("t{number}");
             self.post(founder, "tasks/", json!({"id": id, "name": format!("founded {id}")})).await;
         }
-        // All at the first task, so that deleting it takes more than fits a transaction.
         let types = ["FS", "SS", "FF", "SF"];
         let ends = (1..self.scenario.tasks).flat_map(|task| types.map(|dep_type| (task, dep_type)));
         for (number, (task, dep_type)) in ends.take(self.scenario.edges).enumerate() {
             let edge = json!({"id": format!("e{number}"), "predecessor": "t0", "successor": format!("t{task}"),
                 "dep_type": dep_type, "lag": -36_501 - i64::try_from(number % 20).expect("small")});
             self.post(founder, "dependencies/", edge).await;
+        }
+        for hub in 0..self.scenario.hubs {
+            self.found_hub(founder, hub).await;
+        }
+    }
+
+    /// A task with so many edges that deleting it takes more than fits a transaction.
+    async fn found_hub(&self, founder: &Writer, hub: usize) {
+        let id = format!("hub{hub}");
+        let create = |path: &str, body: Value| json!({"method": "POST", "path": path, "body": body});
+        let mut operations = vec![create("tasks/", json!({"id": id, "name": format!("founded {id}")}))];
+        for task in 0..self.scenario.tasks {
+            for (number, dep_type) in ["FS", "SS", "FF", "SF"].into_iter().enumerate() {
+                operations.push(create("dependencies/", json!({"id": format!("e-{id}-{task}-{number}"), "predecessor": id,
+                    "successor": format!("t{task}"), "dep_type": dep_type, "lag": -36_501 - i64::try_from(number).expect("small")})));
+            }
+        }
+        for operations in operations.chunks(90) {
+            let body = Some(json!({ "operations": operations }));
+            let path = format!("/api/v1/projects/{PROJECT}/batch/");
+            let ask = Ask { method: Method::POST, body, ..Ask::get(path, &TOKENS[0]) };
+            let reply = ask.send(&founder.routers[0]).await;
+            if reply.status != 200 {
+                self.table.fail(format!("not founded: {id} {}", reply.body));
+            }
+        }
+    }
+
+    /// Whoever commits next finishes a deletion that has begun, or at least asks to commit.
+    async fn finish_deletion(&self, founder: &Writer) {
+        let unfinished = |table: &UnreliableTable| {
+            let state = table.state();
+            state.history.unfinished.clone().filter(|_| state.history.deleted_at.is_none())
+        };
+        if unfinished(&self.table).is_none() {
+            return;
+        }
+        let (path, body) = (format!("/api/v1/projects/{PROJECT}/tasks/"), Some(json!({"name": "the last one"})));
+        let ask = Ask { method: Method::POST, body, ..Ask::get(path, &TOKENS[0]) };
+        ask.send(&founder.routers[0]).await;
+        if let Some(task) = unfinished(&self.table) {
+            self.table.fail(format!("the deletion of {task} does not come to an end"));
         }
     }
 
@@ -220,6 +266,13 @@ impl Play {
             sleep(Duration::from_millis(pause)).await;
             writer.operate(number, &self.scenario).await;
         }
+    }
+
+    /// Writes what only a newer version knows, while others write.
+    async fn write_as_newer(self) {
+        let (instance, client) = (self.instance(), self.table.client(&SDK));
+        let mut newer = NewerWriter { instance, client, table: Arc::clone(&self.table), rng: self.rng(900) };
+        newer.write(self.scenario.newer_writes).await;
     }
 
     /// Pulls while others write.

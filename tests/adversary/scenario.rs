@@ -19,6 +19,8 @@ pub(crate) struct Scenario {
     /// Tasks and edges to begin with.
     pub(crate) tasks: usize,
     pub(crate) edges: usize,
+    /// Tasks with four edges to each of those.
+    pub(crate) hubs: usize,
     /// Milliseconds between a writer's operations, and between a device's pulls, at most.
     pub(crate) writer_pause: u64,
     pub(crate) device_pause: u64,
@@ -26,6 +28,8 @@ pub(crate) struct Scenario {
     /// Nobody is killed, and devices ask for no smaller pages.
     pub(crate) plain_clients: bool,
     pub(crate) faults: Faults,
+    /// How often a newer version of the product writes beside this one.
+    pub(crate) newer_writes: u64,
 }
 
 /// How often each kind of operation is asked for.
@@ -92,11 +96,14 @@ impl Scenario {
             operations: rng.u64(380..=470),
             tasks: rng.usize(2..=15),
             edges: rng.usize(0..=10),
+            hubs: 0,
             writer_pause: [5, 40, 200][rng.usize(0..3)],
             device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
             plain_clients: false,
             faults: Faults::draw(&mut rng),
+            // In every other seed.
+            newer_writes: if seed % 2 == 1 { 60 } else { 0 },
         };
         match rng.u8(0..10) {
             0 | 1 => Self {
@@ -124,13 +131,14 @@ impl Scenario {
             }
             5 => Self {
                 name: "cascades",
-                tasks: 30,
-                edges: 110,
+                tasks: 26,
+                edges: 0,
+                hubs: 2,
                 operations: 260,
                 weights: Weights {
                     heat: 0.6,
                     hot_rows: 2,
-                    ..Weights::with(&[(Kind::CreateEdge, 10), (Kind::DeleteTask, 10), (Kind::CreateTask, 10)])
+                    ..Weights::with(&[(Kind::CreateEdge, 10), (Kind::DeleteHub, 10), (Kind::CreateTask, 10)])
                 },
                 ..everyday
             },

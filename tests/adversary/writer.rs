@@ -6,12 +6,13 @@ use std::sync::Arc;
 use axum::Router;
 use fastrand::Rng;
 use serde_json::{Map, Value};
+use shared::domain::KeyedRequest;
 use tokio::time::{Duration, timeout};
 
 use crate::history::History;
 use crate::http::{PROJECT, Reply};
 use crate::operations::{Maker, Operation};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, USERS};
 use crate::table::UnreliableTable;
 
 /// What is known of the requests that left a mark, by the mark.
@@ -55,7 +56,9 @@ impl Writer {
             let (tokens, memberships, weights) = (&self.tokens, &self.memberships, &scenario.weights);
             Maker { rng: &mut self.rng, history: &state.history, tokens, memberships, weights, number }.operation()
         };
-        let mut patience = (self.rng.u8(0..12) == 0 && !scenario.plain_clients).then(|| self.rng.u64(0..80));
+        let often = operation.row.starts_with("tasks#") && operation.ask.method == "DELETE" && scenario.hubs > 0;
+        let killed = if often { self.rng.bool() } else { self.rng.u8(0..12) == 0 };
+        let mut patience = (killed && !scenario.plain_clients).then(|| self.rng.u64(0..80));
         self.table.trace(|| format!("{} operates {number} {} patience {patience:?}", self.name, operation.ask.path));
         // A client that does not know what became of its request sends it again, or gives up.
         for _ in 0..4 {
@@ -239,8 +242,22 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
         (status, _) if status < 300 => Err("an unexpected success".to_owned()),
         (status, _) => allowed(REFUSALS.contains(&(status, reply.code())), "an answer that cannot be"),
     }?;
+    expect_not_denied(operation, reply, history)?;
     let late = reply.status < 300 && ask.method != "GET" && given.deleted && operation.mark.is_some();
     allowed(!late, "a write into a deleted project")
+}
+
+/// Of a deletion that has begun nobody is told that it was refused, or that nothing was written. (Who may not ask any more
+/// is not told what became of it.)
+fn expect_not_denied(Operation { ask, user, .. }: &Operation, reply: &Reply, history: &History) -> Result<(), String> {
+    let Some(key) = &ask.key else { return Ok(()) };
+    let (user, key) = (USERS[*user].0.parse().expect("a user"), key.parse().expect("a key"));
+    let record = KeyedRequest::new(user, key, &[], &Map::new()).record_id();
+    let gone = ["membership_revoked", "not_a_member", "project_deleted"].contains(&reply.code());
+    if !history.begun.contains(&record) || reply.status < 300 || gone || reply.code() == "outcome_unknown" {
+        return Ok(());
+    }
+    Err("a deletion had begun, and its request is refused".to_owned())
 }
 
 /// The row in the answer is one that was committed.

@@ -2,8 +2,13 @@
 
 use std::future::IntoFuture;
 
-use serde_json::json;
-use tests::support::{Device, Pull, TestApp, TestProject};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::{Value, json};
+use shared::domain::Role;
+use shared::storage::MAX_ROWS;
+use tests::support::{Call, Device, Fault, Pull, TestApp, TestProject, TestTable};
+
+use crate::batch;
 
 /// No dependency is live that names a task which is not.
 fn assert_no_dangling_edge(device: &Device) {
@@ -47,19 +52,204 @@ async fn a_stale_delete_leaves_the_edges_alone() {
     assert_eq!(project.pull(0).await.updated("dependencies"), ["t1-t2"]);
 }
 
-/// A task `t1` with four edges of each type to and from each of the others.
-async fn hub(edges: usize) -> TestProject {
-    let project = TestApp::new().await.with_project().with_tasks(edges / 4 + 1).await;
-    for task in 2..=edges / 4 + 1 {
-        let other = format!("t{task}");
-        let (predecessor, successor) = if task % 2 == 0 { ("t1", other.as_str()) } else { (other.as_str(), "t1") };
+/// Gives the project a task `hub` with four edges of each type to and from each of so many others.
+pub(crate) async fn tie_hub(project: &TestProject, hub: &str, others: usize) {
+    let mut operations = vec![batch::task(hub)];
+    operations.extend((0..others).map(|n| batch::task(&format!("{hub}-{n}"))));
+    for n in 0..others {
+        let other = format!("{hub}-{n}");
+        let (predecessor, successor) = if n % 2 == 0 { (hub, other.as_str()) } else { (other.as_str(), hub) };
         for dep_type in ["FS", "SS", "FF", "SF"] {
             let id = format!("{other}-{dep_type}");
-            let edge = json!({"id": id, "predecessor": predecessor, "successor": successor, "dep_type": dep_type});
-            project.create("dependencies", edge).await;
+            let body = json!({"id": id, "predecessor": predecessor, "successor": successor, "dep_type": dep_type});
+            operations.push(json!({"method": "POST", "path": "dependencies/", "body": body}));
         }
     }
+    for operations in operations.chunks(MAX_ROWS) {
+        batch::batch(project, operations.to_vec()).await.expect(200);
+    }
+}
+
+/// A project whose task `t1` has so many edges.
+async fn hub(edges: usize) -> TestProject {
+    let project = TestApp::new().await.with_project().await;
+    tie_hub(&project, "t1", edges / 4).await;
     project
+}
+
+/// How many live edges the project has.
+pub(crate) async fn live_edges(project: &TestProject) -> usize {
+    project.live_rows().await.keys().filter(|(collection, _)| collection == "dependencies").count()
+}
+
+/// The project through an instance that can send so many transactions and then no more.
+async fn with_transactions(project: &TestProject, most: usize) -> TestProject {
+    let table = TestTable::of_this_process().await;
+    let fault = move |n| if n > most { Fault::Expired } else { Fault::None };
+    project.seen_by(TestApp::on(table, table.with_faults(fault).await).await)
+}
+
+/// Sends a deletion that is cut off after so many of its commits: nobody is told that nothing was written.
+async fn begin(project: &TestProject, commits: usize, deletion: impl Fn(&TestProject) -> Call) {
+    let answer = deletion(&with_transactions(project, commits).await).await;
+    answer.problem(503, "outcome_unknown");
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert!(project.counter().await.get("unfinished").is_some());
+}
+
+/// The task is dead, after all its edges, and nothing is left to do.
+async fn assert_finished(project: &TestProject, task: &str) {
+    let stored = project.stored().await;
+    let died = stored[&format!("tasks#{task}")].number("deleted_version");
+    let names = |row: &Value| row["predecessor"] == task || row["successor"] == task;
+    let edges = stored.iter().filter(|(key, row)| key.starts_with("dependencies#") && names(&row.content()));
+    for (key, edge) in edges {
+        assert!(edge.is_dead() && edge.number("deleted_version") < died, "{key}");
+    }
+    assert!(project.counter().await.get("unfinished").is_none());
+    project.assert_dense().await;
+}
+
+#[tokio::test]
+async fn a_deletion_that_has_begun_comes_to_its_end_whoever_loses_a_role_or_changes_the_task() {
+    let project = hub(224).await;
+    project.create("memberships", json!({"user": "mia", "role": Role::Member})).await;
+    let version = project.get("tasks/t1/").await.version();
+    let deletion = |project: &TestProject| project.delete("tasks/t1").by("mia").if_match(version).key("k");
+    begin(&project, 1, deletion).await;
+    let begun = live_edges(&project).await;
+    assert!(begun > 0 && begun < 224, "{begun} edges");
+
+    project.patch("tasks/t1", &json!({"notes": "keep it"})).await.problem(404, "not_found");
+    assert_finished(&project, "t1").await;
+    let died = project.current_version().await;
+    project.change("mia", Role::Viewer).await.expect(200);
+    let again = project.writes_nothing(deletion(&project)).await.expect(204);
+    assert!(again.is_replay());
+    assert_eq!(again.committed(), died);
+}
+
+#[tokio::test]
+async fn every_kind_of_commit_finishes_a_deletion_first() {
+    let kinds: [fn(&TestProject) -> Call; 7] = [
+        |project| project.post("tasks", &json!({"id": "new", "name": "new"})),
+        |project| project.patch("", &json!({"name": "Villa"})),
+        |project| project.post("memberships", &json!({"user": "vic", "role": 1})),
+        |project| batch::batch(project, [batch::task("in-a-batch")]),
+        |project| project.delete("tasks/t1-0"),
+        |project| project.post("calendars", &json!({"name": "site"})).key("calendar"),
+        |project| project.delete(""),
+    ];
+    let project = TestApp::new().await.with_project().await;
+    for (n, kind) in kinds.into_iter().enumerate() {
+        let task = format!("t{}", n + 1);
+        tie_hub(&project, &task, 26).await;
+        begin(&project, 1, |project| project.delete(&format!("tasks/{task}"))).await;
+        let answer = kind(&project).await;
+        assert!(answer.status < 300, "{answer:?}");
+        assert_finished(&project, &task).await;
+        let died = project.stored().await[&format!("tasks#{task}")].number("deleted_version");
+        assert_eq!(died + 1, answer.committed(), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_repetition_of_a_deletion_that_has_begun_is_answered_like_its_first_sending() {
+    let project = hub(308).await;
+    let version = project.get("tasks/t1/").await.version();
+    let deletion = |project: &TestProject| project.delete("tasks/t1").if_match(version);
+    begin(&project, 1, deletion).await;
+    // The repetition, too, can be cut off.
+    begin(&project, 1, deletion).await;
+    assert!(live_edges(&project).await > 0);
+    deletion(&project).await.expect(204);
+    assert_finished(&project, "t1").await;
+}
+
+#[tokio::test]
+async fn a_deletion_whose_answer_is_lost_on_the_way_is_answered_with_its_last_version() {
+    let project = hub(224).await;
+    let table = TestTable::of_this_process().await;
+    // Each part takes effect, and each time the first answer is lost.
+    let fault = |n| if n % 2 == 1 { Fault::AnswerLost } else { Fault::None };
+    let unlucky = project.seen_by(TestApp::on(table, table.with_faults(fault).await).await);
+    let answer = unlucky.delete("tasks/t1").key("k").await.expect(204);
+    assert!(!answer.is_replay());
+    assert_finished(&project, "t1").await;
+    assert_eq!(answer.committed(), project.current_version().await);
+    project.delete("tasks/t1").key("k").await.assert_replays(&answer);
+}
+
+#[tokio::test]
+async fn the_last_part_whose_token_is_forgotten_is_seen_in_the_table() {
+    let project = hub(112).await;
+    let table = TestTable::of_this_process().await;
+    let fault = |n| match n {
+        2 => Fault::AnswerLost,
+        3 => Fault::TokenForgotten,
+        _ => Fault::None,
+    };
+    let unlucky = project.seen_by(TestApp::on(table, table.with_faults(fault).await).await);
+    let answer = unlucky.delete("tasks/t1").await.expect(204);
+    assert_finished(&project, "t1").await;
+    assert_eq!(answer.committed(), project.current_version().await);
+}
+
+/// Puts a note on the counter, or takes it off, as code that does not know it never does.
+async fn note(project: &TestProject, note: Option<AttributeValue>) {
+    let update = project.app.look_into().update_item().table_name(&TestTable::of_this_process().await.name);
+    let update = update
+        .key("project_id", AttributeValue::S(project.id.clone()))
+        .key("entity", AttributeValue::S("_counter".to_owned()));
+    let update = match note {
+        Some(note) => update.update_expression("SET unfinished = :note").expression_attribute_values(":note", note),
+        None => update.update_expression("REMOVE unfinished"),
+    };
+    update.send().await.expect("an update");
+}
+
+#[tokio::test]
+async fn an_edge_that_older_code_ties_to_a_task_that_is_being_deleted_goes_with_it() {
+    let project = hub(224).await;
+    begin(&project, 1, |project| project.delete("tasks/t1")).await;
+    let noted = project.counter().await.get("unfinished").cloned();
+    // Older code does not see the note.
+    note(&project, None).await;
+    project.create("tasks", json!({"id": "late", "name": "late"})).await;
+    project.post_edge("t1", "late").await.expect(201);
+    note(&project, noted).await;
+    project.delete("tasks/t1").await.expect(204);
+    assert!(project.stored().await["dependencies#t1-late"].is_dead());
+    assert_finished(&project, "t1").await;
+}
+
+#[tokio::test]
+async fn a_note_of_a_task_that_is_dead_already_or_never_was_is_dropped_by_the_next_commit() {
+    let project = TestApp::new().await.with_project().with_tasks(2).await;
+    project.delete("tasks/t2").await.expect(204);
+    for task in ["t2", "never"] {
+        note(&project, Some(AttributeValue::M([("task".to_owned(), AttributeValue::S(task.to_owned()))].into()))).await;
+        let before = project.current_version().await;
+        project.patch("tasks/t1", &json!({"name": task})).await.expect(200);
+        assert!(project.counter().await.get("unfinished").is_none());
+        assert_eq!(project.current_version().await, before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_pulls_between_the_parts_of_a_deletion_misses_nothing() {
+    let project = hub(308).await;
+    let mut device = Device::default();
+    device.synchronize(&project, None).await;
+    for commits in [1, 1] {
+        begin(&project, commits, |project| project.delete("tasks/t1")).await;
+        device.synchronize(&project, None).await;
+        assert_eq!(device.rows, project.live_rows().await);
+        assert_no_dangling_edge(&device);
+    }
+    project.delete("tasks/t1").await.expect(204);
+    device.synchronize(&project, None).await;
+    assert_eq!(device.rows, project.live_rows().await);
 }
 
 #[tokio::test]

@@ -43,10 +43,10 @@ async fn a_snapshot_carries_the_checksums_of_the_live_rows_and_an_idle_pull_does
     let full = device.synchronize(&project, None).await;
     assert_eq!(full.checksums, Some(listed(&project).await));
     assert_eq!(full.checksums, Some(device.checksums()));
-    let live = Collection::ALL.map(|collection| full.checksums.expect("checksums").get(collection)[0]);
+    let live = Collection::ALL.map(|collection| full.checksums.as_ref().expect("checksums").get(collection)[0]);
     assert_eq!(live, [1, 3, 1, 1, 2]);
     let idle = device.synchronize(&project, None).await;
-    assert_eq!((idle.path.as_str(), idle.checksums), ("unchanged", full.checksums));
+    assert_eq!((idle.path.as_str(), &idle.checksums), ("unchanged", &full.checksums));
     let turbo = Pull::of(&project.sync("since=0&turbo=true").await);
     assert_eq!(turbo.checksums, full.checksums);
 }

@@ -10,7 +10,7 @@ use shared::domain::{ProjectId, Role};
 use tests::support::{Answer, Call, Device, OWNER, TestApp, TestProject};
 use tokio::sync::Barrier;
 
-use crate::batch;
+use crate::{batch, cascade};
 
 /// Sends the calls at once and returns the answers in the order of the calls.
 async fn race(calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
@@ -233,6 +233,31 @@ async fn a_new_edge_never_outlives_a_task_that_is_deleted_at_the_same_time() {
         tied.problem(422, "validation_failed");
         assert_eq!(tied.fields(), ["predecessor"]);
         assert!(!stored.contains_key("dependencies#t1-t2"));
+        false
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_deletion_that_meets_a_change_of_the_task_takes_all_of_its_edges_or_none() {
+    let app = TestApp::new().await;
+    until_either_won(async |round| {
+        let project = app.with_project().await;
+        cascade::tie_hub(&project, "hub", 25).await;
+        let [deleting, patching] = two(&project).await;
+        let version = project.get("tasks/hub/").await.version();
+        let deletion = deleting.delete("tasks/hub").if_match(version).key("k");
+        let patch = patching.patch("tasks/hub", &json!({"notes": "keep it"}));
+        let [deleted, patched] = race_two(round, [deletion, patch]).await;
+        project.assert_dense().await;
+        if deleted.status == 204 {
+            patched.problem(404, "not_found");
+            assert_eq!(cascade::live_edges(&project).await, 0);
+            return true;
+        }
+        deleted.problem(412, "version_mismatch");
+        patched.expect(200);
+        assert_eq!(cascade::live_edges(&project).await, 100);
         false
     })
     .await;

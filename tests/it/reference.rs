@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use local::token::LOCAL_SECRET;
 use serde_json::{Value, json};
 use shared::auth::Verifier;
-use shared::domain::{Collection, ProjectId, Row, RowKey, UserId, Write};
+use shared::domain::{Collection, CollectionName, ProjectId, Row, RowKey, UserId, Write};
 use shared::storage::Table;
 use tests::support::{Reference, Replay, TestApp};
 use tower::ServiceExt;
@@ -53,7 +53,7 @@ fn scalar(rng: &mut fastrand::Rng) -> Value {
 }
 
 /// Any content will do: neither way looks into it.
-fn content(collection: Collection, rng: &mut fastrand::Rng) -> Write {
+fn content(collection: CollectionName, rng: &mut fastrand::Rng) -> Write {
     Write::Put(collection.columns().iter().map(|column| ((*column).to_owned(), scalar(rng))).collect())
 }
 

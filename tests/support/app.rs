@@ -24,6 +24,7 @@ pub struct TestApp {
     /// A look into the table past the product.
     pub(super) client: Client,
     pub(super) table: String,
+    beside_newer: bool,
 }
 
 impl TestApp {
@@ -48,7 +49,14 @@ impl TestApp {
             sync: sync::router(sync),
             client: table.client().await,
             table: table.name.clone(),
+            beside_newer: false,
         }
+    }
+
+    /// … beside a newer version of it: answers may have more columns, collections and values than are documented.
+    #[must_use]
+    pub fn beside_newer(self) -> Self {
+        Self { beside_newer: true, ..self }
     }
 
     /// A token that the app accepts.
@@ -56,14 +64,19 @@ impl TestApp {
         sign(LOCAL_SECRET, user).expect("a token")
     }
 
+    /// A client of the table, past the product.
+    pub fn look_into(&self) -> &Client {
+        &self.client
+    }
+
     /// A call of the function `rest`, without a token yet.
     pub fn call(&self, method: Method, path: &str) -> Call {
-        Call::new(self.rest.clone(), method, path)
+        Call::new(self.rest.clone(), method, path).beside_newer(self.beside_newer)
     }
 
     /// A call of the function `sync`, without a token yet.
     pub fn call_sync(&self, path: &str) -> Call {
-        Call::new(self.sync.clone(), Method::GET, path)
+        Call::new(self.sync.clone(), Method::GET, path).beside_newer(self.beside_newer)
     }
 
     /// A new project of its own, once it is awaited.

@@ -3,8 +3,10 @@
 //! - [`TestApp`]: both functions over one table, through the real SDK
 //! - [`TestProject`]: a project of its own for each test, set up over REST: `TestApp::new().await.with_project().with_tasks(3).await`
 //! - [`Call`] and [`Answer`]: one request and what came back
+//! - [`Fault`]: what goes wrong with a transaction
 //! - [`documented`]: the OpenAPI document, which every answer is held against
 //! - [`Pull`] and [`Device`]: what a device gets and what it holds then
+//! - [`Newer`]: what a newer version of the product writes beside this one
 //! - [`Stored`]: what the table holds, read strongly
 //! - [`tls`]: a server that nobody vouches for
 //! - [`Reference`] and [`Replay`]: the straightforward pull, and a table without an engine
@@ -12,6 +14,8 @@
 mod app;
 mod call;
 pub mod documented;
+mod faults;
+mod newer;
 mod project;
 mod pull;
 mod reference;
@@ -22,6 +26,8 @@ pub mod tls;
 
 pub use app::TestApp;
 pub use call::{Answer, Call};
+pub use faults::Fault;
+pub use newer::Newer;
 pub use project::{OWNER, Setup, TestProject};
 pub use pull::{Device, Pull};
 pub use reference::Reference;

@@ -18,7 +18,7 @@ pub(crate) fn found(project: &ProjectId, row: &Row) -> Answer {
 }
 
 /// 200 with the row after a change, and the names of the fields that others changed meanwhile.
-pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[&str]) -> Answer {
+pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[String]) -> Answer {
     let mut answer = found(project, row);
     if !merged.is_empty() {
         answer.headers.insert("x-merged-concurrent-fields".to_owned(), merged.join(", "));
@@ -35,9 +35,10 @@ pub(crate) fn creation<T>(
 ) -> Result<Answer, Error> {
     let mut answer = found(project, committed.row(key)?);
     if creation == Creation::Created {
-        let location = match key.collection {
-            Collection::Projects => format!("/api/v1/projects/{project}/"),
-            collection => format!("/api/v1/projects/{project}/{}/{}/", collection.name(), key.id),
+        let location = if key.collection == Collection::Projects {
+            format!("/api/v1/projects/{project}/")
+        } else {
+            format!("/api/v1/projects/{project}/{}/{}/", key.collection.name(), key.id)
         };
         answer.status = 201;
         answer.headers.insert("location".to_owned(), location);

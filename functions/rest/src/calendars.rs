@@ -1,7 +1,7 @@
 //! The rules of calendars.
 
 use shared::domain::{
-    Calendar, Collection, Columns, Draft, Error, Project, ProjectId, Role, RowId, RowKey, Step, parse,
+    Calendar, Collection, Columns, Draft, Error, Project, ProjectId, Role, RowId, RowKey, Step, understand,
 };
 use shared::storage::Look;
 
@@ -24,7 +24,7 @@ impl Rules for Calendar {
 
     /// The calendar, unless the project uses it.
     fn delete(id: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
-        let project: Project = parse(draft.expect_live(&RowKey::project(draft.project()))?)?;
+        let project = understand::<Project>(draft.expect_live(&RowKey::project(draft.project()))?)?.resource;
         if project.calendar.as_ref() == Some(id) {
             return Err(Error::CalendarInUse);
         }

@@ -2,7 +2,7 @@
 
 use shared::domain::{
     Columns, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Standing, Step, UserId,
-    concurrent_changes, merge, parse,
+    concurrent_changes, parse, patched,
 };
 use shared::http::{BaseVersion, IfMatch};
 use shared::storage::Look;
@@ -69,16 +69,11 @@ pub(crate) fn repeated<R: Resource>(
     fields: &Columns,
 ) -> Result<Step<Creation>, Error> {
     let Some(columns) = live else { return Err(Error::IdDeleted(key.clone())) };
-    let current: R = parse(columns)?;
     // Compared as the resource reads them: 8 hours are 8.0, and what is left out inside a field has its default.
-    match parse::<R>(&merge(columns, fields)) {
-        Ok(again) if same(&again, &current) => Ok(Step::Last(Creation::Repeated)),
+    match patched::<R>(columns, fields) {
+        Ok(again) if !again.changes => Ok(Step::Last(Creation::Repeated)),
         _ => Err(Error::IdTaken(key.clone())),
     }
-}
-
-fn same<R: Resource>(one: &R, other: &R) -> bool {
-    serde_json::to_value(one).ok() == serde_json::to_value(other).ok()
 }
 
 /// The row with some fields changed; nothing is written when they all have their values already. With the fields that
@@ -90,17 +85,16 @@ pub(crate) fn update<R: Rules>(
     patch: &Columns,
     if_match: &IfMatch,
     base: BaseVersion,
-) -> Result<Step<Vec<&'static str>>, Error> {
+) -> Result<Step<Vec<String>>, Error> {
     draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
-    let before = draft.expect_live(&key)?.clone();
+    let columns = draft.expect_live(&key)?.clone();
     check_version(draft, &key, if_match)?;
     let merged = check_base(draft, &key, base, patch)?;
-    let after = merge(&before, patch);
-    let (resource, before): (R, R) = (parse(&after)?, parse(&before)?);
-    if !same(&resource, &before) {
-        resource.accept(id, Some(&before), draft)?;
-        draft.put(id.clone(), &resource)?;
+    let row = patched::<R>(&columns, patch)?;
+    if row.changes {
+        row.after.accept(id, Some(&row.before), draft)?;
+        draft.put_keeping(id.clone(), &row.after, &row.kept)?;
     }
     Ok(Step::Last(merged))
 }
@@ -140,7 +134,7 @@ pub(crate) fn check_base(
     key: &RowKey,
     BaseVersion(base): BaseVersion,
     patch: &Columns,
-) -> Result<Vec<&'static str>, Error> {
+) -> Result<Vec<String>, Error> {
     match (base, draft.row(key), draft.live(key)) {
         (Some(base), Some(row), Some(columns)) => {
             concurrent_changes(row, columns, base, patch, || row.rest_json(draft.project()))

@@ -3,8 +3,8 @@
 use axum::extract::State;
 use axum::routing::{MethodRouter, get};
 use shared::domain::{
-    Actor, Answered, Collection, Columns, Draft, Error, Membership, Role, RowId, RowKey, Step, UserId, membership_id,
-    merge, parse,
+    Actor, Answered, Collection, Columns, Draft, Error, Membership, Patched, Role, RowId, RowKey, Step, UserId,
+    membership_id, parse, patched, understand,
 };
 use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Path, Problem};
 use shared::storage::{Committed, Look};
@@ -92,10 +92,7 @@ fn decide_create(
     }
     let key = RowKey::new(Collection::Memberships, id.clone());
     if let Some(live) = draft.live(&key) {
-        return match decide::repeated::<Membership>(&key, Some(live), fields)? {
-            Step::Last(creation) => Ok(Step::Last((creation, id))),
-            Step::More => Ok(Step::More),
-        };
+        return Ok(decide::repeated::<Membership>(&key, Some(live), fields)?.map(|creation| (creation, id)));
     }
     expect_manages(&actor, membership.role)?;
     draft.put(id.clone(), &membership)?;
@@ -110,22 +107,22 @@ fn decide_update(
     patch: &Columns,
     if_match: &IfMatch,
     base: BaseVersion,
-) -> Result<Step<Vec<&'static str>>, Error> {
+) -> Result<Step<Vec<String>>, Error> {
     let actor = draft.authorize(caller, Role::Admin)?;
     let columns = draft.expect_live(key)?;
-    let (before, after): (Membership, Membership) = (parse(columns)?, parse(&merge(columns, patch))?);
+    let Patched { before, after, kept, changes } = patched::<Membership>(columns, patch)?;
     decide::check_version(draft, key, if_match)?;
     let merged = decide::check_base(draft, key, base, patch)?;
     if after.user != before.user {
         return Err(refuse("user", "is read-only"));
     }
-    if after.role == before.role {
+    if !changes {
         return Ok(Step::Last(merged));
     }
     expect_manages(&actor, before.role)?;
     expect_manages(&actor, after.role)?;
     expect_another_owner(draft, &key.id, before.role)?;
-    draft.put(key.id.clone(), &after)?;
+    draft.put_keeping(key.id.clone(), &after, &kept)?;
     Ok(Step::Last(merged))
 }
 
@@ -133,7 +130,7 @@ fn decide_update(
 fn decide_delete(draft: &mut Draft, caller: &UserId, key: &RowKey, if_match: &IfMatch) -> Result<Step<()>, Error> {
     let actor = draft.authorize(caller, Role::Viewer)?;
     let Some(row) = draft.row(key) else { return Err(Error::NotFound(key.clone())) };
-    let membership: Membership = parse(row.columns())?;
+    let membership = understand::<Membership>(row.columns())?.resource;
     if membership.user != actor.user {
         expect_manages(&actor, membership.role)?;
     }
@@ -160,7 +157,7 @@ fn expect_another_owner(draft: &Draft, id: &RowId, role: Role) -> Result<(), Err
         return Ok(());
     }
     let owners = draft.all::<Membership>()?;
-    let another = owners.iter().any(|(other, membership)| other != id && membership.role == Role::Owner);
+    let another = owners.iter().any(|(other, membership)| other != id && membership.resource.role == Role::Owner);
     if another { Ok(()) } else { Err(Error::LastOwner) }
 }
 

@@ -1,6 +1,6 @@
 //! The rules of tasks.
 
-use shared::domain::{Collection, Columns, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
+use shared::domain::{Columns, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
 use shared::storage::Look;
 
 use crate::decide::{Rules, named, refuse};
@@ -33,19 +33,8 @@ impl Rules for Task {
         }
     }
 
-    /// The task and every live dependency that names it. Those that do not fit into one commit go first, so that at no
-    /// version there is a dead task with a live edge.
     fn delete(id: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
-        let edges: Vec<RowId> = draft.graph()?.edges_at(id).cloned().collect();
-        let room = draft.room();
-        let step = if edges.len() > room { Step::More } else { Step::Last(()) };
-        for edge in edges.into_iter().take(room) {
-            draft.delete(RowKey::new(Collection::Dependencies, edge));
-        }
-        if let Step::Last(()) = step {
-            draft.delete(RowKey::new(Collection::Tasks, id.clone()));
-        }
-        Ok(step)
+        draft.delete_task(id)
     }
 }
 
@@ -113,7 +102,7 @@ mod tests {
         });
         let mut draft = world.draft_with_room(5);
         let step = decide::delete::<Task>(&mut draft, &user(OWNER), &id("hub"), &any_version()).expect("a step");
-        assert!(matches!(step, Step::More));
+        assert!(matches!(step, Step::More { task, .. } if task == id("hub")));
         assert_eq!(written(&draft).len(), 5);
         assert!(!written(&draft).contains(&"tasks#hub".to_owned()));
     }

@@ -1,5 +1,6 @@
 //! The body of a sync response, and how much of it fits.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use shared::domain::{Checksums, Collection, Error, Escaped, NotEscaped, RowKey, escape_into};
+use shared::domain::{Checksums, Collection, CollectionName, Error, Escaped, NotEscaped, RowKey, escape_into};
 use shared::storage::FeedRow;
 
 use crate::encoding::Encoding;
@@ -172,10 +173,17 @@ impl Answer {
         gzip.finish()
     }
 
+    /// Collections of a newer version of this code, in the order of their names. A device whose app knows them needs their
+    /// rows: were they left out while the mark moves on, it would never get them.
+    fn unknown_collections(&self) -> BTreeSet<CollectionName> {
+        let keys = self.rows.iter().map(|row| &row.key).chain(&self.deleted);
+        keys.map(|key| key.collection).filter(|collection| collection.known().is_none()).collect()
+    }
+
     /// `{changes, timestamp}`, piece by piece.
     fn write<E>(&self, mut out: impl FnMut(Piece<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut start = r#"{"changes":{"#;
-        for collection in Collection::ALL {
+        for collection in Collection::ALL.into_iter().map(CollectionName::Known).chain(self.unknown_collections()) {
             out(Piece::Json(&format!(r#"{start}"{}":{{"created":[],"updated":["#, collection.name())))?;
             start = ",";
             let mut comma = "";
@@ -198,12 +206,13 @@ impl Answer {
         }
         let has_more = if self.has_more { r#","has_more":true"# } else { "" };
         out(Piece::Json(&format!(r#"}},"timestamp":{}{has_more}"#, self.mark)))?;
-        if let Some(checksums) = self.checksums {
-            let of = |collection: Collection| {
+        if let Some(checksums) = &self.checksums {
+            let of = |collection: CollectionName| {
                 let [rows, one, other] = checksums.get(collection);
                 format!(r#""{}":[{rows},{one},{other}]"#, collection.name())
             };
-            out(Piece::Json(&format!(r#","checksum":{{{}}}"#, Collection::ALL.map(of).join(","))))?;
+            let all: Vec<_> = checksums.collections().map(of).collect();
+            out(Piece::Json(&format!(r#","checksum":{{{}}}"#, all.join(","))))?;
         }
         out(Piece::Json("}"))
     }
@@ -318,6 +327,21 @@ mod tests {
         assert_eq!(changes["tasks"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2", "3"]}));
         assert_eq!(changes["calendars"], json!({"created": [], "updated": [], "deleted": ["4"]}));
         assert_eq!(changes["projects"], json!({"created": [], "updated": [], "deleted": []}));
+    }
+
+    #[test]
+    fn rows_of_a_collection_of_a_newer_version_are_a_further_key_and_so_are_their_checksums() {
+        let note = |id: u64, json| FeedRow { key: format!("notes#{id}").parse().expect("a key"), ..task(id, json) };
+        let rows = vec![note(1, Some(&json!({"id": "1"}))), task(2, None), note(2, None)];
+        let deleted = ["badges#3".parse().expect("a key")].into();
+        let mut checksums = Checksums::default();
+        checksums.set("notes".parse::<CollectionName>().expect("a name"), [1, 5, 7]);
+        let body = body(Answer { rows, deleted, checksums: Some(checksums), ..Answer::empty(3) });
+        assert_eq!(body["changes"]["notes"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2"]}));
+        assert_eq!(body["changes"]["badges"], json!({"created": [], "updated": [], "deleted": ["3"]}));
+        assert_eq!(body["changes"].as_object().expect("an object").len(), Collection::ALL.len() + 2);
+        assert_eq!(body["checksum"]["notes"], json!([1, 5, 7]));
+        assert_eq!(body["checksum"].as_object().expect("an object").len(), Collection::ALL.len() + 1);
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl<'a> Gathering<'a> {
         gathering.wait_for_min_version().await?;
         let current = gathering.counter.current.get();
         if since == current {
-            let checksums = Some(gathering.counter.checksums);
+            let checksums = Some(gathering.counter.checksums.clone());
             return Ok((Answer { checksums, ..Answer::empty(current) }, PullPath::Unchanged));
         }
         gathering.gather().await
@@ -224,7 +224,7 @@ impl<'a> Gathering<'a> {
             }
             let counter = self.counter.current;
             if self.evidence.newest() <= counter.get() {
-                let checksums = Some(self.counter.checksums);
+                let checksums = Some(self.counter.checksums.clone());
                 let (answer, path) = self.finish(counter, false);
                 return Ok((Answer { checksums, ..answer }, path));
             }

@@ -30,7 +30,7 @@ pub struct Held {
     /// Which version.
     pub version: u64,
     /// The row's collection.
-    pub collection: &'static str,
+    pub collection: String,
     /// The row's id.
     pub id: String,
     /// What people call the row; of a tombstone, what they called it.
@@ -114,7 +114,7 @@ fn held(row: &Row) -> Vec<Held> {
             false => Change::Created,
         };
         there = change != Change::Deleted;
-        let (collection, id) = (row.key.collection.name(), row.key.id.to_string());
+        let (collection, id) = (row.key.collection.name().to_owned(), row.key.id.to_string());
         held.push(Held { version, collection, id, name: name.clone(), change, fate });
     }
     held
@@ -159,6 +159,7 @@ mod tests {
             skipped: vec![(6, 9)],
             resync_through: None,
             checksums: Checksums::default(),
+            unfinished: None,
         }
     }
 

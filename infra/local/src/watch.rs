@@ -111,7 +111,7 @@ mod tests {
     fn history(current: u64, latest_from: Option<u64>, versions: impl IntoIterator<Item = u64>) -> History {
         let held = |version| Held {
             version,
-            collection: "tasks",
+            collection: "tasks".to_owned(),
             id: format!("t{version}"),
             name: String::new(),
             change: Change::Created,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Counter, Error, Membership, Row, UserId, parse};
+use super::{Counter, Error, Membership, Row, UserId, understand};
 
 /// What a member may do; each role may all that the ones below it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub fn authorize(
     if counter.deleted_at.is_some() {
         return Err(Error::ProjectDeleted);
     }
-    let role = parse::<Membership>(columns)?.role;
+    let role = understand::<Membership>(columns)?.resource.role;
     if role < needed {
         return Err(Error::RoleTooLow { needed });
     }

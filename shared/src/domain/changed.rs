@@ -6,24 +6,23 @@ use super::{Columns, CorruptHistory, ServerVersion};
 /// For each column of a collection, in the collection's order, the version that last changed it.
 ///
 /// On the table: for each column the distance from the row's current version, as a LEB128 varint; about a byte or two a
-/// column. A column that was appended to the collection later counts as last changed by the oldest version listed.
+/// column. A column that was appended to the collection later counts as last changed by the oldest version listed. Columns that
+/// this code does not know come behind those that it knows: see [`UnknownColumns`](super::UnknownColumns).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changed(Vec<u64>);
 
 impl Changed {
-    /// The record after a write at `version` that turned `old` into `new`; no `old` means that all columns are new.
+    /// The record after a write at `version` that turned `old` into `new`; no `old` means that all columns are new. What
+    /// it says of columns that this code does not know stays: a write leaves them alone, and a new row has none.
     pub fn after(&self, columns: &[&str], old: Option<&Columns>, new: &Columns, version: ServerVersion) -> Self {
         let oldest = self.0.iter().min().copied();
-        Self(
-            columns
-                .iter()
-                .enumerate()
-                .map(|(index, column)| match (old, self.0.get(index).copied().or(oldest)) {
-                    (Some(old), Some(changed)) if old.get(*column) == new.get(*column) => changed,
-                    _ => version.get(),
-                })
-                .collect(),
-        )
+        let known =
+            columns.iter().enumerate().map(|(index, column)| match (old, self.0.get(index).copied().or(oldest)) {
+                (Some(old), Some(changed)) if old.get(*column) == new.get(*column) => changed,
+                _ => version.get(),
+            });
+        let unknown = self.0.iter().skip(columns.len()).filter(|_| old.is_some());
+        Self(known.chain(unknown.copied()).collect())
     }
 
     /// The version that last changed the column at this place of the collection's order, where it is known.
@@ -85,6 +84,15 @@ mod tests {
         let narrow_with_null = columns(json!({"a": 1, "b": null}));
         let changed = changed.after(COLUMNS, Some(&narrow_with_null), &wider, version(8));
         assert_eq!((changed.version_of(0), changed.version_of(1)), (Some(8), Some(3)));
+    }
+
+    #[test]
+    fn what_is_said_of_columns_of_a_newer_version_stays_unless_the_row_is_new() {
+        let (first, second) = (columns(json!({"a": 1, "b": 2, "c": 3})), columns(json!({"a": 9, "b": 2, "c": 3})));
+        let by_newer = Changed::default().after(&["a", "b", "c"], None, &first, version(3));
+        let by_older = by_newer.after(COLUMNS, Some(&first), &second, version(8));
+        assert_eq!(by_older, Changed(vec![8, 3, 3]));
+        assert_eq!(by_older.after(COLUMNS, None, &second, version(9)), Changed(vec![9, 9]));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! How many rows there are, and which: what lets a device check itself.
 
-use super::{Collection, RowKey, ServerVersion};
+use std::collections::BTreeMap;
+
+use super::{Collection, CollectionName, RowKey, ServerVersion, UnknownCollection};
 
 /// Any two odd numbers whose bits look random; they must never change, since apps have them too.
 const FACTORS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca77];
@@ -11,8 +13,22 @@ const FACTORS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca77];
 /// matter and a commit subtracts the old and adds the new. A device that holds the same rows at the same versions has the
 /// same three numbers; one that does not has them by accident once in 2^64. It is no protection against someone who looks
 /// for such an accident.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Checksums([[u32; 3]; Collection::ALL.len()]);
+///
+/// Collections that this code does not know have theirs too, by name: what a newer version counted there stays.
+#[derive(Debug, Clone, Default)]
+pub struct Checksums {
+    known: [[u32; 3]; Collection::ALL.len()],
+    unknown: BTreeMap<UnknownCollection, [u32; 3]>,
+}
+
+/// A collection without rows is as one that is not named.
+impl PartialEq for Checksums {
+    fn eq(&self, other: &Self) -> bool {
+        self.collections().chain(other.collections()).all(|collection| self.get(collection) == other.get(collection))
+    }
+}
+
+impl Eq for Checksums {}
 
 impl Checksums {
     /// The checksums of these live rows.
@@ -24,24 +40,40 @@ impl Checksums {
 
     /// A live row comes to be.
     pub fn add(&mut self, key: &RowKey, version: ServerVersion) {
-        let sums = self.0[key.collection as usize].iter_mut();
+        let sums = self.of_mut(key.collection).iter_mut();
         sums.zip(summands(key, version)).for_each(|(sum, summand)| *sum = sum.wrapping_add(summand));
     }
 
     /// A live row that was added is no more, or not at this version.
     pub fn subtract(&mut self, key: &RowKey, version: ServerVersion) {
-        let sums = self.0[key.collection as usize].iter_mut();
+        let sums = self.of_mut(key.collection).iter_mut();
         sums.zip(summands(key, version)).for_each(|(sum, summand)| *sum = sum.wrapping_sub(summand));
     }
 
     /// Takes a collection's numbers back out of where [`Checksums::get`] put them.
-    pub fn set(&mut self, collection: Collection, numbers: [u32; 3]) {
-        self.0[collection as usize] = numbers;
+    pub fn set(&mut self, collection: impl Into<CollectionName>, numbers: [u32; 3]) {
+        *self.of_mut(collection.into()) = numbers;
     }
 
     /// A collection's live rows and the two sums.
-    pub fn get(&self, collection: Collection) -> [u32; 3] {
-        self.0[collection as usize]
+    pub fn get(&self, collection: impl Into<CollectionName>) -> [u32; 3] {
+        match collection.into() {
+            CollectionName::Known(collection) => self.known[collection as usize],
+            CollectionName::Unknown(unknown) => self.unknown.get(&unknown).copied().unwrap_or_default(),
+        }
+    }
+
+    /// The collections that there are numbers of: the five, in the order of the sync response, and then the others.
+    pub fn collections(&self) -> impl Iterator<Item = CollectionName> {
+        let known = Collection::ALL.into_iter().map(CollectionName::Known);
+        known.chain(self.unknown.keys().copied().map(CollectionName::Unknown))
+    }
+
+    fn of_mut(&mut self, collection: CollectionName) -> &mut [u32; 3] {
+        match collection {
+            CollectionName::Known(collection) => &mut self.known[collection as usize],
+            CollectionName::Unknown(unknown) => self.unknown.entry(unknown).or_default(),
+        }
     }
 }
 
@@ -103,6 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn a_collection_of_a_newer_version_is_counted_by_its_name() {
+        let sums = of(&[("tasks#x", 4), ("notes#x", 5), ("notes#y", 6)]);
+        let names: Vec<_> = sums.collections().map(|collection| collection.name().to_owned()).collect();
+        assert_eq!(names, ["projects", "tasks", "dependencies", "calendars", "memberships", "notes"]);
+        let notes = sums.collections().last().expect("notes");
+        assert_eq!(sums.get(notes), of(&[("tasks#x", 5), ("tasks#y", 6)]).get(Collection::Tasks));
+        let mut without = sums.clone();
+        without.subtract(&key("notes#x"), version(5));
+        without.subtract(&key("notes#y"), version(6));
+        assert_eq!(without, of(&[("tasks#x", 4)]), "a collection without rows is as one that is not named");
+        assert_ne!(of(&[("tasks#x", 4)]), sums);
+    }
+
+    #[test]
     fn a_collections_numbers_go_back_to_where_they_came_from() {
         let numbers = of(&[("tasks#x", 4)]).get(Collection::Tasks);
         let mut sums = Checksums::default();
@@ -139,11 +185,11 @@ mod tests {
             let sums = |rows: &[(String, u64)]| Checksums::of(keyed(rows).iter().map(|(row, at)| (row, *at)));
             let all = sums(&rows);
             rows.reverse();
-            prop_assert_eq!(sums(&rows), all);
+            prop_assert_eq!(&sums(&rows), &all);
             let (id, at) = rows.remove(gone % rows.len());
-            let mut rest = all;
+            let mut rest = all.clone();
             rest.subtract(&key(&format!("tasks#{id}")), version(at));
-            prop_assert_eq!(rest, sums(&rows));
+            prop_assert_eq!(&rest, &sums(&rows));
             prop_assert_ne!(rest, all);
         }
     }

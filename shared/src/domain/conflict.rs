@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{Columns, Error, FieldConflict, Row, ServerVersion};
 
 /// The fields that were changed after `base` and that the patch leaves alone, in the collection's order: with those as they
-/// are now, the patch still applies.
+/// are now, the patch still applies. Those that this code does not know come last; no patch can set them.
 ///
 /// `Conflict` when a field that it sets was changed after `base` to another value, `Stale` when the row has never been at
 /// `base` yet. A field of which it is not known when it was changed counts as changed by the row's last write.
@@ -15,24 +15,25 @@ pub fn concurrent_changes(
     base: ServerVersion,
     patch: &Columns,
     rest_json: impl FnOnce() -> String,
-) -> Result<Vec<&'static str>, Error> {
+) -> Result<Vec<String>, Error> {
     if base > row.version {
         return Err(Error::Stale { version: row.version, row: rest_json() });
     }
     let (mut elsewhere, mut conflicts) = (Vec::new(), Vec::new());
-    for (index, field) in row.key.collection.columns().iter().enumerate() {
-        if row.changed.version_of(index).unwrap_or(row.version.get()) <= base.get() {
-            continue;
-        }
+    let known = row.key.collection.columns();
+    let is_newer = |index| row.changed.version_of(index).unwrap_or(row.version.get()) > base.get();
+    for (_, field) in known.iter().enumerate().filter(|(index, _)| is_newer(*index)) {
         let server = columns.get(*field).unwrap_or(&Value::Null);
         match patch.get(*field) {
-            None => elsewhere.push(*field),
+            None => elsewhere.push((*field).to_owned()),
             Some(client) if same(client, server) => {}
             Some(client) => {
                 conflicts.push(FieldConflict { field, server: server.clone(), client: client.clone() });
             }
         }
     }
+    let unknown = row.unknown.names().enumerate().filter(|(place, _)| is_newer(known.len() + place));
+    elsewhere.extend(unknown.map(|(_, field)| field.to_owned()));
     if conflicts.is_empty() { Ok(elsewhere) } else { Err(Error::Conflict { version: row.version, fields: conflicts }) }
 }
 
@@ -45,7 +46,7 @@ fn same(one: &Value, other: &Value) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Changed, Write};
+    use super::super::{Changed, UnknownColumns, Write};
     use super::*;
 
     fn columns(value: Value) -> Columns {
@@ -65,11 +66,11 @@ mod tests {
         write(Some(&write(None, 1, 3)), 100, 7)
     }
 
-    fn on(row: &Row, base: u64, patch: Value) -> Result<Vec<&'static str>, Error> {
+    fn on(row: &Row, base: u64, patch: Value) -> Result<Vec<String>, Error> {
         concurrent_changes(row, row.columns(), version(base), &columns(patch), || "{}".to_owned())
     }
 
-    fn conflicts(result: Result<Vec<&'static str>, Error>) -> Vec<&'static str> {
+    fn conflicts(result: Result<Vec<String>, Error>) -> Vec<&'static str> {
         match result {
             Err(Error::Conflict { version: at, fields }) => {
                 assert_eq!(at, version(7));
@@ -97,6 +98,23 @@ mod tests {
     fn a_field_that_was_not_changed_since_is_free_and_the_others_are_named() {
         assert_eq!(on(&row(), 3, json!({"user": "bob"})).expect("no conflict"), ["role"]);
         assert_eq!(on(&row(), 3, json!({})).expect("no conflict"), ["role"]);
+    }
+
+    #[test]
+    fn a_column_of_a_newer_version_is_named_when_it_was_changed_since() {
+        let unknown = UnknownColumns::of(r#"{"colour":"red","size":2}"#, |_| false).expect("columns");
+        // Of user, role, colour and size.
+        let changed = Changed::decode(&[4, 0, 2, 0], version(7)).expect("versions");
+        let row = Row { unknown, changed, ..row() };
+        assert_eq!(on(&row, 3, json!({"user": "bob"})).expect("no conflict"), ["role", "colour", "size"]);
+        assert_eq!(on(&row, 5, json!({})).expect("no conflict"), ["role", "size"]);
+        assert!(on(&row, 7, json!({})).expect("no conflict").is_empty());
+        let unsaid = Row { changed: Changed::decode(&[4, 4], version(7)).expect("versions"), ..row };
+        assert_eq!(
+            on(&unsaid, 6, json!({})).expect("no conflict"),
+            ["colour", "size"],
+            "by the last write, if unknown"
+        );
     }
 
     #[test]

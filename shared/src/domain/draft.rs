@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{
-    Actor, Checksums, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId, Resource, Role,
-    Row, RowId, RowKey, ServerVersion, State, UserId, Write, authorize, parse,
+    Actor, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId,
+    Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood, UnknownColumns, UserId, Write, authorize,
+    fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -13,8 +14,24 @@ use super::{
 pub enum Step<T> {
     /// This commit is the last one, and this is the answer.
     Last(T),
-    /// What is drafted is committed, then the decision is made again: it takes more than one transaction.
-    More,
+    /// This commit is the first of several. The others delete what is left of this task, by [`Draft::delete_task`] and
+    /// without another decision; this is the answer once they are made.
+    More {
+        /// The task that is being deleted.
+        task: RowId,
+        /// The answer.
+        decided: T,
+    },
+}
+
+impl<T> Step<T> {
+    /// The same step with another answer.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Step<U> {
+        match self {
+            Self::Last(decided) => Step::Last(map(decided)),
+            Self::More { task, decided } => Step::More { task, decided: map(decided) },
+        }
+    }
 }
 
 /// How a row stands for a decision, the decision's own writes included.
@@ -116,15 +133,19 @@ impl Draft {
     /// When the row was neither named nor listed.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         let row = self.read.get(key);
-        assert!(row.is_some() || self.listed.contains(&key.collection), "{key} was not read");
+        assert!(row.is_some() || self.lists(key.collection), "{key} was not read");
         row.and_then(Option::as_ref)
+    }
+
+    fn lists(&self, collection: CollectionName) -> bool {
+        collection.known().is_some_and(|collection| self.listed.contains(&collection))
     }
 
     /// The row as it stands, own writes included.
     pub fn standing(&self, key: &RowKey) -> Standing<'_> {
         match (self.writes.get(key), self.row(key).map(|row| &row.state)) {
             (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => Standing::Live(columns),
-            (Some(Write::Delete | Write::Bury(_)), _) | (None, Some(State::Dead(_))) => Standing::Dead,
+            (Some(Write::Delete | Write::Bury(..)), _) | (None, Some(State::Dead(_))) => Standing::Dead,
             (None, None) => Standing::Absent,
         }
     }
@@ -143,13 +164,15 @@ impl Draft {
     }
 
     /// Every live row of a listed collection, own writes included, in the order of the ids.
-    pub fn all<R: Resource>(&self) -> Result<Vec<(RowId, R)>, Error> {
+    pub fn all<R: Resource>(&self) -> Result<Vec<(RowId, Understood<R>)>, Error> {
         assert!(self.listed.contains(&R::COLLECTION), "{} was not listed", R::COLLECTION.name());
         let mut keys: Vec<_> = self.read.keys().chain(self.writes.keys()).collect();
         keys.retain(|key| key.collection == R::COLLECTION);
         keys.sort_unstable();
         keys.dedup();
-        keys.into_iter().filter_map(|key| self.live(key).map(|columns| Ok((key.id.clone(), parse(columns)?)))).collect()
+        keys.into_iter()
+            .filter_map(|key| self.live(key).map(|columns| Ok((key.id.clone(), understand(columns)?))))
+            .collect()
     }
 
     /// The live dependencies, which must have been listed, own writes included.
@@ -159,24 +182,28 @@ impl Draft {
         }
         let mut graph = Graph::default();
         for (id, edge) in self.all::<Dependency>()? {
-            graph.put(id, edge);
+            put_edge(&mut graph, id, edge);
         }
         Ok(self.graph.get_or_init(|| graph))
     }
 
     /// The row shall be there with these columns; `Invalid` when that takes more than 400 KB.
     pub fn put<R: Resource>(&mut self, id: RowId, resource: &R) -> Result<(), Error> {
-        let columns = match serde_json::to_value(resource) {
-            Ok(serde_json::Value::Object(columns)) => columns,
-            _ => return Err(Error::Corrupt("a row that is no JSON object".to_owned())),
-        };
+        self.put_keeping(id, resource, &Columns::new())
+    }
+
+    /// … but for the columns in `kept`, which have the values there: see [`Patched`](super::Patched).
+    pub fn put_keeping<R: Resource>(&mut self, id: RowId, resource: &R, kept: &Columns) -> Result<(), Error> {
+        let columns = fields::merge(&fields::columns_of(resource)?, kept);
         let key = RowKey::new(R::COLLECTION, id);
-        let size = Row::size(&self.project, &key, &columns);
+        let none = UnknownColumns::default();
+        let unknown = self.row(&key).filter(|row| row.live().is_some()).map_or(&none, |row| &row.unknown);
+        let size = Row::size(&self.project, &key, &columns, unknown);
         if size > MAX_ROW_SIZE {
             return Err(too_large(&columns, size));
         }
         if let Some(graph) = self.graph.get_mut().filter(|_| R::COLLECTION == Collection::Dependencies) {
-            graph.put(key.id.clone(), parse(&columns)?);
+            put_edge(graph, key.id.clone(), understand(&columns)?);
         }
         self.sizes.insert(key.clone(), size.max(self.size_as_read(&key)));
         self.writes.insert(key, Write::Put(columns));
@@ -197,8 +224,25 @@ impl Draft {
         }
     }
 
+    /// The task shall be a tombstone, and with it every live dependency that names it. Dependencies go first: those that
+    /// do not fit into this commit stay for the next ones, and so does the task, so that at no version a live dependency
+    /// names a dead task.
+    pub fn delete_task(&mut self, id: &RowId) -> Result<Step<()>, Error> {
+        let edges: Vec<RowId> = self.graph()?.edges_at(id).cloned().collect();
+        let room = self.room();
+        let fits = edges.len() <= room;
+        for edge in edges.into_iter().take(room) {
+            self.delete(RowKey::new(Collection::Dependencies, edge));
+        }
+        if !fits {
+            return Ok(Step::More { task: id.clone(), decided: () });
+        }
+        self.delete(RowKey::new(Collection::Tasks, id.clone()));
+        Ok(Step::Last(()))
+    }
+
     fn size_as_read(&self, key: &RowKey) -> usize {
-        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns()))
+        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns(), &row.unknown))
     }
 
     /// The project shall be deleted.
@@ -217,11 +261,12 @@ impl Draft {
         }
     }
 
-    /// A row that is not there shall be a tombstone whose last content this was.
-    pub fn bury(&mut self, key: RowKey, columns: Columns) {
+    /// A row that is not there shall be a tombstone whose last content is that of `last`.
+    pub fn bury(&mut self, last: &Row) {
+        let key = last.key.clone();
         debug_assert!(self.row(&key).is_none(), "{key} is there");
         self.deletes_project |= key == RowKey::project(&self.project);
-        self.writes.insert(key, Write::Bury(columns));
+        self.writes.insert(key, Write::Bury(last.columns().clone(), last.unknown.clone()));
     }
 
     /// Does this draft delete the project?
@@ -253,18 +298,23 @@ impl Draft {
             .map(|key| (key, self.row(key).map(|row| row.version)))
     }
 
+    /// Is this the counter of the very next commit after what was read?
+    pub fn is_followed_by(&self, counter: &Counter) -> bool {
+        let Some(read) = &self.counter else { return false };
+        let came_between = read.current.get() + 1..=counter.current.get();
+        counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
+            && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get())
+    }
+
     /// Puts the draft on top of a commit that came between; false when it has to be made again.
     ///
     /// It stands when exactly one commit came between and that one wrote no row that the decision looked at, nor one in a
-    /// collection that it listed. That commit's rows (`last`) must then be conditions of this one.
+    /// collection that it listed, and left no deletion unfinished: that comes first. The commit's rows (`last`) must then be
+    /// conditions of this one.
     pub fn rebase(&mut self, counter: Counter) -> bool {
-        let Some(read) = &self.counter else { return false };
-        let came_between = read.current.get() + 1..=counter.current.get();
-        let one_commit = counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
-            && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get());
-        let untouched =
-            counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.listed.contains(&key.collection));
-        let stands = one_commit && untouched && counter.deleted_at.is_none();
+        let one_commit = self.is_followed_by(&counter);
+        let untouched = counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.lists(key.collection));
+        let stands = one_commit && untouched && counter.deleted_at.is_none() && counter.unfinished.is_none();
         if stands {
             self.counter = Some(counter);
         }
@@ -273,7 +323,7 @@ impl Draft {
 
     /// The checksums of the project's live rows once `plan` is committed, by the counter that the draft is on top of.
     pub fn checksums(&self, plan: &[PlannedRow]) -> Checksums {
-        let mut checksums = self.counter.as_ref().map(|counter| counter.checksums).unwrap_or_default();
+        let mut checksums = self.counter.as_ref().map(|counter| counter.checksums.clone()).unwrap_or_default();
         for PlannedRow { row, .. } in plan {
             if let Some(old) = self.read.get(&row.key).and_then(Option::as_ref).filter(|old| old.live().is_some()) {
                 checksums.subtract(&old.key, old.version);
@@ -301,6 +351,14 @@ impl Draft {
             });
         }
         Ok(planned)
+    }
+}
+
+fn put_edge(graph: &mut Graph, id: RowId, edge: Understood<Dependency>) {
+    if edge.refused.contains_key("dep_type") {
+        graph.put_of_unknown_type(id, edge.resource);
+    } else {
+        graph.put(id, edge.resource);
     }
 }
 

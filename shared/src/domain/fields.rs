@@ -1,5 +1,7 @@
 //! From a request's JSON to columns that obey their resource's rules.
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -55,6 +57,11 @@ impl FieldErrors {
 /// All unknown and missing fields are named in one error, or else the first of a wrong type, or else all that break a
 /// rule. An empty message is never given.
 pub fn parse<R: Resource>(columns: &Columns) -> Result<R, Error> {
+    parse_but::<R>(columns, |_| false)
+}
+
+/// … and rules may be broken by the fields that are excused.
+fn parse_but<R: Resource>(columns: &Columns, is_excused: impl Fn(&str) -> bool) -> Result<R, Error> {
     let mut errors = FieldErrors::default();
     for name in columns.keys().filter(|name| !R::COLUMNS.contains(&name.as_str())) {
         errors.add(name, unknown_field(name));
@@ -66,8 +73,96 @@ pub fn parse<R: Resource>(columns: &Columns) -> Result<R, Error> {
     let resource: R = read(columns.clone())?;
     let mut errors = FieldErrors::default();
     resource.check(&mut errors);
+    errors.0.retain(|error| !is_excused(column_of(&error.field)));
     errors.finish()?;
     Ok(resource)
+}
+
+/// A row of the table as rules see it, also one with values that this code would refuse: a newer version of it, which knows
+/// another status, say, may have written them.
+#[derive(Debug)]
+pub struct Understood<R> {
+    /// The row. What cannot be read has its default, or what [`Resource::stand_in`] says.
+    pub resource: R,
+    /// The columns with such values, as they stand on the table.
+    pub refused: Columns,
+}
+
+/// The resource out of a row of the table. `Invalid` only when a required field can be neither read nor stood in for.
+pub fn understand<R: Resource>(columns: &Columns) -> Result<Understood<R>, Error> {
+    let mut errors = FieldErrors::default();
+    for name in R::REQUIRED.iter().filter(|name| !columns.contains_key(**name)) {
+        errors.add(*name, "is required");
+    }
+    errors.finish()?;
+    let mut refused = Columns::new();
+    let mut readable = columns.clone();
+    let resource: R = loop {
+        let errors = match read(readable.clone()) {
+            Ok(resource) => break resource,
+            Err(Error::Invalid(errors)) => errors,
+            Err(error) => return Err(error),
+        };
+        let column = errors.first().map(|error| column_of(&error.field).to_owned()).unwrap_or_default();
+        let value = readable.remove(&column).filter(|_| !refused.contains_key(&column));
+        let Some(value) = value else { return Err(Error::Invalid(errors)) };
+        if let Some(stand_in) = R::stand_in(&column, &value) {
+            readable.insert(column.clone(), stand_in);
+        }
+        refused.insert(column, value);
+    };
+    let mut errors = FieldErrors::default();
+    resource.check(&mut errors);
+    for error in errors.0 {
+        let column = column_of(&error.field);
+        if let Some(value) = columns.get(column) {
+            refused.insert(column.to_owned(), value.clone());
+        }
+    }
+    Ok(Understood { resource, refused })
+}
+
+/// A row of the table before and after a JSON merge patch.
+#[derive(Debug)]
+pub struct Patched<R> {
+    /// The row as it is.
+    pub before: R,
+    /// The row as it shall be.
+    pub after: R,
+    /// Values that this code would refuse and the patch leaves alone: they stay as they stand on the table, whatever the
+    /// resource has in their place.
+    pub kept: Columns,
+    /// Does the patch give any field another value?
+    pub changes: bool,
+}
+
+/// Puts a patch on a row of the table. `Invalid` when the patch sets a field wrongly, or leaves one wrong that was right.
+pub fn patched<R: Resource>(columns: &Columns, patch: &Columns) -> Result<Patched<R>, Error> {
+    let Understood { resource: before, refused } = understand::<R>(columns)?;
+    let as_read = columns_of(&before)?;
+    let mut kept = refused.clone();
+    kept.retain(|column, _| !patch.contains_key(column));
+    let mut merged = merge(columns, patch);
+    let replaced: HashSet<&String> = kept.keys().collect();
+    for (column, value) in as_read.iter().filter(|(column, _)| replaced.contains(column)) {
+        merged.insert(column.clone(), value.clone());
+    }
+    let after = parse_but::<R>(&merged, |column| kept.contains_key(column))?;
+    let changes = merge(&as_read, &refused) != merge(&columns_of(&after)?, &kept);
+    Ok(Patched { before, after, kept, changes })
+}
+
+/// What is stored of a resource.
+pub(super) fn columns_of<R: Resource>(resource: &R) -> Result<Columns, Error> {
+    match serde_json::to_value(resource) {
+        Ok(Value::Object(columns)) => Ok(columns),
+        _ => Err(Error::Corrupt("a row that is no JSON object".to_owned())),
+    }
+}
+
+/// The column that an error's field is, or is a path into.
+fn column_of(field: &str) -> &str {
+    field.split(['.', '[']).next().unwrap_or(field)
 }
 
 /// A value of a certain form out of a JSON object; the error names the first place where it has another one.
@@ -113,8 +208,66 @@ fn plain(message: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Calendar, Dependency, Task};
+    use super::super::{Calendar, Dependency, Membership, Role, Task};
     use super::*;
+
+    fn task(changes: serde_json::Value) -> Columns {
+        let task = json!({"name": "Dig", "duration": 1, "status": "REVIEW", "is_milestone": false});
+        merge(task.as_object().expect("columns"), changes.as_object().expect("columns"))
+    }
+
+    fn patch(columns: &Columns, patch: serde_json::Value) -> Result<(Columns, Columns, bool), Error> {
+        let row = patched::<Task>(columns, patch.as_object().expect("a patch"))?;
+        Ok((merge(&columns_of(&row.after)?, &row.kept), row.kept, row.changes))
+    }
+
+    #[test]
+    fn a_value_of_a_newer_version_stays_when_another_field_is_patched() {
+        for newer in [
+            json!({"status": "BLOCKED"}),
+            json!({"status": {"of": "a newer form"}}),
+            json!({"percent_complete": 150}),
+            json!({"name": "n".repeat(600)}),
+            json!({"is_milestone": true}),
+            json!({"notes": 7, "wbs_path": "A.1", "duration": "P1D"}),
+        ] {
+            let columns = task(newer.clone());
+            assert!(parse::<Task>(&columns).is_err(), "{newer}");
+            let (stored, kept, changes) = patch(&columns, json!({"assignee": "mia"})).expect("a row");
+            assert_eq!(serde_json::Value::Object(kept), newer);
+            let columns = merge(&columns, json!({"assignee": "mia"}).as_object().expect("columns"));
+            assert!(changes && columns.iter().all(|(column, value)| stored[column] == *value), "{stored:?}");
+            assert!(!patch(&columns, json!({})).expect("a row").2);
+        }
+    }
+
+    #[test]
+    fn a_value_of_a_newer_version_is_replaced_by_one_that_is_right_and_by_no_other() {
+        let columns = task(json!({"status": "BLOCKED", "percent_complete": 150}));
+        let (stored, kept, changes) = patch(&columns, json!({"status": "NOT_STARTED"})).expect("a row");
+        assert_eq!((&stored["status"], &stored["percent_complete"]), (&json!("NOT_STARTED"), &json!(150)));
+        assert!(changes && !kept.contains_key("status"), "also by what stood in for it");
+        for wrong in [
+            json!({"status": "BLOCKED"}),
+            json!({"percent_complete": 151}),
+            json!({"duration": -1}),
+            json!({"colour": "red"}),
+        ] {
+            assert!(matches!(patch(&columns, wrong.clone()), Err(Error::Invalid(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_role_of_a_newer_version_counts_as_the_one_below_it() {
+        let role = |role: i64| {
+            let columns = json!({"user": "mia", "role": role});
+            understand::<Membership>(columns.as_object().expect("columns")).map(|row| row.resource.role)
+        };
+        assert_eq!(role(150).expect("a role"), Role::Member);
+        assert_eq!(role(500).expect("a role"), Role::Owner);
+        assert_eq!(role(300).expect("a role"), Role::Admin);
+        assert!(matches!(role(0), Err(Error::Invalid(_))), "nothing is below");
+    }
 
     #[test]
     fn a_date_is_a_day_of_the_calendar_in_one_form() {

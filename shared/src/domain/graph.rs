@@ -11,6 +11,8 @@ use super::{Dependency, RowId};
 #[derive(Debug, Default)]
 pub struct Graph {
     edges: HashMap<RowId, Dependency>,
+    /// Those of a type that a newer version of this code brought: they duplicate no edge of another type.
+    of_unknown_type: HashSet<RowId>,
     /// The edges at each task, whichever end it is.
     at: HashMap<RowId, BTreeSet<RowId>>,
 }
@@ -25,9 +27,16 @@ impl Graph {
         self.edges.insert(id, edge);
     }
 
+    /// The edge shall be there, and is of a type that this code does not know.
+    pub fn put_of_unknown_type(&mut self, id: RowId, edge: Dependency) {
+        self.put(id.clone(), edge);
+        self.of_unknown_type.insert(id);
+    }
+
     /// The edge shall not be there.
     pub fn remove(&mut self, id: &RowId) {
         let Some(edge) = self.edges.remove(id) else { return };
+        self.of_unknown_type.remove(id);
         for task in [&edge.predecessor, &edge.successor] {
             if let Some(edges) = self.at.get_mut(task) {
                 edges.remove(id);
@@ -40,14 +49,15 @@ impl Graph {
         self.at.get(task).into_iter().flatten()
     }
 
-    /// Another edge than `id` with the same ends and type.
+    /// Another edge than `id` with the same ends and type, which is one that this code knows.
     pub fn duplicate_of(&self, id: &RowId, edge: &Dependency) -> Option<&RowId> {
         let same = |other: &Dependency| {
             other.predecessor == edge.predecessor
                 && other.successor == edge.successor
                 && other.dep_type == edge.dep_type
         };
-        self.edges_at(&edge.predecessor).find(|other| *other != id && same(&self.edges[*other]))
+        self.edges_at(&edge.predecessor)
+            .find(|other| *other != id && !self.of_unknown_type.contains(*other) && same(&self.edges[*other]))
     }
 
     /// The tasks on a cycle that an edge with these ends would close, in the order of the edges and beginning with its

@@ -14,6 +14,7 @@ mod model;
 mod request;
 mod row;
 mod superseded;
+mod unknown;
 mod version;
 
 pub use access::{Actor, Role, authorize};
@@ -23,13 +24,16 @@ pub use conflict::concurrent_changes;
 pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldConflict, FieldError};
 pub use escaped::{Escaped, NotEscaped, escape_into, escaped_len};
-pub use fields::{FieldErrors, merge, parse, read};
+pub use fields::{FieldErrors, Patched, Understood, merge, parse, patched, read, understand};
 pub use graph::{Graph, cycle_through};
 pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
-pub use request::{Answer, Answered, KeyedRequest};
-pub use row::{Collection, Columns, Counter, Row, RowKey, State, Write};
+pub use request::{Answer, Answered, KeyedRequest, PromisedAnswer};
+pub use row::{
+    Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,
+};
 pub use superseded::{CorruptHistory, Superseded};
+pub use unknown::UnknownColumns;
 pub use version::{InvalidVersion, ServerVersion, Since};

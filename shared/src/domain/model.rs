@@ -17,6 +17,12 @@ pub trait Resource: Serialize + DeserializeOwned + Send + Sync + 'static {
 
     /// Adds to `errors` what the row breaks.
     fn check(&self, errors: &mut FieldErrors);
+
+    /// What rules take a required field for when a newer version of this code gave it a value that this one cannot read; none
+    /// where nothing would do. Other fields have their defaults then.
+    fn stand_in(_field: &str, _value: &Value) -> Option<Value> {
+        None
+    }
 }
 
 /// A project, which is a synced row itself.
@@ -311,6 +317,13 @@ impl Resource for Membership {
     const REQUIRED: &'static [&'static str] = &["user", "role"];
 
     fn check(&self, _: &mut FieldErrors) {}
+
+    /// A role between two counts as the lower one: each role may all that the ones below it may.
+    fn stand_in(field: &str, value: &Value) -> Option<Value> {
+        let number = value.as_i64().filter(|_| field == "role")?;
+        let role = Role::ALL.into_iter().rfind(|role| i64::from(*role) <= number)?;
+        serde_json::to_value(role).ok()
+    }
 }
 
 #[cfg(test)]

@@ -67,6 +67,17 @@ pub struct Answer {
     pub body: String,
 }
 
+/// What a keyed request will be answered once the last of its commits is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromisedAnswer {
+    /// Where its record goes, see [`KeyedRequest::record_id`].
+    pub record_id: String,
+    /// SHA-256 of what it says.
+    pub fingerprint: Vec<u8>,
+    /// The answer.
+    pub answer: Answer,
+}
+
 /// What a mutation came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {

@@ -6,14 +6,14 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, Resource, RowId, ServerVersion,
-    Superseded, Task, UserId, membership_id,
+    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, PromisedAnswer, Resource, RowId,
+    ServerVersion, Superseded, Task, UnknownColumns, UserId, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
 pub type Columns = Map<String, Value>;
 
-/// One of the five tables of the device's database.
+/// One of the five tables of the device's database that this code has rules for; see [`CollectionName`] for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Collection {
     /// The project itself: one row, with the project's id.
@@ -75,19 +75,108 @@ impl FromStr for Collection {
     }
 }
 
+/// The name of a collection that this code does not know: a newer version of it, at work on the same table during a canary
+/// or before a roll-back, has rows there.
+///
+/// 1 to 32 of `a` to `z` and `_`, the first no `_`: what begins with `_` on the table is no row. Kept in place, since a name
+/// is as small as what would point to it, twice.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UnknownCollection([u8; Self::MAX_LENGTH]);
+
+impl UnknownCollection {
+    /// Bytes of the longest name.
+    pub const MAX_LENGTH: usize = 32;
+
+    /// The name in keys and the sync response.
+    pub fn name(&self) -> &str {
+        let length = self.0.iter().position(|byte| *byte == 0).unwrap_or(Self::MAX_LENGTH);
+        std::str::from_utf8(&self.0[..length]).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for UnknownCollection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The collection that a row is in.
+///
+/// Rules, columns and ranks are those of [`Collection`], so that each of the five has its own; a row of another collection
+/// passes through as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CollectionName {
+    /// One that this code has rules for.
+    Known(Collection),
+    /// One of a newer version.
+    Unknown(UnknownCollection),
+}
+
+impl CollectionName {
+    /// The name in keys and the sync response.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Known(collection) => collection.name(),
+            Self::Unknown(unknown) => unknown.name(),
+        }
+    }
+
+    /// The columns that this code knows, see [`Collection::columns`]; none of an unknown collection.
+    pub fn columns(self) -> &'static [&'static str] {
+        self.known().map_or(&[], Collection::columns)
+    }
+
+    /// The collection, if this code has rules for it.
+    pub fn known(self) -> Option<Collection> {
+        match self {
+            Self::Known(collection) => Some(collection),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl From<Collection> for CollectionName {
+    fn from(collection: Collection) -> Self {
+        Self::Known(collection)
+    }
+}
+
+impl PartialEq<Collection> for CollectionName {
+    fn eq(&self, other: &Collection) -> bool {
+        *self == Self::Known(*other)
+    }
+}
+
+impl FromStr for CollectionName {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        if let Ok(known) = text.parse() {
+            return Ok(Self::Known(known));
+        }
+        let is_name = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') && !text.starts_with('_');
+        if !is_name || !(1..=UnknownCollection::MAX_LENGTH).contains(&text.len()) {
+            return Err(InvalidKey(text.to_owned()));
+        }
+        let mut name = [0; UnknownCollection::MAX_LENGTH];
+        name[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(Self::Unknown(UnknownCollection(name)))
+    }
+}
+
 /// Which row of a project: `tasks#<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowKey {
     /// The collection the row is in.
-    pub collection: Collection,
+    pub collection: CollectionName,
     /// The row's id in the collection.
     pub id: RowId,
 }
 
 impl RowKey {
     /// The key of a row.
-    pub fn new(collection: Collection, id: RowId) -> Self {
-        Self { collection, id }
+    pub fn new(collection: impl Into<CollectionName>, id: RowId) -> Self {
+        Self { collection: collection.into(), id }
     }
 
     /// The key of the project's own row.
@@ -134,7 +223,7 @@ pub enum Write {
     /// The row shall be a tombstone.
     Delete,
     /// A row that is not there shall be a tombstone with this content, its last one elsewhere.
-    Bury(Columns),
+    Bury(Columns, UnknownColumns),
 }
 
 impl Write {
@@ -142,15 +231,22 @@ impl Write {
     ///
     /// So no reference dangles at any version: an edge's tombstone comes before its task's, a task before the edges that
     /// name it, a calendar before the project that uses it.
-    pub fn rank(&self, collection: Collection) -> u8 {
+    ///
+    /// Rows of a collection that this code does not know are written only by a restore, each as it is. What a new row refers
+    /// to is likely one of the five, and what refers to it has yet to be: so it comes after all of them when it is put, and
+    /// goes before all of them as a tombstone. Order among the unknown ones cannot be known.
+    pub fn rank(&self, collection: CollectionName) -> u8 {
+        let CollectionName::Known(collection) = collection else {
+            return if matches!(self, Self::Put(_)) { 8 } else { 0 };
+        };
         match (self, collection) {
-            (Self::Delete | Self::Bury(_), Collection::Dependencies) => 0,
-            (Self::Put(_), Collection::Calendars) => 1,
-            (Self::Put(_), Collection::Projects) => 2,
-            (Self::Put(_), Collection::Memberships) => 3,
-            (Self::Put(_), Collection::Tasks) => 4,
-            (Self::Put(_), Collection::Dependencies) => 5,
-            (Self::Delete | Self::Bury(_), _) => 6,
+            (Self::Delete | Self::Bury(..), Collection::Dependencies) => 1,
+            (Self::Put(_), Collection::Calendars) => 2,
+            (Self::Put(_), Collection::Projects) => 3,
+            (Self::Put(_), Collection::Memberships) => 4,
+            (Self::Put(_), Collection::Tasks) => 5,
+            (Self::Put(_), Collection::Dependencies) => 6,
+            (Self::Delete | Self::Bury(..), _) => 7,
         }
     }
 }
@@ -170,6 +266,8 @@ pub struct Row {
     pub changed: Changed,
     /// Its content.
     pub state: State,
+    /// The columns that a newer version of this code gave it.
+    pub unknown: UnknownColumns,
     /// On a membership: the versions at which it was removed, oldest first.
     pub removed_at: Vec<ServerVersion>,
 }
@@ -177,18 +275,21 @@ pub struct Row {
 impl Row {
     /// The row after a write at `version`; `old` is the row before, if there was one.
     ///
-    /// Deleting what never was is a tombstone without content.
+    /// Deleting what never was is a tombstone without content. The columns that this code does not know stay as they are, but
+    /// for a row that is revived: it is as new, and lacks them like any row that this code makes.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
         let old_columns = old.map(Self::columns);
         let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
         let mut removed_at = old.map(|row| row.removed_at.clone()).unwrap_or_default();
-        let (changed, state) = match write {
+        let unknown = old.map(|row| row.unknown.clone()).unwrap_or_default();
+        let (changed, state, unknown) = match write {
             Write::Put(new) => {
                 let alive_before = old.and_then(Self::live);
-                (changed.after(key.collection.columns(), alive_before, &new, version), State::Live(new))
+                let unknown = alive_before.map(|_| unknown).unwrap_or_default();
+                (changed.after(key.collection.columns(), alive_before, &new, version), State::Live(new), unknown)
             }
-            Write::Delete => (changed, State::Dead(old_columns.cloned().unwrap_or_default())),
-            Write::Bury(last) => (changed, State::Dead(last)),
+            Write::Delete => (changed, State::Dead(old_columns.cloned().unwrap_or_default()), unknown),
+            Write::Bury(last, unknown) => (changed, State::Dead(last), unknown),
         };
         if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
             removed_at.push(version);
@@ -200,6 +301,7 @@ impl Row {
             superseded: old.map(|row| row.superseded.superseding(row.version, version)).unwrap_or_default(),
             changed,
             state,
+            unknown,
             removed_at,
         }
     }
@@ -223,33 +325,44 @@ impl Row {
     ///
     /// Flat, because WatermelonDB stores an array or an object as ''.
     pub fn device_json(&self, project: &ProjectId) -> String {
-        json(project, &self.key, self.version, self.columns(), flat)
+        json(project, &self.key, self.version, (self.columns(), &self.unknown), flat)
     }
 
-    /// The row as REST shows it: the same, nested values as JSON.
+    /// The row as REST shows it: the same, nested values as JSON; of columns that this code does not know, as they stand.
     pub fn rest_json(&self, project: &ProjectId) -> String {
-        json(project, &self.key, self.version, self.columns(), Value::clone)
+        json(project, &self.key, self.version, (self.columns(), &self.unknown), Value::clone)
     }
 
     /// The most that a row with these columns takes on the table, in bytes: its JSON and what goes with it.
-    pub fn size(project: &ProjectId, key: &RowKey, columns: &Columns) -> usize {
-        json(project, key, ServerVersion::FIRST, columns, flat).len() + Self::BESIDE_JSON
+    pub fn size(project: &ProjectId, key: &RowKey, columns: &Columns, unknown: &UnknownColumns) -> usize {
+        json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
 
     /// The most that goes with a row's JSON on the table, names and keys included; with a membership's it may be more.
-    const BESIDE_JSON: usize = 1024;
+    pub(super) const BESIDE_JSON: usize = 1024;
 
-    /// The columns back out of [`Row::device_json`].
-    pub fn columns_of(collection: Collection, device_json: &str) -> Result<Columns, serde_json::Error> {
+    /// The columns back out of [`Row::device_json`]: those of the collection, and those that this code does not know.
+    pub fn columns_of(
+        collection: CollectionName,
+        device_json: &str,
+    ) -> Result<(Columns, UnknownColumns), serde_json::Error> {
         let mut columns: Columns = serde_json::from_str(device_json)?;
+        let of_all = ["id", "server_version", "project"];
+        let is_known = |name: &str| of_all.contains(&name) || collection.columns().contains(&name);
+        // A second reading, of the few rows that have one.
+        let unknown = match columns.keys().any(|name| !is_known(name)) {
+            true => UnknownColumns::of(device_json, is_known)?,
+            false => UnknownColumns::default(),
+        };
         columns.retain(|name, _| collection.columns().contains(&name.as_str()));
         if collection == Collection::Calendars
             && let Some(Value::String(exceptions)) = columns.get("exceptions")
+            // What is no JSON, a newer version means otherwise: it stays the text that it is.
+            && let Ok(exceptions) = serde_json::from_str(exceptions)
         {
-            let exceptions = serde_json::from_str(exceptions)?;
             columns.insert("exceptions".to_owned(), exceptions);
         }
-        Ok(columns)
+        Ok((columns, unknown))
     }
 }
 
@@ -257,7 +370,7 @@ fn json(
     project: &ProjectId,
     key: &RowKey,
     version: ServerVersion,
-    columns: &Columns,
+    (columns, unknown): (&Columns, &UnknownColumns),
     render: impl Fn(&Value) -> Value,
 ) -> String {
     let mut text = format!(r#"{{"id":"{}","server_version":{version}"#, key.id);
@@ -268,6 +381,7 @@ fn json(
         let value = columns.get(*column).unwrap_or(&Value::Null);
         text.push_str(&format!(r#","{column}":{}"#, render(value)));
     }
+    unknown.write_to(&mut text);
     text.push('}');
     text
 }
@@ -295,13 +409,26 @@ pub struct Counter {
     pub resync_through: Option<ServerVersion>,
     /// The checksums of the live rows.
     pub checksums: Checksums,
+    /// A deletion that takes several commits, between the first of them and the last. The next commit of the project,
+    /// whoever asks for it, goes on with this one.
+    pub unfinished: Option<UnfinishedDeletion>,
+}
+
+/// A task's deletion of which some commits are made and the last one is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnfinishedDeletion {
+    /// The task. It is live until the last commit.
+    pub task: RowId,
+    /// What the last commit keeps for the request that asked for it, if that has a key.
+    pub promised: Option<PromisedAnswer>,
 }
 
 impl Counter {
     /// The counter of a project about which there is nothing else to say.
     pub fn at(current: ServerVersion) -> Self {
         let checksums = Checksums::default();
-        Self { current, last: vec![], deleted_at: None, skipped: vec![], resync_through: None, checksums }
+        let (last, skipped) = (vec![], vec![]);
+        Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
     }
 }
 
@@ -337,9 +464,24 @@ mod tests {
     #[test]
     fn a_key_survives_the_table_and_a_counter_is_no_row() {
         assert_eq!(key("tasks#a-1").to_string(), "tasks#a-1");
-        for text in ["_counter", "tasks", "tasks#", "tasks#a/b", "people#1"] {
+        for text in
+            ["_counter", "tasks", "tasks#", "tasks#a/b", "#1", "_dropped#1", "People#1", "people-#1", "p\u{e4}#1"]
+        {
             assert!(text.parse::<RowKey>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_row_of_a_collection_of_a_newer_version_has_a_key_like_any_other() {
+        let longest = "n".repeat(UnknownCollection::MAX_LENGTH);
+        for name in ["notes", "task_notes", "z", &longest] {
+            let key = key(&format!("{name}#1"));
+            assert_eq!((key.collection.name(), key.collection.known()), (name, None));
+            assert_eq!(key.to_string(), format!("{name}#1"));
+            assert!(key.to_string().as_str() >= "a" && key.collection.columns().is_empty());
+        }
+        assert!(format!("{longest}n#1").parse::<RowKey>().is_err());
+        assert_eq!(key("tasks#1").collection.known(), Some(Collection::Tasks));
     }
 
     #[test]
@@ -361,6 +503,45 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_a_newer_version_stay_through_every_write_and_a_revived_row_lacks_them() {
+        let text = r#"{"id":"m","server_version":2,"project":"p","user":"ann","role":1,"z":"[1]","colour":1.50}"#;
+        let key = key("memberships#m");
+        let (known, unknown) = Row::columns_of(key.collection, text).expect("columns");
+        assert_eq!(unknown.names().collect::<Vec<_>>(), ["z", "colour"]);
+        let first = Row { unknown, ..Row::written(None, key.clone(), Write::Put(known.clone()), version(2)) };
+        let project = "p".parse().expect("a project");
+        assert_eq!((first.device_json(&project).as_str(), first.rest_json(&project).as_str()), (text, text));
+        let tail = r#","z":"[1]","colour":1.50}"#;
+        let again = Row::written(Some(&first), key.clone(), Write::Put(known.clone()), version(3));
+        let dead = Row::written(Some(&again), key.clone(), Write::Delete, version(4));
+        assert!(again.device_json(&project).ends_with(tail) && dead.device_json(&project).ends_with(tail));
+        let revived = Row::written(Some(&dead), key, Write::Put(known), version(5));
+        assert!(revived.unknown.is_empty());
+    }
+
+    #[test]
+    fn a_row_of_a_collection_of_a_newer_version_is_written_again_as_it_is() {
+        let text = r#"{"id":"n","server_version":7,"project":"p","text":"\u00e4","tasks":"[\"t\"]"}"#;
+        let key = key("notes#n");
+        let (known, unknown) = Row::columns_of(key.collection, text).expect("columns");
+        assert!(known.is_empty());
+        let changed = Changed::decode(&[0, 3], version(7)).expect("versions");
+        let row = Row { unknown, changed, ..Row::written(None, key.clone(), Write::Put(known), version(7)) };
+        let again = Row::written(Some(&row), key, Write::Put(Columns::new()), version(9));
+        let project = "p".parse().expect("a project");
+        assert_eq!(again.device_json(&project), text.replace("\"server_version\":7", "\"server_version\":9"));
+        assert_eq!((again.changed.version_of(0), again.changed.version_of(1)), (Some(7), Some(4)));
+    }
+
+    #[test]
+    fn a_calendar_whose_exceptions_are_no_json_keeps_them_as_they_are() {
+        let text = r#"{"id":"c","server_version":3,"name":"Site","exceptions":"RRULE:FREQ=YEARLY"}"#;
+        let (columns, _) = Row::columns_of(Collection::Calendars.into(), text).expect("columns");
+        assert_eq!(columns["exceptions"], "RRULE:FREQ=YEARLY");
+        assert_eq!(flat(&columns["exceptions"]), columns["exceptions"]);
+    }
+
+    #[test]
     fn a_device_gets_a_flat_row_and_rest_gets_the_nested_one() {
         let calendar = json!({
             "name": "Site \"A\"", "working_days": 31, "hours_per_day": 7.5, "timezone": "Europe/Berlin",
@@ -373,7 +554,7 @@ mod tests {
         assert_eq!(flat["project"], "p");
         let nested: Value = serde_json::from_str(&row.rest_json(&project)).expect("JSON");
         assert_eq!(nested["exceptions"], calendar["exceptions"]);
-        let back = Row::columns_of(Collection::Calendars, &row.device_json(&project)).expect("columns");
-        assert_eq!(&back, row.columns());
+        let back = Row::columns_of(row.key.collection, &row.device_json(&project)).expect("columns");
+        assert_eq!(back, (row.columns().clone(), UnknownColumns::default()));
     }
 }

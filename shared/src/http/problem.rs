@@ -284,7 +284,7 @@ impl From<Error> for Problem {
             Error::OutcomeUnknown => Self::retry_later(
                 "outcome_unknown",
                 "The outcome is not known",
-                "The change may have been made. Send the request again, or read the row.",
+                "The change may have been made, all of it or some. Send the same request again, with its Idempotency-Key if it has one.",
             ),
             Error::NotProven => {
                 tracing::error!(alarm = "not_proven", "a pull could not be proven complete");

@@ -21,7 +21,7 @@ impl Backoff {
         Self { deadline, ceiling: FIRST }
     }
 
-    /// Waits a little; false when there is no time left for another attempt.
+    /// Waits a little; false when there is no time left for another attempt, be it that the process was stopped meanwhile.
     pub(super) async fn wait(&mut self) -> bool {
         let pause = self.ceiling.mul_f64(fastrand::f64());
         self.ceiling = (self.ceiling * 2).min(LONGEST);
@@ -29,7 +29,7 @@ impl Backoff {
             return false;
         }
         sleep(pause).await;
-        true
+        Instant::now() < self.deadline
     }
 }
 
@@ -114,7 +114,33 @@ impl Contention {
         }
         if !pause.is_zero() {
             sleep(pause).await;
+            // The process may have been stopped meanwhile.
+            if Instant::now() >= self.deadline {
+                return Err(Error::Busy);
+            }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    /// A pause during which the process is stopped for a minute.
+    async fn stopped<T>(pause: impl Future<Output = T>) -> T {
+        tokio::join!(pause, advance(Duration::from_secs(60))).0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_stopped_past_the_deadline_does_not_go_on() {
+        fastrand::seed(1);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let mut backoff = Backoff { deadline, ceiling: LONGEST };
+        assert!(!stopped(backoff.wait()).await);
+        let contention = Contention::until(Instant::now() + Duration::from_secs(5));
+        assert!(matches!(stopped(contention.pause(Duration::from_millis(5))).await, Err(Error::Busy)));
     }
 }

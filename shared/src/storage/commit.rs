@@ -11,7 +11,11 @@
 //! 5. Cancelled: someone was faster. The refusal brings the fresh counter along: if just one commit came between and it
 //!    touched nothing that the decision looked at, the same draft is sent on top of it, with that commit's rows as
 //!    conditions. Otherwise the decision is made again on fresh values. No answer: the same payload is sent with the same
-//!    token until its fate is known, so that nothing commits twice.
+//!    token until its fate is known, so that nothing commits twice; what can be known of it says `transaction.rs`.
+//!
+//! One decision may take several commits: to delete a task with more dependencies than fit one transaction. The first of
+//! them is made as above, and whoever commits next makes the others, see `finish.rs`. So a decision starts only when the
+//! counter notes no deletion that is unfinished.
 //!
 //! A request with an idempotency key happens once. Its record is read along in step 1: found, it is answered again, to
 //! whoever is still a member. The answer is kept in the transaction of step 4, on the condition that the record is as it was
@@ -28,83 +32,26 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::backoff::{Backoff, Contention};
-use super::layout::{self, COUNTER, key, number};
-use super::read::Snapshot;
+use super::backoff::Contention;
+use super::finish::Part;
+use super::reading::{Look, Reading, Start};
 use super::record::Slot;
 use super::table::Table;
-use super::transaction::{self, Condition, Fate};
+use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
 use crate::domain::{
-    Answer, Answered, Collection, Counter, Draft, Error, KeyedRequest, PlannedRow, ProjectId, Role, Row, RowKey,
-    ServerVersion, Step, UserId,
+    Answer, Answered, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Role, Row, RowId, RowKey,
+    ServerVersion, Step, UnfinishedDeletion,
 };
 
-/// How long a commit tries before it answers `Busy`.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// The most items a transaction holds.
-const MAX_ITEMS: usize = 100;
+/// How long the record of a request is asked for when it is not known what became of it.
+const MAX_SETTLING: Duration = Duration::from_secs(2);
 /// The most rows that one commit writes: beside the counter and the record of a request that may be sent again.
 pub const MAX_ROWS: usize = MAX_ITEMS - 2;
 /// The most bytes that they take on the table, each as it was or as it shall be, whichever is more. DynamoDB allows
 /// 4,194,304 for a transaction; the rest is for the counter and the record of the request.
 pub const MAX_BYTES: usize = 4_000_000;
-/// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
-const MAX_CONDITIONS_ON_LAST: usize = 4;
-
-/// What a decision looks at.
-#[derive(Debug, Clone)]
-pub struct Look {
-    rows: Vec<RowKey>,
-    sets: Vec<Collection>,
-    request: Option<KeyedRequest>,
-    one_commit: bool,
-}
-
-impl Look {
-    /// Looks at the caller's membership, as every decision does.
-    pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None, one_commit: false }
-    }
-
-    /// Looks at these rows and nothing else: for an operator, who needs no membership.
-    pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
-        Self { rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
-    }
-
-    /// … and at these rows, whether they are there or not.
-    #[must_use]
-    pub fn at(mut self, rows: impl IntoIterator<Item = RowKey>) -> Self {
-        self.rows.extend(rows);
-        self
-    }
-
-    /// … and at all live rows of these collections.
-    #[must_use]
-    pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
-        self.sets.extend(sets);
-        self.sets.sort_unstable();
-        self.sets.dedup();
-        self
-    }
-
-    /// … for one commit and not several: up to [`MAX_ROWS`] rows and [`MAX_BYTES`] bytes are written, however many are
-    /// looked at. It is for the decision to keep to that. A call more than otherwise.
-    #[must_use]
-    pub fn in_one_commit(mut self) -> Self {
-        self.one_commit = true;
-        self
-    }
-
-    /// … and at whether this request, the caller's, was answered before; without a key it is not asked.
-    #[must_use]
-    pub fn keyed(mut self, request: Option<KeyedRequest>) -> Self {
-        self.request = request;
-        self
-    }
-}
 
 /// What a commit leaves behind, or would.
 #[derive(Debug)]
@@ -130,24 +77,25 @@ impl<T> Committed<'_, T> {
     }
 }
 
-/// What a decision starts from.
-enum Start {
-    /// The predecessor was not in place, or someone was faster: read again.
-    Torn,
-    /// The request was answered before.
-    Answered(Answered),
-    Reading(Box<Reading>),
+/// One request on its way to its commit.
+struct Course {
+    contention: Contention,
+    /// The version at which it was tried last, and refused.
+    tried: Option<u64>,
+    /// Some of what it asks for may be written: nobody may be told that nothing was.
+    begun: bool,
+    /// A task of whose deletion nothing is left to do, should the counter note one.
+    over: Option<RowId>,
 }
 
-/// What was read for a decision.
-struct Reading {
-    draft: Draft,
-    /// The rows of the latest commit that are yet to be made conditions.
-    conditions: Vec<(RowKey, ServerVersion)>,
-    /// Where the record of the request goes, if it has a key.
-    slot: Option<Slot>,
-    /// How long the latest commit's request had waited since it was first refused.
-    waited: Duration,
+/// What an attempt at a commit came to.
+enum Attempt {
+    /// It is made, there was nothing to write, or the request was answered before.
+    Done(Answered),
+    /// It is the first one of several; once the others are made, this is the answer.
+    MoreToCommit(UnfinishedDeletion, Answer),
+    /// Others were faster, or what was read was torn: read again.
+    Retry,
 }
 
 impl Table {
@@ -155,8 +103,9 @@ impl Table {
     /// the same again, see [`Look::keyed`].
     ///
     /// `decide` is called again on fresh values for as long as others are faster, up to 5 s: then `Busy`, with nothing
-    /// written, or `OutcomeUnknown` when the last answer was lost. A decision that drafts nothing commits nothing.
-    /// `answer` says what a success is answered; with a key that is kept, in the (last) commit of the request itself.
+    /// written. When something may be written and not all of it surely is, the error is `OutcomeUnknown`, and the same
+    /// request again comes to the end that this one would have come to. A decision that drafts nothing commits nothing.
+    /// `answer` says what a success is answered; with a key that is kept, in the last commit that the request takes.
     pub async fn commit<T>(
         &self,
         project: &ProjectId,
@@ -164,224 +113,191 @@ impl Table {
         mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
         answer: impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
     ) -> Result<Answered, Error> {
-        let mut contention = Contention::until(Instant::now() + DEADLINE);
-        // The counter of the last try, which was refused.
-        let mut tried = None;
-        loop {
-            let reading = match self.start(project, look, contention.deadline()).await? {
-                Start::Reading(reading) => *reading,
-                Start::Answered(answered) => return Ok(answered),
-                Start::Torn => {
-                    contention.wait().await?;
-                    continue;
+        let contention = Contention::until(Instant::now() + DEADLINE);
+        let mut course = Course { contention, tried: None, begun: false, over: None };
+        let error = loop {
+            match self.attempt(project, look, &mut course, &mut decide, &answer).await {
+                Ok(Attempt::Done(answered)) => return Ok(answered),
+                Ok(Attempt::MoreToCommit(deletion, answer)) => {
+                    course.begun = true;
+                    match self.finish(project, &deletion).await {
+                        Ok(version) => return Ok(Answered { answer, version, replayed: false }),
+                        Err(error) => break error,
+                    }
                 }
-            };
-            let Reading { mut draft, mut conditions, slot, waited } = reading;
-            // The latest commit of a project may be long ago; only one that came between says who else is waiting.
-            let others_commit = tried.is_some_and(|tried| draft.version() > tried);
-            if others_commit && !contention.has_its_turn(waited).await? {
-                continue;
+                Ok(Attempt::Retry) => {}
+                Err(error) => break error,
             }
-            let step = match decide(&mut draft) {
-                Ok(step) => step,
-                Err(refusal) if self.is_first(slot.as_ref(), &draft, contention.deadline()).await? => {
+        };
+        let error = if course.begun { not_denying(error) } else { error };
+        match (&error, &look.request) {
+            (Error::OutcomeUnknown, Some(_)) => self.kept_answer(project, look).await.ok_or(error),
+            _ => Err(error),
+        }
+    }
+
+    /// Reads what a decision starts from, decides and commits.
+    async fn attempt<T>(
+        &self,
+        project: &ProjectId,
+        look: &Look,
+        course: &mut Course,
+        decide: &mut impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
+        answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
+    ) -> Result<Attempt, Error> {
+        let mut reading = match self.start(project, look, course.over.as_ref(), course.contention.deadline()).await? {
+            Start::Reading(reading) => *reading,
+            Start::Answered(answered) => return Ok(Attempt::Done(answered)),
+            Start::Unfinished(deletion) => return self.finish_first(project, look, course, deletion).await,
+            Start::Torn => {
+                course.contention.wait().await?;
+                return Ok(Attempt::Retry);
+            }
+        };
+        // The latest commit of a project may be long ago; only one that came between says who else is waiting.
+        let others_commit = course.tried.is_some_and(|tried| reading.draft.version() > tried);
+        if others_commit && !course.contention.has_its_turn(reading.waited).await? {
+            return Ok(Attempt::Retry);
+        }
+        match decide(&mut reading.draft) {
+            Ok(step) => self.write(reading, &step, course, answer).await,
+            Err(refusal) => {
+                let Reading { draft, slot, .. } = &reading;
+                if self.is_first(slot.as_ref(), look, draft, course.contention.deadline()).await? {
                     return Err(refusal);
                 }
-                Err(_) => {
-                    contention.wait().await?;
-                    continue;
-                }
-            };
-            let committed = loop {
-                let plan = draft.plan()?;
-                let answered = match &step {
-                    Step::Last(decided) => {
-                        let committed = Committed { decided, draft: &draft, plan: &plan };
-                        let (answer, version) = (answer(&committed)?, committed.version()?);
-                        Some(Answered { answer, version, replayed: false })
-                    }
-                    Step::More => None,
-                };
-                let waited = contention.waited();
-                let mut items = if plan.is_empty() { vec![] } else { self.items(&draft, &plan, &conditions, waited)? };
-                if let (Some(slot), Some(answered)) = (&slot, &answered) {
-                    items.push(slot.put(self, answered)?);
-                }
-                debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
-                if items.is_empty() {
-                    break Some(answered);
-                }
-                match self.transact(items, contention.deadline()).await? {
-                    Fate::Committed => break Some(answered),
-                    Fate::Refused(moved) => {
-                        tried = Some(draft.version());
-                        let at_once = contention.tries_at_once(moved.as_ref().map(|moved| moved.waited)).await?;
-                        let Some(counter) = moved.map(|moved| moved.counter).filter(|_| at_once) else { break None };
-                        let last = counter.last.clone();
-                        let taken = 1 + plan.len() + draft.looked_at().count() + usize::from(slot.is_some());
-                        if last.len() > MAX_ITEMS.saturating_sub(taken) || !draft.rebase(counter) {
-                            break None;
-                        }
-                        conditions = last;
-                    }
-                }
-            };
-            match committed {
-                Some(Some(answered)) => return Ok(answered),
-                // One of several commits.
-                Some(None) => contention = Contention::until(Instant::now() + DEADLINE),
-                None => {}
+                course.contention.wait().await?;
+                Ok(Attempt::Retry)
             }
         }
     }
 
+    /// Goes on with a deletion that comes before anything else.
+    async fn finish_first(
+        &self,
+        project: &ProjectId,
+        look: &Look,
+        course: &mut Course,
+        deletion: UnfinishedDeletion,
+    ) -> Result<Attempt, Error> {
+        // Maybe this very request has begun it, and asks again what became of it.
+        let is_own = look.names(&RowKey::new(Collection::Tasks, deletion.task.clone()));
+        course.begun |= is_own;
+        match self.finish_part(project, &deletion, &mut course.contention).await {
+            Ok(Part::Over(_)) => course.over = Some(deletion.task),
+            Ok(Part::Made | Part::Retry) => {}
+            // It is another request's commit of which it is not known.
+            Err(Error::OutcomeUnknown) if !is_own => return Err(Error::Busy),
+            Err(error) => return Err(error),
+        }
+        Ok(Attempt::Retry)
+    }
+
+    /// Commits what was drafted, on top of a commit that came between if that can be.
+    async fn write<T>(
+        &self,
+        reading: Reading,
+        step: &Step<T>,
+        course: &mut Course,
+        answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
+    ) -> Result<Attempt, Error> {
+        let Reading { mut draft, mut conditions, slot, .. } = reading;
+        let (Step::Last(decided) | Step::More { decided, .. }) = step;
+        loop {
+            let plan = draft.plan()?;
+            let committed = Committed { decided, draft: &draft, plan: &plan };
+            let (answer, version) = (answer(&committed)?, committed.version()?);
+            let unfinished = match step {
+                Step::Last(_) => None,
+                Step::More { task, .. } => {
+                    let promised = slot.as_ref().map(|slot| slot.promise(&answer));
+                    Some(UnfinishedDeletion { task: task.clone(), promised })
+                }
+            };
+            let waited = course.contention.waited();
+            let mut items = match plan.is_empty() {
+                true => vec![],
+                false => self.items(&draft, &plan, &conditions, waited, unfinished.as_ref())?,
+            };
+            if let (Some(slot), None) = (&slot, &unfinished) {
+                items.push(slot.put(self, &answer, version)?);
+            }
+            debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
+            let made = match unfinished {
+                None => Attempt::Done(Answered { answer, version, replayed: false }),
+                Some(deletion) => Attempt::MoreToCommit(deletion, answer),
+            };
+            if items.is_empty() {
+                return Ok(made);
+            }
+            let moved = match self.transact(items, course.contention.deadline()).await? {
+                Fate::Committed => return Ok(made),
+                Fate::Refused(moved) => moved,
+                Fate::Unsettled(Some(moved)) if rules_out(&moved.counter, &draft, &plan) => Some(moved),
+                // Read again: whatever is written then is written on the condition that there is no record.
+                Fate::Unsettled(_) if slot.is_some() => {
+                    course.begun = true;
+                    None
+                }
+                Fate::Unsettled(_) => return Err(Error::OutcomeUnknown),
+            };
+            course.tried = Some(draft.version());
+            let at_once = course.contention.tries_at_once(moved.as_ref().map(|moved| moved.waited)).await?;
+            let Some(counter) = moved.map(|moved| moved.counter).filter(|_| at_once) else {
+                return Ok(Attempt::Retry);
+            };
+            let last = counter.last.clone();
+            let taken = 1 + plan.len() + draft.looked_at().count() + usize::from(slot.is_some());
+            if last.len() > MAX_ITEMS.saturating_sub(taken) || !draft.rebase(counter) {
+                return Ok(Attempt::Retry);
+            }
+            conditions = last;
+        }
+    }
+
     /// Is there surely no record of the request? Whoever is no member is not told.
-    async fn is_first(&self, slot: Option<&Slot>, draft: &Draft, deadline: Instant) -> Result<bool, Error> {
-        match slot {
-            Some(slot) if draft.authorize(slot.request().caller(), Role::Viewer).is_ok() => {
+    async fn is_first(
+        &self,
+        slot: Option<&Slot>,
+        look: &Look,
+        draft: &Draft,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        match (slot, &look.request) {
+            (Some(slot), Some(request)) if draft.authorize(request.caller(), Role::Viewer).is_ok() => {
                 Ok(matches!(self.transact(vec![slot.check(self)?], deadline).await?, Fate::Committed))
             }
             _ => Ok(true),
         }
     }
 
-    /// The transaction of a draft: the counter, the rows, and the conditions on everything else that was looked at.
-    fn items(
-        &self,
-        draft: &Draft,
-        plan: &[PlannedRow],
-        conditions: &[(RowKey, ServerVersion)],
-        waited: Duration,
-    ) -> Result<Vec<TransactWriteItem>, Error> {
-        let project = draft.project();
-        let mut items = vec![counter_update(self, draft, plan, waited)?];
-        for planned in plan {
-            let item = layout::row_item(project, &planned.row);
-            items.push(transaction::put(self, item, &Condition::row(planned.condition))?);
+    /// The answer to a request of which it is not known what became, if there is a record of it.
+    async fn kept_answer(&self, project: &ProjectId, look: &Look) -> Option<Answered> {
+        let start = self.start(project, look, None, Instant::now() + MAX_SETTLING);
+        match timeout(MAX_SETTLING, start).await {
+            Ok(Ok(Start::Answered(answered))) => Some(answered),
+            _ => None,
         }
-        for (key, version) in draft.looked_at() {
-            items.push(transaction::check(self, layout::key_of_row(project, key), &Condition::row(version))?);
-        }
-        for (key, version) in conditions {
-            items.push(transaction::check(self, layout::key_of_row(project, key), &Condition::row(Some(*version)))?);
-        }
-        Ok(items)
-    }
-
-    /// Reads what a decision looks at, the predecessor in place.
-    async fn start(&self, project: &ProjectId, look: &Look, deadline: Instant) -> Result<Start, Error> {
-        let mut snapshot = self.look(project, look).await?;
-        let waited = snapshot.waited;
-        let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
-        let (named, mut unseen): (Vec<_>, Vec<_>) = last.into_iter().partition(|(key, _)| snapshot.has(key));
-        let in_place =
-            |(key, version): &(RowKey, ServerVersion)| snapshot.row(key).is_some_and(|row| row.version >= *version);
-        if !named.iter().all(in_place) {
-            return Ok(Start::Torn);
-        }
-        let record = snapshot.record.take();
-        if let (Some(request), Some(record)) = (&look.request, record.as_ref().filter(|record| record.is_valid())) {
-            // Whoever gets the answer may read at once what it speaks of.
-            if snapshot.counter.as_ref().is_none_or(|counter| counter.current < record.version) {
-                return Ok(Start::Torn);
-            }
-            snapshot.authorize(project, request.caller(), Role::Viewer)?;
-            return Ok(Start::Answered(record.answer_to(request)?));
-        }
-        let slot = look.request.as_ref().map(|request| Slot::new(project, request, record.as_ref()));
-        if !look.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
-            self.see_in_place(project, &unseen, deadline).await?;
-            unseen.clear();
-        }
-        let mut listed_rows = Vec::new();
-        for collection in &look.sets {
-            listed_rows.extend(self.list_all(project, *collection).await?);
-        }
-        let counter = snapshot.counter.clone();
-        let named_rows = snapshot.into_rows();
-        // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
-        let current = counter.as_ref().map_or(0, |counter| counter.current.get());
-        if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
-            return Ok(Start::Torn);
-        }
-        let room = match look.one_commit {
-            true => usize::MAX,
-            false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
-        };
-        let listed = look.sets.iter().copied().collect();
-        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
-        let draft = if look.one_commit { draft.read_in_order() } else { draft };
-        Ok(Start::Reading(Box::new(Reading { draft, conditions: unseen, slot, waited })))
-    }
-
-    /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
-    /// counter, and those of `last` with them.
-    async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
-        if !look.one_commit {
-            return self.snapshot_with(project, &look.rows, look.request.as_ref()).await;
-        }
-        let counter = self.counter(project).await?;
-        let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
-        let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
-        Ok(self.snapshot_with(project, &rows, look.request.as_ref()).await?.after(counter))
-    }
-
-    /// Waits until each row is there at its version or a later one.
-    async fn see_in_place(
-        &self,
-        project: &ProjectId,
-        rows: &[(RowKey, ServerVersion)],
-        deadline: Instant,
-    ) -> Result<(), Error> {
-        let mut backoff = Backoff::until(deadline);
-        let mut unseen = rows.to_vec();
-        while !unseen.is_empty() {
-            let keys: Vec<RowKey> = unseen.iter().map(|(key, _)| key.clone()).collect();
-            let snapshot = self.snapshot(project, &keys).await?;
-            unseen.retain(|(key, version)| snapshot.row(key).is_none_or(|row| row.version < *version));
-            if !unseen.is_empty() && !backoff.wait().await {
-                return Err(Error::Busy);
-            }
-        }
-        Ok(())
     }
 }
 
-fn counter_update(
-    table: &Table,
-    draft: &Draft,
-    plan: &[PlannedRow],
-    waited: Duration,
-) -> Result<TransactWriteItem, Error> {
-    let rows = plan.iter().map(|planned| &planned.row);
-    let new =
-        rows.clone().next_back().map(|row| row.version).ok_or_else(|| Error::Corrupt("an empty commit".to_owned()))?;
-    let mut update = Update::builder()
-        .table_name(&table.name)
-        .set_key(Some(key(draft.project(), COUNTER)))
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-        .expression_attribute_values(":new", number(new))
-        .expression_attribute_values(":last", layout::last(rows.map(|row| (row.key.to_string(), row.version))))
-        .expression_attribute_values(":checksums", layout::checksums(&draft.checksums(plan)))
-        // `last` is a reserved word.
-        .expression_attribute_names("#last", "last")
-        .expression_attribute_names("#waited", layout::WAITED)
-        .expression_attribute_values(":waited", number(waited.as_millis()));
-    // The checksums as values, not additions: the condition pins what they were computed from.
-    let mut set = "SET current_version = :new, #last = :last, #waited = :waited, checksums = :checksums".to_owned();
-    let own = RowKey::project(draft.project());
-    if draft.deletes_project()
-        && let Some(tombstone) = plan.iter().find(|planned| planned.row.key == own)
-    {
-        update = update.expression_attribute_values(":deleted", number(tombstone.row.version));
-        set.push_str(", deleted_at = :deleted");
-    }
-    update = match draft.counter() {
-        Some(Counter { current, .. }) => {
-            update.condition_expression("current_version = :read").expression_attribute_values(":read", number(current))
-        }
-        None => update.condition_expression("attribute_not_exists(current_version)"),
+/// Does this counter show that the plan was not committed? It does when just one commit came since the counter that was
+/// read, and that one wrote other rows, or other versions of them.
+fn rules_out(counter: &Counter, draft: &Draft, plan: &[PlannedRow]) -> bool {
+    let planned = |(key, version): &(RowKey, ServerVersion)| {
+        plan.iter().any(|planned| planned.row.key == *key && planned.row.version == *version)
     };
-    let update = update.update_expression(set).build().map_err(transaction::unbuilt)?;
-    Ok(TransactWriteItem::builder().update(update).build())
+    draft.is_followed_by(counter) && !(counter.last.len() == plan.len() && counter.last.iter().all(planned))
+}
+
+/// The error of a request of which something may be written: none that says that nothing was.
+fn not_denying(error: Error) -> Error {
+    match error {
+        Error::Busy => Error::OutcomeUnknown,
+        Error::Unavailable(source) => {
+            tracing::warn!(error = %source, "a request was begun and could not be finished");
+            Error::OutcomeUnknown
+        }
+        error => error,
+    }
 }

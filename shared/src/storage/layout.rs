@@ -8,7 +8,9 @@
 //! [`Checksums`]), `resync_through` N (a device with a mark up to here must start over) and `restored` M (what a restore has
 //! come to, see [`super::Restoration`]) once the table was restored from a backup, `waited_ms` N (how long the latest
 //! commit's request had waited since it was first refused; see
-//! [`Contention`](super::backoff::Contention)).
+//! [`Contention`](super::backoff::Contention)), `unfinished` M while the deletion of a task has some of its commits and not
+//! the last one: `task` S (its id) and, if the request has a key, `record` M: what its record is going to say, with `entity` S,
+//! where it goes (see `record.rs`).
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
@@ -28,7 +30,8 @@ use super::audit::Partition;
 #[cfg(test)]
 use super::feed::FeedRow;
 use crate::domain::{
-    Changed, Checksums, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, State, Superseded,
+    Answer, Changed, Checksums, Collection, CollectionName, Counter, Error, ProjectId, PromisedAnswer, Row, RowKey,
+    ServerVersion, State, Superseded, UnfinishedDeletion,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -36,6 +39,8 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 pub(super) const COUNTER: &str = "_counter";
 /// Milliseconds, on the counter.
 pub(super) const WAITED: &str = "waited_ms";
+/// The deletion that is not finished, on the counter.
+pub(super) const UNFINISHED: &str = "unfinished";
 /// Where the rows of a project begin, behind its counter.
 pub(super) const FIRST_ROW: &str = "a";
 /// What template.yaml puts into `by_version`, keys of the table aside.
@@ -118,13 +123,15 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
     let version = version_of(item, "server_version")?;
     let deleted = is_deleted(item);
     let json = string(item, if deleted { "deleted_row" } else { "row" })?;
-    let columns = Row::columns_of(key.collection, json).map_err(|error| corrupt(item, &error.to_string()))?;
+    let (columns, unknown) =
+        Row::columns_of(key.collection, json).map_err(|error| corrupt(item, &error.to_string()))?;
     Ok(Row {
         version,
         writes: integer(item, "writes")?,
         superseded: superseded(item, version)?,
         changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
+        unknown,
         removed_at: match item.get("removed_at") {
             Some(AttributeValue::L(versions)) => versions
                 .iter()
@@ -183,7 +190,62 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
     let resync_through = item.contains_key("resync_through").then(|| version_of(item, "resync_through")).transpose()?;
     let checksums = checksums_of(item).ok_or_else(|| corrupt(item, "checksums"))?;
     let current = version_of(item, "current_version")?;
-    Ok(Counter { current, last, deleted_at, skipped, resync_through, checksums })
+    let unfinished = item.get(UNFINISHED).map(|note| unfinished_of(note).ok_or_else(|| corrupt(item, UNFINISHED)));
+    Ok(Counter { current, last, deleted_at, skipped, resync_through, checksums, unfinished: unfinished.transpose()? })
+}
+
+/// `unfinished` as the counter keeps it.
+pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> AttributeValue {
+    let mut note: Item = [("task".to_owned(), text(deletion.task.to_string()))].into();
+    if let Some(PromisedAnswer { record_id, fingerprint, answer }) = &deletion.promised {
+        let mut record = kept_answer(fingerprint, answer);
+        record.insert("entity".to_owned(), text(record_id));
+        note.insert("record".to_owned(), AttributeValue::M(record));
+    }
+    AttributeValue::M(note)
+}
+
+fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
+    let note = note.as_m().ok()?;
+    let promised = |record: &AttributeValue| {
+        let record = record.as_m().ok()?;
+        let record_id = string(record, "entity").ok()?.to_owned();
+        let (fingerprint, answer) = answer_of(record).ok()?;
+        Some(PromisedAnswer { record_id, fingerprint, answer })
+    };
+    let promised = match note.get("record") {
+        Some(record) => Some(promised(record)?),
+        None => None,
+    };
+    Some(UnfinishedDeletion { task: string(note, "task").ok()?.parse().ok()?, promised })
+}
+
+/// What an idempotency record says of the request and its answer.
+pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
+    let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let mut kept: Item = [
+        ("fingerprint".to_owned(), AttributeValue::B(Blob::new(fingerprint))),
+        ("status".to_owned(), number(answer.status)),
+        ("headers".to_owned(), AttributeValue::M(headers)),
+    ]
+    .into();
+    if !answer.body.is_empty() {
+        kept.insert("body".to_owned(), text(&answer.body));
+    }
+    kept
+}
+
+/// The fingerprint of the request, and the answer.
+pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, Answer), Error> {
+    let headers = item.get("headers").and_then(|value| value.as_m().ok()).ok_or_else(|| corrupt(item, "headers"))?;
+    let headers = headers.iter().map(|(name, value)| Some((name.clone(), value.as_s().ok()?.clone())));
+    let status = integer(item, "status")?;
+    let answer = Answer {
+        status: u16::try_from(status).map_err(|_| corrupt(item, "status"))?,
+        headers: headers.collect::<Option<_>>().ok_or_else(|| corrupt(item, "headers"))?,
+        body: if item.contains_key("body") { string(item, "body")?.to_owned() } else { String::new() },
+    };
+    Ok((bytes(item, "fingerprint").to_vec(), answer))
 }
 
 /// `last` as the counter keeps it.
@@ -194,15 +256,18 @@ pub(super) fn last(rows: impl Iterator<Item = (String, ServerVersion)>) -> Attri
 /// `checksums` as the counter keeps them.
 pub(super) fn checksums(checksums: &Checksums) -> AttributeValue {
     let numbers = |collection| AttributeValue::L(checksums.get(collection).iter().map(number).collect());
-    AttributeValue::M(Collection::ALL.map(|collection| (collection.name().to_owned(), numbers(collection))).into())
+    let named = checksums.collections().map(|collection| (collection.name().to_owned(), numbers(collection)));
+    AttributeValue::M(named.collect())
 }
 
-/// None when they are missing or cannot be read.
+/// None when they are missing or cannot be read. A collection that they do not name has no rows: whoever wrote them did not
+/// know it.
 pub(super) fn checksums_of(item: &Item) -> Option<Checksums> {
     let by_collection = item.get("checksums")?.as_m().ok()?;
     let mut checksums = Checksums::default();
-    for collection in Collection::ALL {
-        let numbers = by_collection.get(collection.name())?.as_l().ok()?.iter();
+    for (name, numbers) in by_collection {
+        let collection: CollectionName = name.parse().ok()?;
+        let numbers = numbers.as_l().ok()?.iter();
         let numbers: Option<Vec<u32>> = numbers.map(|number| number.as_n().ok()?.parse().ok()).collect();
         checksums.set(collection, numbers?.try_into().ok()?);
     }
@@ -347,7 +412,8 @@ mod tests {
                 let write = if number == 399 { Write::Delete } else { Write::Put(columns.clone()) };
                 row = Row::written(Some(&row), row.key.clone(), write, version);
             }
-            let (size, reckoned) = (size(&row_item(&project, &row)), Row::size(&project, &row.key, &columns));
+            let (size, reckoned) =
+                (size(&row_item(&project, &row)), Row::size(&project, &row.key, &columns, &row.unknown));
             assert!(size <= reckoned && reckoned - size < 700, "{size} of {reckoned}");
         }
     }
@@ -361,6 +427,26 @@ mod tests {
         let dead = row_item(&project(), &Row::written(Some(&row), row.key.clone(), Write::Delete, next));
         assert!(!dead.contains_key("user_id") && !dead.contains_key("row"));
         assert_eq!(dead["deleted_version"], number(2));
+    }
+
+    #[test]
+    fn an_unfinished_deletion_survives_the_table_and_one_that_cannot_be_read_is_corrupt() {
+        let mut item = key(&project(), COUNTER);
+        item.insert("current_version".to_owned(), number(3));
+        item.insert("last".to_owned(), last(std::iter::empty()));
+        item.insert("checksums".to_owned(), checksums(&Checksums::default()));
+        assert_eq!(counter(&item).expect("a counter").unfinished, None);
+        let answer = Answer { status: 204, headers: [("a".to_owned(), "b".to_owned())].into(), body: String::new() };
+        let promised = PromisedAnswer { record_id: "r".to_owned(), fingerprint: vec![1, 2], answer };
+        for promised in [None, Some(promised)] {
+            let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised };
+            item.insert(UNFINISHED.to_owned(), unfinished(&deletion));
+            assert_eq!(counter(&item).expect("a counter").unfinished, Some(deletion));
+        }
+        for broken in [text("t"), AttributeValue::M([("task".to_owned(), text("no id"))].into())] {
+            item.insert(UNFINISHED.to_owned(), broken);
+            assert!(matches!(counter(&item), Err(Error::Corrupt(_))));
+        }
     }
 
     #[test]

@@ -578,7 +578,7 @@ mod tests {
             json!({"entity": {"S": "tasks#a"}, "server_version": {"S": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
             json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "row": {"S": "{}"}}),
             json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}}),
-            json!({"entity": {"S": "cats#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
+            json!({"entity": {"S": "cats-#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": "{}"}}),
             json!({"entity": {"S": "tasks#a"}, "server_version": {"N": "1"}, "writes": {"N": "1"}, "row": {"S": 5},
                 "is_deleted": {"BOOL": true}}),
             // One row too many, before the item's own or behind it.

@@ -9,10 +9,12 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
 use super::layout::{self, COUNTER, Item, key, key_of_row, text};
-use super::record::{self, Record};
+use super::record::Record;
 use super::table::{BY_USER, Table, unavailable};
 use super::transaction::unbuilt;
-use crate::domain::{Actor, Collection, Counter, Error, KeyedRequest, ProjectId, Role, Row, RowKey, UserId, authorize};
+use crate::domain::{
+    Actor, Collection, CollectionName, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize,
+};
 
 /// The most keys one `BatchGetItem` takes.
 const BATCH: usize = 100;
@@ -48,6 +50,13 @@ impl Snapshot {
         self.rows.contains_key(key)
     }
 
+    /// Is each row that was asked for, and that the latest commit wrote, there as it left it or newer?
+    pub(super) fn shows_its_predecessor(&self) -> bool {
+        let last = self.counter.iter().flat_map(|counter| &counter.last);
+        last.filter(|(key, _)| self.has(key))
+            .all(|(key, version)| self.row(key).is_some_and(|row| row.version >= *version))
+    }
+
     /// The same rows with a counter that was read before them.
     pub(super) fn after(self, counter: Option<Counter>) -> Self {
         Self { counter, ..self }
@@ -64,19 +73,19 @@ impl Table {
         self.snapshot_with(project, rows, None).await
     }
 
-    /// … and the record of a request in the same call.
+    /// … and the idempotency record with this id in the same call.
     pub(super) async fn snapshot_with(
         &self,
         project: &ProjectId,
         rows: &[RowKey],
-        request: Option<&KeyedRequest>,
+        record_id: Option<String>,
     ) -> Result<Snapshot, Error> {
         let mut wanted: Vec<String> = rows.iter().map(RowKey::to_string).collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted.insert(0, COUNTER.to_owned());
         let keys = wanted.into_iter().map(|entity| key(project, entity));
-        let keys = keys.chain(request.map(|request| record::key(project, request))).collect();
+        let keys = keys.chain(record_id.map(|id| layout::request_key(project, id))).collect();
         let rows = rows.iter().map(|key| (key.clone(), None)).collect();
         let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None };
         for item in self.batch_get(keys).await? {
@@ -212,7 +221,7 @@ impl Table {
             keys.push(key_of_row(project, &RowKey::membership(project, user)));
             keys.push(key_of_row(project, &RowKey::project(project)));
         }
-        let mut live: HashMap<String, HashMap<Collection, Row>> = HashMap::new();
+        let mut live: HashMap<String, HashMap<CollectionName, Row>> = HashMap::new();
         for item in self.batch_get(keys).await? {
             let row = layout::row(&item)?;
             if row.live().is_some() {
@@ -222,8 +231,8 @@ impl Table {
         }
         let confirmed = projects.into_iter().filter_map(|project| {
             let mut rows = live.remove(project.as_str())?;
-            rows.remove(&Collection::Memberships)?;
-            Some((project, rows.remove(&Collection::Projects)?))
+            rows.remove(&Collection::Memberships.into())?;
+            Some((project, rows.remove(&Collection::Projects.into())?))
         });
         Ok(confirmed.collect())
     }

@@ -5,15 +5,12 @@
 //! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, and `expires_at` N
 //! (seconds since 1970), by which DynamoDB removes it some time later.
 
-use std::collections::BTreeMap;
+use aws_sdk_dynamodb::types::TransactWriteItem;
 
-use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
-
-use super::layout::{self, Item, number, text};
+use super::layout::{self, Item, number};
 use super::table::Table;
 use super::transaction::{self, Condition};
-use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, ServerVersion};
+use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, PromisedAnswer, ServerVersion};
 
 /// So long a repetition is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
@@ -32,19 +29,12 @@ pub(super) struct Record {
 impl Record {
     /// The record of an item.
     pub(super) fn of(item: &Item) -> Result<Self, Error> {
-        let corrupt = |what: &str| layout::corrupt(item, what);
-        let headers = item.get("headers").and_then(|value| value.as_m().ok()).ok_or_else(|| corrupt("headers"))?;
-        let headers = headers.iter().map(|(name, value)| Some((name.clone(), value.as_s().ok()?.clone())));
-        let status = layout::integer(item, "status")?;
-        let answer = Answer {
-            status: u16::try_from(status).map_err(|_| corrupt("status"))?,
-            headers: headers.collect::<Option<BTreeMap<_, _>>>().ok_or_else(|| corrupt("headers"))?,
-            body: if item.contains_key("body") { layout::string(item, "body")?.to_owned() } else { String::new() },
-        };
+        let (fingerprint, answer) = layout::answer_of(item)?;
+        let expires_at = layout::integer(item, "expires_at")?;
         Ok(Self {
             version: layout::version_of(item, "version")?,
-            expires_at: i64::try_from(layout::integer(item, "expires_at")?).map_err(|_| corrupt("expires_at"))?,
-            fingerprint: layout::bytes(item, "fingerprint").to_vec(),
+            expires_at: i64::try_from(expires_at).map_err(|_| layout::corrupt(item, "expires_at"))?,
+            fingerprint,
             answer,
         })
     }
@@ -66,44 +56,49 @@ impl Record {
 /// The place of a keyed request's record, with no valid one in it when it was read.
 #[derive(Debug)]
 pub(super) struct Slot {
+    record_id: String,
+    fingerprint: Vec<u8>,
     key: Item,
-    request: KeyedRequest,
     /// When the record that was there had its time.
     expired: Option<i64>,
 }
 
-/// The key of a request's record.
-pub(super) fn key(project: &ProjectId, request: &KeyedRequest) -> Item {
-    layout::request_key(project, request.record_id())
-}
-
 impl Slot {
+    /// For a request.
     pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&Record>) -> Self {
-        let expired = expired.map(|record| record.expires_at);
-        Self { key: key(project, request), request: request.clone(), expired }
+        Self::at(project, request.record_id(), request.fingerprint().to_vec(), expired)
     }
 
-    pub(super) fn request(&self) -> &KeyedRequest {
-        &self.request
+    /// For a request to which an answer was promised.
+    pub(super) fn of_promise(project: &ProjectId, promised: &PromisedAnswer, expired: Option<&Record>) -> Self {
+        Self::at(project, promised.record_id.clone(), promised.fingerprint.clone(), expired)
     }
 
-    /// Keeps the answer, on the condition that the place is as it was read.
-    pub(super) fn put(&self, table: &Table, answered: &Answered) -> Result<TransactWriteItem, Error> {
-        let Answered { answer, version, .. } = answered;
+    fn at(project: &ProjectId, record_id: String, fingerprint: Vec<u8>, expired: Option<&Record>) -> Self {
+        let key = layout::request_key(project, record_id.clone());
+        Self { record_id, fingerprint, key, expired: expired.map(|record| record.expires_at) }
+    }
+
+    /// The answer that a later commit is to keep here.
+    pub(super) fn promise(&self, answer: &Answer) -> PromisedAnswer {
+        let (record_id, fingerprint) = (self.record_id.clone(), self.fingerprint.clone());
+        PromisedAnswer { record_id, fingerprint, answer: answer.clone() }
+    }
+
+    /// Keeps the answer of a commit at this version, on the condition that the place is as it was read.
+    pub(super) fn put(
+        &self,
+        table: &Table,
+        answer: &Answer,
+        version: ServerVersion,
+    ) -> Result<TransactWriteItem, Error> {
         if answer.body.len() > MAX_BODY {
             return Err(Error::Corrupt(format!("an answer of {} bytes cannot be kept", answer.body.len())));
         }
-        let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
         let mut item = self.key.clone();
-        let mut set = |name: &str, value| item.insert(name.to_owned(), value);
-        set("fingerprint", AttributeValue::B(Blob::new(self.request.fingerprint())));
-        set("version", number(version));
-        set("status", number(answer.status));
-        set("headers", AttributeValue::M(headers));
-        if !answer.body.is_empty() {
-            set("body", text(&answer.body));
-        }
-        set("expires_at", number(now() + KEPT));
+        item.extend(layout::kept_answer(&self.fingerprint, answer));
+        item.insert("version".to_owned(), number(version));
+        item.insert("expires_at".to_owned(), number(now() + KEPT));
         transaction::put(table, item, &self.condition())
     }
 

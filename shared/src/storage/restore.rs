@@ -157,6 +157,7 @@ impl Table {
         match self.transact(items, Instant::now() + DEADLINE).await? {
             Fate::Committed => Ok(()),
             Fate::Refused(_) => Err(Error::Busy),
+            Fate::Unsettled(_) => Err(Error::OutcomeUnknown),
         }
     }
 

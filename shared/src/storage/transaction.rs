@@ -1,4 +1,18 @@
 //! One `TransactWriteItems`: what its items are conditional on, and how it is sent until its fate is known.
+//!
+//! A try whose answer was lost is in doubt: it may have taken effect, or may yet. The same payload is sent again with the
+//! same token, and what comes back is read like this:
+//!
+//! - A success is one. Either the table knows the token, or it made the transaction now, which it could only do because
+//!   the earlier try had not: that one would have moved what the conditions ask for.
+//! - A condition that fails says that nothing will be written any more, since versions only rise. It does not say that
+//!   nothing was: the table knows a token for ten minutes, and then the earlier try's own write fails the condition. No
+//!   clock here can tell that those minutes are not over, since a process may be stopped between any two steps and does not
+//!   always see the time that passed. So the doubt stays, and who knows what was to be written settles it by what is there
+//!   ([`Fate::Unsettled`]).
+//! - A conflict, a throttled try or a fault (a credential that expired, say) speaks of that try alone.
+//!
+//! So in doubt nobody is told that nothing was written.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,6 +28,11 @@ use super::backoff::Backoff;
 use super::layout::{self, Item, number};
 use super::table::{Table, reasons};
 use crate::domain::{Counter, Error, ServerVersion};
+
+/// How long one commit is tried before it is answered `Busy`.
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+/// The most items a transaction holds.
+pub(super) const MAX_ITEMS: usize = 100;
 
 /// What an item must be when the transaction is made: as it was read.
 #[derive(Debug)]
@@ -83,6 +102,9 @@ pub(super) enum Fate {
     /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
     /// the counter that had moved.
     Refused(Option<Moved>),
+    /// A condition failed after a try whose answer was lost: nothing will be written any more, but that try may have. With
+    /// the counter, if it was the counter that had moved.
+    Unsettled(Option<Moved>),
 }
 
 /// The counter as another commit left it, and how long that one's request had waited.
@@ -92,7 +114,8 @@ pub(super) struct Moved {
 }
 
 impl Table {
-    /// Sends one transaction until its fate is known.
+    /// Sends one transaction until its fate is known; `OutcomeUnknown` when it is in doubt at the deadline, or when what
+    /// comes back in doubt is a fault.
     pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
         let token = Uuid::now_v7().to_string();
         let mut backoff = Backoff::until(deadline);
@@ -116,9 +139,14 @@ impl Table {
             match meaning(&error) {
                 Meaning::Conflict if in_doubt => {}
                 Meaning::Conflict => return Ok(Fate::Refused(None)),
+                Meaning::ConditionFailed if in_doubt => return Ok(Fate::Unsettled(moved_counter(&error)?)),
                 Meaning::ConditionFailed => return Ok(Fate::Refused(moved_counter(&error)?)),
                 Meaning::Throttled => {}
                 Meaning::Lost => in_doubt = true,
+                Meaning::Fault if in_doubt => {
+                    tracing::warn!(error = %reasons(&error), "a fault while the fate of a write is not known");
+                    return Err(Error::OutcomeUnknown);
+                }
                 Meaning::Fault => return Err(Error::Unavailable(reasons(&error).into())),
             }
             if !backoff.wait().await {
@@ -130,7 +158,8 @@ impl Table {
 
 /// What a failed try says about the transaction.
 enum Meaning {
-    /// Conditions were evaluated and one does not hold; it never will again, since versions only rise.
+    /// Conditions were evaluated and one does not hold; it never will again, since versions only rise. Says nothing about
+    /// an earlier try, whose own write may be what fails it.
     ConditionFailed,
     /// Another transaction was at one of the items, or one of them was throttled. Says nothing about an earlier try.
     Conflict,

@@ -298,6 +298,12 @@ impl UnreliableTable {
         let mut violation = None;
         let outcome = {
             let state = &mut *self.state();
+            let forgets = state.tokens.get(token).is_some_and(|earlier| earlier.done <= now)
+                && state.rng.f64() < state.faults.token_forgotten;
+            if forgets {
+                state.tokens.remove(token);
+                state.figures.inject("token forgotten after the commit");
+            }
             if let Some(earlier) = state.tokens.get(token) {
                 assert_eq!(earlier.request, *request, "a token with another payload");
                 let in_progress = earlier.done > now;
@@ -317,7 +323,11 @@ impl UnreliableTable {
                     let states = accepted.written.iter().map(|w| (w.key.clone(), w.after.number)).collect();
                     state.recent.push_front(states);
                 }
+                let was_unfinished = state.history.unfinished.is_some();
                 violation = state.history.commit(&accepted.written).err();
+                if !was_unfinished && state.history.unfinished.is_some() {
+                    state.figures.inject("deletion of several commits begun");
+                }
             }
             outcome
         };

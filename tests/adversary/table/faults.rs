@@ -79,6 +79,8 @@ pub(crate) struct Faults {
     pub(crate) unprocessed: f64,
     pub(crate) short_page: f64,
     pub(crate) spurious_conflict: f64,
+    /// Probability that a token which is repeated was forgotten, as after ten minutes: the process may have been stopped.
+    pub(crate) token_forgotten: f64,
     /// The most rows that a page of an index holds.
     pub(crate) index_page: usize,
 }
@@ -98,6 +100,7 @@ impl Faults {
         unprocessed: 0.0,
         short_page: 0.0,
         spurious_conflict: 0.0,
+        token_forgotten: 0.0,
         index_page: usize::MAX,
     };
 
@@ -127,6 +130,7 @@ impl Faults {
             unprocessed: probability(rng, 0.15),
             short_page: probability(rng, 0.5),
             spurious_conflict: probability(rng, 0.06),
+            token_forgotten: 0.3,
             index_page: [usize::MAX, 30, 6][rng.usize(..3)],
         }
     }

@@ -228,6 +228,10 @@ fn sync_response() -> Object {
         "The answer was cut to fit: ask again at once, from `timestamp`. Left out when there is no more.",
     ));
     let timestamp = version().description(Some("The version that this is complete up to: the next `since`."));
+    let changes = changes.description(Some(
+        "What changed in each collection. While a newer version of the server is at work beside this one, there may be more \
+         collections, and rows may have more columns: WatermelonDB passes over both.",
+    ));
     let object = closed()
         .property("changes", all_required(changes, &names))
         .property("timestamp", timestamp)

@@ -1,7 +1,8 @@
 //! Which rows lack a column, and what becomes of them.
 
 use shared::domain::{
-    Calendar, Collection, Dependency, Draft, Error, Membership, Project, Resource, Row, RowKey, Task, parse,
+    Calendar, Collection, Columns, Dependency, Draft, Error, Membership, Patched, Project, Resource, Row, RowKey, Task,
+    patched,
 };
 
 /// What was drafted.
@@ -29,7 +30,8 @@ pub(super) fn fill(draft: &mut Draft, keys: &[RowKey]) -> Result<Filled, Error> 
         if !draft.row(key).is_some_and(lacks_a_column) {
             continue;
         }
-        let put = match key.collection {
+        let Some(collection) = key.collection.known() else { continue };
+        let put = match collection {
             Collection::Projects => put::<Project>(draft, key),
             Collection::Tasks => put::<Task>(draft, key),
             Collection::Dependencies => put::<Dependency>(draft, key),
@@ -49,8 +51,9 @@ pub(super) fn fill(draft: &mut Draft, keys: &[RowKey]) -> Result<Filled, Error> 
 }
 
 fn put<R: Resource>(draft: &mut Draft, key: &RowKey) -> Result<(), Error> {
-    let resource: R = parse(draft.expect_live(key)?)?;
-    draft.put(key.id.clone(), &resource)
+    let columns = draft.expect_live(key)?.clone();
+    let Patched { after, kept, .. } = patched::<R>(&columns, &Columns::new())?;
+    draft.put_keeping(key.id.clone(), &after, &kept)
 }
 
 #[cfg(test)]

@@ -106,11 +106,11 @@ impl Backfill<'_> {
             self.progress.tick();
             for item in page.items.iter().filter(|item| !item.is_counter()) {
                 match item.row() {
-                    Ok(row) if self.options.collection.is_some_and(|only| only != row.key.collection) => {}
+                    Ok(row) if self.options.collection.is_some_and(|only| row.key.collection != only) => {}
                     Ok(row) => {
                         self.report.rows += 1;
                         if fill::lacks_a_column(&row) {
-                            lacking.push((Row::size(project, &row.key, row.columns()), row.key));
+                            lacking.push((Row::size(project, &row.key, row.columns(), &row.unknown), row.key));
                         }
                     }
                     Err(Error::Corrupt(what)) => self.report.leave(project, item.entity(), what),

@@ -1,5 +1,6 @@
 //! `local pull`
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use anstyle::AnsiColor;
@@ -71,16 +72,17 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
 fn shown(page: &Value, since: u64, headers: &HeaderMap) -> String {
     let mut text = String::new();
     let bold = colour(AnsiColor::Cyan);
-    for collection in Collection::ALL {
-        let changes = &page["changes"][collection.name()];
+    let known = Collection::ALL.map(Collection::name);
+    let of_newer = page["changes"].as_object().into_iter().flat_map(serde_json::Map::keys).map(String::as_str);
+    for collection in known.into_iter().chain(of_newer.filter(|name| !known.contains(name))) {
+        let changes = &page["changes"][collection];
         let rows: Vec<&Value> = changes["updated"].as_array().into_iter().flatten().collect();
         let deleted: Vec<&str> =
             changes["deleted"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if rows.is_empty() && deleted.is_empty() {
             continue;
         }
-        let _ =
-            writeln!(text, "{bold}{}{bold:#}  {} updated, {} deleted", collection.name(), rows.len(), deleted.len());
+        let _ = writeln!(text, "{bold}{collection}{bold:#}  {} updated, {} deleted", rows.len(), deleted.len());
         if !rows.is_empty() {
             let _ = writeln!(text, "{}", as_table(collection, &rows));
         }
@@ -100,10 +102,15 @@ fn shown(page: &Value, since: u64, headers: &HeaderMap) -> String {
     text
 }
 
-fn as_table(collection: Collection, rows: &[&Value]) -> String {
-    let has_a_value = |column: &&&str| rows.iter().any(|row| !row[**column].is_null());
-    let columns: Vec<&str> =
-        ["id", "server_version"].iter().chain(collection.columns()).filter(has_a_value).copied().collect();
+/// The columns in their order, and behind them those that this code does not know.
+fn as_table(collection: &str, rows: &[&Value]) -> String {
+    let known = collection.parse().map_or(&[][..], Collection::columns);
+    let has_a_value = |column: &&str| rows.iter().any(|row| !row[*column].is_null());
+    let names = rows.iter().filter_map(|row| row.as_object()).flat_map(serde_json::Map::keys).map(String::as_str);
+    let unknown: BTreeSet<&str> = names.filter(|name| *name != "project" && !known.contains(name)).collect();
+    let unknown = unknown.into_iter().filter(|name| !["id", "server_version"].contains(name));
+    let all = ["id", "server_version"].into_iter().chain(known.iter().copied()).chain(unknown);
+    let columns: Vec<&str> = all.filter(has_a_value).collect();
     let cell = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

@@ -1,5 +1,6 @@
 //! `local watch`
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -86,12 +87,15 @@ fn line(seen: &Seen, at: Timestamp) -> String {
     if !seen.one_commit {
         line.push_str(" commits:");
     }
-    for collection in Collection::ALL {
-        let rows: Vec<&Held> = seen.rows.iter().filter(|held| held.collection == collection.name()).collect();
+    let known = Collection::ALL.map(Collection::name);
+    let is_known = |name: &&str| known.contains(name);
+    let named: BTreeSet<&str> = seen.rows.iter().map(|held| held.collection.as_str()).collect();
+    for collection in known.into_iter().chain(named.into_iter().filter(|name| !is_known(name))) {
+        let rows: Vec<&Held> = seen.rows.iter().filter(|held| held.collection == collection).collect();
         if rows.is_empty() {
             continue;
         }
-        let _ = write!(line, " {} ", collection.name());
+        let _ = write!(line, " {collection} ");
         let named: Vec<String> = rows.iter().take(NAMED).map(|held| row(held)).collect();
         line.push_str(&named.join(", "));
         if rows.len() > NAMED {

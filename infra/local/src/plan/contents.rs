@@ -35,7 +35,7 @@ impl Contents {
             };
             for row in changes["updated"].as_array().into_iter().flatten() {
                 let key = key(&row["id"])?;
-                let columns = Row::columns_of(collection, &row.to_string());
+                let columns = Row::columns_of(collection.into(), &row.to_string()).map(|(columns, _)| columns);
                 self.dead.remove(&key);
                 self.rows.insert(key, columns.map_err(|error| strange(error.to_string()))?);
             }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use shared::domain::{
-    Collection, Counter, Dependency, Error, Project, ProjectId, Resource, Row, RowId, RowKey, cycle_through, parse,
+    Collection, Columns, Counter, Dependency, Error, Project, ProjectId, Resource, Row, RowId, RowKey, Understood,
+    cycle_through, understand,
 };
 
 use crate::verify::cycle;
@@ -15,15 +16,15 @@ pub(super) enum Fix {
     DeleteProject,
     /// A dependency that must not be.
     DeleteEdge(RowId),
-    /// The project names a calendar that is not there.
-    WithoutCalendar(Project),
+    /// The project names a calendar that is not there. Beside the project, values that this code would refuse and that stay.
+    WithoutCalendar(Project, Columns),
 }
 
 impl Fix {
     /// The row to be written.
     pub(super) fn key(&self, project: &ProjectId) -> RowKey {
         match self {
-            Self::DeleteProject | Self::WithoutCalendar(_) => RowKey::project(project),
+            Self::DeleteProject | Self::WithoutCalendar(..) => RowKey::project(project),
             Self::DeleteEdge(id) => RowKey::new(Collection::Dependencies, id.clone()),
         }
     }
@@ -45,10 +46,10 @@ pub(super) fn unfinished(
         if counter.deleted_at.is_some() {
             fixes.push(Fix::DeleteProject);
         } else {
-            let own: Project = parse(columns)?;
+            let Understood { resource: own, refused } = understand::<Project>(columns)?;
             let calendar = own.calendar.as_ref().map(|id| RowKey::new(Collection::Calendars, id.clone()));
             if calendar.is_some_and(|calendar| !is_live(rows, &calendar)) {
-                fixes.push(Fix::WithoutCalendar(Project { calendar: None, ..own }));
+                fixes.push(Fix::WithoutCalendar(Project { calendar: None, ..own }, refused));
             }
         }
     }
@@ -68,13 +69,17 @@ fn edges_to_delete(rows: &BTreeMap<RowKey, Row>) -> Result<Vec<RowId>, Error> {
     live.retain(|row| row.live().is_some());
     live.sort_unstable_by_key(|row| row.version);
     for row in live {
-        let edge: Dependency = parse(row.columns())?;
+        let edge = understand::<Dependency>(row.columns())?;
+        let is_of_known_type = !edge.refused.contains_key("dep_type");
+        let edge = edge.resource;
         let ends = [&edge.predecessor, &edge.successor];
         if !ends.into_iter().all(|task| is_live(rows, &RowKey::new(Collection::Tasks, task.clone()))) {
             delete.push(row.key.id.clone());
             continue;
         }
-        let same = (edge.predecessor.clone(), edge.successor.clone(), format!("{:?}", edge.dep_type));
+        // Edges of a type that this code does not know duplicate none.
+        let unlike = (!is_of_known_type).then_some(&row.key.id);
+        let same = (edge.predecessor.clone(), edge.successor.clone(), format!("{:?}", edge.dep_type), unlike);
         if let Some((older, _)) = edges.insert(same, (row, edge)) {
             delete.push(older.key.id.clone());
         }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use shared::domain::{Checksums, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, Write};
+use shared::domain::{Checksums, Counter, ProjectId, Row, RowKey, ServerVersion, Write};
 use shared::storage::Restoration;
 
 use super::finish::{Fix, unfinished};
@@ -59,8 +59,8 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) key: RowKey,
-    /// For one that only the lost table has: its last content.
-    pub(super) lost: Option<Columns>,
+    /// The row as only the lost table has it.
+    pub(super) lost: Option<Row>,
 }
 
 /// More is wrong with a project than a restore explains.
@@ -159,6 +159,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
         skipped,
         resync_through: before.and_then(|counter| counter.resync_through),
         checksums: Checksums::of(live.map(|row| (&row.key, row.version))),
+        unfinished: before.and_then(|counter| counter.unfinished.clone()),
     };
     Ok((counter, size(&gaps)))
 }
@@ -178,7 +179,8 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
         skipped: joined([skipped, vec![range]].concat()),
         // Until the restoring is over no device is told anything that may be half the truth.
         resync_through: Some(last),
-        checksums: counter.map(|counter| counter.checksums).unwrap_or_default(),
+        checksums: counter.map(|counter| counter.checksums.clone()).unwrap_or_default(),
+        unfinished: counter.and_then(|counter| counter.unfinished.clone()),
     };
     debug_assert_eq!(stored.counter.as_ref(), counter);
     let note = Restoration { table: aim.table.clone(), raised: range, resync_before, done: false };
@@ -196,11 +198,11 @@ fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<
     let mut targets: Vec<(u8, usize, Target)> = below
         .map(|row| {
             let write = row.live().map_or(Write::Delete, |columns| Write::Put(columns.clone()));
-            target(&write, &row.key, row.columns(), None)
+            target(&write, row, None)
         })
         .collect();
     for row in aim.lost.iter().flat_map(|lost| lost.rows.values()).filter(|row| !stored.rows.contains_key(&row.key)) {
-        targets.push(target(&Write::Delete, &row.key, row.columns(), Some(row.columns().clone())));
+        targets.push(target(&Write::Delete, row, Some(row.clone())));
     }
     if !targets.is_empty() {
         // In the order of a single commit, so that no page of a pull ends between an edge and its tasks.
@@ -215,9 +217,9 @@ fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<
     Ok(Some(Step::Complete(counter, Restoration { done: true, ..note.clone() })))
 }
 
-fn target(write: &Write, key: &RowKey, columns: &Columns, lost: Option<Columns>) -> (u8, usize, Target) {
-    let bytes = serde_json::to_string(columns).map_or(BYTES, |json| json.len());
-    (write.rank(key.collection), bytes + OVERHEAD, Target { key: key.clone(), lost })
+fn target(write: &Write, row: &Row, lost: Option<Row>) -> (u8, usize, Target) {
+    let bytes = serde_json::to_string(row.columns()).map_or(BYTES, |json| json.len()) + row.unknown.len();
+    (write.rank(row.key.collection), bytes + OVERHEAD, Target { key: row.key.clone(), lost })
 }
 
 /// The ranges from `floor` to `current` that none of the sorted, disjoint `covered` ranges covers.

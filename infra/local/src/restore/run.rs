@@ -189,7 +189,7 @@ impl Restoring<'_> {
                     match fix {
                         Fix::DeleteProject => draft.delete_project(),
                         Fix::DeleteEdge(_) => draft.delete(fix.key(project)),
-                        Fix::WithoutCalendar(own) => draft.put(project.row_id(), own)?,
+                        Fix::WithoutCalendar(own, kept) => draft.put_keeping(project.row_id(), own, kept)?,
                     }
                 }
                 Ok(Commit::Last(()))
@@ -214,7 +214,7 @@ impl Restoring<'_> {
                         // The answer of an earlier try was lost.
                         (Some(version), _) if version.get() > through => {}
                         (Some(_), _) => draft.rewrite(&target.key),
-                        (None, Some(columns)) => draft.bury(target.key.clone(), columns.clone()),
+                        (None, Some(lost)) => draft.bury(lost),
                         (None, None) => return Err(Error::NotFound(target.key.clone())),
                     }
                 }

@@ -63,7 +63,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
     let current = counter.map_or(0, |counter| counter.current.get());
     let mut last = Vec::new();
     let mut deleted_at = counter.and_then(|counter| counter.deleted_at);
-    let mut checksums = counter.map(|counter| counter.checksums).unwrap_or_default();
+    let mut checksums = counter.map(|counter| counter.checksums.clone()).unwrap_or_default();
     for (at, (key, write)) in (current + 1..).zip(writes) {
         if key == RowKey::project(&project()) && !matches!(write, Write::Put(_)) {
             deleted_at = Some(version(at));
@@ -86,6 +86,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
         skipped: counter.map(|counter| counter.skipped.clone()).unwrap_or_default(),
         resync_through: counter.and_then(|counter| counter.resync_through),
         checksums,
+        unfinished: None,
     });
     after
 }
@@ -167,7 +168,7 @@ fn take(stored: &Stored, step: Step, only_one_write: bool) -> Stored {
         Step::Raise(counter, note) | Step::Complete(counter, note) => noted(counter, Some(note)),
         Step::Finish(fixes) => fixes.chunks(1).take(take).fold(stored.clone(), |stored, fixes| {
             let write = |fix: &Fix| match fix {
-                Fix::WithoutCalendar(own) => put(serde_json::to_value(own).expect("columns")),
+                Fix::WithoutCalendar(own, _) => put(serde_json::to_value(own).expect("columns")),
                 Fix::DeleteProject | Fix::DeleteEdge(_) => Write::Delete,
             };
             commit(&stored, fixes.iter().map(|fix| (fix.key(&project()), write(fix))).collect())
@@ -176,7 +177,7 @@ fn take(stored: &Stored, step: Step, only_one_write: bool) -> Stored {
             let writes = batch.into_iter().map(|target| {
                 let alive = stored.rows.get(&target.key).and_then(Row::live);
                 let write = match (alive, target.lost) {
-                    (_, Some(columns)) => Write::Bury(columns),
+                    (_, Some(lost)) => Write::Bury(lost.columns().clone(), lost.unknown.clone()),
                     (Some(columns), None) => Write::Put(columns.clone()),
                     (None, None) => Write::Delete,
                 };
@@ -271,7 +272,7 @@ fn checksums_that_are_not_those_of_the_live_rows_are_repaired_also_when_nothing_
         panic!("`last` is emptied")
     };
     assert_eq!(repaired.checksums, before.counter.as_ref().expect("a counter").checksums);
-    let mut other = repaired.checksums;
+    let mut other = repaired.checksums.clone();
     other.add(&key("tasks#z"), version(7));
     for wrong in [Checksums::default(), other] {
         let counter = Some(Counter { checksums: wrong, ..repaired.clone() });

@@ -37,6 +37,8 @@ pub enum Check {
     LastInPlace,
     /// The counter's checksums are those of the live rows.
     ChecksumsAgree,
+    /// A deletion that the counter notes as unfinished is that of a live task.
+    UnfinishedTaskLive,
     /// `deleted_at` is the version of the project's tombstone.
     DeletedAtAgrees,
     /// A live dependency names two live tasks.
@@ -57,7 +59,7 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::PartitionKnown,
         Self::CounterReadable,
         Self::RowReadable,
@@ -73,6 +75,7 @@ impl Check {
         Self::WritesAddUp,
         Self::LastInPlace,
         Self::ChecksumsAgree,
+        Self::UnfinishedTaskLive,
         Self::DeletedAtAgrees,
         Self::EdgeNamesLiveTasks,
         Self::EdgeOnce,

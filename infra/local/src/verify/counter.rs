@@ -1,4 +1,6 @@
-//! The counter against the rows: the latest commit, the checksums and the deletion.
+//! The counter against the rows: the latest commit, the checksums, what is unfinished and the deletion.
+
+use std::collections::BTreeSet;
 
 use shared::domain::{Checksums, Collection, RowKey};
 
@@ -8,6 +10,7 @@ use super::judge::World;
 pub(super) fn check(world: &mut World<'_>) {
     last(world);
     checksums(world);
+    unfinished(world);
     deleted_at(world);
 }
 
@@ -36,15 +39,28 @@ fn last(world: &mut World<'_>) {
 
 fn checksums(world: &mut World<'_>) {
     let Some(counter) = world.counter.clone() else { return };
-    world.look(Check::ChecksumsAgree, Collection::ALL.len());
     let live = world.rows.values().map(|(row, _)| row).filter(|row| row.live().is_some());
     let sums = Checksums::of(live.map(|row| (&row.key, row.version)));
-    for collection in Collection::ALL {
+    let collections: BTreeSet<_> = counter.checksums.collections().chain(sums.collections()).collect();
+    world.look(Check::ChecksumsAgree, collections.len());
+    for collection in collections {
         let (said, counted) = (counter.checksums.get(collection), sums.get(collection));
         if said != counted {
             let detail = format!("{}: the counter says {said:?}, the live rows {counted:?}", collection.name());
             world.violation_of_project(Check::ChecksumsAgree, detail);
         }
+    }
+}
+
+/// The next commit of the project drops a note without an object; of a deleted project there is none.
+fn unfinished(world: &mut World<'_>) {
+    let Some(counter) = world.counter.clone() else { return };
+    let Some(deletion) = counter.unfinished.filter(|_| counter.deleted_at.is_none()) else { return };
+    world.look(Check::UnfinishedTaskLive, 1);
+    let task = RowKey::new(Collection::Tasks, deletion.task);
+    if world.rows.get(&task).is_none_or(|(row, _)| row.live().is_none()) {
+        let detail = "its deletion is noted as unfinished, and it is not live".to_owned();
+        world.violation(Check::UnfinishedTaskLive, &task, detail);
     }
 }
 
@@ -67,7 +83,7 @@ mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
 
     use super::*;
-    use crate::verify::testing::{Project, at, number, task};
+    use crate::verify::testing::{Project, at, number, task, text};
 
     fn last(entity: &str, version: u64) -> AttributeValue {
         AttributeValue::M([(entity.to_owned(), number(version))].into())
@@ -90,6 +106,17 @@ mod tests {
         let found = Project::sound().reading().set("_counter", "checksums", other).judged().violations;
         let details: Vec<_> = found.iter().map(|violation| (violation.check, &violation.detail[..6])).collect();
         assert_eq!(details, [(Check::ChecksumsAgree, "tasks:")]);
+    }
+
+    #[test]
+    fn an_unfinished_deletion_of_a_task_that_is_not_live() {
+        let noted = |task: &str| AttributeValue::M([("task".to_owned(), text(task))].into());
+        let sound = || Project::sound().reading();
+        assert_eq!(sound().set("_counter", "unfinished", noted("c")).violated(), []);
+        let absent = sound().set("_counter", "unfinished", noted("z")).violated();
+        assert_eq!(absent, [at(Check::UnfinishedTaskLive, "tasks#z")]);
+        let deleted = Project::sound().deleted().reading().set("_counter", "unfinished", noted("z"));
+        assert_eq!(deleted.violated(), []);
     }
 
     #[test]

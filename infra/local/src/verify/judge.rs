@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
 use serde::Serialize;
-use shared::domain::{Columns, Counter, ProjectId, Resource, Row, RowId, RowKey, parse};
+use shared::domain::{Columns, Counter, ProjectId, Resource, Row, RowId, RowKey, understand};
 use shared::storage::StoredItem;
 
 use super::check::{Check, Violation};
@@ -25,7 +25,7 @@ pub struct Reading {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Live rows of each collection.
-    pub live: BTreeMap<&'static str, u64>,
+    pub live: BTreeMap<String, u64>,
     /// Dead rows of all collections.
     pub tombstones: u64,
     /// Versions given out: the counters' sum.
@@ -100,10 +100,11 @@ impl World<'_> {
         self.rows.get(key).and_then(|(row, _)| row.live())
     }
 
-    /// The live rows of a collection that obey its rules, in the order of their ids.
+    /// The live rows of a collection as its rules see them, in the order of their ids.
     pub(super) fn all<R: Resource>(&self) -> Vec<(RowId, R)> {
         let of_collection = self.rows.values().filter(|(row, _)| row.key.collection == R::COLLECTION);
-        let live = of_collection.filter_map(|(row, _)| Some((row.key.id.clone(), parse(row.live()?).ok()?)));
+        let live =
+            of_collection.filter_map(|(row, _)| Some((row.key.id.clone(), understand(row.live()?).ok()?.resource)));
         let mut all: Vec<_> = live.collect();
         all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         all

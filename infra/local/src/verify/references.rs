@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use shared::domain::{Collection, Dependency, Membership, Project, Role, RowId, RowKey, Task, cycle_through, parse};
+use shared::domain::{
+    Collection, Dependency, Membership, Project, Role, RowId, RowKey, Task, cycle_through, understand,
+};
 
 use super::check::Check;
 use super::judge::World;
@@ -31,7 +33,8 @@ fn edges(world: &mut World<'_>) {
                 world.violation(Check::EdgeNamesLiveTasks, &key, format!("its {end}, {task}, is {how}"));
             }
         }
-        let same = (&edge.predecessor, &edge.successor, format!("{:?}", edge.dep_type));
+        let of_type = world.live(&key).and_then(|columns| columns.get("dep_type")).map(ToString::to_string);
+        let same = (&edge.predecessor, &edge.successor, of_type);
         if let Some(other) = seen.insert(same, id) {
             world.violation(Check::EdgeOnce, &key, format!("dependencies#{other} has the same ends and type"));
         }
@@ -83,7 +86,7 @@ fn owner(world: &mut World<'_>) {
 
 fn calendar(world: &mut World<'_>) {
     let own = RowKey::project(world.project);
-    let project: Option<Project> = world.live(&own).and_then(|columns| parse(columns).ok());
+    let project: Option<Project> = world.live(&own).and_then(|columns| Some(understand(columns).ok()?.resource));
     let Some(id) = project.and_then(|project| project.calendar) else { return };
     world.look(Check::CalendarLive, 1);
     let calendar = RowKey::new(Collection::Calendars, id);

@@ -61,7 +61,9 @@ pub(super) fn edge(predecessor: &str, successor: &str) -> Value {
 /// As a counter has them.
 pub(crate) fn checksums(sums: &Checksums) -> AttributeValue {
     let numbers = |collection| AttributeValue::L(sums.get(collection).map(|sum| number(sum.into())).into());
-    AttributeValue::M(Collection::ALL.map(|collection| (collection.name().to_owned(), numbers(collection))).into())
+    AttributeValue::M(
+        sums.collections().map(|collection| (collection.name().to_owned(), numbers(collection))).collect(),
+    )
 }
 
 impl Project {

@@ -1,7 +1,7 @@
 //! A draft by itself.
 
 use super::*;
-use crate::domain::{Dependency, DependencyType, Task};
+use crate::domain::{Dependency, DependencyType, Task, UnfinishedDeletion, parse};
 
 fn key(text: &str) -> RowKey {
     text.parse().expect("a key")
@@ -123,6 +123,10 @@ fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
     assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
     assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");
+    let unfinished = UnfinishedDeletion { task: "z".parse().expect("an id"), promised: None };
+    let begun = Counter { unfinished: Some(unfinished), ..counter(3, &[("dependencies#x", 3)], None) };
+    let mut looks_at_no_set = Draft { listed: HashSet::new(), ..draft() };
+    assert!(!looks_at_no_set.rebase(begun), "a deletion comes first");
     let mut rebased = draft();
     rebased.delete(key("tasks#a"));
     assert!(rebased.rebase(counter(3, &[("tasks#x", 3)], None)));
@@ -217,7 +221,7 @@ fn a_row_takes_400_kb_and_no_byte_more() {
     let task = |notes: usize| Task { notes: "x".repeat(notes), ..parse(&columns(r#"{"name": "A"}"#)).expect("a task") };
     let size = |task: &Task| {
         let columns = serde_json::to_value(task).expect("JSON").as_object().expect("an object").clone();
-        Row::size(&"p".parse().expect("a project"), &key("tasks#a"), &columns)
+        Row::size(&"p".parse().expect("a project"), &key("tasks#a"), &columns, &UnknownColumns::default())
     };
     let most = MAX_ROW_SIZE - size(&task(0));
     assert!(draft().put("a".parse().expect("an id"), &task(most)).is_ok());
@@ -229,7 +233,8 @@ fn a_row_takes_400_kb_and_no_byte_more() {
 fn what_is_written_counts_at_its_larger_size() {
     let mut draft = draft();
     assert_eq!((draft.rows_written(), draft.bytes_written()), (0, 0));
-    let before = Row::size(&draft.project, &key("tasks#a"), draft.row(&key("tasks#a")).expect("a row").columns());
+    let before = draft.size_as_read(&key("tasks#a"));
+    assert!(before > Row::BESIDE_JSON);
     draft.delete(key("tasks#a"));
     assert_eq!((draft.rows_written(), draft.bytes_written()), (1, before));
     draft.delete(key("dependencies#e"));
@@ -264,11 +269,16 @@ fn a_row_that_was_lost_is_buried_and_a_project_with_it_deleted() {
     let named = [(key("tasks#b"), None), (key("projects#p"), None)].into();
     let counter = Some(Counter::at(version(2)));
     let mut draft = Draft::new("p".parse().expect("a project"), counter, named, HashSet::new(), vec![], 10);
-    draft.bury(key("tasks#b"), columns(r#"{"name": "B"}"#));
+    let lost = |entity: &str| {
+        let row = Row::written(None, key(entity), put(r#"{"name": "B"}"#), version(2));
+        Row { unknown: UnknownColumns::of(r#"{"colour":"red"}"#, |_| false).expect("columns"), ..row }
+    };
+    draft.bury(&lost("tasks#b"));
     assert!(!draft.deletes_project());
-    draft.bury(key("projects#p"), columns(r#"{"name": "P"}"#));
+    draft.bury(&lost("projects#p"));
     assert!(draft.deletes_project());
     let plan = draft.plan().expect("a plan");
     assert_eq!(plan.len(), 2);
     assert!(plan.iter().all(|planned| planned.row.live().is_none() && planned.row.columns().contains_key("name")));
+    assert!(plan.iter().all(|planned| planned.row.unknown.names().eq(["colour"])));
 }

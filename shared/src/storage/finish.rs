@@ -1,0 +1,114 @@
+//! Deletions that take several commits.
+//!
+//! A task takes its dependencies along, and a transaction holds 100 items. The first commit of a larger deletion is
+//! decided like any other, and leaves on the counter what is left to do ([`UnfinishedDeletion`]). From then on the deletion
+//! takes place, whatever becomes of the request that asked for it: every commit of the project goes on with it first,
+//! part by part, without asking again for a role or a version. The last part buries the task, takes the note off the
+//! counter and keeps the answer that the request was promised, so that a repetition finds it.
+//!
+//! A draft that was made before the note is not put on top of it (`Draft::rebase`), so between the first part and the last
+//! there is no other commit. Older code, during a deployment, knows no note: it may tie new dependencies to the task, which
+//! is why each part lists them again, or delete the task itself, which leaves nothing to do. Such a note is dropped by the
+//! next commit.
+
+use std::slice;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::Contention;
+use super::reading::Look;
+use super::record::Slot;
+use super::table::Table;
+use super::transaction::{DEADLINE, Fate};
+use crate::domain::{Collection, Error, ProjectId, RowKey, ServerVersion, Step, UnfinishedDeletion};
+
+/// How long a request goes on with its own deletion before it leaves the rest to the next one. A function has 29 s.
+const MAX_FINISHING: Duration = Duration::from_secs(18);
+
+/// What an attempt at the next part of a deletion came to.
+pub(super) enum Part {
+    /// It is committed, and it was not the last one.
+    Made,
+    /// Nothing is left to do: it was the last one, somebody else was faster, or the note was without an object. With the
+    /// version of the task's tombstone, if there is one.
+    Over(Option<ServerVersion>),
+    /// Others were faster, or what was read was torn: read again.
+    Retry,
+}
+
+impl Table {
+    /// Makes the commits of a request's own deletion that are left, and returns the version of the last one.
+    ///
+    /// Each of them is tried as long as a commit is; all of them together for 18 s, then `Busy`.
+    pub(super) async fn finish(
+        &self,
+        project: &ProjectId,
+        deletion: &UnfinishedDeletion,
+    ) -> Result<ServerVersion, Error> {
+        let end = Instant::now() + MAX_FINISHING;
+        let next = || Contention::until(end.min(Instant::now() + DEADLINE));
+        let mut contention = next();
+        loop {
+            match self.finish_part(project, deletion, &mut contention).await? {
+                Part::Over(tombstone) => return tombstone.ok_or(Error::OutcomeUnknown),
+                Part::Made if Instant::now() >= end => return Err(Error::Busy),
+                Part::Made => contention = next(),
+                Part::Retry => {}
+            }
+        }
+    }
+
+    /// Tries to make the next commit of a deletion that the counter notes.
+    pub(super) async fn finish_part(
+        &self,
+        project: &ProjectId,
+        deletion: &UnfinishedDeletion,
+        contention: &mut Contention,
+    ) -> Result<Part, Error> {
+        let UnfinishedDeletion { task, promised } = deletion;
+        let key = RowKey::new(Collection::Tasks, task.clone());
+        let record_id = promised.as_ref().map(|promised| promised.record_id.clone());
+        let mut snapshot = self.snapshot_with(project, slice::from_ref(&key), record_id).await?;
+        let counter = snapshot.counter.as_ref();
+        let row = snapshot.row(&key);
+        let is_newer = row.zip(counter).is_some_and(|(row, counter)| row.version > counter.current);
+        if is_newer || !snapshot.shows_its_predecessor() {
+            contention.wait().await?;
+            return Ok(Part::Retry);
+        }
+        let is_noted = counter.is_some_and(|counter| counter.unfinished.as_ref() == Some(deletion));
+        let is_live = row.is_some_and(|row| row.live().is_some());
+        if !is_noted || !is_live {
+            return Ok(Part::Over(row.filter(|_| !is_live).map(|row| row.version)));
+        }
+        let record = snapshot.record.take();
+        // Older code may have kept an answer of its own.
+        let promised = promised.as_ref().filter(|_| record.as_ref().is_none_or(|record| !record.is_valid()));
+        let slot = promised.map(|promised| Slot::of_promise(project, promised, record.as_ref()));
+        let look = Look::of_operator([key]).at_all([Collection::Dependencies]);
+        let reading = self.complete(project, &look, snapshot, slot, contention.deadline()).await?;
+        let Some(mut reading) = reading else {
+            contention.wait().await?;
+            return Ok(Part::Retry);
+        };
+        let left = match reading.draft.delete_task(task)? {
+            Step::More { .. } => Some(deletion),
+            Step::Last(()) => None,
+        };
+        let plan = reading.draft.plan()?;
+        let mut items = self.items(&reading.draft, &plan, &reading.conditions, contention.waited(), left)?;
+        let version = plan.last().map(|planned| planned.row.version).filter(|_| left.is_none());
+        if let (Some(slot), Some(promised), Some(version)) = (&reading.slot, promised, version) {
+            items.push(slot.put(self, &promised.answer, version)?);
+        }
+        match self.transact(items, contention.deadline()).await? {
+            Fate::Committed => Ok(version.map_or(Part::Made, |version| Part::Over(Some(version)))),
+            // What is there says whether an earlier try has made it.
+            Fate::Refused(_) | Fate::Unsettled(_) => {
+                contention.tries_at_once(None).await?;
+                Ok(Part::Retry)
+            }
+        }
+    }
+}

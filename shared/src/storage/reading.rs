@@ -1,0 +1,206 @@
+//! What a decision starts from: the rows that it looks at, read strongly with the predecessor in place.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::backoff::Backoff;
+use super::read::Snapshot;
+use super::record::Slot;
+use super::table::Table;
+use super::transaction::MAX_ITEMS;
+use crate::domain::{
+    Answered, Collection, Counter, Draft, Error, KeyedRequest, ProjectId, Role, RowId, RowKey, ServerVersion,
+    UnfinishedDeletion, UserId,
+};
+
+/// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
+const MAX_CONDITIONS_ON_LAST: usize = 4;
+
+/// What a decision looks at.
+#[derive(Debug, Clone)]
+pub struct Look {
+    rows: Vec<RowKey>,
+    sets: Vec<Collection>,
+    pub(super) request: Option<KeyedRequest>,
+    one_commit: bool,
+}
+
+impl Look {
+    /// Looks at the caller's membership, as every decision does.
+    pub fn by(project: &ProjectId, caller: &UserId) -> Self {
+        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None, one_commit: false }
+    }
+
+    /// Looks at these rows and nothing else: for an operator, who needs no membership.
+    pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
+        Self { rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
+    }
+
+    /// … and at these rows, whether they are there or not.
+    #[must_use]
+    pub fn at(mut self, rows: impl IntoIterator<Item = RowKey>) -> Self {
+        self.rows.extend(rows);
+        self
+    }
+
+    /// … and at all live rows of these collections.
+    #[must_use]
+    pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
+        self.sets.extend(sets);
+        self.sets.sort_unstable();
+        self.sets.dedup();
+        self
+    }
+
+    /// … for one commit and not several: up to [`MAX_ROWS`](super::MAX_ROWS) rows and [`MAX_BYTES`](super::MAX_BYTES) bytes
+    /// are written, however many are
+    /// looked at. It is for the decision to keep to that. A call more than otherwise.
+    #[must_use]
+    pub fn in_one_commit(mut self) -> Self {
+        self.one_commit = true;
+        self
+    }
+
+    /// … and at whether this request, the caller's, was answered before; without a key it is not asked.
+    #[must_use]
+    pub fn keyed(mut self, request: Option<KeyedRequest>) -> Self {
+        self.request = request;
+        self
+    }
+
+    /// Is this row one of those that it names?
+    pub(super) fn names(&self, row: &RowKey) -> bool {
+        self.rows.contains(row)
+    }
+}
+
+/// What a decision starts from.
+pub(super) enum Start {
+    /// The predecessor was not in place, or someone was faster: read again.
+    Torn,
+    /// The request was answered before.
+    Answered(Answered),
+    /// The last commit left a deletion unfinished, which comes first.
+    Unfinished(UnfinishedDeletion),
+    Reading(Box<Reading>),
+}
+
+/// What was read for a decision.
+pub(super) struct Reading {
+    pub(super) draft: Draft,
+    /// The rows of the latest commit that are yet to be made conditions.
+    pub(super) conditions: Vec<(RowKey, ServerVersion)>,
+    /// Where the record of the request goes, if it has a key.
+    pub(super) slot: Option<Slot>,
+    /// How long the latest commit's request had waited since it was first refused.
+    pub(super) waited: Duration,
+}
+
+impl Table {
+    /// Reads what a decision looks at, the predecessor in place. A deletion of the task `over` that the counter notes as
+    /// unfinished is known to have nothing left to do.
+    pub(super) async fn start(
+        &self,
+        project: &ProjectId,
+        look: &Look,
+        over: Option<&RowId>,
+        deadline: Instant,
+    ) -> Result<Start, Error> {
+        let mut snapshot = self.look(project, look).await?;
+        if !snapshot.shows_its_predecessor() {
+            return Ok(Start::Torn);
+        }
+        let record = snapshot.record.take();
+        if let (Some(request), Some(record)) = (&look.request, record.as_ref().filter(|record| record.is_valid())) {
+            // Whoever gets the answer may read at once what it speaks of.
+            if snapshot.counter.as_ref().is_none_or(|counter| counter.current < record.version) {
+                return Ok(Start::Torn);
+            }
+            snapshot.authorize(project, request.caller(), Role::Viewer)?;
+            return Ok(Start::Answered(record.answer_to(request)?));
+        }
+        if let Some(deletion) = unfinished(snapshot.counter.as_ref(), over) {
+            return Ok(Start::Unfinished(deletion.clone()));
+        }
+        let slot = look.request.as_ref().map(|request| Slot::new(project, request, record.as_ref()));
+        let reading = self.complete(project, look, snapshot, slot, deadline).await?;
+        Ok(reading.map_or(Start::Torn, |reading| Start::Reading(Box::new(reading))))
+    }
+
+    /// Completes what was read of the named rows by the sets; none when it does not fit together.
+    pub(super) async fn complete(
+        &self,
+        project: &ProjectId,
+        look: &Look,
+        snapshot: Snapshot,
+        slot: Option<Slot>,
+        deadline: Instant,
+    ) -> Result<Option<Reading>, Error> {
+        let waited = snapshot.waited;
+        let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
+        let mut unseen: Vec<_> = last.into_iter().filter(|(key, _)| !snapshot.has(key)).collect();
+        if !look.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
+            self.see_in_place(project, &unseen, deadline).await?;
+            unseen.clear();
+        }
+        let mut listed_rows = Vec::new();
+        for collection in &look.sets {
+            listed_rows.extend(self.list_all(project, *collection).await?);
+        }
+        let counter = snapshot.counter.clone();
+        let named_rows = snapshot.into_rows();
+        // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
+        let current = counter.as_ref().map_or(0, |counter| counter.current.get());
+        if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
+            return Ok(None);
+        }
+        let room = match look.one_commit {
+            true => usize::MAX,
+            false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
+        };
+        let listed = look.sets.iter().copied().collect();
+        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
+        let draft = if look.one_commit { draft.read_in_order() } else { draft };
+        Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
+    }
+
+    /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
+    /// counter, and those of `last` with them.
+    async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
+        let record_id = look.request.as_ref().map(KeyedRequest::record_id);
+        if !look.one_commit {
+            return self.snapshot_with(project, &look.rows, record_id).await;
+        }
+        let counter = self.counter(project).await?;
+        let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
+        let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
+        Ok(self.snapshot_with(project, &rows, record_id).await?.after(counter))
+    }
+
+    /// Waits until each row is there at its version or a later one.
+    async fn see_in_place(
+        &self,
+        project: &ProjectId,
+        rows: &[(RowKey, ServerVersion)],
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let mut backoff = Backoff::until(deadline);
+        let mut unseen = rows.to_vec();
+        while !unseen.is_empty() {
+            let keys: Vec<RowKey> = unseen.iter().map(|(key, _)| key.clone()).collect();
+            let snapshot = self.snapshot(project, &keys).await?;
+            unseen.retain(|(key, version)| snapshot.row(key).is_none_or(|row| row.version < *version));
+            if !unseen.is_empty() && !backoff.wait().await {
+                return Err(Error::Busy);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The deletion that has to be finished first. Of a deleted project nothing has.
+fn unfinished<'a>(counter: Option<&'a Counter>, over: Option<&RowId>) -> Option<&'a UnfinishedDeletion> {
+    let counter = counter.filter(|counter| counter.deleted_at.is_none())?;
+    counter.unfinished.as_ref().filter(|deletion| Some(&deletion.task) != over)
+}

@@ -1,0 +1,86 @@
+//! A newer version of the product at work on the same table, as during a canary: it knows a column `colour` of tasks and a
+//! collection `notes`, of which the product that is tested knows nothing.
+
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::Client;
+use fastrand::Rng;
+use serde_json::json;
+use shared::domain::{ProjectId, RowKey};
+use shared::storage::Table;
+use tests::support::Newer;
+use tokio::time::{Duration, sleep};
+
+use crate::http::PROJECT;
+use crate::table::{NAME, UnreliableTable};
+
+/// It takes part in the protocol of commits, one row each; what comes of a call it does not care.
+pub(crate) struct NewerWriter {
+    pub(crate) instance: Table,
+    pub(crate) client: Client,
+    pub(crate) table: Arc<UnreliableTable>,
+    pub(crate) rng: Rng,
+}
+
+/// What the newer version gives the column at a version.
+pub(crate) fn colour(version: u64) -> String {
+    format!("colour of {version}")
+}
+
+impl NewerWriter {
+    pub(crate) async fn write(&mut self, writes: u64) {
+        for number in 0..writes {
+            let pause = self.rng.u64(0..300);
+            sleep(Duration::from_millis(pause)).await;
+            self.commit(number).await;
+        }
+    }
+
+    /// The counter, then the row with those of the latest commit, which must be in place; then the transaction.
+    async fn commit(&mut self, number: u64) -> Option<()> {
+        let project: ProjectId = PROJECT.parse().expect("an id");
+        let counter = self.instance.counter(&project).await.ok()??;
+        if counter.deleted_at.is_some() {
+            return None;
+        }
+        let key = self.choose(number);
+        let keys: Vec<RowKey> = counter.last.iter().map(|(key, _)| key.clone()).chain([key.clone()]).collect();
+        let snapshot = self.instance.snapshot(&project, &keys).await.ok()?;
+        let in_place = |key: &RowKey, version| snapshot.row(key).is_some_and(|row| row.version >= version);
+        let old = snapshot.row(&key).cloned();
+        let is_dead = old.as_ref().is_some_and(|row| row.live().is_none());
+        let is_newer = old.as_ref().is_some_and(|row| row.version > counter.current);
+        if is_dead || is_newer || !counter.last.iter().all(|(key, version)| in_place(key, *version)) {
+            return None;
+        }
+        let version = counter.current.next().expect("a version");
+        let is_note = key.collection.known().is_none();
+        let dies = is_note && old.is_some() && self.rng.u8(0..4) == 0;
+        let newer = match is_note {
+            true => json!({"name": format!("note {number}"), "nested": "[{\"b\":1,\"a\":2}]"}).to_string(),
+            false => json!({"colour": colour(version.get())}).to_string(),
+        };
+        let none = json!({});
+        if !is_note && old.is_none() {
+            return None;
+        }
+        let newer = Newer::new(old, key, (!dies).then_some((&none, newer.as_str())), version);
+        let items = newer.items(NAME, &project, &counter);
+        let token = format!("newer-{number}");
+        let call = self.client.transact_write_items().client_request_token(token).set_transact_items(Some(items));
+        call.send().await.ok()?;
+        Some(())
+    }
+
+    /// A new note, or one of the rows that there are.
+    fn choose(&mut self, number: u64) -> RowKey {
+        let state = self.table.state();
+        let wanted = ["tasks#", "notes#"][self.rng.usize(0..2)];
+        let live: Vec<&String> = state.history.live().keys().filter(|row| row.starts_with(wanted)).collect();
+        let row = match live.is_empty() || (wanted == "notes#" && self.rng.bool()) {
+            true => format!("notes#n{number}"),
+            false => live[self.rng.usize(..live.len())].clone(),
+        };
+        row.parse().expect("a key")
+    }
+}
