@@ -20,6 +20,7 @@ mod figures;
 mod history;
 mod http;
 mod lag;
+mod merge;
 mod newer;
 mod operations;
 mod overflow;

@@ -222,7 +222,7 @@ impl Play {
         for operations in operations.chunks(90) {
             let body = Some(json!({ "operations": operations }));
             let path = format!("/api/v1/projects/{PROJECT}/batch/");
-            let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body };
+            let ask = Ask { method: Method::POST, body, ..Ask::get(path, &TOKENS[0]) };
             let reply = ask.send(&founder.routers[0]).await;
             if reply.status != 200 {
                 self.table.fail(format!("not founded: {id} {}", reply.body));
@@ -240,7 +240,7 @@ impl Play {
             return;
         }
         let (path, body) = (format!("/api/v1/projects/{PROJECT}/tasks/"), Some(json!({"name": "the last one"})));
-        let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body };
+        let ask = Ask { method: Method::POST, body, ..Ask::get(path, &TOKENS[0]) };
         ask.send(&founder.routers[0]).await;
         if let Some(task) = unfinished(&self.table) {
             self.table.fail(format!("the deletion of {task} does not come to an end"));
@@ -250,8 +250,7 @@ impl Play {
     async fn post(&self, founder: &mut Writer, path: &str, body: Value) {
         let path =
             if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
-        let ask =
-            Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body: Some(body) };
+        let ask = Ask { method: Method::POST, body: Some(body), ..Ask::get(path, &TOKENS[0]) };
         let body = ask.body.as_ref().expect("a body");
         let collection = ask.path.trim_end_matches('/').rsplit('/').next().expect("a collection");
         let row = match (collection, body["id"].as_str(), body["user"].as_str()) {

@@ -4,7 +4,7 @@ use fastrand::Rng;
 use shared::domain::Superseded;
 
 use crate::operations::Kind;
-use crate::table::{Delays, Faults};
+use crate::table::{Delays, Faults, Lag};
 
 /// The users of a project, with the role they begin with; the last one is nobody yet.
 pub(crate) const USERS: [(&str, i64); 7] =
@@ -179,7 +179,63 @@ impl Scenario {
                 ..everyday
             },
             7 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
+            8 => everyday.race(&mut rng),
             _ => everyday,
+        }
+    }
+
+    /// What only meets when it is sought: few rows, writers without a pause, and one kind of fault instead of all.
+    fn race(self, rng: &mut Rng) -> Self {
+        let calm = Faults { index_page: self.faults.index_page, ..Faults::NONE };
+        let quick = Self { writers: 6, operations: 700, writer_pause: 5, tasks: 5, edges: 0, ..self };
+        match rng.u8(0..3) {
+            // Pulls that cannot catch up, by members who are removed and added again meanwhile.
+            0 => Self {
+                name: "removals race",
+                devices: 6,
+                device_pause: 40,
+                plain_clients: true,
+                weights: Weights::with(&[
+                    (Kind::ChangeTask, 100),
+                    (Kind::AddMember, 120),
+                    (Kind::RemoveMember, 120),
+                    (Kind::ChangeMember, 20),
+                ]),
+                faults: Faults {
+                    network: Delays { usual: 4, rare: 0.1, longest: 60, least: 0 },
+                    lag: Lag::Drawn(Delays { usual: 4, rare: 0.15, longest: 3_000, least: 0 }),
+                    apart: Delays { usual: 2, rare: 0.1, longest: 60, least: 0 },
+                    ..calm
+                },
+                ..quick
+            },
+            // Tasks that die while edges to them are made: commits are applied piece by piece, reads take their time, and
+            // other commits come between that neither of the two looks at.
+            1 => Self {
+                name: "deletions race",
+                weights: Weights {
+                    heat: 0.5,
+                    ..Weights::with(&[
+                        (Kind::CreateEdge, 150),
+                        (Kind::DeleteTask, 90),
+                        (Kind::CreateTask, 90),
+                        (Kind::ChangeCalendar, 150),
+                    ])
+                },
+                faults: Faults {
+                    tear: Delays { usual: 4, rare: 0.3, longest: 500, least: 0 },
+                    apart: Delays { usual: 10, rare: 0.3, longest: 120, least: 0 },
+                    ..calm
+                },
+                ..quick
+            },
+            // Requests that took effect and were not answered, repeated among conflicts.
+            _ => Self {
+                name: "answers get lost",
+                weights: Weights { heat: 0.9, hot_rows: 2, ..Weights::with(&[(Kind::ChangeTask, 300)]) },
+                faults: Faults { failed_after: 0.15, answer_lost: 0.1, spurious_conflict: 0.3, ..calm },
+                ..quick
+            },
         }
     }
 }
