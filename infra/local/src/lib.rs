@@ -9,9 +9,12 @@ pub mod engine;
 pub mod history;
 mod operator;
 pub mod plan;
+mod reasons;
 pub mod restore;
 pub mod serve;
 pub mod table;
 pub mod token;
 pub mod verify;
 pub mod watch;
+
+pub use reasons::reasons;

@@ -8,6 +8,8 @@ use shared::domain::{Answer, Error};
 use shared::storage::{Committed, Partition, Table};
 use tokio::time::{Instant, sleep_until};
 
+use crate::reasons;
+
 /// So many bytes are written by one commit, well below the 4 MB of a transaction.
 pub(crate) const BYTES: usize = 3_000_000;
 
@@ -67,6 +69,14 @@ impl Pace {
         sleep_until(self.next_write).await;
         let share = Duration::from_secs_f64(items as f64 / f64::from(self.rate));
         self.next_write = Instant::now() + share;
+    }
+}
+
+/// What a project could not be worked on for, when the table itself can be read; the error otherwise.
+pub(crate) async fn of_project(table: &Table, error: Error) -> Result<String, Error> {
+    match table.new_projects().await {
+        Err(unreadable @ Error::Unavailable(_)) => Err(unreadable),
+        _ => Ok(reasons(&error)),
     }
 }
 

@@ -47,6 +47,8 @@ pub struct Draft {
     sizes: HashMap<RowKey, usize>,
     deletes_project: bool,
     room: usize,
+    /// The versions of a project that is not there yet begin above this one.
+    starts_above: u64,
 }
 
 /// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
@@ -77,7 +79,16 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes) = Default::default();
-        Self { project, counter, read, conditions, listed, graph, writes, sizes, deletes_project: false, room }
+        let (deletes_project, starts_above) = (false, 0);
+        Self { project, counter, read, conditions, listed, graph, writes, sizes, deletes_project, room, starts_above }
+    }
+
+    /// … where the versions of a project that is not there yet begin above this one: devices may hold marks up to it, from
+    /// a project with this id that a restore did not bring back.
+    #[must_use]
+    pub fn starting_above(mut self, version: u64) -> Self {
+        self.starts_above = version;
+        self
     }
 
     /// … where the named rows, like the listed ones, were read after the counter with the latest commit in place. Then the
@@ -98,9 +109,14 @@ impl Draft {
         self.counter.as_ref()
     }
 
-    /// The project's version as it was read, 0 when there is no such project.
+    /// The project's version as it was read; when there is no such project, the one above which its versions begin.
     pub fn version(&self) -> u64 {
-        self.counter.as_ref().map_or(0, |counter| counter.current.get())
+        self.counter.as_ref().map_or(self.starts_above, |counter| counter.current.get())
+    }
+
+    /// The versions that a project which is not there yet leaves out, if it does.
+    pub fn skips_at_creation(&self) -> Option<(u64, u64)> {
+        (self.counter.is_none() && self.starts_above > 0).then_some((1, self.starts_above))
     }
 
     /// Lets a member in, see [`authorize`].
@@ -198,7 +214,7 @@ impl Draft {
     }
 
     fn size_as_read(&self, key: &RowKey) -> usize {
-        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns()))
+        self.row(key).map_or(0, |row| row.stored_size(&self.project))
     }
 
     /// The project shall be deleted.
@@ -210,7 +226,10 @@ impl Draft {
     /// The row shall be written again as it is, dead or alive; nothing for a row that is not there.
     pub fn rewrite(&mut self, key: &RowKey) {
         match self.row(key).map(|row| row.live().cloned()) {
-            Some(Some(columns)) => drop(self.writes.insert(key.clone(), Write::Put(columns))),
+            Some(Some(columns)) => {
+                self.sizes.insert(key.clone(), self.size_as_read(key));
+                self.writes.insert(key.clone(), Write::Put(columns));
+            }
             Some(None) if *key == RowKey::project(&self.project) => self.delete_project(),
             Some(None) => self.delete(key.clone()),
             None => {}
@@ -221,6 +240,7 @@ impl Draft {
     pub fn bury(&mut self, key: RowKey, columns: Columns) {
         debug_assert!(self.row(&key).is_none(), "{key} is there");
         self.deletes_project |= key == RowKey::project(&self.project);
+        self.sizes.insert(key.clone(), Row::size(&self.project, &key, &columns));
         self.writes.insert(key, Write::Bury(columns));
     }
 

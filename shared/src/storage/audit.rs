@@ -27,6 +27,8 @@ pub enum Partition {
     Project(ProjectId),
     /// Idempotency records of a project.
     Requests(ProjectId),
+    /// What is about the table as a whole.
+    Table,
     /// Nothing that is ever written here.
     Unknown(String),
 }

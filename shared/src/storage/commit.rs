@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use super::backoff::{Backoff, Contention};
 use super::layout::{self, COUNTER, key, number};
-use super::read::Snapshot;
+use super::read::{Along, Snapshot};
 use super::record::Slot;
 use super::table::Table;
 use super::transaction::{self, Condition, Fate};
@@ -61,17 +61,20 @@ pub struct Look {
     sets: Vec<Collection>,
     request: Option<KeyedRequest>,
     one_commit: bool,
+    /// The version above which a new project begins.
+    start_above: bool,
 }
 
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None, one_commit: false }
+        Self::of_operator([RowKey::membership(project, caller)])
     }
 
     /// Looks at these rows and nothing else: for an operator, who needs no membership.
     pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
-        Self { rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
+        let (sets, request, one_commit, start_above) = Default::default();
+        Self { rows: rows.into_iter().collect(), sets, request, one_commit, start_above }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -95,6 +98,14 @@ impl Look {
     #[must_use]
     pub fn in_one_commit(mut self) -> Self {
         self.one_commit = true;
+        self
+    }
+
+    /// … and at where the versions of new projects begin: for the creation of a project whose id may have been another's,
+    /// which a restore did not bring back.
+    #[must_use]
+    pub fn at_the_start_of_versions(mut self) -> Self {
+        self.start_above = true;
         self
     }
 
@@ -298,6 +309,7 @@ impl Table {
             listed_rows.extend(self.list_all(project, *collection).await?);
         }
         let counter = snapshot.counter.clone();
+        let start_above = snapshot.start_above;
         let named_rows = snapshot.into_rows();
         // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
         let current = counter.as_ref().map_or(0, |counter| counter.current.get());
@@ -310,6 +322,7 @@ impl Table {
         };
         let listed = look.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
+        let draft = draft.starting_above(start_above);
         let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Start::Reading(Box::new(Reading { draft, conditions: unseen, slot, waited })))
     }
@@ -317,13 +330,14 @@ impl Table {
     /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
     /// counter, and those of `last` with them.
     async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
+        let along = Along { request: look.request.as_ref(), start_above: look.start_above };
         if !look.one_commit {
-            return self.snapshot_with(project, &look.rows, look.request.as_ref()).await;
+            return self.snapshot_with(project, &look.rows, along).await;
         }
         let counter = self.counter(project).await?;
         let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
         let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
-        Ok(self.snapshot_with(project, &rows, look.request.as_ref()).await?.after(counter))
+        Ok(self.snapshot_with(project, &rows, along).await?.after(counter))
     }
 
     /// Waits until each row is there at its version or a later one.
@@ -375,6 +389,13 @@ fn counter_update(
     {
         update = update.expression_attribute_values(":deleted", number(tombstone.row.version));
         set.push_str(", deleted_at = :deleted");
+    }
+    if let Some((first, last)) = draft.skips_at_creation() {
+        // A device that knows another project by this id starts over.
+        update = update
+            .expression_attribute_values(":skipped", layout::skipped(&[(first, last)]))
+            .expression_attribute_values(":resync", number(last));
+        set.push_str(", skipped = :skipped, resync_through = :resync");
     }
     update = match draft.counter() {
         Some(Counter { current, .. }) => {

@@ -17,6 +17,8 @@
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed.
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
+//!
+//! **New projects**, `project_id = table#`: where their versions begin once the table was restored, see `new_projects.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub(super) const FIRST_ROW: &str = "a";
 pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", "writes", "is_deleted"];
 /// What the partitions of idempotency records begin with; no project's id has a `#`.
 const REQUESTS: &str = "request#";
+/// The partition of what is about the table as a whole.
+pub(super) const TABLE: &str = "table#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -68,6 +72,9 @@ pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
 
 /// What is in the partition with this key.
 pub(super) fn partition(project_id: &str) -> Partition {
+    if project_id == TABLE {
+        return Partition::Table;
+    }
     let known = match project_id.strip_prefix(REQUESTS) {
         Some(project) => project.parse().map(Partition::Requests),
         None => project_id.parse().map(Partition::Project),
@@ -207,6 +214,12 @@ pub(super) fn checksums_of(item: &Item) -> Option<Checksums> {
         checksums.set(collection, numbers?.try_into().ok()?);
     }
     Some(checksums)
+}
+
+/// `skipped` as the counter keeps it.
+pub(super) fn skipped(ranges: &[(u64, u64)]) -> AttributeValue {
+    let range = |(first, last): &(u64, u64)| AttributeValue::L(vec![number(first), number(last)]);
+    AttributeValue::L(ranges.iter().map(range).collect())
 }
 
 fn range_of(value: &AttributeValue) -> Option<(u64, u64)> {

@@ -5,7 +5,8 @@
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`]: what a pull reads
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
-//! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_requests`]: what repairs a restored table
+//! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
+//!   repairs a restored table
 
 mod audit;
 mod backoff;
@@ -14,6 +15,7 @@ mod commit;
 mod connector;
 mod feed;
 mod layout;
+mod new_projects;
 mod page;
 mod read;
 mod record;
@@ -25,6 +27,8 @@ mod transaction;
 pub use audit::{Partition, StoredItem, StoredPage};
 pub use commit::{Committed, Look, MAX_BYTES, MAX_ROWS};
 pub use feed::{FeedPage, FeedRow, PageCursor, Superseding};
+pub use new_projects::NewProjects;
 pub use read::Snapshot;
+pub use record::KeptAnswer;
 pub use restore::Restoration;
 pub use table::{BY_USER, BY_VERSION, ConfigError, Table};

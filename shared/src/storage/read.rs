@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
 use super::layout::{self, COUNTER, Item, key, key_of_row, text};
+use super::new_projects;
 use super::record::{self, Record};
 use super::table::{BY_USER, Table, unavailable};
 use super::transaction::unbuilt;
@@ -30,6 +31,17 @@ pub struct Snapshot {
     rows: HashMap<RowKey, Option<Row>>,
     /// The record of the request that was asked for, if it is there.
     pub(super) record: Option<Record>,
+    /// The version above which a new project begins, if that was asked for.
+    pub(super) start_above: u64,
+}
+
+/// What is read along with the rows of a project.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Along<'a> {
+    /// The record of this request.
+    pub(super) request: Option<&'a KeyedRequest>,
+    /// The version above which a new project begins.
+    pub(super) start_above: bool,
 }
 
 impl Snapshot {
@@ -61,26 +73,29 @@ impl Snapshot {
 impl Table {
     /// Reads a project's counter and the rows named, in one call up to 99 rows.
     pub async fn snapshot(&self, project: &ProjectId, rows: &[RowKey]) -> Result<Snapshot, Error> {
-        self.snapshot_with(project, rows, None).await
+        self.snapshot_with(project, rows, Along::default()).await
     }
 
-    /// … and the record of a request in the same call.
+    /// … and something else in the same call.
     pub(super) async fn snapshot_with(
         &self,
         project: &ProjectId,
         rows: &[RowKey],
-        request: Option<&KeyedRequest>,
+        along: Along<'_>,
     ) -> Result<Snapshot, Error> {
         let mut wanted: Vec<String> = rows.iter().map(RowKey::to_string).collect();
         wanted.sort_unstable();
         wanted.dedup();
         wanted.insert(0, COUNTER.to_owned());
         let keys = wanted.into_iter().map(|entity| key(project, entity));
-        let keys = keys.chain(request.map(|request| record::key(project, request))).collect();
+        let keys = keys.chain(along.request.map(|request| record::key(project, request)));
+        let keys = keys.chain(along.start_above.then(new_projects::key)).collect();
         let rows = rows.iter().map(|key| (key.clone(), None)).collect();
-        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None };
+        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None, start_above: 0 };
         for item in self.batch_get(keys).await? {
-            if layout::string(&item, "project_id")? != project.as_str() {
+            if new_projects::is_note(&item)? {
+                snapshot.start_above = new_projects::start_above(&item)?;
+            } else if layout::string(&item, "project_id")? != project.as_str() {
                 snapshot.record = Some(Record::of(&item)?);
             } else if layout::string(&item, "entity")? == COUNTER {
                 snapshot.waited = layout::waited(&item);

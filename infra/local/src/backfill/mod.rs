@@ -12,13 +12,13 @@ mod fill;
 mod report;
 
 use indicatif::ProgressBar;
-use shared::domain::{Collection, Draft, Error, ProjectId, Row, RowKey, Step};
+use shared::domain::{Collection, Draft, Error, ProjectId, RowKey, Step};
 use shared::storage::{Look, Partition, Table};
 use tokio::time::sleep;
 
-pub use report::{Left, Report};
+pub use report::{Failed, Left, Report};
 
-use crate::operator::{PAUSE, Pace, TRIES, batches, partitions, unasked};
+use crate::operator::{PAUSE, Pace, TRIES, batches, of_project, partitions, unasked};
 
 /// So few rows are written by one commit, since others wait for it.
 const ROWS: usize = 25;
@@ -34,7 +34,8 @@ pub struct Options {
     pub rate: u32,
 }
 
-/// Fills in what rows lack. Fails when something cannot be read or written at all; started again, it goes on.
+/// Fills in what rows lack. A project that cannot be read or written is reported, and the next one begins; fails when the
+/// table cannot be read at all. Started again, it goes on.
 pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Result<Report, Error> {
     let report = Report { table: table.name().to_owned(), ..Report::default() };
     let mut backfill = Backfill { table, options, progress, report, pace: Pace::new(options.rate) };
@@ -43,14 +44,17 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
         None => {
             let of_projects = partitions(table, progress).await?.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) => Some(project),
-                Partition::Requests(_) | Partition::Unknown(_) => None,
+                Partition::Requests(_) | Partition::Table | Partition::Unknown(_) => None,
             });
             of_projects.collect()
         }
     };
     progress.set_length(projects.len() as u64);
     for project in projects {
-        backfill.project(&project).await?;
+        if let Err(error) = backfill.project(&project).await {
+            let detail = of_project(table, error).await?;
+            backfill.report.failed.push(Failed { project: project.to_string(), detail });
+        }
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -110,7 +114,7 @@ impl Backfill<'_> {
                     Ok(row) => {
                         self.report.rows += 1;
                         if fill::lacks_a_column(&row) {
-                            lacking.push((Row::size(project, &row.key, row.columns()), row.key));
+                            lacking.push((row.stored_size(project), row.key));
                         }
                     }
                     Err(Error::Corrupt(what)) => self.report.leave(project, item.entity(), what),

@@ -6,16 +6,15 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use shared::domain::{Checksums, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, Write};
+use shared::domain::{Checksums, Columns, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write};
 use shared::storage::Restoration;
 
+use super::access;
 use super::finish::{Fix, unfinished};
-use crate::operator::{BYTES, batches};
+use crate::operator::batches;
 
 /// So many rows fit into one commit beside the counter and the conditions on the rows of the commit before.
 const ROWS: usize = 95;
-/// What an item takes beside its JSON.
-const OVERHEAD: usize = 1_000;
 /// A creation writes two rows.
 const CREATED: u64 = 2;
 
@@ -36,6 +35,8 @@ pub(super) struct Aim {
     pub(super) raise: u64,
     /// The project as the lost table holds it, if that is there to be read.
     pub(super) lost: Option<Stored>,
+    /// The versions above which new projects began on the table, before this restore and since.
+    pub(super) starts: Vec<u64>,
 }
 
 /// What comes next.
@@ -45,10 +46,10 @@ pub(super) enum Step {
     Remove,
     /// The counter is made to agree with the rows; so many versions that no row holds become skipped.
     Repair(Counter, u64),
-    /// What a commit left half done is finished.
-    Finish(Vec<Fix>),
     /// The counter is raised above every version that was ever handed out.
     Raise(Counter, Restoration),
+    /// Rows that must be otherwise than the backup has them are written, above the range.
+    Finish(Vec<Fix>),
     /// Every row is written again above the range, in these batches.
     Rewrite(Vec<Vec<Target>>),
     /// The restoring is over.
@@ -86,9 +87,10 @@ impl Stored {
     }
 
     /// Was this cut out of a creation? All that there ever was then is the counter and one of two rows.
-    fn is_torn_creation(&self) -> bool {
+    fn is_torn_creation(&self, starts: &[u64]) -> bool {
         let versions = self.counter.iter().map(|counter| counter.current).chain(self.rows.values().map(|r| r.version));
-        self.rows.len() <= 1 && versions.max().is_none_or(|version| version.get() <= CREATED)
+        let created = |version: u64| starts.iter().chain([&0]).any(|at| (at + 1..=at + CREATED).contains(&version));
+        self.rows.len() <= 1 && versions.max().is_none_or(|version| created(version.get()))
     }
 }
 
@@ -96,7 +98,7 @@ impl Stored {
 pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Option<Step>, Damage> {
     let own = RowKey::project(project);
     match &stored.restoration {
-        Some(note) if note.table == aim.table => return after_raise(stored, aim, note),
+        Some(note) if note.table == aim.table => return after_raise(project, stored, aim, note),
         _ => {}
     }
     if stored.is_empty() {
@@ -104,7 +106,7 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
         let was_whole = aim.lost.as_ref().is_some_and(|lost| lost.rows.contains_key(&own));
         return if was_whole { raise(stored, None, aim).map(Some) } else { Ok(None) };
     }
-    if stored.is_torn_creation() {
+    if stored.is_torn_creation(&aim.starts) {
         return Ok(Some(Step::Remove));
     }
     if !stored.rows.contains_key(&own) {
@@ -113,10 +115,6 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
     let (repaired, skipped) = repaired(stored, &own)?;
     if stored.counter.as_ref() != Some(&repaired) {
         return Ok(Some(Step::Repair(repaired, skipped)));
-    }
-    let fixes = unfinished(project, &repaired, &stored.rows).map_err(|error| Damage(error.to_string()))?;
-    if !fixes.is_empty() {
-        return Ok(Some(Step::Finish(fixes)));
     }
     raise(stored, Some(&repaired), aim).map(Some)
 }
@@ -163,6 +161,12 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     Ok((counter, size(&gaps)))
 }
 
+/// Does a project hold this version, its counter being the repaired one?
+pub(super) fn holds(counter: Option<&Counter>, version: u64) -> bool {
+    let skipped = |counter: &Counter| counter.skipped.iter().any(|(first, last)| (*first..=*last).contains(&version));
+    counter.is_some_and(|counter| version <= counter.current.get() && !skipped(counter))
+}
+
 /// Above every mark that was ever handed out: nobody commits 2^32 versions between a backup and its restore.
 fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, Damage> {
     let current = counter.map_or(0, |counter| counter.current.get());
@@ -185,22 +189,26 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
     Ok(Step::Raise(raised, note))
 }
 
-fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<Step>, Damage> {
+fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<Step>, Damage> {
     let Some(counter) = stored.counter.as_ref().filter(|_| !note.done) else { return Ok(None) };
     let lost = aim.lost.as_ref().and_then(|lost| lost.counter.as_ref()).map_or(0, |counter| counter.current.get());
     if lost > note.raised.1 {
         let detail = "this began without the lost table, whose marks are not all below the range: go on without it";
         return Err(Damage(detail.to_owned()));
     }
+    let fixes = fixes(project, counter, stored, aim).map_err(|error| Damage(error.to_string()))?;
+    if !fixes.is_empty() {
+        return Ok(Some(Step::Finish(fixes)));
+    }
     let below = stored.rows.values().filter(|row| row.version.get() <= note.raised.1);
     let mut targets: Vec<(u8, usize, Target)> = below
         .map(|row| {
             let write = row.live().map_or(Write::Delete, |columns| Write::Put(columns.clone()));
-            target(&write, &row.key, row.columns(), None)
+            target(project, &write, row, None)
         })
         .collect();
     for row in aim.lost.iter().flat_map(|lost| lost.rows.values()).filter(|row| !stored.rows.contains_key(&row.key)) {
-        targets.push(target(&Write::Delete, &row.key, row.columns(), Some(row.columns().clone())));
+        targets.push(target(project, &Write::Delete, row, Some(row.columns().clone())));
     }
     if !targets.is_empty() {
         // In the order of a single commit, so that no page of a pull ends between an edge and its tasks.
@@ -215,9 +223,19 @@ fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<
     Ok(Some(Step::Complete(counter, Restoration { done: true, ..note.clone() })))
 }
 
-fn target(write: &Write, key: &RowKey, columns: &Columns, lost: Option<Columns>) -> (u8, usize, Target) {
-    let bytes = serde_json::to_string(columns).map_or(BYTES, |json| json.len());
-    (write.rank(key.collection), bytes + OVERHEAD, Target { key: key.clone(), lost })
+/// What has to be written before every row is: half a commit, and who may come in.
+fn fixes(project: &ProjectId, counter: &Counter, stored: &Stored, aim: &Aim) -> Result<Vec<Fix>, Error> {
+    let mut fixes = unfinished(project, counter, &stored.rows)?;
+    let lost = aim.lost.as_ref().map(|lost| &lost.rows);
+    // A project of which nothing was brought back becomes a tombstone.
+    let deleted = counter.deleted_at.is_some() || !stored.rows.contains_key(&RowKey::project(project));
+    fixes.extend(access::unfit(&stored.rows, lost, deleted)?);
+    Ok(fixes)
+}
+
+/// A row to be written, with its place among the others and what it takes on the table.
+fn target(project: &ProjectId, write: &Write, row: &Row, lost: Option<Columns>) -> (u8, usize, Target) {
+    (write.rank(row.key.collection), row.stored_size(project), Target { key: row.key.clone(), lost })
 }
 
 /// The ranges from `floor` to `current` that none of the sorted, disjoint `covered` ranges covers.

@@ -153,7 +153,7 @@ fn halves(before: &Stored, after: &Stored) -> Vec<Stored> {
 }
 
 fn aim(lost: Option<Stored>) -> Aim {
-    Aim { table: "restored".to_owned(), raise: RAISE, lost }
+    Aim { table: "restored".to_owned(), raise: RAISE, lost, starts: vec![] }
 }
 
 /// Takes the step, or only its first write.
@@ -168,7 +168,8 @@ fn take(stored: &Stored, step: Step, only_one_write: bool) -> Stored {
         Step::Finish(fixes) => fixes.chunks(1).take(take).fold(stored.clone(), |stored, fixes| {
             let write = |fix: &Fix| match fix {
                 Fix::WithoutCalendar(own) => put(serde_json::to_value(own).expect("columns")),
-                Fix::DeleteProject | Fix::DeleteEdge(_) => Write::Delete,
+                Fix::SetMembership(_, membership) => put(serde_json::to_value(membership).expect("columns")),
+                Fix::DeleteProject | Fix::DeleteEdge(_) | Fix::EndMembership(..) => Write::Delete,
             };
             commit(&stored, fixes.iter().map(|fix| (fix.key(&project()), write(fix))).collect())
         }),
