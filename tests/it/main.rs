@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod after_restore;
 mod architecture;
 mod auth;
 mod backfill;

@@ -12,8 +12,8 @@ type Rows = BTreeMap<RowKey, Row>;
 /// so that a live project has an owner.
 ///
 /// A membership that is dead in the lost table stays dead, and one with a lower role there gets that role. A project that is
-/// then without an owner gets the owners of the lost table. Without those it keeps an owner of its own, or gets back the one
-/// who was removed last; if there never was any, the members with the highest role become owners.
+/// then without an owner gets one of the lost table. Without that it keeps an owner of its own, or gets back the one who was
+/// removed last; if there never was any, the member with the highest role becomes the owner.
 ///
 /// Once these are written, the same question has the answer: none.
 pub(super) fn unfit(rows: &Rows, lost: Option<&Rows>, deleted: bool) -> Result<Vec<Fix>, Error> {
@@ -29,7 +29,7 @@ pub(super) fn unfit(rows: &Rows, lost: Option<&Rows>, deleted: bool) -> Result<V
     }
     let has_owner = wanted.values().any(|membership| membership.role == Role::Owner);
     if !deleted && !has_owner {
-        wanted.extend(heirs(rows, lost)?);
+        wanted.extend(heir(rows, lost)?);
     }
     let keys: BTreeSet<&RowKey> = live.keys().chain(wanted.keys()).copied().collect();
     let fix = |key: &RowKey| match (live.get(key), wanted.get(key)) {
@@ -42,28 +42,28 @@ pub(super) fn unfit(rows: &Rows, lost: Option<&Rows>, deleted: bool) -> Result<V
     Ok(keys.into_iter().filter_map(fix).collect())
 }
 
-/// Who becomes an owner of a project that has none.
-fn heirs<'a>(rows: &'a Rows, lost: Option<&'a Rows>) -> Result<Vec<(&'a RowKey, Membership)>, Error> {
+/// Who becomes the owner of a project that has none: always one, so that a run which is stopped comes to the same.
+fn heir<'a>(rows: &'a Rows, lost: Option<&'a Rows>) -> Result<Option<(&'a RowKey, Membership)>, Error> {
     let owners = |rows, live| -> Result<Vec<_>, Error> {
         let members = members(rows, live)?.into_iter();
         Ok(members.filter(|(_, membership)| membership.role == Role::Owner).collect())
     };
+    let live = members(rows, true)?;
     if let Some(lost) = lost {
-        let owners = owners(lost, true)?;
-        if !owners.is_empty() {
-            return Ok(owners);
+        // Rather one whom the backup knows.
+        let owner = owners(lost, true)?.into_iter().min_by_key(|(key, _)| (!live.contains_key(*key), *key));
+        if owner.is_some() {
+            return Ok(owner);
         }
     }
     for live in [true, false] {
         let newest = owners(rows, live)?.into_iter().max_by_key(|(key, _)| rows[*key].version);
-        if let Some(owner) = newest {
-            return Ok(vec![owner]);
+        if newest.is_some() {
+            return Ok(newest);
         }
     }
-    let live = members(rows, true)?;
-    let highest = live.values().map(|membership| membership.role).max();
-    let highest = live.into_iter().filter(|(_, membership)| Some(membership.role) == highest);
-    Ok(highest.map(|(key, membership)| (key, Membership { role: Role::Owner, ..membership })).collect())
+    let highest = live.into_iter().max_by_key(|(key, membership)| (membership.role, rows[*key].version));
+    Ok(highest.map(|(key, membership)| (key, Membership { role: Role::Owner, ..membership })))
 }
 
 /// The memberships that are live, or those that are dead, as they last were.

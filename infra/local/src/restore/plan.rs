@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use shared::domain::{Checksums, Columns, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write};
+use shared::domain::{Checksums, Collection, Columns, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write};
 use shared::storage::Restoration;
 
 use super::access;
@@ -111,6 +111,9 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
     }
     if !stored.rows.contains_key(&own) {
         return Err(Damage("the project's own row is missing".to_owned()));
+    }
+    if !stored.rows.keys().any(|key| key.collection == Collection::Memberships) {
+        return Err(Damage("nobody ever was a member".to_owned()));
     }
     let (repaired, skipped) = repaired(stored, &own)?;
     if stored.counter.as_ref() != Some(&repaired) {
