@@ -125,6 +125,19 @@ impl History {
         rules::after_commit(&self.live)
     }
 
+    /// What is archived was superseded, by the row that is named.
+    pub(crate) fn expect_archive(&self, item: &Item) -> Result<(), String> {
+        let row = item["row_entity"]["S"].as_str().ok_or("an archive without a row")?;
+        let held = self.rows.get(row).map_or(&[][..], Vec::as_slice);
+        let superseded = &held[..held.len().saturating_sub(1)];
+        for version in crate::clean::archived(item)? {
+            if !superseded.contains(&version) {
+                return Err(format!("{version} is archived for {row}, which held {held:?}"));
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, version: u64, row: String, item: &Item) -> Result<(), String> {
         let held = self.rows.get(&row).cloned().unwrap_or_default();
         let dead = item.contains_key("is_deleted");

@@ -21,6 +21,7 @@ mod history;
 mod http;
 mod lag;
 mod operations;
+mod overflow;
 mod rules;
 mod run;
 mod scenario;

@@ -140,7 +140,12 @@ impl Play {
 
     /// An instance of a function, with nothing in common with another one but the table.
     fn instance(&self) -> Table {
-        Table::new(self.table.client(&SDK), NAME)
+        Table::new(self.table.client(&SDK), NAME).with_max_history_bytes(self.scenario.max_history_bytes)
+    }
+
+    /// … of code that is older than the archive.
+    fn older_instance(&self) -> Table {
+        Table::new(self.table.older_client(&SDK), NAME).with_max_history_bytes(self.scenario.max_history_bytes)
     }
 
     fn rng(&self, number: u64) -> Rng {
@@ -148,10 +153,11 @@ impl Play {
     }
 
     fn writer(&self, number: usize) -> Writer {
+        let other = if self.scenario.has_older_code { self.older_instance() } else { self.instance() };
         Writer {
             name: format!("writer {number}"),
-            routers: [(), ()]
-                .map(|()| rest::router(rest::App { table: self.instance(), verifier: Arc::clone(&VERIFIER) })),
+            routers: [self.instance(), other]
+                .map(|table| rest::router(rest::App { table, verifier: Arc::clone(&VERIFIER) })),
             table: Arc::clone(&self.table),
             rng: self.rng(number as u64),
             tokens: Arc::clone(&TOKENS),

@@ -1,6 +1,7 @@
 //! What a seed plays: who writes how much of what, who pulls, and how bad the table is.
 
 use fastrand::Rng;
+use shared::domain::Superseded;
 
 use crate::operations::Kind;
 use crate::table::{Delays, Faults};
@@ -25,6 +26,10 @@ pub(crate) struct Scenario {
     pub(crate) weights: Weights,
     /// Nobody is killed, and devices ask for no smaller pages.
     pub(crate) plain_clients: bool,
+    /// What a row's list of superseded versions may take.
+    pub(crate) max_history_bytes: usize,
+    /// Of the two instances that each writer meets, one does not know of the archive.
+    pub(crate) has_older_code: bool,
     pub(crate) faults: Faults,
 }
 
@@ -82,6 +87,13 @@ impl Weights {
 }
 
 impl Scenario {
+    /// In two seeds of three lists hold few versions, so that rows drop them again and again. In a quarter of these, deployments overlap.
+    fn with_short_lists(self, rng: &mut Rng) -> Self {
+        let max_history_bytes = [Superseded::MAX_BYTES, rng.usize(4..=8), rng.usize(8..=24)][rng.usize(..3)];
+        let has_older_code = max_history_bytes < Superseded::MAX_BYTES && rng.u8(..4) == 0;
+        Self { max_history_bytes, has_older_code, ..self }
+    }
+
     /// What this seed plays.
     pub(crate) fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5ce_aa51);
@@ -96,8 +108,11 @@ impl Scenario {
             device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
             plain_clients: false,
+            max_history_bytes: Superseded::MAX_BYTES,
+            has_older_code: false,
             faults: Faults::draw(&mut rng),
         };
+        let everyday = everyday.with_short_lists(&mut Rng::with_seed(seed ^ 0xa2c_417e));
         match rng.u8(0..10) {
             0 | 1 => Self {
                 name: "hot rows",

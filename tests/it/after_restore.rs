@@ -279,7 +279,8 @@ async fn rows_that_take_twice_their_json_are_restored_in_batches_that_fit() {
         let calendar = json!({"id": format!("c{number}"), "name": "c", "exceptions": exceptions});
         project.create("calendars", calendar).await;
     }
-    let (new, report) = restored(&items(&old).await, None).await;
-    assert_eq!(report.rewritten_rows, 13);
+    let (new, _) = restored(&items(&old).await, None).await;
+    let low = |item: &Item| item.get("server_version")?.as_n().ok()?.parse::<u64>().ok().filter(|at| *at <= RAISE);
+    assert_eq!(items(&new).await.values().filter_map(low).count(), 0);
     on(&new, &project).await.get("calendars/c10").await.expect(200);
 }

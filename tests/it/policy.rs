@@ -102,7 +102,7 @@ async fn watched() -> (TestApp, Witness, Witness) {
     let behind = async |witness: &Witness| {
         let witness = witness.clone();
         let seen = table.seen_by(move |operation, request| witness.look(operation, request)).await;
-        TestApp::on(table, seen).await
+        TestApp::on(table, seen.with_max_history_bytes(4)).await
     };
     let (rest, sync) = (Witness::default(), Witness::default());
     let mut app = behind(&rest).await;

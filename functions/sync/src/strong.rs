@@ -6,8 +6,8 @@
 //!
 //! - In one instance, one reading of a project and [`AT_ONCE`] of all projects are under way.
 //! - Over all instances the partition itself is the judge, for the function can write no lease: a strong reading that is
-//!   throttled is given up there and then, and not tried again like other reads. How many instances there are at all is
-//!   what the function's reserved concurrency says.
+//!   throttled makes room by ever longer pauses, goes on from where it was, and is given up in time for the gateway. How many
+//!   instances there are at all is what the function's reserved concurrency says.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -14,6 +14,7 @@ pub mod restore;
 pub mod serve;
 pub mod table;
 pub mod token;
+mod unnamed;
 pub mod verify;
 pub mod watch;
 

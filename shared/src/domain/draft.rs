@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{
-    Actor, Checksums, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId, Resource, Role,
-    Row, RowId, RowKey, ServerVersion, State, UserId, Write, authorize, parse,
+    Actor, ArchivedVersions, Checksums, Collection, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId,
+    Resource, Role, Row, RowId, RowKey, ServerVersion, State, Superseded, UserId, Write, authorize, parse,
 };
 
 /// Whether a decision is done with one commit.
@@ -49,6 +49,7 @@ pub struct Draft {
     room: usize,
     /// The versions of a project that is not there yet begin above this one.
     starts_above: u64,
+    max_history_bytes: usize,
 }
 
 /// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
@@ -61,6 +62,8 @@ pub struct PlannedRow {
     pub condition: Option<ServerVersion>,
     /// The row to be.
     pub row: Row,
+    /// What the row as it was read still names and the row to be does not: to be archived before the row is written.
+    pub dropped: Option<ArchivedVersions>,
 }
 
 impl Draft {
@@ -79,8 +82,21 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes) = Default::default();
-        let (deletes_project, starts_above) = (false, 0);
-        Self { project, counter, read, conditions, listed, graph, writes, sizes, deletes_project, room, starts_above }
+        let (deletes_project, starts_above, max_history_bytes) = (false, 0, Superseded::MAX_BYTES);
+        Self {
+            project,
+            counter,
+            read,
+            conditions,
+            listed,
+            graph,
+            writes,
+            sizes,
+            deletes_project,
+            room,
+            starts_above,
+            max_history_bytes,
+        }
     }
 
     /// … where the versions of a project that is not there yet begin above this one: devices may hold marks up to it, from
@@ -88,6 +104,13 @@ impl Draft {
     #[must_use]
     pub fn starting_above(mut self, version: u64) -> Self {
         self.starts_above = version;
+        self
+    }
+
+    /// … where a row's list of superseded versions may take so many bytes, and not [`Superseded::MAX_BYTES`].
+    #[must_use]
+    pub fn with_max_history_bytes(mut self, max_history_bytes: usize) -> Self {
+        self.max_history_bytes = max_history_bytes;
         self
     }
 
@@ -315,10 +338,9 @@ impl Draft {
             let version = ServerVersion::try_from(number)
                 .map_err(|_| Error::Corrupt("the project's versions are used up".to_owned()))?;
             let old = self.read.get(key).and_then(Option::as_ref);
-            planned.push(PlannedRow {
-                condition: old.map(|row| row.version),
-                row: Row::written(old, key.clone(), write.clone(), version),
-            });
+            let row = Row::written_within(old, key.clone(), write.clone(), version, self.max_history_bytes);
+            let dropped = old.and_then(|old| ArchivedVersions::dropped(old, &row));
+            planned.push(PlannedRow { condition: old.map(|row| row.version), row, dropped });
         }
         Ok(planned)
     }

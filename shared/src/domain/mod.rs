@@ -1,6 +1,7 @@
 //! The words of the business and its rules. No I/O, no AWS, no HTTP.
 
 mod access;
+mod archive;
 mod changed;
 mod checksum;
 mod conflict;
@@ -17,6 +18,7 @@ mod superseded;
 mod version;
 
 pub use access::{Actor, Role, authorize};
+pub use archive::ArchivedVersions;
 pub use changed::Changed;
 pub use checksum::Checksums;
 pub use conflict::concurrent_changes;

@@ -166,6 +166,8 @@ pub struct Row {
     pub writes: u64,
     /// The versions it held before.
     pub superseded: Superseded,
+    /// Every version from here on that the list does not name is archived. None: from the list's floor on, of which it names all.
+    pub archived_from: Option<u64>,
     /// Which version last changed each column.
     pub changed: Changed,
     /// Its content.
@@ -179,6 +181,17 @@ impl Row {
     ///
     /// Deleting what never was is a tombstone without content.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
+        Self::written_within(old, key, write, version, Superseded::MAX_BYTES)
+    }
+
+    /// The same with another limit for its list of superseded versions than [`Superseded::MAX_BYTES`].
+    pub fn written_within(
+        old: Option<&Self>,
+        key: RowKey,
+        write: Write,
+        version: ServerVersion,
+        max_history_bytes: usize,
+    ) -> Self {
         let old_columns = old.map(Self::columns);
         let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
         let mut removed_at = old.map(|row| row.removed_at.clone()).unwrap_or_default();
@@ -193,11 +206,17 @@ impl Row {
         if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
             removed_at.push(version);
         }
+        let superseding = |row: &Self| row.superseded.superseding(row.version, version, max_history_bytes);
+        let superseded = old.map(superseding).unwrap_or_default();
+        let archives = |row: &Self| superseded.floor() > row.superseded.floor();
+        let archived_from =
+            old.and_then(|row| row.archived_from.or_else(|| archives(row).then(|| row.superseded.floor())));
         Self {
             key,
             version,
             writes: old.map_or(0, |row| row.writes) + 1,
-            superseded: old.map(|row| row.superseded.superseding(row.version, version)).unwrap_or_default(),
+            superseded,
+            archived_from,
             changed,
             state,
             removed_at,

@@ -8,6 +8,7 @@
 //! 4. One `TransactWriteItems`: the counter from the value that was read to that plus the rows written, with the new
 //!    `last`; each row on the condition that it is as it was read; the same condition on each row that the decision looked
 //!    at and did not write.
+//!    Before it is sent, versions that the lists of these rows have no room for any more are archived, see `archive.rs`.
 //! 5. Cancelled: someone was faster. The refusal brings the fresh counter along: if just one commit came between and it
 //!    touched nothing that the decision looked at, the same draft is sent on top of it, with that commit's rows as
 //!    conditions. Otherwise the decision is made again on fresh values. No answer: the same payload is sent with the same
@@ -26,6 +27,7 @@
 //! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
 //! that are not written need no conditions, and the whole transaction is there for those that are.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
@@ -38,8 +40,8 @@ use super::record::Slot;
 use super::table::Table;
 use super::transaction::{self, Condition, Fate};
 use crate::domain::{
-    Answer, Answered, Collection, Counter, Draft, Error, KeyedRequest, PlannedRow, ProjectId, Role, Row, RowKey,
-    ServerVersion, Step, UserId,
+    Answer, Answered, ArchivedVersions, Collection, Counter, Draft, Error, KeyedRequest, PlannedRow, ProjectId, Role,
+    Row, RowKey, ServerVersion, Step, UserId,
 };
 
 /// How long a commit tries before it answers `Busy`.
@@ -176,6 +178,7 @@ impl Table {
         answer: impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
     ) -> Result<Answered, Error> {
         let mut contention = Contention::until(Instant::now() + DEADLINE);
+        let mut archived = HashSet::new();
         // The counter of the last try, which was refused.
         let mut tried = None;
         loop {
@@ -205,6 +208,7 @@ impl Table {
             };
             let committed = loop {
                 let plan = draft.plan()?;
+                self.archive_dropped(&draft, &plan, &mut archived, contention.deadline()).await?;
                 let answered = match &step {
                     Step::Last(decided) => {
                         let committed = Committed { decided, draft: &draft, plan: &plan };
@@ -254,6 +258,22 @@ impl Table {
             }
             _ => Ok(true),
         }
+    }
+
+    /// Archives the versions that the rows of a plan no longer name, before the transaction that writes the rows is sent: a
+    /// caller that is killed in between leaves nothing that is not true. `archived` is what this request has archived before.
+    async fn archive_dropped(
+        &self,
+        draft: &Draft,
+        plan: &[PlannedRow],
+        archived: &mut HashSet<ArchivedVersions>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let dropped = plan.iter().filter_map(|planned| planned.dropped.clone());
+        let new: Vec<ArchivedVersions> = dropped.filter(|dropped| !archived.contains(dropped)).collect();
+        self.put_archive(draft.project(), &new, deadline).await?;
+        archived.extend(new);
+        Ok(())
     }
 
     /// The transaction of a draft: the counter, the rows, and the conditions on everything else that was looked at.
@@ -322,7 +342,7 @@ impl Table {
         };
         let listed = look.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
-        let draft = draft.starting_above(start_above);
+        let draft = draft.starting_above(start_above).with_max_history_bytes(self.max_history_bytes);
         let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Start::Reading(Box::new(Reading { draft, conditions: unseen, slot, waited })))
     }

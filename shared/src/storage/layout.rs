@@ -14,7 +14,11 @@
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
-//! which puts it into `by_user`, and `removed_at` L of N once it was removed.
+//! which puts it into `by_user`, and `removed_at` L of N once it was removed. `archived_from` N once versions of it were archived:
+//! each version from there on that its list does not name is in an archive. Not in the index, and gone when code writes the row
+//! that does not know of it: then the list's floor counts.
+//!
+//! **Archive**, `entity = _dropped#<newest version, 16 digits>`: versions that rows' lists have no room for, see `archive.rs`.
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
 //!
@@ -96,6 +100,9 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     if !row.superseded.is_empty() {
         set("superseded", AttributeValue::B(Blob::new(row.superseded.encode(row.version))));
     }
+    if let Some(version) = row.archived_from {
+        set("archived_from", number(version));
+    }
     set("changed", AttributeValue::B(Blob::new(row.changed.encode(row.version))));
     let json = text(row.device_json(project));
     match &row.state {
@@ -130,6 +137,7 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         version,
         writes: integer(item, "writes")?,
         superseded: superseded(item, version)?,
+        archived_from: item.contains_key("archived_from").then(|| integer(item, "archived_from")).transpose()?,
         changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
         removed_at: match item.get("removed_at") {
@@ -158,6 +166,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
         version,
         writes: integer(&item, "writes")?,
         superseded: superseded(&item, version)?,
+        archived_from: item.contains_key("archived_from").then(|| integer(&item, "archived_from")).transpose()?,
         json,
     })
 }

@@ -4,10 +4,12 @@
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`]: what a pull reads
+//! - [`Table::put_archive`], [`Table::archived_above`]: versions that rows' lists have no room for
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
 //!   repairs a restored table
 
+mod archive;
 mod audit;
 mod backoff;
 mod capacity;

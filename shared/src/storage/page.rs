@@ -81,7 +81,7 @@ impl ClassifyRetry for NotWhenThrottled {
     }
 }
 
-fn is_throttle(code: Option<&str>) -> bool {
+pub(super) fn is_throttle(code: Option<&str>) -> bool {
     const THROTTLES: [&str; 4] =
         ["ProvisionedThroughputExceededException", "ThrottlingException", "Throttling", "RequestLimitExceeded"];
     code.is_some_and(|code| THROTTLES.contains(&code))
@@ -216,6 +216,8 @@ pub(super) struct Attributes<'a> {
     writes: Option<Number<'a>>,
     #[serde(borrow)]
     superseded: Option<Base64<'a>>,
+    #[serde(borrow)]
+    archived_from: Option<Number<'a>>,
     is_deleted: Option<Bool>,
     #[serde(borrow)]
     row: Option<Json<'a>>,
@@ -325,12 +327,15 @@ impl FromItem for FeedRow {
             return Err(item.corrupt("row"));
         }
         let Text::S(entity) = &item.entity;
-        let writes = item.writes.as_ref().and_then(|Number::N(digits)| digits.parse().ok());
+        let integer = |number: &Option<Number<'_>>| number.as_ref().map(|Number::N(digits)| digits.parse().ok());
+        let writes = integer(&item.writes).flatten();
+        let archived_from = integer(&item.archived_from).map(|from| from.ok_or_else(|| item.corrupt("archived_from")));
         Ok(Self {
             key: entity.parse().map_err(|_| item.corrupt("entity"))?,
             version,
             writes: writes.ok_or_else(|| item.corrupt("writes"))?,
             superseded,
+            archived_from: archived_from.transpose()?,
             json: row,
         })
     }

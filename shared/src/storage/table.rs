@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use super::capacity::AskForCapacity;
 use super::connector::Connector;
 use super::layout::text;
-use crate::domain::Error;
+use crate::domain::{Error, Superseded};
 use crate::outbound;
 
 /// The index that feeds pulls: the rows of a project by `server_version`.
@@ -43,13 +43,21 @@ impl fmt::Debug for ConfigError {
 pub struct Table {
     pub(super) client: Client,
     pub(super) name: String,
+    pub(super) max_history_bytes: usize,
 }
 
 impl Table {
     /// The table with this name behind a client, whose calls are counted for the request that makes them.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         let counted = client.config().to_builder().interceptor(AskForCapacity);
-        Self { client: Client::from_conf(counted.build()), name: name.into() }
+        Self { client: Client::from_conf(counted.build()), name: name.into(), max_history_bytes: Superseded::MAX_BYTES }
+    }
+
+    /// The same table, on which commits give a row's list of superseded versions so many bytes, and not
+    /// [`Superseded::MAX_BYTES`].
+    #[must_use]
+    pub fn with_max_history_bytes(self, max_history_bytes: usize) -> Self {
+        Self { max_history_bytes, ..self }
     }
 
     /// The table's name.

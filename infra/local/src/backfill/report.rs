@@ -21,6 +21,8 @@ pub struct Report {
     pub rows: u64,
     /// Rows written again with what they lacked. What was written under an answer that was lost is not counted.
     pub filled_rows: u64,
+    /// Versions archived that rows had superseded and that nothing named.
+    pub archived_versions: u64,
     /// Rows that were left as they are.
     pub left: Vec<Left>,
     /// Projects that could not be read or written to the end.
@@ -63,6 +65,7 @@ impl fmt::Display for Report {
         writeln!(f, "table     {}", self.table)?;
         writeln!(f, "projects  {}, and {} deleted ones left alone", self.projects, self.deleted_projects)?;
         writeln!(f, "rows      {} read, {} filled in", self.rows, self.filled_rows)?;
+        writeln!(f, "versions  {} archived that nothing named any more", self.archived_versions)?;
         for left in self.left.iter().take(SHOWN) {
             writeln!(f, "LEFT      {} {}: {}", left.project, left.entity, left.detail)?;
         }

@@ -6,6 +6,7 @@
 //!
 //! 1. The counter is set to the highest version that a row holds, its checksums to those of the live rows, versions that
 //!    none holds become `skipped`, `last` is emptied: the rows of a commit that was cut never come. A project whose creation was cut is removed.
+//!    Versions that were superseded and that nothing names are archived (see `unnamed.rs`), after they were told from skipped ones.
 //! 2. Idempotency records that speak of a version which the table does not hold are removed: what they answer was taken back.
 //! 3. The counter is raised by 2^32. No version below that is handed out again.
 //! 4. What that commit left half done is finished (`finish.rs`). Who lost access after the backup loses it again, and a

@@ -3,15 +3,18 @@
 //! Nothing is remembered between two steps but what is on the table, so that it does not matter where an earlier run
 //! stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use shared::domain::{Checksums, Collection, Columns, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write};
+use shared::domain::{
+    ArchivedVersions, Checksums, Collection, Columns, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write,
+};
 use shared::storage::Restoration;
 
 use super::access;
 use super::finish::{Fix, unfinished};
 use crate::operator::batches;
+use crate::unnamed::{Ranges, gaps, size, unnamed};
 
 /// So many rows fit into one commit beside the counter and the conditions on the rows of the commit before.
 const ROWS: usize = 95;
@@ -24,6 +27,7 @@ pub(super) struct Stored {
     pub(super) counter: Option<Counter>,
     pub(super) restoration: Option<Restoration>,
     pub(super) rows: BTreeMap<RowKey, Row>,
+    pub(super) archive: Vec<ArchivedVersions>,
 }
 
 /// What is restored, and how.
@@ -44,8 +48,12 @@ pub(super) struct Aim {
 pub(super) enum Step {
     /// The project's creation was cut in two: what there is of it goes, and it was never made.
     Remove,
+    /// Archives that the rows do not bear out go: they are newer than their rows.
+    DropArchive(Vec<ArchivedVersions>),
     /// The counter is made to agree with the rows; so many versions that no row holds become skipped.
     Repair(Counter, u64),
+    /// Versions that were superseded and that nothing names are archived.
+    Archive(Vec<ArchivedVersions>),
     /// The counter is raised above every version that was ever handed out.
     Raise(Counter, Restoration),
     /// Rows that must be otherwise than the backup has them are written, above the range.
@@ -115,9 +123,17 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
     if !stored.rows.keys().any(|key| key.collection == Collection::Memberships) {
         return Err(Damage("nobody ever was a member".to_owned()));
     }
+    let untrue = not_borne_out(stored);
+    if !untrue.is_empty() {
+        return Ok(Some(Step::DropArchive(untrue)));
+    }
     let (repaired, skipped) = repaired(stored, &own)?;
     if stored.counter.as_ref() != Some(&repaired) {
         return Ok(Some(Step::Repair(repaired, skipped)));
+    }
+    let unnamed = unnamed(&repaired, stored.rows.values(), &stored.archive).unwrap_or_default();
+    if !unnamed.is_empty() {
+        return Ok(Some(Step::Archive(ArchivedVersions::anonymous(unnamed))));
     }
     raise(stored, Some(&repaired), aim).map(Some)
 }
@@ -126,15 +142,10 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
 fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let before = stored.counter.as_ref();
     let skipped_before = before.map(|counter| counter.skipped.clone()).unwrap_or_default();
-    let mut held: Vec<(u64, u64)> = Vec::new();
-    // Below it a row may have held versions that it does not list any more.
-    let mut floor = 1;
-    let mut writes = 0;
+    let mut held: Ranges = Vec::new();
     for row in stored.rows.values() {
         let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
         held.extend(versions.map(|version| (version, version)));
-        floor = floor.max(row.superseded.floor());
-        writes += row.writes;
     }
     held.extend(&skipped_before);
     held.sort_unstable();
@@ -143,13 +154,25 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     }
     let newest = held.last().map_or(0, |(_, last)| *last);
     let current = before.map_or(0, |counter| counter.current.get()).max(newest);
-    let gaps = gaps(&held, floor, current);
-    let skipped = joined([skipped_before, gaps.clone()].concat());
-    let accounted = writes + size(&skipped);
-    if accounted != current {
+    held.extend(stored.archive.iter().flat_map(|archived| archived.versions()).map(|version| (*version, *version)));
+    held.sort_unstable();
+    // Below its list's floor a row may have held versions that it does not list any more: those that it had archived, unless
+    // an archive is missing.
+    let floor = |of: fn(&Row) -> u64| stored.rows.values().map(of).max().unwrap_or(0).max(1);
+    let archived = floor(|row| row.archived_from.unwrap_or(row.superseded.floor()).min(row.superseded.floor()));
+    let listed = floor(|row| row.superseded.floor());
+    let writes: u64 = stored.rows.values().map(|row| row.writes).sum();
+    let holes = |floor| {
+        let gaps = gaps(&held, floor, current);
+        let skipped = joined([skipped_before.clone(), gaps.clone()].concat());
+        (writes + size(&skipped), skipped, size(&gaps))
+    };
+    let found = [archived, listed].map(holes);
+    let Some((_, skipped, new)) = found.iter().find(|(accounted, ..)| *accounted == current).cloned() else {
+        let accounted = found[0].0;
         let detail = format!("the rows and the skipped versions account for {accounted} versions out of {current}");
         return Err(Damage(detail));
-    }
+    };
     let tombstone = stored.rows.get(own).filter(|row| row.live().is_none()).map(|row| row.version);
     let live = stored.rows.values().filter(|row| row.live().is_some());
     let counter = Counter {
@@ -161,7 +184,27 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
         resync_through: before.and_then(|counter| counter.resync_through),
         checksums: Checksums::of(live.map(|row| (&row.key, row.version))),
     };
-    Ok((counter, size(&gaps)))
+    Ok((counter, new))
+}
+
+/// The archives that say more than the rows do: of a row that is older than what was archived of it, or of versions that are
+/// skipped, above the counter or some row's own.
+fn not_borne_out(stored: &Stored) -> Vec<ArchivedVersions> {
+    let counter = stored.counter.as_ref();
+    let newest = stored.rows.values().map(|row| row.version.get()).chain(counter.map(|c| c.current.get())).max();
+    let own: BTreeSet<u64> = stored.rows.values().map(|row| row.version.get()).collect();
+    let skipped = counter.map(|counter| counter.skipped.clone()).unwrap_or_default();
+    let impossible = |version: &u64| {
+        Some(*version) > newest
+            || own.contains(version)
+            || skipped.iter().any(|(first, last)| (*first..=*last).contains(version))
+    };
+    let is_newer = |archived: &ArchivedVersions| {
+        let row = archived.row().map(|key| stored.rows.get(key));
+        row.is_some_and(|row| row.is_none_or(|row| row.version.get() < archived.newest()))
+    };
+    let untrue = |archived: &&ArchivedVersions| is_newer(archived) || archived.versions().iter().any(impossible);
+    stored.archive.iter().filter(untrue).cloned().collect()
 }
 
 /// Does a project hold this version, its counter being the repaired one?
@@ -241,22 +284,6 @@ fn target(project: &ProjectId, write: &Write, row: &Row, lost: Option<Columns>) 
     (write.rank(row.key.collection), row.stored_size(project), Target { key: row.key.clone(), lost })
 }
 
-/// The ranges from `floor` to `current` that none of the sorted, disjoint `covered` ranges covers.
-fn gaps(covered: &[(u64, u64)], floor: u64, current: u64) -> Vec<(u64, u64)> {
-    let mut gaps = Vec::new();
-    let mut next = floor;
-    for (first, last) in covered {
-        if *first > next {
-            gaps.push((next, first - 1));
-        }
-        next = next.max(last + 1);
-    }
-    if next <= current {
-        gaps.push((next, current));
-    }
-    gaps
-}
-
 /// The same versions in as few ranges as it takes, in order.
 fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     ranges.sort_unstable();
@@ -268,10 +295,6 @@ fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
         }
     }
     joined
-}
-
-fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().map(|(first, last)| last + 1 - first).sum()
 }
 
 fn version(number: u64) -> Result<ServerVersion, Damage> {

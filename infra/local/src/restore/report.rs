@@ -25,6 +25,8 @@ pub struct Report {
     pub rewritten_rows: u64,
     /// Tombstones for rows that only the lost table has.
     pub buried_rows: u64,
+    /// Versions archived that rows had superseded and that nothing named.
+    pub archived_versions: u64,
     /// Idempotency records removed: the table does not hold, or not wholly, what they answer.
     pub dropped_requests: u64,
     /// Idempotency records that count still.
@@ -144,6 +146,9 @@ impl fmt::Display for Report {
         }
         writeln!(f, "projects  {} restored, {} had been before", self.restored_projects, self.restored_before)?;
         writeln!(f, "rows      {} written again", self.rewritten_rows)?;
+        if self.archived_versions > 0 {
+            writeln!(f, "versions  {} archived that nothing named any more", self.archived_versions)?;
+        }
         writeln!(f, "requests  {} idempotency records removed, {} kept", self.dropped_requests, self.kept_requests)?;
         let (members, projects) =
             (self.have_access.iter().map(|of| of.members.len()).sum::<usize>(), self.have_access.len());

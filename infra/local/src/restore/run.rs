@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::finish::Fix;
 use super::plan::{Aim, Damage, Step, Stored, Target, holds, next};
 use super::report::{Damaged, Report};
-use crate::operator::{PAUSE, Pace, TRIES, of_project, partitions, unasked};
+use crate::operator::{PAUSE, Pace, TRIES, archive, of_project, partitions, unasked};
 
 /// By how much counters are raised: 2^32.
 pub const RAISE: u64 = 1 << 32;
@@ -170,6 +170,14 @@ impl Restoring<'_> {
                     self.report.torn(project).removed = true;
                     stored = read(self.table, project).await?;
                 }
+                Step::DropArchive(archived) => {
+                    self.table.remove_archive(project, &archived).await?;
+                    stored = read(self.table, project).await?;
+                }
+                Step::Archive(archived) => {
+                    self.report.archived_versions += archive(self.table, project, &archived).await?;
+                    stored.archive.extend(archived);
+                }
                 Step::Repair(counter, skipped) => {
                     let (note, torn) = (stored.restoration.as_ref(), stored.torn());
                     self.table.replace_counter(project, read_counter, &counter, note, &torn).await?;
@@ -295,6 +303,8 @@ async fn read(table: &Table, project: &ProjectId) -> Result<Stored, Stop> {
             if item.is_counter() {
                 stored.restoration = item.restoration().map_err(unreadable)?;
                 stored.counter = Some(item.counter_to_repair().map_err(unreadable)?);
+            } else if item.is_archive() {
+                stored.archive.push(item.archived().map_err(unreadable)?);
             } else {
                 let row = item.row().map_err(unreadable)?;
                 stored.rows.insert(row.key.clone(), row);

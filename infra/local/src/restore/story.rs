@@ -6,7 +6,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::domain::{
-    Checksums, Collection, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id,
+    ArchivedVersions, Checksums, Collection, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, UserId, Write,
+    membership_id,
 };
 use shared::storage::{Restoration, StoredItem};
 
@@ -74,6 +75,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
             checksums.subtract(&key, old.version);
         }
         let row = Row::written(old, key.clone(), write, version(at));
+        after.archive.extend(old.and_then(|old| ArchivedVersions::dropped(old, &row)));
         if row.live().is_some() {
             checksums.add(&key, row.version);
         }
@@ -164,6 +166,11 @@ fn take(stored: &Stored, step: Step, only_one_write: bool) -> Stored {
         |counter, note: Option<Restoration>| Stored { counter: Some(counter), restoration: note, ..stored.clone() };
     match step {
         Step::Remove => Stored::default(),
+        Step::DropArchive(untrue) => {
+            let archive = stored.archive.iter().filter(|archived| !untrue.contains(archived)).cloned().collect();
+            Stored { archive, ..stored.clone() }
+        }
+        Step::Archive(archived) => Stored { archive: [stored.archive.clone(), archived].concat(), ..stored.clone() },
         Step::Repair(counter, _) => noted(counter, stored.restoration.clone()),
         Step::Raise(counter, note) | Step::Complete(counter, note) => noted(counter, Some(note)),
         Step::Finish(fixes) => fixes.chunks(1).take(take).fold(stored.clone(), |stored, fixes| {
@@ -220,9 +227,11 @@ fn assert_sound(stored: &Stored) {
         item.insert("deleted_at".to_owned(), number(version.get()));
     }
     let rows: Vec<_> = stored.rows.values().map(|row| StoredItem::of_row(&project(), row)).collect();
-    let stored = std::iter::once(StoredItem(item)).chain(rows.iter().cloned()).collect();
+    let archive = stored.archive.iter().map(|archived| StoredItem::of_archive(&project(), archived));
+    let stored = std::iter::once(StoredItem(item)).chain(archive).chain(rows.iter().cloned()).collect();
     let judgement = judge(&Reading { project: project(), stored, indexed: rows });
     assert_eq!(judgement.violations, []);
+    assert_eq!(judgement.counts.unlisted, 0, "a version that nothing names");
 }
 
 /// Sound, over, and every row above every mark there ever was.
@@ -383,7 +392,7 @@ fn a_backup_of_a_restored_table_is_restored_again_and_a_restored_table_is_not() 
 #[test]
 fn a_project_with_more_wrong_than_half_a_commit_is_left_as_it_is() {
     let damaged = |change: &dyn Fn(&mut Stored)| {
-        let mut stored = sound();
+        let mut stored = cut_by_older_code(&sound());
         change(&mut stored);
         next(&project(), &stored, &aim(None))
     };
@@ -559,4 +568,44 @@ fn an_answer_holds_when_the_restored_table_has_each_version_that_it_speaks_of() 
     let held: Vec<u64> = (1..12).filter(|version| holds(Some(&counter), *version)).collect();
     assert_eq!(held, [1, 2, 3, 6, 7, 9]);
     assert!(!holds(None, 1), "of a project that is not there nothing");
+}
+
+/// As older code left it: the list of a busy row was cut and nothing archived.
+fn cut_by_older_code(stored: &Stored) -> Stored {
+    let mut cut = Stored { archive: vec![], ..stored.clone() };
+    cut.rows.values_mut().for_each(|row| row.archived_from = None);
+    cut
+}
+
+#[test]
+fn versions_that_nothing_names_are_archived_and_told_from_those_that_the_cut_took() {
+    let before = cut_by_older_code(&sound());
+    for writes in cuttable() {
+        let after = with(&before, writes);
+        for half in halves(&before, &after) {
+            let stored = restored(&half, &aim(None), true);
+            assert_sound(&stored);
+            let skipped = &stored.counter.as_ref().expect("a counter").skipped;
+            let anonymous = stored.archive.iter().filter(|archived| archived.row().is_none());
+            let named: Vec<u64> = anonymous.flat_map(|archived| archived.versions().to_vec()).collect();
+            assert!(named.len() > 100, "{named:?}");
+            assert!(named.iter().all(|version| !skipped.iter().any(|(first, last)| (first..=last).contains(&version))));
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_is_newer_than_its_row_goes() {
+    let before = sound();
+    let mut after = before.clone();
+    for n in 0..300 {
+        after = with(&after, vec![("tasks#a", task(&format!("Again {n}")))]);
+    }
+    // The rows are as they were, and so is the counter; what was archived since is there.
+    let ahead = Stored { archive: after.archive.clone(), ..before.clone() };
+    let stored = restored(&ahead, &aim(None), true);
+    assert_sound(&stored);
+    assert_eq!(content(&stored), content(&before));
+    assert_eq!(stored.archive[..before.archive.len()], before.archive);
+    assert!(!stored.archive.contains(after.archive.last().expect("an archive")));
 }
