@@ -146,4 +146,13 @@ mod tests {
         let versions = unnamed(&counter, states.last().expect("rows"), &[]).expect("a proof");
         assert!(!versions.is_empty() && versions.iter().all(|version| version.get() < 7));
     }
+
+    #[test]
+    fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_was_read_too_early() {
+        let states = written(&[0, 1, 1, 0, 0, 0], 2);
+        // Of the busy row 5 and 6 are known to be above 3, of its four versions; the other is as it was at 2.
+        let read = [states[6][0].clone(), states[2][1].clone()];
+        assert_eq!((read[0].writes, read[0].superseded.versions()), (4, &[5][..]));
+        assert_eq!(unnamed(&Counter::at(version(3)), &read, &[]), None);
+    }
 }
