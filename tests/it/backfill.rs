@@ -189,7 +189,10 @@ async fn versions_that_older_code_dropped_are_archived_so_that_no_pull_reads_the
 
     let report = backfill(&project).await;
     assert!(report.archived_versions > 100 && report.exit_code() == 0, "{report}");
-    assert_eq!(project.pull(10).await.path, "first_read");
+    // Whose versions they were is not known, so this answer proves its mark and carries no checksums.
+    let pull = project.pull(10).await;
+    assert_ne!(pull.path, "strong");
+    assert_eq!((pull.mark, pull.checksums), (305, None));
     let report = audit(&project).await;
     assert_eq!(report.verdict, Verdict::Sound, "{report}");
     let items = project.items().await;
