@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod after_restore;
 mod alarms;
 mod architecture;
 mod auth;

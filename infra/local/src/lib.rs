@@ -10,9 +10,13 @@ pub mod history;
 pub mod loopback;
 mod operator;
 pub mod plan;
+mod reasons;
 pub mod restore;
 pub mod serve;
 pub mod table;
 pub mod token;
+mod unnamed;
 pub mod verify;
 pub mod watch;
+
+pub use reasons::reasons;

@@ -64,6 +64,8 @@ pub struct Draft {
     sizes: HashMap<RowKey, usize>,
     deletes_project: bool,
     room: usize,
+    /// The versions of a project that is not there yet begin above this one.
+    starts_above: u64,
     max_history_bytes: usize,
 }
 
@@ -97,7 +99,7 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes) = Default::default();
-        let (deletes_project, max_history_bytes) = (false, Superseded::MAX_BYTES);
+        let (deletes_project, starts_above, max_history_bytes) = (false, 0, Superseded::MAX_BYTES);
         Self {
             project,
             counter,
@@ -109,8 +111,17 @@ impl Draft {
             sizes,
             deletes_project,
             room,
+            starts_above,
             max_history_bytes,
         }
+    }
+
+    /// … where the versions of a project that is not there yet begin above this one: devices may hold marks up to it, from
+    /// a project with this id that a restore did not bring back.
+    #[must_use]
+    pub fn starting_above(mut self, version: u64) -> Self {
+        self.starts_above = version;
+        self
     }
 
     /// … where a row's list of superseded versions may take so many bytes, and not [`Superseded::MAX_BYTES`].
@@ -138,9 +149,14 @@ impl Draft {
         self.counter.as_ref()
     }
 
-    /// The project's version as it was read, 0 when there is no such project.
+    /// The project's version as it was read; when there is no such project, the one above which its versions begin.
     pub fn version(&self) -> u64 {
-        self.counter.as_ref().map_or(0, |counter| counter.current.get())
+        self.counter.as_ref().map_or(self.starts_above, |counter| counter.current.get())
+    }
+
+    /// The versions that a project which is not there yet leaves out, if it does.
+    pub fn skips_at_creation(&self) -> Option<(u64, u64)> {
+        (self.counter.is_none() && self.starts_above > 0).then_some((1, self.starts_above))
     }
 
     /// Lets a member in, see [`authorize`].
@@ -265,7 +281,7 @@ impl Draft {
     }
 
     fn size_as_read(&self, key: &RowKey) -> usize {
-        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns(), &row.unknown))
+        self.row(key).map_or(0, |row| row.stored_size(&self.project))
     }
 
     /// The project shall be deleted.
@@ -277,7 +293,10 @@ impl Draft {
     /// The row shall be written again as it is, dead or alive; nothing for a row that is not there.
     pub fn rewrite(&mut self, key: &RowKey) {
         match self.row(key).map(|row| row.live().cloned()) {
-            Some(Some(columns)) => drop(self.writes.insert(key.clone(), Write::Put(columns))),
+            Some(Some(columns)) => {
+                self.sizes.insert(key.clone(), self.size_as_read(key));
+                self.writes.insert(key.clone(), Write::Put(columns));
+            }
             Some(None) if *key == RowKey::project(&self.project) => self.delete_project(),
             Some(None) => self.delete(key.clone()),
             None => {}
@@ -289,6 +308,7 @@ impl Draft {
         let key = last.key.clone();
         debug_assert!(self.row(&key).is_none(), "{key} is there");
         self.deletes_project |= key == RowKey::project(&self.project);
+        self.sizes.insert(key.clone(), last.stored_size(&self.project));
         self.writes.insert(key, Write::Bury(last.columns().clone(), last.unknown.clone()));
     }
 

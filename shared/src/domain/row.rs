@@ -372,6 +372,14 @@ impl Row {
         json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
 
+    /// The most that this row takes on the table, in bytes.
+    pub fn stored_size(&self, project: &ProjectId) -> usize {
+        Self::size(project, &self.key, self.columns(), &self.unknown) + self.removed_at.len() * Self::BYTES_PER_REMOVAL
+    }
+
+    /// A version takes up to ten bytes in a list, and one more for its place.
+    const BYTES_PER_REMOVAL: usize = 11;
+
     /// The most that goes with a row's JSON on the table, names and keys included.
     pub(super) const BESIDE_JSON: usize = 1024;
 
@@ -463,6 +471,13 @@ impl Counter {
         let checksums = Checksums::default();
         let (last, skipped) = (vec![], vec![]);
         Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
+    }
+
+    /// The version that the latest restore raised the counter to; 0 when there was no restore.
+    ///
+    /// A version up to here may have been handed out for content that the restore took back. Every row is above it.
+    pub fn restored_through(&self) -> u64 {
+        self.skipped.iter().map(|(_, last)| *last).max().unwrap_or(0)
     }
 }
 

@@ -93,6 +93,16 @@ impl Table {
         Ok(())
     }
 
+    /// Removes archives that the rows of a restored table do not bear out. Only while nothing else uses the table.
+    pub async fn remove_archive(&self, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<(), Error> {
+        for archived in archived {
+            let mut key = item(project, archived);
+            key.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
+            self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
     /// The archives that hold a version above `after`, read strongly; none when they take more than 4 pages. `Overloaded` when it
     /// is throttled.
     pub async fn archived_above(

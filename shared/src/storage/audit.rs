@@ -29,6 +29,8 @@ pub enum Partition {
     Requests(ProjectId),
     /// What is counted of a user.
     Counts,
+    /// What is about the table as a whole.
+    Table,
     /// Nothing that is ever written here.
     Unknown(String),
 }

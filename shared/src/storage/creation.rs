@@ -12,7 +12,9 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use super::layout::{self, Item, number, text};
+use super::new_projects;
 use super::read::Snapshot;
+use super::reading::Look;
 use super::table::Table;
 use super::transaction::unbuilt;
 use crate::domain::{Error, ProjectId, RowKey, UserId};
@@ -27,15 +29,18 @@ impl Table {
         &self,
         project: &ProjectId,
         creator: &UserId,
-        rows: &[RowKey],
+        look: &Look,
         record_id: Option<String>,
         again: bool,
     ) -> Result<Snapshot, Error> {
         if self.members.knows(project, creator) {
-            return self.snapshot_with(project, rows, record_id).await;
+            return self.snapshot_with(project, &look.rows, record_id).await;
         }
         let mut keys = vec![layout::key(project, layout::COUNTER)];
         keys.extend(record_id.clone().map(|id| layout::request_key(project, id)));
+        if look.start_above {
+            keys.push(new_projects::key());
+        }
         let count = count_key(creator);
         if self.quotas.max_projects_a_day > 0 {
             keys.push(count.clone());
@@ -44,21 +49,23 @@ impl Table {
         let is_count = |item: &Item| item.get("project_id") == count.get("project_id");
         let created =
             found.iter().find(|item| is_count(item)).map(|item| layout::integer(item, "created")).transpose()?;
+        let is_note = |item: &Item| new_projects::is_note(item).unwrap_or(false);
         let is_of_project = |item: &Item| item.get("project_id") == Some(&text(project.as_str()));
         let has_counter = found.iter().any(is_of_project);
-        let has_record = found.iter().any(|item| !is_of_project(item) && !is_count(item));
+        let has_record = found.iter().any(|item| !is_of_project(item) && !is_count(item) && !is_note(item));
         if has_record {
-            return self.snapshot_with(project, rows, record_id).await;
+            return self.snapshot_with(project, &look.rows, record_id).await;
         }
         if has_counter {
             return match self.expect_member(project, creator).await {
-                Ok(()) => self.snapshot_with(project, rows, record_id).await,
+                Ok(()) => self.snapshot_with(project, &look.rows, record_id).await,
                 Err(Error::NotAMember | Error::MembershipRevoked) => Err(Error::IdTaken(RowKey::project(project))),
                 Err(error) => Err(error),
             };
         }
         self.quotas.expect_another_project(created.unwrap_or(0))?;
-        Ok(Snapshot::of_nothing(rows))
+        let note = found.iter().find(|item| is_note(item)).map(new_projects::start_above).transpose()?;
+        Ok(Snapshot::of_nothing(&look.rows).starting_above(note.unwrap_or(0)))
     }
 
     /// Counts a project that the user makes now, on the condition that there is room for it; nothing without a quota.

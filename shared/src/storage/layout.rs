@@ -26,6 +26,8 @@
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
 //!
 //! **Count**, `project_id = user#<user>`: the projects that a user created on a day, see `creation.rs`.
+//!
+//! **New projects**, `project_id = table#`: where their versions begin once the table was restored, see `new_projects.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -57,6 +59,8 @@ pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", 
 const REQUESTS: &str = "request#";
 /// What the partitions of users begin with.
 const USERS: &str = "user#";
+/// The partition of what is about the table as a whole.
+pub(super) const TABLE: &str = "table#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -85,6 +89,9 @@ pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
 pub(super) fn partition(project_id: &str) -> Partition {
     if project_id.starts_with(USERS) {
         return Partition::Counts;
+    }
+    if project_id == TABLE {
+        return Partition::Table;
     }
     let known = match project_id.strip_prefix(REQUESTS) {
         Some(project) => project.parse().map(Partition::Requests),
@@ -295,6 +302,12 @@ pub(super) fn checksums_of(item: &Item) -> Option<Checksums> {
         checksums.set(collection, numbers?.try_into().ok()?);
     }
     Some(checksums)
+}
+
+/// `skipped` as the counter keeps it.
+pub(super) fn skipped(ranges: &[(u64, u64)]) -> AttributeValue {
+    let range = |(first, last): &(u64, u64)| AttributeValue::L(vec![number(first), number(last)]);
+    AttributeValue::L(ranges.iter().map(range).collect())
 }
 
 fn range_of(value: &AttributeValue) -> Option<(u64, u64)> {

@@ -36,13 +36,20 @@ pub struct Snapshot {
     pub(super) record: Option<Record>,
     /// It took more than one: too many keys, or DynamoDB left some unprocessed.
     in_several_calls: bool,
+    /// The version above which a new project begins, if that was asked for.
+    pub(super) start_above: u64,
 }
 
 impl Snapshot {
     /// Of a project that is not there.
     pub(super) fn of_nothing(rows: &[RowKey]) -> Self {
         let rows = rows.iter().map(|key| (key.clone(), None)).collect();
-        Self { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls: false }
+        Self { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls: false, start_above: 0 }
+    }
+
+    /// The same, where a new project's versions begin above this one.
+    pub(super) fn starting_above(self, start_above: u64) -> Self {
+        Self { start_above, ..self }
     }
 
     /// A row that was asked for, if it is there, dead or alive.

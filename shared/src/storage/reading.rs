@@ -24,10 +24,12 @@ pub struct Look {
     caller: Option<UserId>,
     /// The project is to be made: who asks need not be a member.
     creates: bool,
-    rows: Vec<RowKey>,
+    pub(super) rows: Vec<RowKey>,
     sets: Vec<Collection>,
     pub(super) request: Option<KeyedRequest>,
     one_commit: bool,
+    /// The version above which a new project begins.
+    pub(super) start_above: bool,
 }
 
 impl Look {
@@ -44,7 +46,8 @@ impl Look {
     /// Looks at these rows and nothing else: for an operator, who needs no membership.
     pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
         let rows = rows.into_iter().collect();
-        Self { caller: None, creates: false, rows, sets: vec![], request: None, one_commit: false }
+        let (creates, one_commit, start_above) = Default::default();
+        Self { caller: None, creates, rows, sets: vec![], request: None, one_commit, start_above }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -69,6 +72,14 @@ impl Look {
     #[must_use]
     pub fn in_one_commit(mut self) -> Self {
         self.one_commit = true;
+        self
+    }
+
+    /// … and at where the versions of new projects begin: for the creation of a project whose id may have been another's,
+    /// which a restore did not bring back.
+    #[must_use]
+    pub fn at_the_start_of_versions(mut self) -> Self {
+        self.start_above = true;
         self
     }
 
@@ -178,6 +189,7 @@ impl Table {
             listed_rows.extend(self.list_all(project, *collection).await?);
         }
         let counter = snapshot.counter.clone();
+        let start_above = snapshot.start_above;
         let named_rows = snapshot.into_rows();
         // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
         let current = counter.as_ref().map_or(0, |counter| counter.current.get());
@@ -190,6 +202,7 @@ impl Table {
         };
         let listed = look.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room)
+            .starting_above(start_above)
             .with_max_history_bytes(self.max_history_bytes);
         let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
@@ -200,7 +213,7 @@ impl Table {
     async fn look(&self, project: &ProjectId, look: &Look, again: bool) -> Result<Snapshot, Error> {
         let record_id = look.request.as_ref().map(KeyedRequest::record_id);
         if let Some(creator) = look.creator() {
-            return self.look_at_new_project(project, creator, &look.rows, record_id, again).await;
+            return self.look_at_new_project(project, creator, look, record_id, again).await;
         }
         if !look.one_commit {
             return self.snapshot_with(project, &look.rows, record_id).await;

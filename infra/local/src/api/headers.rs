@@ -108,7 +108,8 @@ pub(super) fn if_match() -> Parameter {
 
 pub(super) fn base_version() -> Parameter {
     let about = "The version of the row that the user saw. The change is merged field by field with what others changed \
-                 since; a field that was changed to another value is 409 `sync_conflict`.";
+                 since; a field that was changed to another value is 409 `sync_conflict`. A version from before a restore \
+                 counts as before every field.";
     parameter(ParameterIn::Header, "X-Base-Version", version(), about).build()
 }
 

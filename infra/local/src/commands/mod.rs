@@ -23,6 +23,7 @@ use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use local::reasons;
 use local::table;
 use local::token::{LOCAL_SECRET, Signer};
 use serde::Serialize;
@@ -166,13 +167,6 @@ pub(crate) const WHICH_TABLE: &str = "Name the table with --table-name, and wher
 /// The failure of an operator's command on a table.
 pub(crate) fn of_table(failed: &str, error: &dyn Error) -> Failure {
     Failure::new(format!("{failed}: {}", reasons(error))).next(WHICH_TABLE)
-}
-
-/// An error with all that lies behind it, without the SDK's dump in parentheses.
-fn reasons(error: &dyn Error) -> String {
-    let behind = error.source().map(|source| format!(": {}", reasons(source)));
-    let text = error.to_string();
-    format!("{}{}", text.split(" (").next().unwrap_or_default(), behind.unwrap_or_default())
 }
 
 /// Of a command that changes a whole table: it must be named on the command line, or one that is meant for another
