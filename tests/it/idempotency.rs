@@ -169,6 +169,20 @@ async fn a_success_that_had_nothing_to_write_is_the_answer_to_its_repetition_too
 }
 
 #[tokio::test]
+async fn of_a_long_row_to_which_nothing_was_done_only_its_name_is_kept() {
+    let project = project().await;
+    project.patch("tasks/t1", &json!({"notes": "x".repeat(40_000)})).await.expect(200);
+    let same = |project: &TestProject| project.patch("tasks/t1", &json!({"name": "Task 1"})).key("patch");
+    let first = project.writes_nothing(same(&project)).await.expect(200);
+    assert!(project.records().await.iter().all(|record| record.len() < 1_000), "the row is kept");
+    project.writes_nothing(same(&project)).await.assert_replays(&first);
+    let changed = project.patch("tasks/t1", &json!({"name": "theirs"})).await.expect(200);
+    let again = project.writes_nothing(same(&project)).await.expect(200);
+    assert!(again.is_replay() && again.json() == changed.json(), "the row as it is now");
+    assert_eq!((again.header("etag"), again.committed()), (changed.header("etag"), first.committed()));
+}
+
+#[tokio::test]
 async fn a_repetition_is_answered_to_members_only() {
     let project = project().await;
     let change = |project: &TestProject| project.patch("tasks/t1", &json!({"name": "mine"})).by("mia").key("k");

@@ -43,11 +43,16 @@ async fn a_page_may_end_below_the_version_that_is_asked_for_and_the_last_one_doe
 async fn a_version_that_was_not_given_out_is_a_conflict_after_a_moment() {
     let project = TestApp::new().await.with_project().with_member("mia", Role::Member).await;
     let end = project.current_version().await;
-    for query in [format!("since=0&min_version={}", end + 1), format!("since={end}&min_version=9007199254740991")] {
+    for query in [format!("since=0&min_version={}", end + 1), format!("since={end}&min_version={}", end + 98)] {
         let asked = Instant::now();
         project.refuses(project.sync(&query), 409, "min_version_ahead_of_server").await;
         let took = asked.elapsed();
         assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&took), "{took:?}");
+    }
+    for query in [format!("since=0&min_version={}", end + 99), format!("since={end}&min_version=9007199254740991")] {
+        let answer = project.refuses(project.sync(&query), 409, "min_version_ahead_of_server").await;
+        let timing = answer.header("server-timing").expect("Server-Timing").to_owned();
+        assert!(timing.contains("\"1 call\"") || timing.contains("\"2 calls\""), "no commit is so far ahead: {timing}");
     }
     let call = project.sync(&format!("since={}&min_version={}", end + 2, end + 1));
     project.refuses(call, 409, "since_ahead_of_server").await;

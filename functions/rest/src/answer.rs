@@ -14,7 +14,7 @@ use crate::decide::Creation;
 /// 200 with the row and its `ETag`.
 pub(crate) fn found(project: &ProjectId, row: &Row) -> Answer {
     let headers = BTreeMap::from([("etag".to_owned(), format!("\"{}\"", row.version))]);
-    Answer { status: 200, headers, body: row.rest_json(project) }
+    Answer { status: 200, headers, body: row.rest_json(project), row: Some(row.key.clone()) }
 }
 
 /// 200 with the row after a change, and the names of the fields that others changed meanwhile.
@@ -48,7 +48,7 @@ pub(crate) fn creation<T>(
 
 /// 204.
 pub(crate) fn deleted() -> Answer {
-    Answer { status: 204, headers: BTreeMap::new(), body: String::new() }
+    Answer { status: 204, headers: BTreeMap::new(), body: String::new(), row: None }
 }
 
 /// The most bytes that the rows of a list take in the function's response, escaped as a JSON string inside it. Lambda takes
@@ -89,7 +89,7 @@ pub(crate) fn list(
 /// 200 with the outcomes of a batch.
 pub(crate) fn batch(results: &[impl serde::Serialize]) -> Result<Answer, Error> {
     let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(corrupt)?;
-    Ok(Answer { status: 200, headers: BTreeMap::new(), body })
+    Ok(Answer { status: 200, headers: BTreeMap::new(), body, row: None })
 }
 
 fn corrupt(error: serde_json::Error) -> Error {

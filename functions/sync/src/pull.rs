@@ -30,7 +30,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, UserId};
 use shared::meter;
-use shared::storage::{FeedPage, FeedRow, Table};
+use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget, IdBudget};
@@ -209,11 +209,15 @@ impl<'a> Gathering<'a> {
     }
 
     /// Reads the counter until it is at what the caller asks for. From then on no final answer ends below.
+    ///
+    /// The commit that the caller has seen may not be on the counter yet, but each one before it is. So what is further
+    /// ahead than one commit goes is refused at once.
     async fn wait_for_min_version(&mut self) -> Result<(), Stop> {
         let end = Instant::now() + MOMENT;
         let mut pause = PAUSE;
         while self.counter.current.get() < self.pull.min_version {
-            if Instant::now() >= end {
+            let missing = self.pull.min_version - self.counter.current.get();
+            if missing > MAX_ROWS as u64 || Instant::now() >= end {
                 return Err(Error::MinVersionAheadOfServer { current: self.counter.current }.into());
             }
             sleep(pause.mul_f64(fastrand::f64())).await;

@@ -91,5 +91,5 @@ pub(crate) async fn of_project(table: &Table, error: Error) -> Result<String, Er
 
 /// The answer of a commit that nobody sent a request for.
 pub(crate) fn unasked<T>(_: &Committed<'_, T>) -> Result<Answer, Error> {
-    Ok(Answer { status: 204, headers: BTreeMap::new(), body: String::new() })
+    Ok(Answer { status: 204, headers: BTreeMap::new(), body: String::new(), row: None })
 }

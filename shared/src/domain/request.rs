@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use super::{Columns, IdempotencyKey, ProjectId, ServerVersion, UserId, keyed_project_id};
+use super::{Columns, IdempotencyKey, ProjectId, RowKey, ServerVersion, UserId, keyed_project_id};
 
 /// A request with an idempotency key: whose it is, and a hash of what it says.
 ///
@@ -65,6 +65,8 @@ pub struct Answer {
     pub headers: BTreeMap<String, String>,
     /// JSON, or nothing.
     pub body: String,
+    /// The row that the body shows and the ETag names, if it is one.
+    pub row: Option<RowKey>,
 }
 
 /// What a keyed request will be answered once the last of its commits is made.

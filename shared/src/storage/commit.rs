@@ -235,7 +235,8 @@ impl Table {
                 false => self.items(&draft, &plan, &conditions, waited, unfinished.as_ref())?,
             };
             if let (Some(slot), None) = (&slot, &unfinished) {
-                items.push(slot.put(self, &answer, version)?);
+                let put = if plan.is_empty() { Slot::put_unchanged } else { Slot::put };
+                items.push(put(slot, self, &answer, version)?);
             }
             if let Some(creator) = look.creator().filter(|_| !plan.is_empty()) {
                 items.extend(self.count_creation(creator)?);

@@ -45,7 +45,7 @@ fn gzip(body: &str) -> io::Result<Vec<u8>> {
 /// The body that an item keeps; none when it cannot be read.
 pub(super) fn body_of(item: &Item) -> Option<String> {
     match item.get(BODY) {
-        None => Some(String::new()),
+        None | Some(AttributeValue::Null(true)) => Some(String::new()),
         Some(AttributeValue::S(body)) => Some(body.clone()),
         Some(AttributeValue::B(compressed)) => {
             let mut body = String::new();

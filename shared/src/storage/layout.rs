@@ -265,12 +265,25 @@ pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
     kept
 }
 
+/// The same of a request that had nothing to write: where the answer shows a row, only which one. A body of no type says so
+/// to code that does not know of it.
+pub(super) fn kept_without_body(fingerprint: &[u8], answer: &Answer) -> Item {
+    let mut kept = kept_answer(fingerprint, answer);
+    if let Some(row) = &answer.row {
+        kept.insert(kept_body::BODY.to_owned(), AttributeValue::Null(true));
+        kept.insert("row".to_owned(), text(row.to_string()));
+    }
+    kept
+}
+
 /// The fingerprint of the request, and the answer.
 pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, Answer), Error> {
     let headers = item.get("headers").and_then(|value| value.as_m().ok()).ok_or_else(|| corrupt(item, "headers"))?;
     let headers = headers.iter().map(|(name, value)| Some((name.clone(), value.as_s().ok()?.clone())));
     let status = integer(item, "status")?;
+    let row = item.contains_key("row").then(|| string(item, "row")?.parse().map_err(|_| corrupt(item, "row")));
     let answer = Answer {
+        row: row.transpose()?,
         status: u16::try_from(status).map_err(|_| corrupt(item, "status"))?,
         headers: headers.collect::<Option<_>>().ok_or_else(|| corrupt(item, "headers"))?,
         body: kept_body::body_of(item).ok_or_else(|| corrupt(item, kept_body::BODY))?,
@@ -472,7 +485,8 @@ mod tests {
         item.insert("last".to_owned(), last(std::iter::empty()));
         item.insert("checksums".to_owned(), checksums(&Checksums::default()));
         assert_eq!(counter(&item).expect("a counter").unfinished, None);
-        let answer = Answer { status: 204, headers: [("a".to_owned(), "b".to_owned())].into(), body: String::new() };
+        let answer =
+            Answer { status: 204, headers: [("a".to_owned(), "b".to_owned())].into(), body: String::new(), row: None };
         let promised = PromisedAnswer { record_id: "r".to_owned(), fingerprint: vec![1, 2], answer };
         for promised in [None, Some(promised)] {
             let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised };

@@ -158,7 +158,7 @@ impl Table {
                 return Ok(Start::Torn);
             }
             snapshot.authorize(project, request.caller(), Role::Viewer)?;
-            return Ok(Start::Answered(record.answer_to(request)?));
+            return Ok(Start::Answered(record.answer_to(request, project, &snapshot)?));
         }
         if let Some(deletion) = unfinished(snapshot.counter.as_ref(), over) {
             return Ok(Start::Unfinished(deletion.clone()));

@@ -13,12 +13,15 @@ use super::backoff::Backoff;
 use super::feed::PageCursor;
 use super::kept_body;
 use super::layout::{self, Item, number, text};
+use super::read::Snapshot;
 use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, unbuilt};
 use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, PromisedAnswer, ServerVersion};
 
 /// So long a repetition is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
+/// The longest body that is kept of a request which had nothing to write: so much is paid for each time, for no change.
+const MAX_BODY_OF_NO_CHANGE: usize = 4 * 1024;
 /// How long records are removed.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The most items one `BatchWriteItem` takes.
@@ -70,11 +73,24 @@ impl Record {
     }
 
     /// The answer again; `KeyReused` when the key was that of another request.
-    pub(super) fn answer_to(&self, request: &KeyedRequest) -> Result<Answered, Error> {
+    ///
+    /// Where only the row is kept that the answer showed, the answer shows that row as it is now.
+    pub(super) fn answer_to(
+        &self,
+        request: &KeyedRequest,
+        project: &ProjectId,
+        snapshot: &Snapshot,
+    ) -> Result<Answered, Error> {
         if self.fingerprint != request.fingerprint() {
             return Err(Error::KeyReused);
         }
-        Ok(Answered { answer: self.answer.clone(), version: self.version, replayed: true })
+        let mut answer = self.answer.clone();
+        if let Some(key) = &self.answer.row {
+            let row = snapshot.row(key).ok_or_else(|| Error::NotFound(key.clone()))?;
+            answer.headers.insert("etag".to_owned(), format!("\"{}\"", row.version));
+            answer.body = row.rest_json(project);
+        }
+        Ok(Answered { answer, version: self.version, replayed: true })
     }
 }
 
@@ -110,6 +126,19 @@ impl Slot {
         PromisedAnswer { record_id, fingerprint, answer: answer.clone() }
     }
 
+    /// Keeps the answer to a request that had nothing to write, see [`Slot::put`]; of a long row only which one it is.
+    pub(super) fn put_unchanged(
+        &self,
+        table: &Table,
+        answer: &Answer,
+        version: ServerVersion,
+    ) -> Result<TransactWriteItem, Error> {
+        if answer.body.len() <= MAX_BODY_OF_NO_CHANGE {
+            return self.put(table, answer, version);
+        }
+        self.put_item(table, layout::kept_without_body(&self.fingerprint, answer), version)
+    }
+
     /// Keeps the answer of a commit at this version, on the condition that the place is as it was read.
     pub(super) fn put(
         &self,
@@ -117,10 +146,14 @@ impl Slot {
         answer: &Answer,
         version: ServerVersion,
     ) -> Result<TransactWriteItem, Error> {
+        self.put_item(table, layout::kept_answer(&self.fingerprint, answer), version)
+    }
+
+    fn put_item(&self, table: &Table, kept: Item, version: ServerVersion) -> Result<TransactWriteItem, Error> {
         let mut item = self.key.clone();
-        item.extend(layout::kept_answer(&self.fingerprint, answer));
+        item.extend(kept);
         if !kept_body::fits(&item) {
-            return Err(Error::Corrupt(format!("an answer of {} bytes cannot be kept", answer.body.len())));
+            return Err(Error::Corrupt("an answer is too long to be kept".to_owned()));
         }
         item.insert("version".to_owned(), number(version));
         item.insert("expires_at".to_owned(), number(now() + KEPT));
