@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use shared::domain::{Checksums, CollectionName, RowKey, ServerVersion};
+use shared::domain::{Checksums, CollectionName, RowKey, ServerVersion, WipePlace};
 
 use crate::device::Device;
 use crate::history::History;
@@ -80,7 +80,7 @@ impl Device {
     pub(crate) fn take_changes(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let Answer { mark, has_more, .. } = *answer;
         // A device at its user's removal was told to forget everything, and is given everything now that the user is back.
-        let at_removal = self.is_removal(self.mark, history);
+        let at_removal = self.is_removal(self.mark, history) || self.mark >= WipePlace::FIRST_MARK;
         let since = if at_removal || given.migrates { 0 } else { self.mark };
         ensure(mark <= history.current(), || format!("the mark {mark} is ahead of the truth"))?;
         ensure(mark >= since, || format!("the mark went back from {since} to {mark}"))?;
@@ -131,21 +131,40 @@ impl Device {
         checksums
     }
 
-    /// Takes the answer to someone for whom there is nothing any more: the device holds nothing afterwards.
+    /// Takes an answer to someone for whom there is nothing any more: after the last page the device holds nothing.
     pub(crate) fn take_wipe(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let mark = answer.mark;
-        ensure(!answer.has_more && answer.updated.is_empty(), || "rows for nobody".to_owned())?;
+        ensure(answer.updated.is_empty(), || "rows for nobody".to_owned())?;
         ensure(answer.checksums.is_none(), || "a checksum for nobody".to_owned())?;
-        let removed = self.is_removal(mark, history) && mark >= given.membership_at_start && mark > self.mark;
-        let deleted = history.deleted_at.is_some_and(|end| mark == end.max(self.mark));
-        ensure(removed || deleted, || format!("wiped for no reason at {mark}"))?;
-        ensure(answer.deleted.iter().all(|row| history.rows().contains_key(row)), || "an unknown id".to_owned())?;
+        let end = if answer.has_more {
+            self.end_of_page(mark, history, given)?
+        } else {
+            let is_new = mark > self.mark || self.mark >= WipePlace::FIRST_MARK;
+            let removed = self.is_removal(mark, history) && mark >= given.membership_at_start && is_new;
+            let told = if self.mark >= WipePlace::FIRST_MARK { 0 } else { self.mark };
+            let deleted = history.deleted_at.is_some_and(|end| mark == end.max(told));
+            ensure(removed || deleted, || format!("wiped for no reason at {mark}"))?;
+            mark
+        };
         for row in &answer.deleted {
+            let held = history.rows().get(row).ok_or("an unknown id")?;
+            // Of a row that was written often, the server may not know any more since when it exists.
+            ensure(held[0] <= end || held.len() > 80, || format!("{row} was made after {end}"))?;
             self.rows.remove(row);
         }
-        ensure(self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
+        ensure(answer.has_more || self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
         self.mark = mark;
         Ok(())
+    }
+
+    /// A page that is not the last: how far it is, no device's mark says. Returns what its ids existed at, at the latest.
+    fn end_of_page(&self, place: u64, history: &History, given: &Given) -> Result<u64, String> {
+        ensure(place >= WipePlace::FIRST_MARK, || format!("a page of a wipe has a device's mark, {place}"))?;
+        ensure(place > self.mark, || format!("a wipe went back from {} to {place}", self.mark))?;
+        let held = history.rows().get(&self.membership).map(Vec::as_slice).unwrap_or_default();
+        let removals = held.iter().copied().filter(|version| self.is_removal(*version, history));
+        let removed = removals.filter(|version| *version >= given.membership_at_start).max();
+        history.deleted_at.max(removed).ok_or_else(|| format!("wiped for no reason at {place}"))
     }
 
     fn is_removal(&self, version: u64, history: &History) -> bool {

@@ -123,7 +123,7 @@ impl Device {
                 let answer = Answer::read(&reply.body)?;
                 if reply.way == "wiped" {
                     self.take_wipe(&answer, &state.history, given)?;
-                    return Ok(Pulled::All);
+                    return Ok(if answer.has_more { Pulled::Page } else { Pulled::All });
                 }
                 self.take_changes(&answer, &state.history, given)?;
                 Ok(if answer.has_more { Pulled::Page } else { Pulled::All })

@@ -170,7 +170,9 @@ impl Play {
         let user = rng.usize(..USERS.len());
         let meter = Arc::new(Meter::default());
         let instance = Table::new(self.table.metered_client(&SDK, Arc::clone(&meter)), NAME);
-        let router: Router = sync::router(sync::App::new(instance, Arc::clone(&VERIFIER)));
+        let wipe_pages = [1, 3, 10, usize::MAX][rng.usize(0..4)];
+        let app = sync::App::new(instance, Arc::clone(&VERIFIER)).with_wipe_pages_of(wipe_pages);
+        let router: Router = sync::router(app);
         let name = format!("device {number} of {}", USERS[user].0);
         Device::new(name, membership(user), TOKENS[user].clone(), router, meter, Arc::clone(&self.table), rng)
     }

@@ -193,8 +193,9 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
     allowed(speaks == reply.committed.is_some(), "X-Server-Version belongs to the success of a mutation")?;
     allowed(reply.committed.is_none_or(|version| version <= history.current()), "a version that was not committed")?;
     match (reply.status, ask.method.as_str()) {
-        (200, "GET") if reply.body.get("results").is_some() => judge_list(reply, history),
+        (200, "GET") if reply.body.get("results").is_some() => judge_list(operation.user, reply, history),
         (200, "GET") => {
+            expect_not_removed_before(operation.user, given_version(&reply.body), history)?;
             allowed(reply.etag >= Some(given.version), "older than what a strong read saw before")?;
             is_true(row, reply, history)
         }
@@ -268,9 +269,25 @@ fn flat(body: &Value) -> Map<String, Value> {
     body.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), flatten(value))).collect()
 }
 
-fn judge_list(reply: &Reply, history: &History) -> Result<(), String> {
+fn given_version(row: &Value) -> u64 {
+    row["server_version"].as_u64().unwrap_or(0)
+}
+
+/// What was written after a removal is not for who was removed, unless they are back.
+fn expect_not_removed_before(user: usize, version: u64, history: &History) -> Result<(), String> {
+    let membership = history.rows().get(&crate::run::membership(user)).and_then(|held| held.last());
+    match membership.filter(|at| history.entry(**at).is_some_and(|entry| entry.live.is_none())) {
+        Some(removed) if *removed < version => {
+            Err(format!("{version} is shown to someone who was removed at {removed}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn judge_list(user: usize, reply: &Reply, history: &History) -> Result<(), String> {
     for row in reply.body["results"].as_array().into_iter().flatten() {
-        let version = row["server_version"].as_u64().unwrap_or(0);
+        let version = given_version(row);
+        expect_not_removed_before(user, version, history)?;
         let content = history.entry(version).and_then(|entry| entry.live.as_deref());
         if content != Some(&flat(row)) {
             return Err(format!("lists a row that never was so: {row}"));

@@ -134,6 +134,8 @@ async fn each_request_costs_what_the_readme_says() {
 
     let task = "tasks/task-000001";
     project.patch("tasks/task-000002", &json!({"duration": 6})).await.expect(200);
+    lines.call("`GET` a task", project.get("tasks/task-000001/")).await;
+    lines.call("list 100 tasks", project.get("tasks/")).await;
     lines.call("create a task", project.post("tasks", &json!({"id": "new", "name": "Dig"}))).await;
     lines.call("`PATCH` a task", project.patch(task, &json!({"percent_complete": 10}))).await;
     lines.call("`PATCH` the same task again", project.patch(task, &json!({"percent_complete": 20}))).await;

@@ -2,6 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use axum::http::Method;
 use serde_json::{Value, json};
 use shared::domain::Role;
@@ -294,4 +295,32 @@ async fn a_key_that_is_none_is_named() {
     let answer = project.refuses(post().key("a").key("b"), 400, "invalid_parameter").await;
     assert_eq!(answer.fields(), ["Idempotency-Key"]);
     post().key(&"k".repeat(255)).await.expect(201);
+}
+
+#[tokio::test]
+async fn the_largest_calendar_can_be_changed_with_a_key_and_the_replay_is_the_same_to_the_byte() {
+    let project = project().await;
+    let mut random = fastrand::Rng::with_seed(7);
+    for (id, from, to) in [("han", '一', '鿿'), ("emoji", '🌀', '🫿'), ("any", '\u{20000}', '\u{2fffd}')] {
+        let (mut exceptions, mut size) = (Vec::new(), 0);
+        while size < 406_000 {
+            let description: String = (0..255).map(|_| random.char(from..=to)).collect();
+            let exception = json!({"start": "2026-01-01", "end": "2026-01-02", "description": description});
+            // As the table has them: JSON in a string. A row takes 400 KB there.
+            size += serde_json::to_string(&exception.to_string()).expect("JSON").len() - 1;
+            exceptions.push(exception);
+        }
+        let calendar = json!({"id": id, "name": "Site", "exceptions": exceptions});
+        let create = json!({"operations": [{"method": "POST", "path": "calendars/", "body": calendar}]});
+        project.post("batch", &create).await.expect(200);
+        let path = format!("calendars/{id}");
+        let first = twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(id)).await;
+        assert!(first.text.len() > 390_000, "{}", first.text.len());
+        // Nothing to change, and kept all the same.
+        let key = format!("{id}-again");
+        twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(&key)).await;
+    }
+    let kept = project.records().await;
+    let compressed = kept.values().filter(|record| matches!(record.get("body"), Some(AttributeValue::B(_)))).count();
+    assert_eq!((kept.len(), compressed), (6, 6));
 }

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use shared::domain::Role;
 use tests::support::{OWNER, TestApp, TestProject};
 
+use crate::cost::Cost;
+
 fn ids(page: &Value) -> Vec<String> {
     let results = page["results"].as_array().expect("an array");
     results.iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect()
@@ -57,6 +59,53 @@ async fn a_page_has_a_hundred_rows_unless_it_says_otherwise() {
     let project = TestApp::new().await.with_project().with_tasks(101).await;
     let sizes: Vec<usize> = pages(&project, "tasks/").await.iter().map(Vec::len).collect();
     assert_eq!(sizes, [100, 1]);
+}
+
+/// A page of what was looked at, and what it took.
+async fn listed(project: &TestProject, path: &str) -> (usize, u32) {
+    let answer = project.get(path).await.expect(200);
+    (ids(&answer.json()).len(), Cost::of(&answer).calls)
+}
+
+#[tokio::test]
+async fn a_small_limit_takes_no_more_calls_however_many_tombstones_lie_before_the_rows() {
+    let project = TestApp::new().await.with_project().await;
+    let operations = |method: &str, body: fn(String) -> Value| {
+        let of_a_batch = |first: usize| {
+            (first..first + 95)
+                .map(|n| body(format!("a{n:03}")))
+                .map(|op| json!({"method": method, "path": op["path"], "body": op["body"]}))
+                .collect::<Vec<_>>()
+        };
+        [0, 95, 190].map(of_a_batch)
+    };
+    for batch in operations("POST", |id| json!({"path": "tasks/", "body": {"id": id, "name": "Dig"}})) {
+        project.post("batch", &json!({"operations": batch})).await.expect(200);
+    }
+    for batch in operations("DELETE", |id| json!({"path": format!("tasks/{id}/")})) {
+        let batch: Vec<Value> = batch.iter().map(|op| json!({"method": op["method"], "path": op["path"]})).collect();
+        project.post("batch", &json!({"operations": batch})).await.expect(200);
+    }
+    for id in ["z1", "z2", "z3"] {
+        project.create("tasks", json!({"id": id, "name": "Dig"})).await;
+    }
+    for (limit, rows) in [(1, 1), (2, 2), (100, 3), (1_000, 3)] {
+        let (listed, calls) = listed(&project, &format!("tasks/?limit={limit}")).await;
+        // 285 tombstones in pages of 100, and the membership before and after.
+        assert!(listed == rows && calls <= 5, "limit {limit}: {listed} rows, {calls} calls");
+    }
+    assert_eq!(pages(&project, "tasks/?limit=2").await, [vec!["z1", "z2"], vec!["z3"]]);
+}
+
+#[tokio::test]
+async fn a_list_stops_reading_when_its_answer_is_full() {
+    let project = TestApp::new().await.with_project().await;
+    for n in 0..60 {
+        project.create("tasks", json!({"id": format!("t{n:02}"), "name": "Dig", "notes": "🍉".repeat(50_000)})).await;
+    }
+    // 5 MB of 200 kB are 24 rows; a call reads 1 MB of them.
+    let (rows, calls) = listed(&project, "tasks/?limit=1000").await;
+    assert!(rows == 24 && (6..=8).contains(&calls), "{rows} rows, {calls} calls");
 }
 
 #[tokio::test]

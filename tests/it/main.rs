@@ -39,6 +39,7 @@ mod pull;
 mod races;
 mod reference;
 mod removal;
+mod removed_reads;
 mod restore;
 mod routes;
 mod strong;

@@ -52,7 +52,7 @@ async fn a_version_that_was_not_given_out_is_a_conflict_after_a_moment() {
     let call = project.sync(&format!("since={}&min_version={}", end + 2, end + 1));
     project.refuses(call, 409, "since_ahead_of_server").await;
     project.remove("mia").await.expect(204);
-    let wiped = Pull::of(&project.sync("since=0&min_version=1000").by("mia").await);
+    let wiped = Pull::of(&project.sync("since=1&min_version=1000").by("mia").await);
     assert_eq!(wiped.path, "wiped", "who was removed is told that first");
 }
 

@@ -1,7 +1,9 @@
 //! What a device is told when its user is removed, and when the project is deleted.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
-use shared::domain::Role;
+use shared::domain::{Role, Since};
 use tests::support::{Device, Pull, TestApp, TestProject};
 
 async fn project() -> TestProject {
@@ -22,22 +24,128 @@ async fn one_who_was_removed_gets_every_id_as_a_tombstone_and_then_is_told_so() 
     project.delete("tasks/t3").await.expect(204);
     project.remove("mia").await.expect(204);
     let removed_at = project.current_version().await;
+    let known = project.stored().await.len();
     project.create("tasks", json!({"id": "later", "name": "x"})).await;
+    project.patch("tasks/later", &json!({"name": "secret"})).await.expect(200);
+    project.patch("tasks/t1", &json!({"name": "known, and changed since"})).await.expect(200);
+    project.give("mallory", Role::Viewer).await.expect(201);
 
     let query = format!("since={}", device.mark);
     let wipe = pull(&project, "mia", &query).await;
     assert_eq!((wipe.mark, wipe.has_more, wipe.path.as_str()), (removed_at, false, "wiped"));
     assert!(wipe.versions().is_empty(), "no row is shown any more");
-    assert_eq!(wipe.len(), project.stored().await.len(), "dead rows and later ones too");
+    assert_eq!(wipe.len(), known, "dead rows too, and none that was made later");
+    assert!(!wipe.deleted("tasks").contains(&"later"));
+    assert!(wipe.deleted("tasks").contains(&"t1"));
     device.apply(&wipe);
     assert!(device.rows.is_empty());
-    for since in [removed_at, removed_at + 1, 1_000] {
+    // Nor is there anything to forget for a device that holds nothing.
+    for since in [0, removed_at, removed_at + 1, 1_000] {
         let call = project.sync(&format!("since={since}")).by("mia");
         project.refuses(call, 403, "membership_revoked").await;
     }
     // A device that never received the wipe gets it again.
     assert_eq!(pull(&project, "mia", &query).await.len(), wipe.len());
-    assert!(pull(&project, "mia", "since=0&turbo=true").await.is_empty());
+    project.refuses(project.sync("since=0&turbo=true").by("mia"), 403, "membership_revoked").await;
+}
+
+/// The same project for an instance that tells devices to forget so many ids at once.
+async fn in_pages_of(ids: usize, project: &TestProject) -> TestProject {
+    project.seen_by(TestApp::with_wipe_pages_of(ids).await)
+}
+
+#[tokio::test]
+async fn what_a_device_has_to_forget_comes_in_pages_that_leave_nothing_out() {
+    let project = project().await;
+    let mut device = Device::default();
+    device.apply(&pull(&project, "mia", "since=0").await);
+    project.remove("mia").await.expect(204);
+    let removed_at = project.current_version().await;
+    let known: BTreeSet<String> = project.stored().await.into_keys().collect();
+    let project = in_pages_of(2, &project).await;
+    let mut named = BTreeSet::new();
+    for page in 0.. {
+        // Rows that sort before, between and behind those that are named.
+        for task in ["0", "t2-", "z"] {
+            project.create("tasks", json!({"id": format!("{task}{page}"), "name": "later"})).await;
+        }
+        project
+            .create(
+                "dependencies",
+                json!({"id": format!("0{page}"), "predecessor": "t1", "successor": format!("z{page}")}),
+            )
+            .await;
+        let wipe = pull(&project, "mia", &format!("since={}", device.mark)).await;
+        assert!(wipe.len() <= 2 && wipe.path == "wiped" && wipe.versions().is_empty());
+        for collection in ["projects", "tasks", "dependencies", "calendars", "memberships"] {
+            named.extend(wipe.deleted(collection).iter().map(|id| format!("{collection}#{id}")));
+        }
+        device.apply(&wipe);
+        if !wipe.has_more {
+            break;
+        }
+        assert!(wipe.mark >= 1 << 52, "a mark that no device has had for its rows");
+    }
+    assert_eq!((named, device.rows.len(), device.mark), (known, 0, removed_at));
+    project.refuses(project.sync(&format!("since={removed_at}")).by("mia"), 403, "membership_revoked").await;
+}
+
+#[tokio::test]
+async fn a_deleted_project_is_forgotten_in_pages_too() {
+    let project = project().await;
+    let mut device = Device::default();
+    device.apply(&pull(&project, "vic", "since=0").await);
+    project.delete("").await.expect(204);
+    let project = in_pages_of(1, &project).await;
+    let rows = project.stored().await.len();
+    for page in 1..=rows {
+        let wipe = pull(&project, "vic", &format!("since={}", device.mark)).await;
+        assert_eq!((wipe.len(), wipe.has_more), (1, page < rows));
+        device.apply(&wipe);
+    }
+    assert_eq!((device.rows.len(), device.mark), (0, project.current_version().await));
+}
+
+#[tokio::test]
+async fn one_who_is_added_again_while_the_device_forgets_gets_everything() {
+    let project = in_pages_of(2, &project().await).await;
+    let mut device = Device::default();
+    device.apply(&pull(&project, "mia", "since=0").await);
+    project.remove("mia").await.expect(204);
+    device.apply(&pull(&project, "mia", &format!("since={}", device.mark)).await);
+    assert!(!device.rows.is_empty() && Since::try_from(device.mark).is_ok_and(|mark| mark.wipe_place().is_some()));
+    project.delete("tasks/t3").await.expect(204);
+    project.patch("tasks/t1", &json!({"name": "changed meanwhile"})).await.expect(200);
+    project.give("mia", Role::Viewer).await.expect(201);
+    let mut turbo = device.clone();
+    let mark = device.mark;
+    device.apply(&pull(&project, "mia", &format!("since={mark}")).await);
+    // Not a first sync: the tombstones come along.
+    turbo.apply(&pull(&project, "mia", &format!("since={mark}&turbo=true")).await);
+    for device in [device, turbo] {
+        assert_eq!((device.rows, device.mark), (project.live_rows().await, project.current_version().await));
+    }
+}
+
+#[tokio::test]
+async fn a_live_member_with_a_place_in_a_wipe_gets_everything_and_a_place_of_another_table_is_refused() {
+    let project = project().await;
+    let everything = pull(&project, "mia", "since=0").await;
+    for place in [1_u64 << 52, (1 << 52) + 3, (1 << 52) + u64::from(u32::MAX)] {
+        let pull = pull(&project, "mia", &format!("since={place}")).await;
+        assert_eq!((pull.mark, pull.versions()), (everything.mark, everything.versions()));
+        project
+            .refuses(
+                project.sync(&format!("since={place}&min_version=1000")).by("mia"),
+                409,
+                "min_version_ahead_of_server",
+            )
+            .await;
+    }
+    for place in [(1_u64 << 52) + (1 << 32), (1 << 53) - 1] {
+        let call = project.sync(&format!("since={place}")).by("mia");
+        project.refuses(call, 409, "since_ahead_of_server").await;
+    }
 }
 
 #[tokio::test]
@@ -65,7 +173,7 @@ async fn a_wiped_device_gets_its_full_pull_in_pages_too() {
     let project = project().await;
     project.remove("mia").await.expect(204);
     let mut device = Device::default();
-    device.apply(&pull(&project, "mia", "since=0").await);
+    device.apply(&pull(&project, "mia", "since=1").await);
     project.give("mia", Role::Viewer).await.expect(201);
     for _ in 0..20 {
         let page = pull(&project, "mia", &format!("since={}&limit=2", device.mark)).await;
@@ -95,16 +203,19 @@ async fn a_deleted_project_empties_every_members_device_once() {
         let later = pull(&project, "vic", &format!("since={since}")).await;
         assert_eq!((later.mark, later.len()), (since, 0));
     }
-    assert!(pull(&project, "vic", "since=0&turbo=true").await.is_empty());
+    for query in ["since=0&turbo=true", "since=0"] {
+        let first = pull(&project, "vic", query).await;
+        assert_eq!((first.mark, first.len()), (deleted_at, 0), "a device that holds nothing has nothing to forget");
+    }
     project.refuses(project.sync("since=0").by("eve"), 403, "not_a_member").await;
 }
 
 #[tokio::test]
-async fn what_tells_a_device_to_forget_everything_is_never_cut() {
+async fn what_tells_a_device_to_forget_everything_is_not_cut_at_a_limit_of_rows() {
     let project = project().await;
     let rows = project.stored().await.len();
     project.remove("mia").await.expect(204);
-    let removed = pull(&project, "mia", "since=0&limit=1").await;
+    let removed = pull(&project, "mia", "since=1&limit=1").await;
     assert_eq!((removed.len(), removed.has_more), (rows, false));
     project.delete("").await.expect(204);
     let deleted = pull(&project, "vic", "since=1&limit=1").await;
@@ -143,9 +254,30 @@ async fn one_who_is_removed_again_is_told_again_wiped_or_not() {
     project.give("mia", Role::Viewer).await.expect(201);
     project.remove("mia").await.expect(204);
     let second = project.current_version().await;
-    for since in [0, first - 1, first, second - 1] {
+    for since in [1, first - 1, first, second - 1] {
         let wipe = pull(&project, "mia", &format!("since={since}")).await;
         assert_eq!((wipe.mark, wipe.len()), (second, project.stored().await.len()), "{since}");
     }
     project.refuses(project.sync(&format!("since={second}")).by("mia"), 403, "membership_revoked").await;
+}
+
+#[tokio::test]
+async fn a_member_who_was_removed_many_times_gets_everything_at_each_of_the_removals() {
+    let project = project().await;
+    let mut removals = Vec::new();
+    for _ in 0..20 {
+        project.remove("mia").await.expect(204);
+        removals.push(project.current_version().await);
+        project.give("mia", Role::Member).await.expect(201);
+    }
+    let stored = project.stored().await;
+    let kept = stored[&format!("memberships#{}", project.membership("mia"))].numbers("removed_at");
+    assert_eq!(kept, removals[4..]);
+    let everything = pull(&project, "mia", "since=0").await;
+    for since in &removals {
+        let pull = pull(&project, "mia", &format!("since={since}")).await;
+        assert_eq!((pull.versions(), pull.mark), (everything.versions(), everything.mark), "{since}");
+    }
+    let between = pull(&project, "mia", &format!("since={}", removals[18] + 1)).await;
+    assert_eq!(between.len(), 1, "the membership alone");
 }

@@ -12,6 +12,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
 use serde_json::Value;
+use shared::domain::Role;
 use shared::storage::Table;
 use tests::support::{Answer, Pull, TestApp, TestProject, TestTable};
 
@@ -160,4 +161,36 @@ async fn a_strong_reading_that_is_throttled_is_not_tried_again() {
     assert_eq!(weather.lock().expect("the weather").strong, 1);
     weather.lock().expect("the weather").throttled = false;
     assert_eq!(Pull::of(&pull_all(&projects, 1).await[0]).path, "strong");
+}
+
+#[tokio::test]
+async fn what_a_device_has_to_forget_is_read_once_at_a_time_and_waits_while_it_is_throttled() {
+    let (projects, weather) = projects(1).await;
+    let project = &projects[0];
+    project.give("mia", Role::Viewer).await.expect(201);
+    project.remove("mia").await.expect(204);
+    *weather.lock().expect("the weather") = Weather::default();
+    let wipe = || tokio::spawn(project.sync("since=1").by("mia").into_future());
+    let wipes: Vec<_> = (0..6).map(|_| wipe()).collect();
+    let mut served = 0;
+    for wipe in wipes {
+        let answer = wipe.await.expect("no panic");
+        match answer.status {
+            200 => {
+                served += 1;
+                assert_eq!((Pull::of(&answer).path.as_str(), Pull::of(&answer).len()), ("wiped", 5));
+            }
+            _ => assert_comes_back(&answer),
+        }
+    }
+    let most = weather.lock().expect("the weather").most_of_a_project;
+    assert!(most == 1 && (1..6).contains(&served), "{most} at once, {served} served");
+
+    *weather.lock().expect("the weather") = Weather { throttled: true, ..Weather::default() };
+    let patient = wipe();
+    while weather.lock().expect("the weather").strong < 2 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    weather.lock().expect("the weather").throttled = false;
+    assert_eq!(Pull::of(&patient.await.expect("no panic")).len(), 5);
 }

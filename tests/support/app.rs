@@ -43,9 +43,23 @@ impl TestApp {
     pub async fn with_verifier(table: &TestTable, seen: Table, variable: impl Fn(&str) -> Option<String>) -> Self {
         let verifier = Arc::new(Verifier::configured(variable).expect("a verifier"));
         let sync = sync::App::new(seen.clone(), Arc::clone(&verifier));
+        Self::of(table, rest::App { table: seen, verifier }, sync).await
+    }
+
+    /// On this process's table, and devices are told to forget at most so many ids at once.
+    pub async fn with_wipe_pages_of(ids: usize) -> Self {
+        let table = TestTable::of_this_process().await;
+        let variable = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
+        let verifier = Arc::new(Verifier::configured(variable).expect("a verifier"));
+        let seen = table.table().await;
+        let sync = sync::App::new(seen.clone(), Arc::clone(&verifier)).with_wipe_pages_of(ids);
+        Self::of(table, rest::App { table: seen, verifier }, sync).await
+    }
+
+    async fn of(table: &TestTable, rest: rest::App, sync: sync::App) -> Self {
         Self {
             paths: sync.paths(),
-            rest: rest::router(rest::App { table: seen, verifier }),
+            rest: rest::router(rest),
             sync: sync::router(sync),
             client: table.client().await,
             table: table.name.clone(),

@@ -53,7 +53,7 @@ pub(crate) fn deleted() -> Answer {
 
 /// The most bytes that the rows of a list take in the function's response, escaped as a JSON string inside it. Lambda takes
 /// 6,291,556 for all of it.
-const MAX_LIST: usize = 5_000_000;
+pub(crate) const MAX_LIST: usize = 5_000_000;
 
 /// One page of a list: `{results, next}`, with as many of the rows as fit a response.
 ///

@@ -17,7 +17,7 @@ use crate::resource::{self, InProject, OneRow, Page, take_id};
 
 pub(crate) async fn list(State(app): State<App>, Caller(caller): Caller, params: Params) -> Result<Response, Problem> {
     let page = Page::<ProjectId>::of(&params)?;
-    let (rows, next) = app.table.projects_of(&caller, page.cursor.as_ref(), page.limit).await?;
+    let (rows, next) = app.table.projects_of(&caller, page.cursor.as_ref(), page.limit, answer::MAX_LIST).await?;
     let rows = rows.iter().map(|(project, row)| (project.to_string(), row.rest_json(project))).collect();
     answer::list(rows, next.map(|last| last.to_string()), |cursor| {
         format!("/api/v1/projects/?limit={}&cursor={cursor}", page.limit)

@@ -74,13 +74,43 @@ impl Budget {
     }
 }
 
+/// What one response may name of ids beside the rows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct IdBudget {
+    ids: usize,
+    /// Of ids, escaped. The same for every encoding: ids hardly compress, and are in Base64 then.
+    bytes: usize,
+}
+
+impl IdBudget {
+    /// What fits, and at most so many.
+    pub(crate) fn new(ids: usize) -> Self {
+        Self { ids: ids.max(1), bytes: MAX_BODY / 16 * 15 }
+    }
+
+    /// Takes an id's share; false when it does not fit any more.
+    pub(crate) fn take(&mut self, row: &RowKey) -> bool {
+        match (self.ids.checked_sub(1), self.bytes.checked_sub(id_size(row))) {
+            (Some(ids), Some(bytes)) => {
+                *self = Self { ids, bytes };
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
 /// What a row takes in an answer, escaped, with a comma.
 fn size(row: &FeedRow) -> usize {
     match &row.json {
         Some(json) => json.as_str().len() + 1,
-        // The id in quotes, which are escaped.
-        None => row.key.id.as_str().len() + 5,
+        None => id_size(&row.key),
     }
+}
+
+/// What an id takes in an answer: in quotes, which are escaped, with a comma.
+fn id_size(row: &RowKey) -> usize {
+    row.id.as_str().len() + 5
 }
 
 /// What a pull answers.
@@ -366,6 +396,22 @@ mod tests {
         assert!(plain.len() > 2 * AT_A_TIME);
         assert_eq!(serde_json::to_string(&plain).expect("JSON"), format!("\"{escaped}\""));
         assert!(matches!(encoded(Answer::empty(3), Encoding::Gzip), Encoded::Unwritten(_)));
+    }
+
+    #[test]
+    fn ids_that_hardly_compress_fit_in_either_encoding() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let allowed: Vec<char> = ('a'..='z').chain('A'..='Z').chain('0'..='9').chain(['_', '-']).collect();
+        let mut id =
+            || std::iter::repeat_with(|| *random.choice(&allowed).expect("a character")).take(64).collect::<String>();
+        let mut left = IdBudget::new(usize::MAX);
+        let keys = std::iter::repeat_with(|| format!("tasks#{}", id()).parse().expect("a key"));
+        let deleted: Vec<RowKey> = keys.take_while(|key| left.take(key)).collect();
+        assert!(deleted.len() > 80_000);
+        let answer = || Answer { deleted: deleted.clone(), ..Answer::empty(3) };
+        assert!(escaped(&answer()).len() <= MAX_BODY);
+        let Encoded::Gzip(body) = encoded(answer(), Encoding::Gzip) else { panic!("not compressed") };
+        assert!(body.len().div_ceil(3) * 4 <= MAX_BODY, "{}", body.len());
     }
 
     #[test]

@@ -24,9 +24,10 @@ mod paths;
 mod pull;
 mod ranges;
 mod strong;
+mod wipe;
 
 pub use body::MAX_RESPONSE;
-use body::{Budget, Unwritten};
+use body::{Budget, IdBudget, Unwritten};
 use encoding::Encoding;
 pub use lambda::run;
 pub use paths::{PullPath, PullPaths};
@@ -40,12 +41,19 @@ pub struct App {
     verifier: Arc<Verifier>,
     paths: Arc<PullPaths>,
     strong: Arc<StrongReads>,
+    wipe_page: usize,
 }
 
 impl App {
     /// An app that has counted nothing yet.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
-        Self { table, verifier, paths: Arc::default(), strong: Arc::default() }
+        Self { table, verifier, paths: Arc::default(), strong: Arc::default(), wipe_page: usize::MAX }
+    }
+
+    /// … whose wipes name at most so many ids in one response: for tests, which have no 90,000 rows.
+    #[must_use]
+    pub fn with_wipe_pages_of(self, ids: usize) -> Self {
+        Self { wipe_page: ids, ..self }
     }
 
     /// How often each way to an answer was taken.
@@ -90,6 +98,7 @@ async fn sync(
         caller,
         since: Since::try_from(since).map_err(|error| Problem::parameter("since", error.to_string()))?,
         budget: Budget::new(limit.unwrap_or(usize::MAX), encoding),
+        wipe_page: IdBudget::new(app.wipe_page),
         turbo: params.get("turbo")? == Some("true"),
         needs_everything: migration::needs_everything(&params)?,
         min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),

@@ -13,8 +13,10 @@
 //!    the index before it is on the counter. A busy answer shows rows newer than its mark, so the membership is read along.
 //! 6. Counter and membership are two items, not one moment: a caller whose own dead membership is among the rows was
 //!    removed. The membership that was read in 1 is one of the rows, so that an old tombstone in the index says nothing.
-//!    `deleted_at` is on the counter and looked at whenever that is read.
-//! 7. A device that was wiped holds the version of the removal and gets everything again. So no other answer ends there.
+//!    `deleted_at` is on the counter and looked at whenever that is read. Where the counter was read in a later call, the
+//!    membership is read again: the removal may be below a mark that was guessed.
+//! 7. A device that was wiped holds the version of the removal, or a place while it still is being wiped, and gets everything
+//!    again. So no other answer ends there. What it is told to forget: `wipe.rs`.
 //! 8. A device whose app has new columns or collections gets everything again, as with `since = 0`; whether its mark is one of
 //!    this server's is judged all the same.
 //! 9. A final answer's mark is a counter that was read. So `min_version` is waited for once, on the counter, before any of
@@ -30,11 +32,12 @@ use shared::meter;
 use shared::storage::{FeedPage, FeedRow, Table};
 use tokio::time::{Instant, sleep};
 
-use crate::body::{Answer, Budget};
+use crate::body::{Answer, Budget, IdBudget};
 use crate::evidence::Evidence;
 use crate::paths::PullPath;
 use crate::ranges::{FromTheEnd, Range, Ranges};
 use crate::strong::StrongReads;
+use crate::wipe::{Ended, Wipe};
 
 /// How long a pull tries to prove its answer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -53,17 +56,13 @@ pub(crate) struct Pull {
     pub(crate) since: Since,
     /// What the answer may hold.
     pub(crate) budget: Budget,
+    /// What a page of a wipe may name.
+    pub(crate) wipe_page: IdBudget,
     pub(crate) turbo: bool,
     /// The app has columns or collections that the device does not hold yet, whatever its mark.
     pub(crate) needs_everything: bool,
     /// What the answer is to account for at least, unless it says that there is more.
     pub(crate) min_version: u64,
-}
-
-/// A change of what the answer is about, found on the way: not the rows, but that there are none for this caller any more.
-enum Ended {
-    Deleted(ServerVersion),
-    Removed(ServerVersion),
 }
 
 /// Why gathering rows stopped.
@@ -92,37 +91,33 @@ pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Re
         return Err(Error::NotAMember);
     };
     expect_no_resync(counter, pull.since)?;
-    match Gathering::answer(table, strong, pull, counter.clone(), membership).await {
+    let in_doubt = snapshot.was_read_in_several_calls();
+    match Gathering::answer(table, strong, pull, counter.clone(), membership, in_doubt).await {
         Ok(answered) => Ok(answered),
         Err(Stop::Failed(error)) => Err(error),
-        Err(Stop::Ended(ended)) => Ok((wipe(table, pull, ended).await?, PullPath::Wiped)),
+        Err(Stop::Ended(ended)) => {
+            let Pull { ref project, since, wipe_page, .. } = *pull;
+            let wipe =
+                Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
+            Ok((wipe.answer(ended).await?, PullPath::Wiped))
+        }
     }
 }
 
-/// A device that holds rows a restore took back learns nothing of them from any answer: it has to start over.
+/// A device that holds rows a restore took back learns nothing of them from any answer: it has to start over. So has one
+/// that was being wiped by another table.
 ///
 /// Judged before removal and deletion, whose answers name only the ids that are known here.
 fn expect_no_resync(counter: &Counter, since: Since) -> Result<(), Error> {
+    let is_stale = match since.wipe_place() {
+        Some(place) => !place.is_since(counter.resync_through),
+        None => counter.resync_through.is_some_and(|through| (1..=through.get()).contains(&since.get())),
+    };
     match counter.resync_through {
-        Some(through) if (1..=through.get()).contains(&since.get()) => Err(Error::ResyncRequired { through }),
+        Some(through) if is_stale => Err(Error::ResyncRequired { through }),
+        None if is_stale => Err(Error::SinceAheadOfServer { current: counter.current }),
         _ => Ok(()),
     }
-}
-
-/// Every id of the project as a tombstone, in one response: a device that applies it holds nothing any more.
-///
-/// Bounded by the response's size: 90,000 rows with ids of 64 characters, 150,000 with UUIDs.
-async fn wipe(table: &Table, pull: &Pull, ended: Ended) -> Result<Answer, Error> {
-    let since = pull.since.get();
-    let end = match ended {
-        Ended::Removed(end) if since >= end.get() => return Err(Error::MembershipRevoked),
-        Ended::Deleted(end) if since >= end.get() => return Ok(Answer::empty(since)),
-        Ended::Removed(end) | Ended::Deleted(end) => end.get(),
-    };
-    if pull.leaves_tombstones_out() {
-        return Ok(Answer::empty(end));
-    }
-    Ok(Answer { deleted: table.all_keys(&pull.project).await?, ..Answer::empty(end) })
 }
 
 impl Pull {
@@ -155,10 +150,12 @@ impl<'a> Gathering<'a> {
         pull: &'a Pull,
         counter: Counter,
         membership: &'a Row,
+        // The counter may have been read long after the membership.
+        mut in_doubt: bool,
     ) -> Result<(Answer, PullPath), Stop> {
-        // A device that was wiped holds the version of the removal.
-        let wiped = membership.removed_at.iter().any(|version| version.get() == pull.since.get());
-        let held = if wiped { 0 } else { pull.since.get() };
+        // A device that was wiped holds the version of the removal, or a place while that is under way.
+        let wiped = membership.was_removed_at(pull.since.get());
+        let held = if wiped || pull.since.wipe_place().is_some() { 0 } else { pull.since.get() };
         let since = if pull.needs_everything { 0 } else { held };
         let mut gathering = Self {
             table,
@@ -174,16 +171,22 @@ impl<'a> Gathering<'a> {
         };
         gathering.evidence.add(FeedRow::of(&pull.project, membership));
         if membership.live().is_none() {
-            return Err(Ended::Removed(membership.version).into());
+            return Err(Ended::removed(membership).into());
         }
         gathering.expect_not_deleted()?;
         if held > gathering.counter.current.get() {
             // The device may have seen a commit's rows before its counter.
             gathering.read_counter().await?;
+            in_doubt = true;
         }
         let current = gathering.counter.current;
         if held > current.get() {
             return Err(Error::SinceAheadOfServer { current }.into());
+        }
+        if in_doubt && held >= membership.version.get() {
+            // A mark that was guessed may be above the removal, which then is not among the rows. Whoever is a member after
+            // the counter was read was not removed up to there.
+            gathering.read_membership().await?;
         }
         gathering.wait_for_min_version().await?;
         let current = gathering.counter.current.get();
@@ -237,8 +240,8 @@ impl<'a> Gathering<'a> {
             } else {
                 self.path = self.path.max(PullPath::Busy);
                 self.wait_for_counter().await?;
-                let removed_at = self.read_membership().await?;
-                if !removed_at.contains(&counter) {
+                let membership = self.read_membership().await?;
+                if !membership.was_removed_at(counter.get()) {
                     return Ok(self.finish(counter, false));
                 }
                 if Instant::now() >= self.deadline {
@@ -415,15 +418,14 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// Reads the caller's membership again, and returns the versions at which it was ever removed.
-    async fn read_membership(&self) -> Result<Vec<ServerVersion>, Stop> {
+    /// Reads the caller's membership again, which may be dead by now.
+    async fn read_membership(&self) -> Result<Row, Stop> {
         let key = &self.membership.key;
-        let snapshot = self.table.snapshot(&self.pull.project, std::slice::from_ref(key)).await?;
-        let row = snapshot.row(key).ok_or(Error::NotAMember)?;
+        let row = self.table.row(&self.pull.project, key).await?.ok_or(Error::NotAMember)?;
         if row.live().is_none() {
-            return Err(Ended::Removed(row.version).into());
+            return Err(Ended::removed(&row).into());
         }
-        Ok(row.removed_at.clone())
+        Ok(row)
     }
 
     fn expect_not_deleted(&self) -> Result<(), Stop> {
@@ -434,7 +436,7 @@ impl<'a> Gathering<'a> {
     /// newer than that.
     fn expect_not_removed(&self) -> Result<(), Stop> {
         match self.evidence.row(&self.membership.key) {
-            Some(row) if row.json.is_none() => Err(Ended::Removed(row.version).into()),
+            Some(row) if row.json.is_none() => Err(Ended::Removed { at: row.version, knew: row.version }.into()),
             _ => Ok(()),
         }
     }

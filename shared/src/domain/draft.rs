@@ -342,7 +342,7 @@ impl Draft {
         let current = self.version();
         let mut planned = Vec::with_capacity(writes.len());
         for (number, (key, write)) in (current + 1..).zip(writes) {
-            let version = ServerVersion::try_from(number)
+            let version = ServerVersion::to_give(number)
                 .map_err(|_| Error::Corrupt("the project's versions are used up".to_owned()))?;
             let old = self.read.get(key).and_then(Option::as_ref);
             planned.push(PlannedRow {

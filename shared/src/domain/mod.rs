@@ -36,4 +36,4 @@ pub use row::{
 };
 pub use superseded::{CorruptHistory, Superseded};
 pub use unknown::UnknownColumns;
-pub use version::{InvalidVersion, ServerVersion, Since};
+pub use version::{InvalidVersion, ServerVersion, Since, WipePlace};

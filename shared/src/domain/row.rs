@@ -268,7 +268,8 @@ pub struct Row {
     pub state: State,
     /// The columns that a newer version of this code gave it.
     pub unknown: UnknownColumns,
-    /// On a membership: the versions at which it was removed, oldest first.
+    /// On a membership: the versions at which it was removed, oldest first; the latest [`Row::MAX_REMOVALS`] of them. See
+    /// [`Row::was_removed_at`].
     pub removed_at: Vec<ServerVersion>,
 }
 
@@ -293,6 +294,7 @@ impl Row {
         };
         if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
             removed_at.push(version);
+            removed_at.drain(..removed_at.len().saturating_sub(Self::MAX_REMOVALS));
         }
         Self {
             key,
@@ -304,6 +306,19 @@ impl Row {
             unknown,
             removed_at,
         }
+    }
+
+    /// So many removals a membership knows exactly.
+    pub const MAX_REMOVALS: usize = 16;
+
+    /// May a device of this member with this mark have been told to forget everything?
+    ///
+    /// When the list is full, older removals may have been dropped: then any mark up to the oldest of those that are kept
+    /// may be one. To be wrong about that costs a full pull, and to overlook one costs rows.
+    pub fn was_removed_at(&self, mark: u64) -> bool {
+        let first_exact = self.removed_at.len().checked_sub(Self::MAX_REMOVALS);
+        first_exact.is_some_and(|first| mark <= self.removed_at[first].get())
+            || self.removed_at.iter().any(|version| version.get() == mark)
     }
 
     /// The columns of a live row.
@@ -338,7 +353,7 @@ impl Row {
         json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
 
-    /// The most that goes with a row's JSON on the table, names and keys included; with a membership's it may be more.
+    /// The most that goes with a row's JSON on the table, names and keys included.
     pub(super) const BESIDE_JSON: usize = 1024;
 
     /// The columns back out of [`Row::device_json`]: those of the collection, and those that this code does not know.
@@ -539,6 +554,39 @@ mod tests {
         let (columns, _) = Row::columns_of(Collection::Calendars.into(), text).expect("columns");
         assert_eq!(columns["exceptions"], "RRULE:FREQ=YEARLY");
         assert_eq!(flat(&columns["exceptions"]), columns["exceptions"]);
+    }
+
+    #[test]
+    fn a_membership_knows_its_latest_removals_exactly_and_takes_every_older_mark_for_one() {
+        let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
+        let mut row = Row::written(None, key("memberships#m"), put(), version(1));
+        let mut removals: Vec<u64> = Vec::new();
+        for round in 1..=40 {
+            row = Row::written(Some(&row), row.key.clone(), Write::Delete, version(round * 10));
+            row = Row::written(Some(&row), row.key.clone(), put(), version(round * 10 + 1));
+            removals.push(round * 10);
+            let kept = removals.len().min(Row::MAX_REMOVALS);
+            let exact = &removals[removals.len() - kept..];
+            assert_eq!(row.removed_at.iter().map(|version| version.get()).collect::<Vec<_>>(), exact);
+            assert!(removals.iter().all(|removal| row.was_removed_at(*removal)), "none is forgotten");
+            let known = |mark: &u64| row.was_removed_at(*mark);
+            let taken: Vec<u64> = (exact[0] + 1..=round * 10 + 5).filter(known).collect();
+            assert_eq!(taken, exact[1..], "between the exact ones no mark is taken for one");
+            assert_eq!(row.was_removed_at(exact[0] - 1), kept == Row::MAX_REMOVALS);
+        }
+    }
+
+    #[test]
+    fn a_longer_list_as_it_was_kept_before_is_read_as_exactly_as_a_short_one() {
+        let put = Write::Put(columns(json!({"user": "ann", "role": 100})));
+        let mut row = Row::written(None, key("memberships#m"), put, version(99));
+        row.removed_at = (1..=20).map(|round| version(round * 4)).collect();
+        let taken: Vec<u64> = (1..=80).filter(|mark| row.was_removed_at(*mark)).collect();
+        let expected: Vec<u64> = (1..=20).chain((6..=20).map(|round| round * 4)).collect();
+        assert_eq!(taken, expected);
+        let removed = Row::written(Some(&row), row.key.clone(), Write::Delete, version(100));
+        assert_eq!(removed.removed_at.len(), Row::MAX_REMOVALS);
+        assert!((1..=80).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
     }
 
     #[test]

@@ -37,6 +37,24 @@ impl Superseded {
         self.newest_first.is_empty() && self.floor == 0
     }
 
+    /// Did a row with this list, now at version `current` after so many `writes`, exist at the version `then`? None where
+    /// the list is silent about it.
+    pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, writes: u64) -> Option<bool> {
+        let then = then.get();
+        let oldest_known = self.newest_first.last().copied().unwrap_or(current.get());
+        if oldest_known <= then {
+            return Some(true);
+        }
+        let dropped = writes.saturating_sub(self.newest_first.len() as u64 + 1);
+        if dropped == 0 {
+            return Some(false);
+        }
+        // They are different versions below the floor, so that one at least is not above `then` when there are more of them
+        // than lie between the two.
+        let above = self.floor.saturating_sub(1).saturating_sub(then);
+        if dropped > above { Some(true) } else { None }
+    }
+
     /// The list once `old`, the row's version so far, is superseded by `new`.
     pub fn superseding(&self, old: ServerVersion, new: ServerVersion) -> Self {
         debug_assert!(old < new && self.newest_first.first().is_none_or(|v| *v < old.get()));
@@ -148,6 +166,34 @@ mod tests {
         fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), current in 1..=ServerVersion::MAX) {
             let _ = Superseded::decode(&bytes, version(current));
         }
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_list_says_of_a_rows_existence_is_true(
+            versions in prop::collection::btree_set(1..3_000_u64, 1..500), then in 1..3_000_u64
+        ) {
+            let versions: Vec<u64> = versions.into_iter().collect();
+            let (first, last) = (versions[0], version(versions[versions.len() - 1]));
+            let list = history(&versions);
+            let said = list.existed_at(version(then), last, versions.len() as u64);
+            prop_assert!(said.is_none_or(|existed| existed == (first <= then)), "{said:?}");
+            prop_assert!(said.is_some() || (list.floor() > 0 && then < list.floor()));
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_made_later_did_not_exist_and_a_silent_list_says_so_where_it_can() {
+        let existed = |versions: &[u64], then| {
+            let last = version(*versions.last().expect("a write"));
+            history(versions).existed_at(version(then), last, versions.len() as u64)
+        };
+        assert_eq!([4, 5, 6, 9].map(|then| existed(&[5, 9], then)), [Some(false), Some(true), Some(true), Some(true)]);
+        let busy: Vec<u64> = (1_000..2_000).collect();
+        assert_eq!([1, 999].map(|then| existed(&busy, then)), [None, None]);
+        let floor = history(&busy).floor();
+        assert_eq!(existed(&busy, floor - 1), Some(true), "the newest one that was dropped lies below the floor");
+        assert_eq!(existed(&(1..=1_000).collect::<Vec<_>>(), 1), Some(true), "as many as there are versions");
     }
 
     #[test]

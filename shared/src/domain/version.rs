@@ -7,7 +7,7 @@ use std::num::NonZeroU64;
 ///
 /// One counter per project: the first row ever written gets 1, every write of a row takes the next value, and no two
 /// rows ever share one. It is also the token for optimistic concurrency (`ETag`). It ends at 2^53 - 1 because clients
-/// hold it as a JavaScript number.
+/// hold it as a JavaScript number. None from 2^52 on is ever given to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerVersion(NonZeroU64);
 
@@ -27,12 +27,17 @@ impl ServerVersion {
         self.0.get()
     }
 
-    /// The version `n` writes later; an error past 2^53 - 1.
+    /// The version `n` writes later; an error past 2^52 - 1, where the marks of wipes begin, see [`WipePlace`].
     pub fn plus(self, n: u64) -> Result<Self, InvalidVersion> {
-        Self::try_from(self.get().saturating_add(n))
+        Self::to_give(self.get().saturating_add(n))
     }
 
-    /// The next version; an error past 2^53 - 1.
+    /// The version of a row that is yet to be written; an error past 2^52 - 1.
+    pub fn to_give(number: u64) -> Result<Self, InvalidVersion> {
+        if number < WipePlace::FIRST_MARK { Self::try_from(number) } else { Err(InvalidVersion) }
+    }
+
+    /// The next version; an error past 2^52 - 1.
     pub fn next(self) -> Result<Self, InvalidVersion> {
         self.plus(1)
     }
@@ -67,6 +72,57 @@ impl Since {
     pub fn get(self) -> u64 {
         self.0
     }
+
+    /// How far the device is in forgetting a project, when the mark says that and names no version.
+    pub fn wipe_place(self) -> Option<WipePlace> {
+        let place = self.0.checked_sub(WipePlace::FIRST_MARK)?;
+        Some(WipePlace { restores: place >> WipePlace::ROW_BITS, rows: place & WipePlace::MAX_ROWS })
+    }
+}
+
+/// How far a device has been told to forget a project that it may read no more: so many of the project's rows, in the order
+/// of their keys.
+///
+/// A client sends nothing back but the last mark, so the place travels in it: as a number from 2^52 on, which no counter
+/// reaches. Rows are never removed, and a new row moves only those behind it, further back: whatever is written meanwhile,
+/// what lies before the place has been named. A restored table may lack rows, so a place counts only in the table that it
+/// is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WipePlace {
+    restores: u64,
+    rows: u64,
+}
+
+impl WipePlace {
+    /// The mark of the first place.
+    pub const FIRST_MARK: u64 = 1 << 52;
+    const ROW_BITS: u32 = 32;
+    const MAX_ROWS: u64 = (1 << Self::ROW_BITS) - 1;
+
+    /// The place behind so many rows of a project, in a table of which devices with marks up to `resync_through` start over.
+    pub fn new(resync_through: Option<ServerVersion>, rows: u64) -> Self {
+        Self { restores: Self::restores_of(resync_through), rows: rows.min(Self::MAX_ROWS) }
+    }
+
+    /// Each restore raises the counter by 2^32 or more, and so this.
+    fn restores_of(resync_through: Option<ServerVersion>) -> u64 {
+        resync_through.map_or(0, |through| through.get() >> Self::ROW_BITS)
+    }
+
+    /// Is the place one of the table of which this is the `resync_through`?
+    pub fn is_since(self, resync_through: Option<ServerVersion>) -> bool {
+        self.restores == Self::restores_of(resync_through)
+    }
+
+    /// How many rows lie before it.
+    pub fn rows(self) -> u64 {
+        self.rows
+    }
+
+    /// The mark that says so.
+    pub fn mark(self) -> u64 {
+        Self::FIRST_MARK + (self.restores << Self::ROW_BITS) + self.rows
+    }
 }
 
 impl TryFrom<u64> for Since {
@@ -89,6 +145,30 @@ mod tests {
         assert_eq!(last.next(), Err(InvalidVersion));
         assert_eq!(ServerVersion::FIRST.next().map(ServerVersion::get), Ok(2));
         assert_eq!(ServerVersion::FIRST.plus(u64::MAX), Err(InvalidVersion));
+    }
+
+    #[test]
+    fn no_counter_reaches_a_mark_that_is_a_place_in_a_wipe() {
+        let highest = ServerVersion::try_from((1 << 52) - 1).expect("a version");
+        assert_eq!(ServerVersion::FIRST.plus((1 << 52) - 2), Ok(highest));
+        assert_eq!((highest.next(), ServerVersion::FIRST.plus(1 << 52)), (Err(InvalidVersion), Err(InvalidVersion)));
+        assert_eq!(Since::try_from(highest.get()).map(Since::wipe_place), Ok(None));
+        let first = Since::try_from(highest.get() + 1).expect("a mark").wipe_place().expect("a place");
+        assert_eq!((first.rows(), first.mark()), (0, 1 << 52));
+    }
+
+    #[test]
+    fn a_place_in_a_wipe_survives_the_mark_and_a_restore_ends_it() {
+        let through = |number| Some(ServerVersion::try_from(number).expect("a version"));
+        for resync_through in [None, through((1 << 32) + 5), through((7 << 32) + 5), through((1 << 52) - 1)] {
+            for rows in [0, 1, 90_000, u64::from(u32::MAX)] {
+                let place = WipePlace::new(resync_through, rows);
+                let mark = Since::try_from(place.mark()).expect("a mark");
+                assert_eq!((mark.wipe_place(), place.rows()), (Some(place), rows));
+                assert!(place.is_since(resync_through) && !place.is_since(through(3 << 32)));
+            }
+        }
+        assert!(!WipePlace::new(None, 5).is_since(through((1 << 32) + 5)));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::layout::{self, Item, number, text};
 use super::page;
-use super::table::{BY_VERSION, Table, unavailable};
+use super::table::{BY_VERSION, Table};
 use crate::domain::{Error, Escaped, ProjectId, Row, RowKey, ServerVersion, Superseded};
 
 /// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
@@ -43,6 +43,26 @@ pub struct Superseding {
     pub version: ServerVersion,
     /// The versions before, which no row holds any more.
     pub superseded: Superseded,
+}
+
+/// Which versions a row held, when the row itself is not wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowVersions {
+    /// Which row.
+    pub key: RowKey,
+    /// The version it is at.
+    pub version: ServerVersion,
+    /// How many it ever held, this one included.
+    pub writes: u64,
+    /// The ones before.
+    pub superseded: Superseded,
+}
+
+impl RowVersions {
+    /// Did the row exist at this version? None where its list of versions is silent about that.
+    pub fn existed_at(&self, then: ServerVersion) -> Option<bool> {
+        self.superseded.existed_at(then, self.version, self.writes)
+    }
 }
 
 /// Where the next page of a query begins.
@@ -135,44 +155,30 @@ impl Table {
     /// Each row is current, but rows of one commit may be there and others not yet. Throttled, it is given up at once with
     /// `Overloaded`: the dearest of all reads is not to press on a partition that commits need, too.
     pub async fn rows_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
-        let query = self
-            .client
+        page::send_once_if_throttled(content(self.all_rows(project, cursor))).await
+    }
+
+    /// The keys of all rows of a project, tombstones included, each with the versions that it held, read strongly from the
+    /// table. Throttled, it is given up at once with `Overloaded`, see [`Table::rows_page`].
+    pub async fn versions_page(
+        &self,
+        project: &ProjectId,
+        cursor: Option<PageCursor>,
+    ) -> Result<FeedPage<RowVersions>, Error> {
+        let query = self.all_rows(project, cursor).projection_expression("entity, server_version, writes, superseded");
+        page::send_once_if_throttled(query).await
+    }
+
+    /// A strong query of all rows, from `cursor` on if that is given.
+    fn all_rows(&self, project: &ProjectId, cursor: Option<PageCursor>) -> QueryFluentBuilder {
+        self.client
             .query()
             .table_name(&self.name)
             .consistent_read(true)
             .key_condition_expression("project_id = :project AND entity >= :first")
             .expression_attribute_values(":project", text(project.as_str()))
             .expression_attribute_values(":first", text(layout::FIRST_ROW))
-            .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
-        page::send_once_if_throttled(content(query)).await
-    }
-
-    /// The keys of all rows of a project, tombstones included, read strongly from the table.
-    pub async fn all_keys(&self, project: &ProjectId) -> Result<Vec<RowKey>, Error> {
-        let mut keys = Vec::new();
-        let mut start: Option<Item> = None;
-        loop {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("project_id = :project AND entity >= :first")
-                .expression_attribute_values(":project", text(project.as_str()))
-                .expression_attribute_values(":first", text(layout::FIRST_ROW))
-                .projection_expression("project_id, entity")
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(unavailable)?;
-            for item in output.items() {
-                keys.push(layout::row_key(item)?);
-            }
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                return Ok(keys);
-            }
-        }
+            .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
     }
 }
 

@@ -16,7 +16,8 @@
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
-//! which puts it into `by_user`, and `removed_at` L of N once it was removed.
+//! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
+//! [`Row::was_removed_at`].
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
 
@@ -29,6 +30,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::audit::Partition;
 #[cfg(test)]
 use super::feed::FeedRow;
+use super::kept_body;
 use crate::domain::{
     Answer, Changed, Checksums, Collection, CollectionName, Counter, Error, ProjectId, PromisedAnswer, Row, RowKey,
     ServerVersion, State, Superseded, UnfinishedDeletion,
@@ -195,14 +197,14 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
 }
 
 /// `unfinished` as the counter keeps it.
-pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> AttributeValue {
+pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> Result<AttributeValue, Error> {
     let mut note: Item = [("task".to_owned(), text(deletion.task.to_string()))].into();
     if let Some(PromisedAnswer { record_id, fingerprint, answer }) = &deletion.promised {
-        let mut record = kept_answer(fingerprint, answer);
+        let mut record = kept_answer(fingerprint, answer)?;
         record.insert("entity".to_owned(), text(record_id));
         note.insert("record".to_owned(), AttributeValue::M(record));
     }
-    AttributeValue::M(note)
+    Ok(AttributeValue::M(note))
 }
 
 fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
@@ -221,7 +223,7 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
 }
 
 /// What an idempotency record says of the request and its answer.
-pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
+pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Result<Item, Error> {
     let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     let mut kept: Item = [
         ("fingerprint".to_owned(), AttributeValue::B(Blob::new(fingerprint))),
@@ -230,9 +232,10 @@ pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
     ]
     .into();
     if !answer.body.is_empty() {
-        kept.insert("body".to_owned(), text(&answer.body));
+        let too_long = || Error::Corrupt(format!("an answer of {} bytes cannot be kept", answer.body.len()));
+        kept.insert("body".to_owned(), kept_body::kept(&answer.body).ok_or_else(too_long)?);
     }
-    kept
+    Ok(kept)
 }
 
 /// The fingerprint of the request, and the answer.
@@ -243,7 +246,7 @@ pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, Answer), Error> {
     let answer = Answer {
         status: u16::try_from(status).map_err(|_| corrupt(item, "status"))?,
         headers: headers.collect::<Option<_>>().ok_or_else(|| corrupt(item, "headers"))?,
-        body: if item.contains_key("body") { string(item, "body")?.to_owned() } else { String::new() },
+        body: kept_body::of(item.get("body")).ok_or_else(|| corrupt(item, "body"))?,
     };
     Ok((bytes(item, "fingerprint").to_vec(), answer))
 }
@@ -440,7 +443,7 @@ mod tests {
         let promised = PromisedAnswer { record_id: "r".to_owned(), fingerprint: vec![1, 2], answer };
         for promised in [None, Some(promised)] {
             let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised };
-            item.insert(UNFINISHED.to_owned(), unfinished(&deletion));
+            item.insert(UNFINISHED.to_owned(), unfinished(&deletion).expect("a note"));
             assert_eq!(counter(&item).expect("a counter").unfinished, Some(deletion));
         }
         for broken in [text("t"), AttributeValue::M([("task".to_owned(), text("no id"))].into())] {

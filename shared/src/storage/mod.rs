@@ -3,7 +3,7 @@
 //! - [`layout`](self): what an item looks like, documented in `layout.rs`
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
-//! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`]: what a pull reads
+//! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_requests`]: what repairs a restored table
 
@@ -14,6 +14,7 @@ mod commit;
 mod connector;
 mod feed;
 mod finish;
+mod kept_body;
 mod layout;
 mod page;
 mod read;
@@ -27,7 +28,7 @@ mod writes;
 
 pub use audit::{Partition, StoredItem, StoredPage};
 pub use commit::{Committed, MAX_BYTES, MAX_ROWS};
-pub use feed::{FeedPage, FeedRow, PageCursor, Superseding};
+pub use feed::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
 pub use read::Snapshot;
 pub use reading::Look;
 pub use restore::Restoration;

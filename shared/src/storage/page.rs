@@ -30,10 +30,10 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::feed::{FeedPage, FeedRow, PageCursor, Superseding};
+use super::feed::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
 use super::row_text::{Taken, WithoutRows};
 use super::table::unavailable;
-use crate::domain::{Error, Escaped, ServerVersion, Superseded};
+use crate::domain::{Error, Escaped, RowKey, ServerVersion, Superseded};
 
 /// What a query's items are read as.
 pub(super) trait FromItem: Clone + Debug + Send + Sync + Sized + 'static {
@@ -48,7 +48,7 @@ pub(super) async fn send<R: FromItem>(query: QueryFluentBuilder) -> Result<FeedP
 }
 
 /// … but a query that is throttled is `Overloaded`, and not tried again.
-pub(super) async fn send_once_if_throttled(query: QueryFluentBuilder) -> Result<FeedPage, Error> {
+pub(super) async fn send_once_if_throttled<R: FromItem>(query: QueryFluentBuilder) -> Result<FeedPage<R>, Error> {
     let never_again = Config::builder().retry_classifier(NotWhenThrottled);
     let page = read(query.customize().config_override(never_again)).await;
     page.map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?
@@ -308,6 +308,16 @@ impl Attributes<'_> {
         version.and_then(|version| version.try_into().ok()).ok_or_else(|| self.corrupt("server_version"))
     }
 
+    fn key(&self) -> Result<RowKey, Error> {
+        let Text::S(entity) = &self.entity;
+        entity.parse().map_err(|_| self.corrupt("entity"))
+    }
+
+    fn writes(&self) -> Result<u64, Error> {
+        let writes = self.writes.as_ref().and_then(|Number::N(digits)| digits.parse().ok());
+        writes.ok_or_else(|| self.corrupt("writes"))
+    }
+
     fn superseded(&self, version: ServerVersion) -> Result<Superseded, Error> {
         let Some(Base64::B(text)) = &self.superseded else { return Ok(Superseded::default()) };
         let bytes = base64::decode(text.as_ref()).ok();
@@ -324,15 +334,14 @@ impl FromItem for FeedRow {
         if item.row.is_some() != row.is_some() || is_deleted == row.is_some() {
             return Err(item.corrupt("row"));
         }
-        let Text::S(entity) = &item.entity;
-        let writes = item.writes.as_ref().and_then(|Number::N(digits)| digits.parse().ok());
-        Ok(Self {
-            key: entity.parse().map_err(|_| item.corrupt("entity"))?,
-            version,
-            writes: writes.ok_or_else(|| item.corrupt("writes"))?,
-            superseded,
-            json: row,
-        })
+        Ok(Self { key: item.key()?, version, writes: item.writes()?, superseded, json: row })
+    }
+}
+
+impl FromItem for RowVersions {
+    fn from_item(item: &Attributes<'_>, _row: Option<Escaped>) -> Result<Self, Error> {
+        let version = item.version()?;
+        Ok(Self { key: item.key()?, version, writes: item.writes()?, superseded: item.superseded(version)? })
     }
 }
 

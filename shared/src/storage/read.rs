@@ -12,12 +12,14 @@ use super::layout::{self, COUNTER, Item, key, key_of_row, text};
 use super::record::Record;
 use super::table::{BY_USER, Table, unavailable};
 use super::transaction::unbuilt;
-use crate::domain::{
-    Actor, Collection, CollectionName, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize,
-};
+use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
 
 /// The most keys one `BatchGetItem` takes.
 const BATCH: usize = 100;
+/// A list looks at so many items a call at least, however few rows it may have: most may be tombstones.
+const MIN_PAGE: usize = 100;
+/// So many projects of a user are confirmed at once.
+const MAX_CONFIRMED: usize = 100;
 /// How long keys that DynamoDB leaves unprocessed are asked for again.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -32,12 +34,19 @@ pub struct Snapshot {
     rows: HashMap<RowKey, Option<Row>>,
     /// The record of the request that was asked for, if it is there.
     pub(super) record: Option<Record>,
+    /// It took more than one: too many keys, or DynamoDB left some unprocessed.
+    in_several_calls: bool,
 }
 
 impl Snapshot {
     /// A row that was asked for, if it is there, dead or alive.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         self.rows.get(key).and_then(Option::as_ref)
+    }
+
+    /// Were some of the items read later than others, by more than it takes to answer a call?
+    pub fn was_read_in_several_calls(&self) -> bool {
+        self.in_several_calls
     }
 
     /// Lets a member in, see [`authorize`]; their membership must have been asked for.
@@ -87,8 +96,10 @@ impl Table {
         let keys = wanted.into_iter().map(|entity| key(project, entity));
         let keys = keys.chain(record_id.map(|id| layout::request_key(project, id))).collect();
         let rows = rows.iter().map(|key| (key.clone(), None)).collect();
-        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None };
-        for item in self.batch_get(keys).await? {
+        let found = self.batch_get(keys).await?;
+        let in_several_calls = found.calls > 1;
+        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls };
+        for item in found.items {
             if layout::string(&item, "project_id")? != project.as_str() {
                 snapshot.record = Some(Record::of(&item)?);
             } else if layout::string(&item, "entity")? == COUNTER {
@@ -104,29 +115,37 @@ impl Table {
 
     /// Reads a project's counter alone; none when there is no such project.
     pub async fn counter(&self, project: &ProjectId) -> Result<Option<Counter>, Error> {
-        let output = self
-            .client
-            .get_item()
-            .table_name(&self.name)
-            .set_key(Some(key(project, COUNTER)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(unavailable)?;
-        output.item.as_ref().map(layout::counter).transpose()
+        let item = self.get(key(project, COUNTER)).await?;
+        item.as_ref().map(layout::counter).transpose()
     }
 
-    /// At most `limit` live rows of a collection in the order of their ids, and whether there are more.
+    /// Reads one row alone, dead or alive.
+    pub async fn row(&self, project: &ProjectId, row: &RowKey) -> Result<Option<Row>, Error> {
+        let item = self.get(key_of_row(project, row)).await?;
+        item.as_ref().map(layout::row).transpose()
+    }
+
+    async fn get(&self, key: Item) -> Result<Option<Item>, Error> {
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        Ok(get.send().await.map_err(unavailable)?.item)
+    }
+
+    /// Live rows of a collection in the order of their ids, and whether there are more: at most `limit`, and no more once
+    /// their JSON exceeds `bytes`, which the last one does then.
     pub async fn list(
         &self,
         project: &ProjectId,
         collection: Collection,
         after: Option<&RowKey>,
         limit: usize,
+        bytes: usize,
     ) -> Result<(Vec<Row>, bool), Error> {
         let mut rows: Vec<Row> = Vec::new();
+        let mut room = Some(bytes);
         let mut start = after.map(|after| key_of_row(project, after));
         loop {
+            // One more than asked for tells whether there are more. Tombstones count here and are filtered later.
+            let page = (limit.saturating_sub(rows.len()) + 1).max(MIN_PAGE);
             let output = self
                 .client
                 .query()
@@ -136,18 +155,18 @@ impl Table {
                 .filter_expression("attribute_not_exists(is_deleted)")
                 .expression_attribute_values(":project", text(project.as_str()))
                 .expression_attribute_values(":collection", collection_prefix(collection))
-                // One more than asked for tells whether there are more. Tombstones count here and are filtered later.
-                .limit(i32::try_from(limit - rows.len() + 1).unwrap_or(i32::MAX))
+                .limit(i32::try_from(page).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start)
                 .send()
                 .await
                 .map_err(unavailable)?;
             for item in output.items() {
+                room = room.and_then(|room| room.checked_sub(json_len(item)));
                 rows.push(layout::row(item)?);
             }
             start = output.last_evaluated_key;
-            if rows.len() > limit || start.is_none() {
-                let more = rows.len() > limit;
+            if rows.len() > limit || room.is_none() || start.is_none() {
+                let more = rows.len() > limit || start.is_some();
                 rows.truncate(limit);
                 return Ok((rows, more));
             }
@@ -157,11 +176,11 @@ impl Table {
     /// Every live row of a collection.
     pub(super) async fn list_all(&self, project: &ProjectId, collection: Collection) -> Result<Vec<Row>, Error> {
         // More than fits a page, so that each call returns as much as DynamoDB gives.
-        Ok(self.list(project, collection, None, 1_000_000).await?.0)
+        Ok(self.list(project, collection, None, 1_000_000, usize::MAX).await?.0)
     }
 
-    /// At most `limit` live projects that have the user as a member, in the order of their ids, and the id to go on
-    /// behind if there are more.
+    /// Live projects that have the user as a member, in the order of their ids, and the id to go on behind if there are
+    /// more: at most `limit`, and no more once their JSON exceeds `bytes`.
     ///
     /// Found by an index that lags, so a membership of this moment may not be listed yet; each hit is confirmed by a strong
     /// read, so nothing is listed that the user may not see.
@@ -170,25 +189,39 @@ impl Table {
         user: &UserId,
         after: Option<&ProjectId>,
         limit: usize,
+        bytes: usize,
     ) -> Result<(Vec<(ProjectId, Row)>, Option<ProjectId>), Error> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<(ProjectId, Row)> = Vec::new();
+        let mut room = Some(bytes);
         let mut after = after.cloned();
+        let mut page = 0;
         loop {
-            let (found, more) = self.memberships_of(user, after.as_ref(), limit - rows.len()).await?;
-            after = found.last().cloned();
-            rows.extend(self.confirm(user, found).await?);
-            if rows.len() >= limit || !more {
-                return Ok((rows, after.filter(|_| more)));
+            // Where many of them are deleted, more are looked at with each call.
+            page = (limit - rows.len()).max(page * 2).min(MAX_CONFIRMED);
+            let (found, next) = self.memberships_of(user, after.as_ref(), page).await?;
+            for (project, row, len) in self.confirm(user, found).await? {
+                room = room.and_then(|room| room.checked_sub(len));
+                rows.push((project, row));
+            }
+            after = next;
+            if rows.len() > limit {
+                rows.truncate(limit);
+                let last = rows.last().map(|(project, _)| project.clone());
+                return Ok((rows, last));
+            }
+            if rows.len() == limit || room.is_none() || after.is_none() {
+                return Ok((rows, after));
             }
         }
     }
 
+    /// A page of the projects that the index has the user as a member of, and where the next one begins.
     async fn memberships_of(
         &self,
         user: &UserId,
         after: Option<&ProjectId>,
         limit: usize,
-    ) -> Result<(Vec<ProjectId>, bool), Error> {
+    ) -> Result<(Vec<ProjectId>, Option<ProjectId>), Error> {
         let start = after.map(|project| {
             let mut start = key_of_row(project, &RowKey::membership(project, user));
             start.insert("user_id".to_owned(), text(user.as_str()));
@@ -206,40 +239,49 @@ impl Table {
             .send()
             .await
             .map_err(unavailable)?;
-        let mut projects = Vec::with_capacity(output.items().len());
-        for item in output.items() {
+        let project = |item: &Item| {
             let id = layout::string(item, "project_id")?.parse();
-            projects.push(id.map_err(|_| Error::Corrupt("by_user names no project".to_owned()))?);
-        }
-        Ok((projects, output.last_evaluated_key.is_some()))
+            id.map_err(|_| Error::Corrupt("by_user names no project".to_owned()))
+        };
+        let projects = output.items().iter().map(project).collect::<Result<_, _>>()?;
+        // Not the last item: a page may be empty and not be the last one.
+        let next = output.last_evaluated_key().map(project).transpose()?;
+        Ok((projects, next))
     }
 
-    /// The project rows of those projects that are live and have the user as a live member, in the order given.
-    async fn confirm(&self, user: &UserId, projects: Vec<ProjectId>) -> Result<Vec<(ProjectId, Row)>, Error> {
-        let mut keys = Vec::with_capacity(projects.len() * 2);
-        for project in &projects {
-            keys.push(key_of_row(project, &RowKey::membership(project, user)));
-            keys.push(key_of_row(project, &RowKey::project(project)));
-        }
-        let mut live: HashMap<String, HashMap<CollectionName, Row>> = HashMap::new();
-        for item in self.batch_get(keys).await? {
-            let row = layout::row(&item)?;
-            if row.live().is_some() {
-                let project = layout::string(&item, "project_id")?.to_owned();
-                live.entry(project).or_default().insert(row.key.collection, row);
-            }
-        }
+    /// The project rows of those projects that are live and have the user as a live member, in the order given, each with
+    /// the length of its JSON.
+    ///
+    /// The rows are read before the memberships: nothing is shown that was written after the user was removed.
+    async fn confirm(&self, user: &UserId, projects: Vec<ProjectId>) -> Result<Vec<(ProjectId, Row, usize)>, Error> {
+        let own = |project: &ProjectId| key_of_row(project, &RowKey::project(project));
+        let mut rows = self.live_by_project(projects.iter().map(own).collect()).await?;
+        let membership = |project: &&ProjectId| key_of_row(project, &RowKey::membership(project, user));
+        let live = projects.iter().filter(|project| rows.contains_key(project.as_str()));
+        let memberships = self.live_by_project(live.map(|project| membership(&project)).collect()).await?;
         let confirmed = projects.into_iter().filter_map(|project| {
-            let mut rows = live.remove(project.as_str())?;
-            rows.remove(&Collection::Memberships.into())?;
-            Some((project, rows.remove(&Collection::Projects.into())?))
+            memberships.get(project.as_str())?;
+            let (row, len) = rows.remove(project.as_str())?;
+            Some((project, row, len))
         });
         Ok(confirmed.collect())
     }
 
+    /// Of these rows, of a project each, the live ones, each with the length of its JSON.
+    async fn live_by_project(&self, keys: Vec<Item>) -> Result<HashMap<String, (Row, usize)>, Error> {
+        let mut live = HashMap::new();
+        for item in self.batch_get(keys).await?.items {
+            let row = layout::row(&item)?;
+            if row.live().is_some() {
+                live.insert(layout::string(&item, "project_id")?.to_owned(), (row, json_len(&item)));
+            }
+        }
+        Ok(live)
+    }
+
     /// Reads items strongly, in any order; those that are not there are left out.
-    async fn batch_get(&self, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
-        let mut found = Vec::with_capacity(keys.len());
+    async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
+        let mut found = Found { items: Vec::with_capacity(keys.len()), calls: 0 };
         for chunk in keys.chunks(BATCH) {
             let mut backoff = Backoff::until(Instant::now() + PATIENCE);
             let mut wanted = chunk.to_vec();
@@ -256,7 +298,8 @@ impl Table {
                     .send()
                     .await
                     .map_err(unavailable)?;
-                found.extend(output.responses.unwrap_or_default().into_values().flatten());
+                found.calls += 1;
+                found.items.extend(output.responses.unwrap_or_default().into_values().flatten());
                 let rest = output.unprocessed_keys.unwrap_or_default().into_values().next();
                 wanted = rest.map(|rest| rest.keys).unwrap_or_default();
                 if wanted.is_empty() {
@@ -269,4 +312,15 @@ impl Table {
         }
         Ok(found)
     }
+}
+
+/// The items that were there, and how many calls it took.
+struct Found {
+    items: Vec<Item>,
+    calls: usize,
+}
+
+/// The length of a live row's JSON. As REST shows it inside the function's response, escaped, it is no shorter.
+fn json_len(item: &Item) -> usize {
+    layout::string(item, "row").map_or(0, str::len)
 }

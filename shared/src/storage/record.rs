@@ -2,8 +2,8 @@
 //!
 //! The item, in a partition of its own beside the project's, so that reading a project does not read it:
 //! `project_id = request#<project>`, `entity =` the hash of caller and key; `fingerprint` B (of the request),
-//! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, and `expires_at` N
-//! (seconds since 1970), by which DynamoDB removes it some time later.
+//! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, or B, compressed
+//! with gzip, when it is long, and `expires_at` N (seconds since 1970), by which DynamoDB removes it some time later.
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 
@@ -14,8 +14,6 @@ use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, PromisedAn
 
 /// So long a repetition is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
-/// The largest answer that is kept, in bytes of its body: an item holds 400 KB. A row's is less, whatever is in it.
-const MAX_BODY: usize = 380 * 1024;
 
 /// What a keyed request was answered.
 #[derive(Debug)]
@@ -92,11 +90,8 @@ impl Slot {
         answer: &Answer,
         version: ServerVersion,
     ) -> Result<TransactWriteItem, Error> {
-        if answer.body.len() > MAX_BODY {
-            return Err(Error::Corrupt(format!("an answer of {} bytes cannot be kept", answer.body.len())));
-        }
         let mut item = self.key.clone();
-        item.extend(layout::kept_answer(&self.fingerprint, answer));
+        item.extend(layout::kept_answer(&self.fingerprint, answer)?);
         item.insert("version".to_owned(), number(version));
         item.insert("expires_at".to_owned(), number(now() + KEPT));
         transaction::put(table, item, &self.condition())

@@ -99,7 +99,8 @@ fn pull() -> Result<Route, Error> {
         tag: "sync",
         summary: "Pulls what changed since the version that a device holds".to_owned(),
         about: "What WatermelonDB's `pullChanges` returns is in the answer. A project that was deleted, and the first pull of \
-                a member who was removed, are answered with every id in `deleted`."
+                a member who was removed, are answered with the ids of all rows that existed then in `deleted`. What does not \
+                fit one response follows in pages with `has_more`, whose `timestamp` is a place from 2^52 on and no version."
             .to_owned(),
         parameters,
         body: None,

@@ -256,5 +256,5 @@ fn size(ranges: &[(u64, u64)]) -> u64 {
 }
 
 fn version(number: u64) -> Result<ServerVersion, Damage> {
-    ServerVersion::try_from(number).map_err(|error| Damage(format!("{number}: {error}")))
+    ServerVersion::to_give(number).map_err(|error| Damage(format!("{number}: {error}")))
 }

@@ -1,0 +1,191 @@
+//! What a pull answers someone for whom there is nothing any more: a member who was removed, or one of a deleted project.
+//!
+//! The ids of the rows that existed when it ended, as tombstones, and none of a later one. A device that has applied them
+//! all holds nothing any more; it gets the version at which it ended as its mark, and is told no more from then on.
+//!
+//! What does not fit one response follows in pages. Each reads the project from its beginning, strongly, and leaves out what
+//! lies before the place in its mark, see [`WipePlace`]. No version would do for that: a mark up to the counter may be a
+//! device's that has been told nothing yet. Rows come in the order of their keys, so that an id may be named on two pages,
+//! when rows were made before it in between, and none is left out.
+
+use shared::domain::{Error, ProjectId, Row, RowKey, ServerVersion, Since, WipePlace};
+use shared::storage::{FeedPage, PageCursor, RowVersions, Table};
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::body::{Answer, IdBudget};
+use crate::strong::StrongReads;
+
+/// How long a page is read, waiting for a throttled partition included. The function has 29 s.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// The first pause after a throttled query; it doubles.
+const THROTTLE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why there is nothing for the caller any more.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ended {
+    /// The project was deleted at this version.
+    Deleted(ServerVersion),
+    /// The caller was removed.
+    Removed {
+        /// At this version.
+        at: ServerVersion,
+        /// The newest version that they may know of: a restore writes a dead membership again, much later.
+        knew: ServerVersion,
+    },
+}
+
+impl Ended {
+    /// The removal that a dead membership tells of.
+    pub(crate) fn removed(membership: &Row) -> Self {
+        let dead_since = |version: u64| membership.removed_at.iter().any(|removed| removed.get() == version);
+        let written_dead = membership.superseded.versions().iter().copied().take_while(|version| dead_since(*version));
+        let knew = written_dead.last().and_then(|version| version.try_into().ok());
+        Self::Removed { at: membership.version, knew: knew.unwrap_or(membership.version) }
+    }
+
+    /// The version at which it ended.
+    fn at(self) -> ServerVersion {
+        match self {
+            Self::Deleted(at) | Self::Removed { at, .. } => at,
+        }
+    }
+
+    /// A row that was made later is none of the caller's business.
+    fn knew(self) -> ServerVersion {
+        match self {
+            Self::Deleted(at) => at,
+            Self::Removed { knew, .. } => knew,
+        }
+    }
+}
+
+/// What is to be wiped.
+pub(crate) struct Wipe<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) strong: &'a StrongReads,
+    pub(crate) project: &'a ProjectId,
+    pub(crate) since: Since,
+    /// The project's.
+    pub(crate) resync_through: Option<ServerVersion>,
+    /// What one page may name.
+    pub(crate) budget: IdBudget,
+}
+
+impl Wipe<'_> {
+    /// The next page; once they were all given, `MembershipRevoked`, or nothing of a deleted project.
+    pub(crate) async fn answer(&self, ended: Ended) -> Result<Answer, Error> {
+        let (since, end) = (self.since.get(), ended.at().get());
+        let was_told = self.since.wipe_place().is_none() && since >= end;
+        let holds_nothing = self.since == Since::NOTHING;
+        match ended {
+            Ended::Removed { .. } if was_told || holds_nothing => Err(Error::MembershipRevoked),
+            Ended::Deleted(_) if was_told || holds_nothing => Ok(Answer::empty(since.max(end))),
+            _ => self.page(ended).await,
+        }
+    }
+
+    async fn page(&self, ended: Ended) -> Result<Answer, Error> {
+        let _under_way = self.strong.begin(self.project)?;
+        let deadline = Instant::now() + DEADLINE;
+        let named_before = self.since.wipe_place().map_or(0, WipePlace::rows);
+        let mut ids = Ids { named_before, rows: 0, left: self.budget, deleted: vec![] };
+        let mut cursor = None;
+        loop {
+            let page = match self.read(cursor, deadline).await {
+                // What is there already is a step forward.
+                Err(Error::Overloaded) if !ids.deleted.is_empty() => return Ok(self.cut(ids)),
+                page => page?,
+            };
+            for row in page.rows {
+                if !ids.take(row, ended.knew()) {
+                    return Ok(self.cut(ids));
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(Answer { deleted: ids.deleted, ..Answer::empty(ended.at().get()) });
+            }
+            if Instant::now() >= deadline && !ids.deleted.is_empty() {
+                return Ok(self.cut(ids));
+            }
+        }
+    }
+
+    /// Reads a page of the table, again and again while it is throttled.
+    async fn read(&self, cursor: Option<PageCursor>, deadline: Instant) -> Result<FeedPage<RowVersions>, Error> {
+        let mut pause = THROTTLE_PAUSE;
+        loop {
+            match self.table.versions_page(self.project, cursor.clone()).await {
+                Err(Error::Overloaded) if Instant::now() + pause < deadline => {
+                    sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+                    pause *= 2;
+                }
+                page => return page,
+            }
+        }
+    }
+
+    /// The ids so far, and a mark that says how far that is.
+    fn cut(&self, ids: Ids) -> Answer {
+        let place = WipePlace::new(self.resync_through, ids.rows);
+        Answer { deleted: ids.deleted, has_more: true, ..Answer::empty(place.mark()) }
+    }
+}
+
+/// The ids of a page.
+struct Ids {
+    /// So many rows were dealt with on the pages before.
+    named_before: u64,
+    /// So many rows, from the first one on, are dealt with.
+    rows: u64,
+    left: IdBudget,
+    deleted: Vec<RowKey>,
+}
+
+impl Ids {
+    /// Deals with the next row; false when it has to be named and does not fit any more.
+    fn take(&mut self, row: RowVersions, knew: ServerVersion) -> bool {
+        // Where the list is silent, the row is named: it may be on the device.
+        if self.rows >= self.named_before && row.existed_at(knew).unwrap_or(true) {
+            if !self.left.take(&row.key) {
+                return false;
+            }
+            self.deleted.push(row.key);
+        }
+        self.rows += 1;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::{RowKey, Write};
+
+    use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    /// A membership that was given or, where it says so, removed at these versions.
+    fn membership(writes: &[(u64, bool)]) -> Row {
+        let key: RowKey = "memberships#m".parse().expect("a key");
+        let write = |removed| if removed { Write::Delete } else { Write::Put(shared::domain::Columns::new()) };
+        let written = writes.iter().fold(None, |row: Option<Row>, (at, removed)| {
+            Some(Row::written(row.as_ref(), key.clone(), write(*removed), version(*at)))
+        });
+        written.expect("a write")
+    }
+
+    fn ended(writes: &[(u64, bool)]) -> (u64, u64) {
+        let ended = Ended::removed(&membership(writes));
+        (ended.at().get(), ended.knew().get())
+    }
+
+    #[test]
+    fn what_a_restore_writes_again_was_removed_when_it_was_first() {
+        assert_eq!(ended(&[(2, false), (5, true)]), (5, 5));
+        assert_eq!(ended(&[(2, false), (5, true), (90, true), (1_000, true)]), (1_000, 5));
+        assert_eq!(ended(&[(2, false), (5, true), (7, false), (9, true), (90, true)]), (90, 9));
+    }
+}
