@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{
-    Actor, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError, Graph, ProjectId,
-    Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood, UnknownColumns, UserId, Write, authorize,
-    fields, understand,
+    Actor, Author, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError, Graph,
+    LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood, UnknownColumns, UserId,
+    Write, authorize, fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -64,6 +64,8 @@ pub struct Draft {
     sizes: HashMap<RowKey, usize>,
     deletes_project: bool,
     room: usize,
+    /// What the rows that it writes are signed with.
+    last_write: Option<LastWrite>,
 }
 
 /// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
@@ -94,7 +96,19 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes) = Default::default();
-        Self { project, counter, read, conditions, listed, graph, writes, sizes, deletes_project: false, room }
+        Self {
+            project,
+            counter,
+            read,
+            conditions,
+            listed,
+            graph,
+            writes,
+            sizes,
+            deletes_project: false,
+            room,
+            last_write: None,
+        }
     }
 
     /// … where the named rows, like the listed ones, were read after the counter with the latest commit in place. Then the
@@ -103,6 +117,20 @@ impl Draft {
     pub fn read_in_order(mut self) -> Self {
         self.conditions.clear();
         self
+    }
+
+    /// … whose rows say who wrote them, and when.
+    #[must_use]
+    pub fn signed(self, last_write: LastWrite) -> Self {
+        Self { last_write: Some(last_write), ..self }
+    }
+
+    /// Who commits, if it is a user.
+    pub fn user(&self) -> Option<&UserId> {
+        match self.last_write.as_ref()?.author.as_ref()? {
+            Author::User(user) => Some(user),
+            Author::Operator(_) => None,
+        }
     }
 
     /// The project that is written to.
@@ -345,9 +373,10 @@ impl Draft {
             let version = ServerVersion::to_give(number)
                 .map_err(|_| Error::Corrupt("the project's versions are used up".to_owned()))?;
             let old = self.read.get(key).and_then(Option::as_ref);
+            let written = Row::written(old, key.clone(), write.clone(), version);
             planned.push(PlannedRow {
                 condition: old.map(|row| row.version),
-                row: Row::written(old, key.clone(), write.clone(), version),
+                row: Row { last_write: self.last_write.clone(), ..written },
             });
         }
         Ok(planned)

@@ -1,6 +1,7 @@
 //! The words of the business and its rules. No I/O, no AWS, no HTTP.
 
 mod access;
+mod author;
 mod changed;
 mod checksum;
 mod conflict;
@@ -18,6 +19,7 @@ mod unknown;
 mod version;
 
 pub use access::{Actor, Role, authorize};
+pub use author::{Author, LastWrite};
 pub use changed::Changed;
 pub use checksum::Checksums;
 pub use conflict::concurrent_changes;

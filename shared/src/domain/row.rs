@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, PromisedAnswer, Resource, RowId,
-    ServerVersion, Superseded, Task, UnknownColumns, UserId, membership_id,
+    Calendar, Changed, Checksums, Dependency, LastWrite, Membership, Project, ProjectId, PromisedAnswer, Resource,
+    RowId, ServerVersion, Superseded, Task, UnknownColumns, UserId, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -271,13 +271,16 @@ pub struct Row {
     /// On a membership: the versions at which it was removed, oldest first; the latest [`Row::MAX_REMOVALS`] of them. See
     /// [`Row::was_removed_at`].
     pub removed_at: Vec<ServerVersion>,
+    /// Who wrote it last, and when; none when older code did. On the table alone: neither a device nor REST is told.
+    pub last_write: Option<LastWrite>,
 }
 
 impl Row {
     /// The row after a write at `version`; `old` is the row before, if there was one.
     ///
     /// Deleting what never was is a tombstone without content. The columns that this code does not know stay as they are, but
-    /// for a row that is revived: it is as new, and lacks them like any row that this code makes.
+    /// for a row that is revived: it is as new, and lacks them like any row that this code makes. Who writes it is for the
+    /// draft to say.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
         let old_columns = old.map(Self::columns);
         let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
@@ -305,6 +308,7 @@ impl Row {
             state,
             unknown,
             removed_at,
+            last_write: None,
         }
     }
 
@@ -336,6 +340,17 @@ impl Row {
         }
     }
 
+    /// The tombstone without its last content. Which row it was, and at which versions, stays.
+    #[must_use]
+    pub fn erased(self) -> Self {
+        Self { state: State::Dead(Columns::new()), unknown: UnknownColumns::default(), ..self }
+    }
+
+    /// Is it a tombstone without content?
+    pub fn is_erased(&self) -> bool {
+        self.live().is_none() && self.unknown.is_empty() && self.columns().values().all(Value::is_null)
+    }
+
     /// The row as a device gets it: one flat JSON object with every column, nested values as JSON text.
     ///
     /// Flat, because WatermelonDB stores an array or an object as ''.
@@ -353,8 +368,9 @@ impl Row {
         json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
 
-    /// The most that goes with a row's JSON on the table, names and keys included.
-    pub(super) const BESIDE_JSON: usize = 1024;
+    /// The most that goes with a row's JSON on the table, names and keys included: 1 KB, and as much again for the id of
+    /// whoever wrote it, which may be 255 characters of four bytes each.
+    pub(super) const BESIDE_JSON: usize = 2 * 1024 + 64;
 
     /// The columns back out of [`Row::device_json`]: those of the collection, and those that this code does not know.
     pub fn columns_of(
@@ -436,6 +452,15 @@ pub struct UnfinishedDeletion {
     pub task: RowId,
     /// What the last commit keeps for the request that asked for it, if that has a key.
     pub promised: Option<PromisedAnswer>,
+    /// Who asked for it; none when older code noted it.
+    pub by: Option<UserId>,
+}
+
+impl UnfinishedDeletion {
+    /// Is it the same deletion? Who asked for it does not count: older code drops that from the note, and an erasure may.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.task == other.task && self.promised == other.promised
+    }
 }
 
 impl Counter {

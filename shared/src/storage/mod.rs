@@ -6,12 +6,14 @@
 //! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_requests`]: what repairs a restored table
+//! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
 
 mod audit;
 mod backoff;
 mod capacity;
 mod commit;
 mod connector;
+mod erasure;
 mod feed;
 mod finish;
 mod kept_body;

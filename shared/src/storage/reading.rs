@@ -10,8 +10,8 @@ use super::record::Slot;
 use super::table::Table;
 use super::transaction::MAX_ITEMS;
 use crate::domain::{
-    Answered, Collection, Counter, Draft, Error, KeyedRequest, ProjectId, Role, RowId, RowKey, ServerVersion,
-    UnfinishedDeletion, UserId,
+    Answered, Author, Collection, Counter, Draft, Error, KeyedRequest, LastWrite, ProjectId, Role, RowId, RowKey,
+    ServerVersion, UnfinishedDeletion, UserId,
 };
 
 /// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
@@ -20,6 +20,7 @@ const MAX_CONDITIONS_ON_LAST: usize = 4;
 /// What a decision looks at.
 #[derive(Debug, Clone)]
 pub struct Look {
+    author: Option<Author>,
     rows: Vec<RowKey>,
     sets: Vec<Collection>,
     pub(super) request: Option<KeyedRequest>,
@@ -29,12 +30,18 @@ pub struct Look {
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { rows: vec![RowKey::membership(project, caller)], sets: vec![], request: None, one_commit: false }
+        Self::signed(Some(Author::User(caller.clone())), [RowKey::membership(project, caller)])
     }
 
-    /// Looks at these rows and nothing else: for an operator, who needs no membership.
-    pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
-        Self { rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
+    /// Looks at these rows and nothing else: for an operator, who needs no membership. The rows that are written name the
+    /// command that does it.
+    pub fn of_operator(command: &str, rows: impl IntoIterator<Item = RowKey>) -> Self {
+        Self::signed(Some(Author::Operator(command.to_owned())), rows)
+    }
+
+    /// Looks at these rows, and signs what is written.
+    pub(super) fn signed(author: Option<Author>, rows: impl IntoIterator<Item = RowKey>) -> Self {
+        Self { author, rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -161,6 +168,8 @@ impl Table {
         };
         let listed = look.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
+        let at = jiff::Timestamp::now().as_second();
+        let draft = draft.signed(LastWrite { author: look.author.clone(), at });
         let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
     }

@@ -183,7 +183,7 @@ impl Restoring<'_> {
         for fixes in fixes.chunks(FIXES) {
             self.pace.wait(fixes.len()).await;
             let keys: Vec<RowKey> = fixes.iter().map(|fix| fix.key(project)).collect();
-            let look = Look::of_operator(keys.clone());
+            let look = Look::of_operator("restore", keys.clone());
             let decide = |draft: &mut shared::domain::Draft| {
                 for fix in fixes {
                     match fix {
@@ -207,7 +207,7 @@ impl Restoring<'_> {
         for batch in batches {
             self.progress.set_message(format!("{project}: {written} of {all} rows"));
             self.pace.wait(batch.len()).await;
-            let look = Look::of_operator(batch.iter().map(|target| target.key.clone()));
+            let look = Look::of_operator("restore", batch.iter().map(|target| target.key.clone()));
             let decide = |draft: &mut shared::domain::Draft| {
                 for target in &batch {
                     match (draft.row(&target.key).map(|row| row.version), &target.lost) {

@@ -123,7 +123,7 @@ fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
     assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
     assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");
-    let unfinished = UnfinishedDeletion { task: "z".parse().expect("an id"), promised: None };
+    let unfinished = UnfinishedDeletion { task: "z".parse().expect("an id"), promised: None, by: None };
     let begun = Counter { unfinished: Some(unfinished), ..counter(3, &[("dependencies#x", 3)], None) };
     let mut looks_at_no_set = Draft { listed: HashSet::new(), ..draft() };
     assert!(!looks_at_no_set.rebase(begun), "a deletion comes first");
