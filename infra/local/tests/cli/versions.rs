@@ -24,7 +24,7 @@ async fn a_watch_shows_each_commit_with_what_it_did() {
         let mut command = stack.command(&[&watch[..], more].concat());
         Running(command.stdout(Stdio::piped()).spawn().expect("a command"))
     };
-    let (mut people, mut programs) = (start(&[]), start(&["--json", "--since", "2"]));
+    let (mut people, mut programs) = (start(&[]), start(&["--json", "--since", "2", "--stage", "prod"]));
     let (mut people, mut programs) = (people.lines(), programs.lines());
     let mut said = || people.next().expect("a line").expect("UTF-8");
     let mut json =
@@ -36,10 +36,13 @@ async fn a_watch_shows_each_commit_with_what_it_did() {
     assert_eq!((&edge["versions"], &edge["rows"][0]["change"]), (&json!([7, 7]), &json!("created")));
 
     stack.send("PATCH", "p/tasks/t3/", json!({"name": "Dig\u{1b}[2J"})).await;
-    assert_eq!(said().split_once("Z  ").expect("a time").1, "8          tasks ~Dig␣[2J");
-    assert_eq!(json()["rows"][0]["id"], "t3");
+    assert_eq!(said().split_once("Z  ").expect("a time").1, "8          tasks ~Dig␣[2J by olga");
+    let changed = json();
+    assert_eq!((&changed["rows"][0]["id"], &changed["rows"][0]["written"]["by"]), (&json!("t3"), &json!("olga")));
+    // printf 'prod:%s' olga | sha256sum | cut -c 1-16
+    assert_eq!(changed["rows"][0]["written"]["caller"], "fa2f11e72dcb979e");
     stack.send("DELETE", "p/tasks/t0/", Value::Null).await;
-    assert_eq!(said().split_once("Z  ").expect("a time").1, "9..10      tasks -Task 0; dependencies -t0 → t1");
+    assert_eq!(said().split_once("Z  ").expect("a time").1, "9..10      tasks -Task 0; dependencies -t0 → t1 by olga");
     let deletion = json();
     assert_eq!((&deletion["versions"], &deletion["one_commit"]), (&json!([9, 10]), &json!(true)));
     let changes: Vec<_> = deletion["rows"].as_array().expect("rows").iter().map(|row| &row["change"]).collect();
