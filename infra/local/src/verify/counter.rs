@@ -55,8 +55,8 @@ fn checksums(world: &mut World<'_>) {
 /// The next commit of the project drops a note without an object; of a deleted project there is none.
 fn unfinished(world: &mut World<'_>) {
     let Some(counter) = world.counter.clone() else { return };
-    let Some(deletion) = counter.unfinished.filter(|_| counter.deleted_at.is_none()) else { return };
     world.look(Check::UnfinishedTaskLive, 1);
+    let Some(deletion) = counter.unfinished.filter(|_| counter.deleted_at.is_none()) else { return };
     let task = RowKey::new(Collection::Tasks, deletion.task);
     if world.rows.get(&task).is_none_or(|(row, _)| row.live().is_none()) {
         let detail = "its deletion is noted as unfinished, and it is not live".to_owned();
