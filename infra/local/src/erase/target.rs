@@ -109,9 +109,11 @@ pub(super) fn unassign(draft: &mut Draft, keys: &[RowKey], user: &UserId) -> Res
 /// found in no note and no name. All else stays as it is, to the byte.
 pub(super) fn without_user(body: &str, user: &UserId) -> Option<String> {
     let quoted = Value::from(user.as_str()).to_string();
-    let erased = ["user", "assignee"].into_iter().fold(body.to_owned(), |body, column| {
-        body.replace(&format!("\"{column}\":{quoted}"), &format!("\"{column}\":null"))
-    });
+    // A membership without a user would not be what the API describes.
+    let erased =
+        [("user", "\"erased\""), ("assignee", "null")].into_iter().fold(body.to_owned(), |body, (column, to)| {
+            body.replace(&format!("\"{column}\":{quoted}"), &format!("\"{column}\":{to}"))
+        });
     (erased != body).then_some(erased)
 }
 
@@ -206,7 +208,7 @@ mod tests {
             json!({"id": "m", "user": "a\"nn", "notes": "\"user\":\"a\\\"nn\"", "assignee": "a\"nn", "x": "a\"nn"});
         let erased = without_user(&body.to_string(), &user("a\"nn")).expect("another body");
         let mut expected = body;
-        expected["user"] = Value::Null;
+        expected["user"] = "erased".into();
         expected["assignee"] = Value::Null;
         assert_eq!(erased, expected.to_string());
         assert_eq!(without_user(&erased, &user("a\"nn")), None);
