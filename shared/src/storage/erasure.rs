@@ -25,7 +25,7 @@ impl StoredItem {
 
     /// The body of the answer that an idempotency record keeps; none when it cannot be read.
     pub fn answer_body(&self) -> Option<String> {
-        kept_body::of(self.0.get("body"))
+        kept_body::body_of(&self.0)
     }
 }
 
@@ -65,14 +65,13 @@ impl Table {
     /// since it was read.
     pub async fn replace_kept_body(&self, record: &StoredItem, body: &str) -> Result<bool, Error> {
         let version = layout::version_of(&record.0, "version")?;
-        let body = kept_body::kept(body).ok_or_else(|| layout::corrupt(&record.0, "body"))?;
         let key = record.0.iter().filter(|(name, _)| ["project_id", "entity"].contains(&name.as_str()));
         let update = self.update(key.map(|(name, value)| (name.clone(), value.clone())).collect());
         let update = update
             .update_expression("SET body = :body")
             .condition_expression("version = :read AND expires_at = :until")
             .expression_attribute_values(":until", number(layout::integer(&record.0, "expires_at")?))
-            .expression_attribute_values(":body", body);
+            .expression_attribute_values(":body", kept_body::kept(body));
         self.changed_in_place(update, version).await
     }
 

@@ -1,5 +1,6 @@
-//! The body of a kept answer: plain, or compressed with gzip when it is long.
+//! The body of an answer as an idempotency record keeps it: as it is, or compressed when an item would not hold it.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 
 use aws_sdk_dynamodb::primitives::Blob;
@@ -8,19 +9,31 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
+/// As in `layout.rs`, which reads bodies from here.
+type Item = HashMap<String, AttributeValue>;
+
+pub(super) const BODY: &str = "body";
 /// A longer body is compressed. Only where it has to be: an older version of this code cannot read it, and says so.
 const MAX_PLAIN_BODY: usize = 380 * 1024;
 /// An item holds 400 KB, of which key, headers and the rest take less than 4. A row's JSON takes less than 400 KB, and text
 /// in UTF-8 that does not compress by a tenth does not exist.
 const MAX_KEPT_BODY: usize = 396 * 1024;
 
-/// A body as it is kept; none when it is too long for that.
-pub(super) fn kept(body: &str) -> Option<AttributeValue> {
+/// A body as it is kept.
+pub(super) fn kept(body: &str) -> AttributeValue {
     if body.len() <= MAX_PLAIN_BODY {
-        return Some(AttributeValue::S(body.to_owned()));
+        return AttributeValue::S(body.to_owned());
     }
-    let compressed = gzip(body).ok().filter(|bytes| bytes.len() <= MAX_KEPT_BODY)?;
-    Some(AttributeValue::B(Blob::new(compressed)))
+    gzip(body).map_or_else(|_| AttributeValue::S(body.to_owned()), |bytes| AttributeValue::B(Blob::new(bytes)))
+}
+
+/// Does an item hold the body that is in it?
+pub(super) fn fits(item: &Item) -> bool {
+    match item.get(BODY) {
+        Some(AttributeValue::B(compressed)) => compressed.as_ref().len() <= MAX_KEPT_BODY,
+        Some(AttributeValue::S(body)) => body.len() <= MAX_PLAIN_BODY,
+        _ => true,
+    }
 }
 
 fn gzip(body: &str) -> io::Result<Vec<u8>> {
@@ -29,9 +42,9 @@ fn gzip(body: &str) -> io::Result<Vec<u8>> {
     gzip.finish()
 }
 
-/// The body that an item keeps in this attribute; none when it cannot be read.
-pub(super) fn of(attribute: Option<&AttributeValue>) -> Option<String> {
-    match attribute {
+/// The body that an item keeps; none when it cannot be read.
+pub(super) fn body_of(item: &Item) -> Option<String> {
+    match item.get(BODY) {
         None => Some(String::new()),
         Some(AttributeValue::S(body)) => Some(body.clone()),
         Some(AttributeValue::B(compressed)) => {
@@ -69,19 +82,21 @@ mod tests {
             move || random.char(' '..='~')
         });
         for body in [noise(400 * 1024), ascii.take(400 * 1024).collect(), "ä".repeat(200 * 1024), "a".to_owned()] {
-            let kept = kept(&body).expect("short enough");
+            let kept = kept(&body);
             let plain = matches!(kept, AttributeValue::S(_));
-            assert_eq!(plain, body.len() <= MAX_PLAIN_BODY);
-            assert_eq!(of(Some(&kept)), Some(body));
+            let item = [(BODY.to_owned(), kept)].into();
+            assert_eq!((plain, fits(&item)), (body.len() <= MAX_PLAIN_BODY, true));
+            assert_eq!(body_of(&item), Some(body));
         }
-        assert_eq!(of(None), Some(String::new()));
+        assert_eq!(body_of(&Item::new()), Some(String::new()));
     }
 
     #[test]
     fn what_cannot_be_read_or_kept_is_an_error_and_no_answer() {
         let broken = gzip(&"a".repeat(1_000)).expect("compressed");
-        assert_eq!(of(Some(&AttributeValue::B(Blob::new(&broken[..broken.len() - 9])))), None);
-        assert_eq!(of(Some(&AttributeValue::N("1".to_owned()))), None);
-        assert_eq!(kept(&noise(500 * 1024)), None);
+        let item = |value| Item::from([(BODY.to_owned(), value)]);
+        assert_eq!(body_of(&item(AttributeValue::B(Blob::new(&broken[..broken.len() - 9])))), None);
+        assert_eq!(body_of(&item(AttributeValue::N("1".to_owned()))), None);
+        assert!(!fits(&item(kept(&noise(500 * 1024)))) && fits(&Item::new()));
     }
 }

@@ -220,17 +220,17 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
 }
 
 /// `unfinished` as the counter keeps it.
-pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> Result<AttributeValue, Error> {
+pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> AttributeValue {
     let mut note: Item = [("task".to_owned(), text(deletion.task.to_string()))].into();
     if let Some(user) = &deletion.by {
         note.insert("by".to_owned(), text(user.as_str()));
     }
     if let Some(PromisedAnswer { record_id, fingerprint, answer }) = &deletion.promised {
-        let mut record = kept_answer(fingerprint, answer)?;
+        let mut record = kept_answer(fingerprint, answer);
         record.insert("entity".to_owned(), text(record_id));
         note.insert("record".to_owned(), AttributeValue::M(record));
     }
-    Ok(AttributeValue::M(note))
+    AttributeValue::M(note)
 }
 
 fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
@@ -250,7 +250,7 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
 }
 
 /// What an idempotency record says of the request and its answer.
-pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Result<Item, Error> {
+pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
     let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     let mut kept: Item = [
         ("fingerprint".to_owned(), AttributeValue::B(Blob::new(fingerprint))),
@@ -259,10 +259,9 @@ pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Result<Item, E
     ]
     .into();
     if !answer.body.is_empty() {
-        let too_long = || Error::Corrupt(format!("an answer of {} bytes cannot be kept", answer.body.len()));
-        kept.insert("body".to_owned(), kept_body::kept(&answer.body).ok_or_else(too_long)?);
+        kept.insert(kept_body::BODY.to_owned(), kept_body::kept(&answer.body));
     }
-    Ok(kept)
+    kept
 }
 
 /// The fingerprint of the request, and the answer.
@@ -273,7 +272,7 @@ pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, Answer), Error> {
     let answer = Answer {
         status: u16::try_from(status).map_err(|_| corrupt(item, "status"))?,
         headers: headers.collect::<Option<_>>().ok_or_else(|| corrupt(item, "headers"))?,
-        body: kept_body::of(item.get("body")).ok_or_else(|| corrupt(item, "body"))?,
+        body: kept_body::body_of(item).ok_or_else(|| corrupt(item, kept_body::BODY))?,
     };
     Ok((bytes(item, "fingerprint").to_vec(), answer))
 }
@@ -480,7 +479,7 @@ mod tests {
         let promised = PromisedAnswer { record_id: "r".to_owned(), fingerprint: vec![1, 2], answer };
         for (promised, by) in [(None, None), (Some(promised), "ann".parse().ok())] {
             let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised, by };
-            item.insert(UNFINISHED.to_owned(), unfinished(&deletion).expect("a note"));
+            item.insert(UNFINISHED.to_owned(), unfinished(&deletion));
             assert_eq!(counter(&item).expect("a counter").unfinished, Some(deletion));
         }
         for broken in [text("t"), AttributeValue::M([("task".to_owned(), text("no id"))].into())] {

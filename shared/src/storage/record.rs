@@ -7,6 +7,7 @@
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 
+use super::kept_body;
 use super::layout::{self, Item, number};
 use super::table::Table;
 use super::transaction::{self, Condition};
@@ -14,7 +15,6 @@ use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, PromisedAn
 
 /// So long a repetition is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
-
 /// What a keyed request was answered.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -91,7 +91,10 @@ impl Slot {
         version: ServerVersion,
     ) -> Result<TransactWriteItem, Error> {
         let mut item = self.key.clone();
-        item.extend(layout::kept_answer(&self.fingerprint, answer)?);
+        item.extend(layout::kept_answer(&self.fingerprint, answer));
+        if !kept_body::fits(&item) {
+            return Err(Error::Corrupt(format!("an answer of {} bytes cannot be kept", answer.body.len())));
+        }
         item.insert("version".to_owned(), number(version));
         item.insert("expires_at".to_owned(), number(now() + KEPT));
         transaction::put(table, item, &self.condition())
