@@ -80,7 +80,7 @@ async fn a_deletion_goes_on_when_its_note_does_not_say_any_more_who_asked_for_it
         };
         let update = begun.then(|| update.lock().ok()?.take()).flatten();
         if let Some(update) = update {
-            tokio::task::block_in_place(|| handle.block_on(update.send())).map_err(|error| format!("{error:?}"))?;
+            tokio::task::block_in_place(|| handle.block_on(async { update.send().await.map(drop).map_err(Box::new) }))?;
         }
         Ok(())
     };

@@ -227,9 +227,11 @@ impl Draft {
         let none = UnknownColumns::default();
         let unknown = self.row(&key).filter(|row| row.live().is_some()).map_or(&none, |row| &row.unknown);
         let size = Row::size(&self.project, &key, &columns, unknown);
-        if size > MAX_ROW_SIZE {
-            return Err(too_large(&columns, size));
+        // Whoever writes the row next, to delete it say, may have the longest id.
+        if size + LastWrite::MAX_SIZE > MAX_ROW_SIZE {
+            return Err(too_large(&columns, size + LastWrite::MAX_SIZE));
         }
+        let size = size + self.last_write.as_ref().map_or(0, LastWrite::size);
         if let Some(graph) = self.graph.get_mut().filter(|_| R::COLLECTION == Collection::Dependencies) {
             put_edge(graph, key.id.clone(), understand(&columns)?);
         }
@@ -270,7 +272,8 @@ impl Draft {
     }
 
     fn size_as_read(&self, key: &RowKey) -> usize {
-        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns(), &row.unknown))
+        let signed = |row: &Row| row.last_write.iter().chain(&self.last_write).map(LastWrite::size).max().unwrap_or(0);
+        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns(), &row.unknown) + signed(row))
     }
 
     /// The project shall be deleted.

@@ -363,14 +363,14 @@ impl Row {
         json(project, &self.key, self.version, (self.columns(), &self.unknown), Value::clone)
     }
 
-    /// The most that a row with these columns takes on the table, in bytes: its JSON and what goes with it.
+    /// The most that a row with these columns takes on the table, in bytes: its JSON and what goes with it, but for its
+    /// [`LastWrite`].
     pub fn size(project: &ProjectId, key: &RowKey, columns: &Columns, unknown: &UnknownColumns) -> usize {
         json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
 
-    /// The most that goes with a row's JSON on the table, names and keys included: 1 KB, and as much again for the id of
-    /// whoever wrote it, which may be 255 characters of four bytes each.
-    pub(super) const BESIDE_JSON: usize = 2 * 1024 + 64;
+    /// The most that goes with a row's JSON on the table, names and keys included, but for its [`LastWrite`].
+    pub(super) const BESIDE_JSON: usize = 1024;
 
     /// The columns back out of [`Row::device_json`]: those of the collection, and those that this code does not know.
     pub fn columns_of(

@@ -66,9 +66,9 @@ mod tests {
         let mut text = String::new();
         while text.len() < bytes - 4 {
             text.push(match random.u32(..1_000) {
-                ..814 => random.char(' '..='~'),
-                ..955 => random.char('\u{80}'..='\u{7ff}'),
-                ..994 => random.char('\u{800}'..='\u{ffff}'),
+                0..814 => random.char(' '..='~'),
+                814..955 => random.char('\u{80}'..='\u{7ff}'),
+                955..994 => random.char('\u{800}'..='\u{ffff}'),
                 _ => random.char('\u{10000}'..),
             });
         }

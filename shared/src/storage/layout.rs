@@ -452,8 +452,25 @@ mod tests {
             let mut item = row_item(&project, &row);
             // The longest `sub` that OpenID Connect allows, of the longest characters.
             item.insert(WRITTEN_BY.to_owned(), text("😀".repeat(255)));
-            let (size, reckoned) = (size(&item), Row::size(&project, &row.key, &columns, &row.unknown));
+            let reckoned = Row::size(&project, &row.key, &columns, &row.unknown) + LastWrite::MAX_SIZE;
+            let size = size(&item);
             assert!(size <= reckoned && reckoned - size < 700, "{size} of {reckoned}");
+        }
+    }
+
+    #[test]
+    fn who_wrote_a_row_takes_no_more_than_a_draft_reckons() {
+        let row = Row::written(None, "tasks#t".parse().expect("a key"), Write::Delete, ServerVersion::FIRST);
+        let longest = (1..=255).rev().find_map(|length| "😀".repeat(length).parse().ok()).expect("a user");
+        for author in [None, Some(Author::User(longest)), Some(Author::Operator("backfill".to_owned()))] {
+            let last_write = LastWrite { author, at: i64::MAX };
+            let signed = Row { last_write: Some(last_write.clone()), ..row.clone() };
+            let takes = size(&row_item(&project(), &signed)) - size(&row_item(&project(), &row));
+            let reckoned = last_write.size();
+            assert!(
+                takes <= reckoned && reckoned < takes + 32 && reckoned <= LastWrite::MAX_SIZE,
+                "{takes} of {reckoned}"
+            );
         }
     }
 

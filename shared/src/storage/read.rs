@@ -204,8 +204,9 @@ impl Table {
         loop {
             // Where many of them are deleted, more are looked at with each call.
             page = (limit - rows.len()).max(page * 2).min(MAX_CONFIRMED).min(left);
-            left -= page;
             let (found, next) = self.memberships_of(user, after.as_ref(), page).await?;
+            // A page of the index may be empty and not be the last one.
+            left = left.saturating_sub(found.len().max(1));
             for (project, row, len) in self.confirm(user, found).await? {
                 room = room.and_then(|room| room.checked_sub(len));
                 rows.push((project, row));
