@@ -176,6 +176,8 @@ export type ProblemCode =
   | 'not_proven'
   | 'outcome_unknown'
   | 'project_deleted'
+  | 'quota_exceeded'
+  | 'rate_limited'
   | 'resync_required'
   | 'role_too_low'
   | 'since_ahead_of_server'

@@ -86,7 +86,7 @@ impl Device {
         ensure(mark >= since, || format!("the mark went back from {since} to {mark}"))?;
         ensure(!has_more || mark > since, || "more, but no step forward".to_owned())?;
         ensure(has_more || mark >= given.min_version, || format!("{mark} is less than was asked for"))?;
-        self.expect_right_to_it(mark, history, given)?;
+        self.expect_right_to_it(answer, history, given)?;
         for (row, version, content) in &answer.updated {
             let entry = history.entry(*version).filter(|entry| entry.row == *row);
             let entry = entry.ok_or_else(|| format!("{row} never was at {version}"))?;
@@ -105,13 +105,9 @@ impl Device {
         }
         self.mark = mark;
         self.expect_complete(history)?;
-        let left_out = given.turbo && since == 0;
-        let died_since = |row: &String| history.was_live(row, mark) && !history.was_live(row, history.current());
-        let newer_death = || {
-            answer.deleted.iter().any(|row| history.was_live(row, mark))
-                || (left_out && history.rows().keys().any(died_since))
-        };
-        if !has_more && self.rows.values().all(|version| *version <= mark) && !newer_death() {
+        // An answer without a checksum knows of newer rows, some of which it may not show.
+        ensure(has_more || answer.checksums.is_some() || history.current() > mark, || "no checksum".to_owned())?;
+        if answer.checksums.is_some() {
             let same = self.rows.iter().map(|(row, version)| (row.as_str(), *version)).eq(history.state_at(mark));
             ensure(same, || format!("is not the server's state at {mark}: {}", self.differences(history, mark)))?;
         }
@@ -171,13 +167,18 @@ impl Device {
         history.entry(version).is_some_and(|entry| entry.row == self.membership && entry.live.is_none())
     }
 
-    /// Who was removed, or whose project was deleted, gets no rows.
-    fn expect_right_to_it(&self, mark: u64, history: &History, given: &Given) -> Result<(), String> {
+    /// Who was removed, or whose project was deleted, gets no rows, nor ones that were written later.
+    fn expect_right_to_it(&self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
+        let mark = answer.mark;
         ensure(history.deleted_at.is_none_or(|end| mark < end), || "rows of a deleted project".to_owned())?;
         let latest = history.rows().get(&self.membership).and_then(|versions| versions.last()).copied();
         let latest = latest.ok_or("rows for someone who never was a member")?;
         let gone = history.entry(latest).is_some_and(|entry| entry.live.is_none());
         ensure(!(gone && latest <= mark), || format!("a member removed at {latest} got a mark beyond"))?;
+        let later = answer.updated.iter().find(|(_, version, _)| gone && *version > latest);
+        ensure(later.is_none(), || format!("a member removed at {latest} got what was written later: {later:?}"))?;
+        // A member who is added again with such a mark is given everything anew, and would go back.
+        ensure(!self.is_removal(mark, history), || format!("a member got the mark of a removed one: {mark}"))?;
         ensure(!(gone && latest == given.membership_at_start), || format!("rows for a member removed at {latest}"))
     }
 

@@ -48,11 +48,8 @@ impl Maker<'_> {
         let operations: Vec<Value> = parts.iter().map(|part| operation(&part.ask)).collect();
         let ask = Ask {
             method: Method::POST,
-            path: format!("/api/v1/projects/{PROJECT}/batch/"),
-            token: self.tokens[user].clone(),
-            if_match: None,
-            key: None,
             body: Some(json!({ "operations": operations })),
+            ..Ask::get(format!("/api/v1/projects/{PROJECT}/batch/"), &self.tokens[user])
         };
         Operation { ask, user, needed, mark: None, row: format!("projects#{PROJECT}"), parts }
     }

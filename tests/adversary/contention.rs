@@ -70,7 +70,7 @@ impl Outcome {
 }
 
 async fn request(router: &axum::Router, method: Method, path: String, body: serde_json::Value) -> (u16, bool) {
-    let ask = Ask { method, path, token: TOKENS[0].clone(), if_match: None, key: None, body: Some(body) };
+    let ask = Ask { method, body: Some(body), ..Ask::get(path, &TOKENS[0]) };
     let reply = ask.send(router).await;
     (reply.status, reply.retry_after)
 }

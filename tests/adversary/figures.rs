@@ -13,6 +13,8 @@ pub(crate) struct Figures {
     pub(crate) operations: BTreeMap<String, u64>,
     /// Repetitions that got the first answer again.
     pub(crate) replayed: u64,
+    /// Changes that were merged with what others did meanwhile.
+    pub(crate) merged: u64,
     /// Sync requests by the way to their answer.
     pub(crate) pulls: BTreeMap<String, u64>,
     /// What these called and read.
@@ -76,6 +78,7 @@ impl Figures {
         self.seeds += other.seeds;
         self.killed += other.killed;
         self.replayed += other.replayed;
+        self.merged += other.merged;
         self.versions += other.versions;
         let all = [
             (&mut self.operations, &other.operations),
@@ -108,6 +111,7 @@ impl fmt::Display for Figures {
         writeln!(f, "{:<44}{:>12}", "versions given to rows", self.versions)?;
         writeln!(f, "{:<44}{:>12}", "callers killed in mid-request", self.killed)?;
         writeln!(f, "{:<44}{:>12}", "answers replayed", self.replayed)?;
+        writeln!(f, "{:<44}{:>12}", "changes merged with others", self.merged)?;
         for (name, counts) in groups {
             writeln!(f, "{name:<44}{:>12}", counts.values().sum::<u64>())?;
             for (kind, count) in counts {

@@ -132,6 +132,19 @@ impl History {
         rules::after_commit(&self.live)
     }
 
+    /// What is archived was superseded, by the row that is named.
+    pub(crate) fn expect_archive(&self, item: &Item) -> Result<(), String> {
+        let row = item["row_entity"]["S"].as_str().ok_or("an archive without a row")?;
+        let held = self.rows.get(row).map_or(&[][..], Vec::as_slice);
+        let superseded = &held[..held.len().saturating_sub(1)];
+        for version in crate::clean::archived(item)? {
+            if !superseded.contains(&version) {
+                return Err(format!("{version} is archived for {row}, which held {held:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// A deletion that has begun ends before anything else is written: with the task's tombstone, and not without it.
     fn expect_deletion_goes_on<'a>(
         &mut self,
@@ -189,9 +202,9 @@ impl History {
         }
         rules::at_version(&self.live, &row, before.as_ref(), live.as_ref())
             .map_err(|broken| format!("{row}@{version}: {broken}"))?;
-        if let Some(mark) = live.as_ref().and_then(|live| mark_of(&row, live))
-            && before.as_ref().and_then(|before| mark_of(&row, before)).as_ref() != Some(&mark)
-        {
+        let marks = |content: Option<&Content>| content.map_or(vec![], |content| marks_of(&row, content));
+        let marks_before = marks(before.as_ref());
+        for mark in marks(live.as_ref()).into_iter().filter(|mark| !marks_before.contains(mark)) {
             self.marks.entry(mark).or_default().push(version);
         }
         match &live {
@@ -242,6 +255,12 @@ pub(crate) fn mark_of(row: &str, content: &Map<String, Value>) -> Option<String>
         "dependencies" => Some(format!("{row} {}", content["lag"])),
         _ => content["name"].as_str().map(str::to_owned),
     }
+}
+
+/// That mark, and the one that a writer leaves who leaves the name of a task alone.
+fn marks_of(row: &str, content: &Map<String, Value>) -> Vec<String> {
+    let notes = content.get("notes").and_then(Value::as_str).filter(|notes| !notes.is_empty());
+    mark_of(row, content).into_iter().chain(notes.map(str::to_owned)).collect()
 }
 
 fn number(item: &Item, name: &str) -> u64 {

@@ -17,6 +17,8 @@ pub(crate) struct Ask {
     pub(crate) path: String,
     pub(crate) token: String,
     pub(crate) if_match: Option<u64>,
+    /// `X-Base-Version`.
+    pub(crate) base: Option<u64>,
     pub(crate) key: Option<String>,
     pub(crate) body: Option<Value>,
 }
@@ -32,6 +34,8 @@ pub(crate) struct Reply {
     pub(crate) committed: Option<u64>,
     /// It says that it was given before.
     pub(crate) replayed: bool,
+    /// `X-Merged-Concurrent-Fields`.
+    pub(crate) merged: Vec<String>,
     /// The way to the answer of a pull.
     pub(crate) way: String,
     /// Null when there is none.
@@ -40,7 +44,7 @@ pub(crate) struct Reply {
 
 impl Ask {
     pub(crate) fn get(path: String, token: &str) -> Self {
-        Self { method: Method::GET, path, token: token.to_owned(), if_match: None, key: None, body: None }
+        Self { method: Method::GET, path, token: token.to_owned(), if_match: None, base: None, key: None, body: None }
     }
 
     pub(crate) async fn send(&self, router: &Router) -> Reply {
@@ -50,6 +54,9 @@ impl Ask {
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
         if let Some(version) = self.if_match {
             request = request.header(header::IF_MATCH, format!("\"{version}\""));
+        }
+        if let Some(version) = self.base {
+            request = request.header("x-base-version", version);
         }
         if let Some(key) = &self.key {
             request = request.header("idempotency-key", key);
@@ -74,11 +81,13 @@ impl Reply {
         let etag = header("etag").trim_matches('"').parse().ok();
         let committed = header("x-server-version").parse().ok();
         let replayed = header("idempotent-replay") == "true";
+        let merged = header("x-merged-concurrent-fields");
+        let merged = merged.split(", ").filter(|field| !field.is_empty()).map(str::to_owned).collect();
         let way = header("server-timing").split('"').nth(1).unwrap_or("").to_owned();
         let retry_after = !header("retry-after").is_empty();
         let status = parts.status.as_u16();
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).expect("JSON") };
-        Self { status, etag, retry_after, committed, replayed, way, body }
+        Self { status, etag, retry_after, committed, replayed, merged, way, body }
     }
 
     /// The stable code of a problem, or nothing.

@@ -5,6 +5,8 @@ use std::thread;
 use crate::figures::Figures;
 use crate::operations::Kind;
 use crate::run::play;
+use shared::domain::Superseded;
+
 use crate::scenario::{Scenario, Weights};
 use crate::table::{Cost, Delays, Faults, Lag};
 
@@ -40,6 +42,8 @@ fn everyday(device_pause: u64) -> Scenario {
         device_pause,
         weights: edits,
         plain_clients: true,
+        max_history_bytes: Superseded::MAX_BYTES,
+        has_older_code: false,
         faults: REALISTIC,
         newer_writes: 0,
     }

@@ -64,6 +64,7 @@ impl Maker<'_> {
     pub(crate) fn operation(&mut self) -> Operation {
         let kind = self.weights.draw(self.rng);
         let mut operation = self.of(kind).unwrap_or_else(|| self.of(Kind::CreateTask).expect("needs nothing"));
+        self.base(&mut operation);
         if operation.ask.method != Method::GET && self.rng.u8(0..3) > 0 {
             operation.ask.key = Some(format!("key-{}", self.number));
             for part in &mut operation.parts {
@@ -72,6 +73,28 @@ impl Maker<'_> {
             self.leave_the_id_to_the_server(&mut operation);
         }
         operation
+    }
+
+    /// One change in three is to be merged with what others did since a version that the user saw, and half of those of a task
+    /// change its notes alone, which hardly anyone else does.
+    fn base(&mut self, operation: &mut Operation) {
+        let (ask, row) = (&mut operation.ask, &operation.row);
+        let versions = self.history.rows().get(row).map(Vec::as_slice).unwrap_or_default();
+        if ask.method != Method::PATCH || operation.mark.is_none() || versions.is_empty() || self.rng.u8(0..3) > 0 {
+            return;
+        }
+        ask.if_match = None;
+        let recent = &versions[versions.len().saturating_sub(4)..];
+        let above = u64::from(self.rng.u8(0..20) == 0);
+        ask.base = Some(recent[self.rng.usize(..recent.len())] + above);
+        if row.starts_with("tasks#")
+            && self.rng.bool()
+            && let Some(body) = ask.body.as_mut().and_then(Value::as_object_mut)
+            && let Some(mark) = body.remove("name")
+        {
+            body.clear();
+            body.insert("notes".to_owned(), mark);
+        }
     }
 
     /// Without a key that may make two rows.
@@ -202,7 +225,7 @@ impl Maker<'_> {
         };
         let if_match = if method == Method::PATCH { self.if_match(&row) } else { None };
         let path = path(collection, id.as_deref());
-        let ask = Ask { method, path, token: self.tokens[user].clone(), if_match, key: None, body: Some(body) };
+        let ask = Ask { method, if_match, body: Some(body), ..Ask::get(path, &self.tokens[user]) };
         Operation { ask, user, needed, mark: Some(mark), row, parts: vec![] }
     }
 
@@ -238,7 +261,7 @@ impl Maker<'_> {
     fn ask_membership(&self, user: usize, of: usize, method: Method, body: Option<Value>) -> Ask {
         let (_, id) = self.memberships[of].split_once('#').expect("a key");
         let path = if method == Method::POST { path("memberships", None) } else { path("memberships", Some(id)) };
-        Ask { method, path, token: self.tokens[user].clone(), if_match: None, key: None, body }
+        Ask { method, body, ..Ask::get(path, &self.tokens[user]) }
     }
 
     /// Mostly someone who may, sometimes anyone.

@@ -145,7 +145,12 @@ impl Play {
 
     /// An instance of a function, with nothing in common with another one but the table.
     fn instance(&self) -> Table {
-        Table::new(self.table.client(&SDK), NAME)
+        Table::new(self.table.client(&SDK), NAME).with_max_history_bytes(self.scenario.max_history_bytes)
+    }
+
+    /// … of code that is older than the archive.
+    fn older_instance(&self) -> Table {
+        Table::new(self.table.older_client(&SDK), NAME).with_max_history_bytes(self.scenario.max_history_bytes)
     }
 
     fn rng(&self, number: u64) -> Rng {
@@ -153,10 +158,11 @@ impl Play {
     }
 
     fn writer(&self, number: usize) -> Writer {
+        let other = if self.scenario.has_older_code { self.older_instance() } else { self.instance() };
         Writer {
             name: format!("writer {number}"),
-            routers: [(), ()]
-                .map(|()| rest::router(rest::App { table: self.instance(), verifier: Arc::clone(&VERIFIER) })),
+            routers: [self.instance(), other]
+                .map(|table| rest::router(rest::App { table, verifier: Arc::clone(&VERIFIER) })),
             table: Arc::clone(&self.table),
             rng: self.rng(number as u64),
             tokens: Arc::clone(&TOKENS),
@@ -216,7 +222,7 @@ impl Play {
         for operations in operations.chunks(90) {
             let body = Some(json!({ "operations": operations }));
             let path = format!("/api/v1/projects/{PROJECT}/batch/");
-            let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body };
+            let ask = Ask { method: Method::POST, body, ..Ask::get(path, &TOKENS[0]) };
             let reply = ask.send(&founder.routers[0]).await;
             if reply.status != 200 {
                 self.table.fail(format!("not founded: {id} {}", reply.body));
@@ -234,7 +240,7 @@ impl Play {
             return;
         }
         let (path, body) = (format!("/api/v1/projects/{PROJECT}/tasks/"), Some(json!({"name": "the last one"})));
-        let ask = Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body };
+        let ask = Ask { method: Method::POST, body, ..Ask::get(path, &TOKENS[0]) };
         ask.send(&founder.routers[0]).await;
         if let Some(task) = unfinished(&self.table) {
             self.table.fail(format!("the deletion of {task} does not come to an end"));
@@ -244,8 +250,7 @@ impl Play {
     async fn post(&self, founder: &mut Writer, path: &str, body: Value) {
         let path =
             if path.is_empty() { "/api/v1/projects/".to_owned() } else { format!("/api/v1/projects/{PROJECT}/{path}") };
-        let ask =
-            Ask { method: Method::POST, path, token: TOKENS[0].clone(), if_match: None, key: None, body: Some(body) };
+        let ask = Ask { method: Method::POST, body: Some(body), ..Ask::get(path, &TOKENS[0]) };
         let body = ask.body.as_ref().expect("a body");
         let collection = ask.path.trim_end_matches('/').rsplit('/').next().expect("a collection");
         let row = match (collection, body["id"].as_str(), body["user"].as_str()) {

@@ -1,9 +1,10 @@
 //! What a seed plays: who writes how much of what, who pulls, and how bad the table is.
 
 use fastrand::Rng;
+use shared::domain::Superseded;
 
 use crate::operations::Kind;
-use crate::table::{Delays, Faults};
+use crate::table::{Delays, Faults, Lag};
 
 /// The users of a project, with the role they begin with; the last one is nobody yet.
 pub(crate) const USERS: [(&str, i64); 7] =
@@ -27,6 +28,10 @@ pub(crate) struct Scenario {
     pub(crate) weights: Weights,
     /// Nobody is killed, and devices ask for no smaller pages.
     pub(crate) plain_clients: bool,
+    /// What a row's list of superseded versions may take.
+    pub(crate) max_history_bytes: usize,
+    /// Of the two instances that each writer meets, one does not know of the archive.
+    pub(crate) has_older_code: bool,
     pub(crate) faults: Faults,
     /// How often a newer version of the product writes beside this one.
     pub(crate) newer_writes: u64,
@@ -86,6 +91,13 @@ impl Weights {
 }
 
 impl Scenario {
+    /// In two seeds of three lists hold few versions, so that rows drop them again and again. In a quarter of these, deployments overlap.
+    fn with_short_lists(self, rng: &mut Rng) -> Self {
+        let max_history_bytes = [Superseded::MAX_BYTES, rng.usize(4..=8), rng.usize(8..=24)][rng.usize(..3)];
+        let has_older_code = max_history_bytes < Superseded::MAX_BYTES && rng.u8(..4) == 0;
+        Self { max_history_bytes, has_older_code, ..self }
+    }
+
     /// What this seed plays.
     pub(crate) fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5ce_aa51);
@@ -101,10 +113,13 @@ impl Scenario {
             device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
             plain_clients: false,
+            max_history_bytes: Superseded::MAX_BYTES,
+            has_older_code: false,
             faults: Faults::draw(&mut rng),
             // In every other seed.
             newer_writes: if seed % 2 == 1 { 60 } else { 0 },
         };
+        let everyday = everyday.with_short_lists(&mut Rng::with_seed(seed ^ 0xa2c_417e));
         match rng.u8(0..10) {
             0 | 1 => Self {
                 name: "hot rows",
@@ -164,7 +179,63 @@ impl Scenario {
                 ..everyday
             },
             7 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
+            8 => everyday.race(&mut rng),
             _ => everyday,
+        }
+    }
+
+    /// What only meets when it is sought: few rows, writers without a pause, and one kind of fault instead of all.
+    fn race(self, rng: &mut Rng) -> Self {
+        let calm = Faults { index_page: self.faults.index_page, ..Faults::NONE };
+        let quick = Self { writers: 6, operations: 700, writer_pause: 5, tasks: 5, edges: 0, ..self };
+        match rng.u8(0..3) {
+            // Pulls that cannot catch up, by members who are removed and added again meanwhile.
+            0 => Self {
+                name: "removals race",
+                devices: 6,
+                device_pause: 40,
+                plain_clients: true,
+                weights: Weights::with(&[
+                    (Kind::ChangeTask, 100),
+                    (Kind::AddMember, 120),
+                    (Kind::RemoveMember, 120),
+                    (Kind::ChangeMember, 20),
+                ]),
+                faults: Faults {
+                    network: Delays { usual: 4, rare: 0.1, longest: 60, least: 0 },
+                    lag: Lag::Drawn(Delays { usual: 4, rare: 0.15, longest: 3_000, least: 0 }),
+                    apart: Delays { usual: 2, rare: 0.1, longest: 60, least: 0 },
+                    ..calm
+                },
+                ..quick
+            },
+            // Tasks that die while edges to them are made: commits are applied piece by piece, reads take their time, and
+            // other commits come between that neither of the two looks at.
+            1 => Self {
+                name: "deletions race",
+                weights: Weights {
+                    heat: 0.5,
+                    ..Weights::with(&[
+                        (Kind::CreateEdge, 150),
+                        (Kind::DeleteTask, 90),
+                        (Kind::CreateTask, 90),
+                        (Kind::ChangeCalendar, 150),
+                    ])
+                },
+                faults: Faults {
+                    tear: Delays { usual: 4, rare: 0.3, longest: 500, least: 0 },
+                    apart: Delays { usual: 10, rare: 0.3, longest: 120, least: 0 },
+                    ..calm
+                },
+                ..quick
+            },
+            // Requests that took effect and were not answered, repeated among conflicts.
+            _ => Self {
+                name: "answers get lost",
+                weights: Weights { heat: 0.9, hot_rows: 2, ..Weights::with(&[(Kind::ChangeTask, 300)]) },
+                faults: Faults { failed_after: 0.15, answer_lost: 0.1, spurious_conflict: 0.3, ..calm },
+                ..quick
+            },
         }
     }
 }

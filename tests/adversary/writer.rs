@@ -97,6 +97,9 @@ impl Writer {
             self.note(operation, None);
             return None;
         };
+        if !reply.merged.is_empty() {
+            self.table.state().figures.merged += 1;
+        }
         if reply.replayed {
             self.table.state().figures.replayed += 1;
         }
@@ -212,6 +215,7 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
                     ask.if_match.is_none() || ask.if_match == before,
                     "written although the row was at another version",
                 )?;
+                crate::merge::judge(operation, reply, version, history)?;
             }
             Ok(())
         }
@@ -227,9 +231,13 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
             allowed(given.version == 0 || gone, "not found, but there all the time")
         }
         (410, _) => allowed(history.deleted_at.is_some(), "the project was not deleted"),
+        (409, _) if reply.code() == "sync_conflict" => {
+            crate::merge::judge_conflict(operation, reply, given.version, history)
+        }
         (412, _) => {
-            let asked = ask.if_match.is_some() || operation.parts.iter().any(|part| part.ask.if_match.is_some());
-            allowed(asked, "no If-Match was sent")
+            let asked =
+                ask.if_match.or(ask.base).is_some() || operation.parts.iter().any(|part| part.ask.if_match.is_some());
+            allowed(asked, "neither If-Match nor X-Base-Version was sent")
         }
         (503, _) if reply.code() == "outcome_unknown" => Ok(()),
         (status, _) if status < 300 => Err("an unexpected success".to_owned()),

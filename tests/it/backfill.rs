@@ -159,3 +159,43 @@ async fn a_change_between_reading_and_writing_survives() {
         project.assert_dense().await;
     }
 }
+
+#[tokio::test]
+async fn versions_that_older_code_dropped_are_archived_so_that_no_pull_reads_the_whole_table_for_them() {
+    let project = TestApp::new().await.with_project().with_tasks(3).await;
+    for n in 0..300 {
+        project.patch("tasks/t1", &json!({"name": format!("Task {n}")})).await.expect(200);
+    }
+    // As older code leaves it: nothing archived, and no word of it on the row.
+    let table = TestTable::of_this_process().await;
+    let client = table.client().await;
+    let key = |entity: &str| {
+        let text = |text: &str| Some(AttributeValue::S(text.to_owned()));
+        [("project_id", text(&project.id)), ("entity", text(entity))]
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect()
+    };
+    let forget = client.update_item().table_name(&table.name).set_key(Some(key("tasks#t1")));
+    forget.update_expression("REMOVE archived_from").send().await.expect("an update");
+    let dropped = project.items().await;
+    let dropped: Vec<&str> =
+        dropped.keys().map(String::as_str).filter(|entity| entity.starts_with("_dropped#")).collect();
+    assert!(!dropped.is_empty());
+    for entity in dropped {
+        client.delete_item().table_name(&table.name).set_key(Some(key(entity))).send().await.expect("an answer");
+    }
+    assert_eq!(project.pull(10).await.path, "strong");
+
+    let report = backfill(&project).await;
+    assert!(report.archived_versions > 100 && report.exit_code() == 0, "{report}");
+    // Whose versions they were is not known, so this answer proves its mark and carries no checksums.
+    let pull = project.pull(10).await;
+    assert_ne!(pull.path, "strong");
+    assert_eq!((pull.mark, pull.checksums), (305, None));
+    let report = audit(&project).await;
+    assert_eq!(report.verdict, Verdict::Sound, "{report}");
+    let items = project.items().await;
+    assert_eq!(backfill(&project).await.archived_versions, 0);
+    assert_eq!(project.items().await, items, "a second run wrote something");
+}

@@ -22,6 +22,18 @@ fn bodies(project: &TestProject) -> Vec<(Method, String)> {
     found
 }
 
+/// JSON in a text in JSON, over and over: serde_json alone would read each with a fresh limit of depth.
+fn nested(levels: usize) -> String {
+    let quote = |level: usize| match level {
+        0 => "\"".to_owned(),
+        level => format!("\\{}u0022", "u005c".repeat(level - 1)),
+    };
+    let open = |level| format!("{{{0}$serde_json::private::RawValue{0}:{0}{1}", quote(level), "[".repeat(124));
+    let close = |level| format!("{}{}}}", "]".repeat(124), quote(level));
+    let (open, close): (String, String) = ((0..levels).map(open).collect(), (0..levels).rev().map(close).collect());
+    format!("{open}1{close}")
+}
+
 #[tokio::test]
 async fn a_body_that_is_no_json_object_is_400_on_every_route() {
     let project = project().await;
@@ -39,7 +51,12 @@ async fn a_body_that_is_no_json_object_is_400_on_every_route() {
             "{\"name\":\"\\ud800\"}",
             "{\"name\":\"a\0b\"}",
             "{\"lag\":1e999}",
+            "{\"name\":\"x\",\"name\":\"x\"}",
+            "{\"operations\":[{\"body\":{\"id\":\"a\",\"id\":\"b\"}}]}",
+            "{\"name\":{\"$serde_json::private::RawValue\":\"1\"}}",
             &deep,
+            &format!("{{\"name\":{}}}", nested(20)),
+            &format!("{{\"operations\":[{{\"body\":{{\"name\":{}}}}}]}}", nested(20)),
         ] {
             let call = project.app.call(method.clone(), &path).by(OWNER).body("application/json", body.to_owned());
             project.refuses(call, 400, "malformed_json").await;
@@ -60,6 +77,11 @@ async fn a_body_of_another_type_is_415_and_a_large_one_413_on_every_route() {
             project.refuses(call().body(media_type, "{}"), 415, "unsupported_media_type").await;
         }
         project.refuses(call(), 415, "unsupported_media_type").await;
+        // Whatever the encoding: nothing is decompressed here.
+        for encoding in ["gzip", "br", "GZIP", "identity, gzip", ""] {
+            let encoded = call().body("application/json", "{}").header("content-encoding", encoding);
+            project.refuses(encoded, 415, "unsupported_media_type").await;
+        }
         project.refuses(call().body("application/json", large(limit + 1)), 413, "body_too_large").await;
     }
 }
@@ -96,8 +118,8 @@ async fn a_wrong_value_names_its_field_whether_the_row_is_created_or_changed() {
         ("percent_complete", vec![json!(101), json!(-1), json!(true)]),
         ("planned_start", vec![json!("2026-02-30"), json!("2026-2-3"), json!("20260203"), json!(0), json!("")]),
         ("status", vec![json!("DONE"), json!(1), json!(null)]),
-        ("is_milestone", vec![json!("true"), json!(1), json!(true)]),
-        ("assignee", vec![json!(""), json!(7), json!("nobody"), long(129)]),
+        ("is_milestone", vec![json!("true"), json!(1), json!(null)]),
+        ("assignee", vec![json!(""), json!(7), json!("nobody"), long(256), json!("t\u{200b}")]),
         ("optimistic_duration", vec![json!(-1), json!("1")]),
     ];
     let edge = [
@@ -109,7 +131,10 @@ async fn a_wrong_value_names_its_field_whether_the_row_is_created_or_changed() {
     let calendar = [
         ("name", vec![long(256), json!("\u{0}")]),
         ("working_days", vec![json!(0), json!(128), json!("31")]),
-        ("hours_per_day", vec![json!(0), json!(24.01), json!(-1), json!("8"), json!(null), json!(1e308)]),
+        (
+            "hours_per_day",
+            vec![json!(0), json!(24.01), json!(7.505), json!(7.500_000_001), json!("8"), json!(null), json!(1e308)],
+        ),
         ("timezone", vec![json!("Mars/Olympus"), json!("europe/berlin"), json!("../etc/passwd"), json!("")]),
         ("exceptions", vec![json!("[]"), json!({}), json!(null)]),
     ];
@@ -124,6 +149,33 @@ async fn a_wrong_value_names_its_field_whether_the_row_is_created_or_changed() {
     check(&project, "dependencies/", "dependencies/t1-t2/", &create_edge, &edge).await;
     check(&project, "calendars/", "calendars/site/", &json!({"name": "x"}), &calendar).await;
     check(&project, "../", "", &json!({"name": "x"}), &house).await;
+}
+
+#[tokio::test]
+async fn an_integer_is_one_however_it_is_written() {
+    let project = project().await;
+    let send = |method, path: &str, body: &'static str| project.call(method, path).body("application/json", body);
+    for body in [r#"{"duration":5.0}"#, r#"{"duration":0.5e1}"#, r#"{"duration":5,"percent_complete":10.0}"#] {
+        assert_eq!(send(Method::PATCH, "tasks/t1/", body).await.row()["duration"], 5, "{body}");
+    }
+    assert_eq!(send(Method::POST, "tasks/", r#"{"name":"x","duration":1e1}"#).await.expect(201).json()["duration"], 10);
+    let stale = r#"{"operations":[{"method":"PATCH","path":"tasks/t2/","body":{"name":"y"},"if_match":1.0}]}"#;
+    project.refuses(send(Method::POST, "batch/", stale), 412, "version_mismatch").await;
+    for hours in ["8.25", "0.07", "7.1", "24.0", "2.3", "1e1"] {
+        let calendar = format!(r#"{{"hours_per_day":{hours}}}"#);
+        project.call(Method::PATCH, "calendars/site/").body("application/json", calendar).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_lists_twenty_fields_and_counts_the_others() {
+    let project = project().await;
+    let mut task: Value = (0..30).map(|n| (format!("f{n:02}"), json!(n))).collect();
+    task["name"] = json!("x");
+    let answer = project.refuses(project.post("tasks", &task), 422, "validation_failed").await;
+    assert_eq!(answer.fields(), (0..20).map(|n| format!("f{n:02}")).collect::<Vec<_>>());
+    let detail = answer.json()["detail"].as_str().expect("a detail").to_owned();
+    assert!(detail.ends_with("And 10 more.") && !detail.contains("f20"), "{detail}");
 }
 
 /// Each wrong value in a creation and in a change.

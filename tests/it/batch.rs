@@ -196,7 +196,7 @@ async fn ninety_eight_rows_fit_and_the_operation_beyond_is_named() {
     let project = TestApp::new().await.with_project().with_tasks(1).await;
     let tasks = |n: usize| (0..n).map(|n| task(&format!("n{n}")));
     let answer = refused(batch(&project, tasks(120)), &project, 422, "batch_too_large", 98).await;
-    assert_eq!(answer.json()["limit"], json!({"rows": 98}));
+    assert_eq!(answer.json()["limit"], json!({"operations": 98}));
     batch(&project, tasks(98)).await.expect(200);
     // Each names two tasks that the batch does not write; and a role is looked at, too.
     let edges = |n: usize| (0..n).map(|n| edge(&format!("n{n}"), &format!("n{}", n + 1)));
@@ -243,6 +243,12 @@ async fn a_batch_that_makes_no_sense_is_refused() {
         .await;
     project.refuses(project.call(Method::POST, "batch/").body("text/plain", "x"), 415, "unsupported_media_type").await;
     project.refuses(project.call(Method::POST, "batch").body("application/json", "["), 400, "malformed_json").await;
+    let cut = r#"{"operations": [{"method": "POST", "path": "tasks", "body": {"name": "ok"}},
+        {"method": "POST", "path": "tasks", "body": {"name": "cut \ud83d"}}]}"#;
+    let answer =
+        project.refuses(project.call(Method::POST, "batch").body("application/json", cut), 400, "malformed_json").await;
+    assert_eq!(answer.json()["operation"], 1, "{}", answer.text);
+    assert!(answer.text.contains("operations[1].body.name"), "{}", answer.text);
     let large = json!({"operations": [task("n")], "padding": "x".repeat(2 * 1024 * 1024)});
     project.refuses(send(large), 413, "body_too_large").await;
     let answer = project.get("batch").await;

@@ -1,14 +1,18 @@
 //! Keys that an issuer publishes at a URL.
 
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use jsonwebtoken::get_current_timestamp;
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -34,6 +38,7 @@ struct Issuer {
     status: AtomicU16,
     document: Mutex<String>,
     delay: Mutex<Duration>,
+    compresses: AtomicBool,
     asked: AtomicUsize,
 }
 
@@ -45,19 +50,35 @@ impl Issuer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/jwks.json", listener.local_addr().expect("an address"));
         let served = Arc::clone(&issuer);
-        let answer = move || Arc::clone(&served).answer();
-        let elsewhere = || async { (StatusCode::FOUND, [(header::LOCATION, "/jwks.json")]) };
-        let router = Router::new().route("/jwks.json", get(answer)).route("/moved.json", get(elsewhere));
+        let answer = move |headers: HeaderMap| Arc::clone(&served).answer(headers);
+        // The same document, at another address of this machine.
+        let away = url.replace("127.0.0.1", "localhost");
+        let moved = |to: String| get(move || async move { (StatusCode::FOUND, [(header::LOCATION, to)]) });
+        let router = Router::new()
+            .route("/jwks.json", get(answer))
+            .route("/moved.json", moved("/jwks.json".to_owned()))
+            .route("/moved-away.json", moved(away))
+            .route("/moved-in-circles.json", moved("moved-in-circles.json".to_owned()));
         tokio::spawn(async { axum::serve(listener, router).await });
         (issuer, url)
     }
 
-    async fn answer(self: Arc<Self>) -> (StatusCode, String) {
+    async fn answer(self: Arc<Self>, headers: HeaderMap) -> Response {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        // As the firewalls of some turn away a request that does not say from what it is.
+        if [header::USER_AGENT, header::ACCEPT].iter().any(|name| !headers.contains_key(name)) {
+            return StatusCode::FORBIDDEN.into_response();
+        }
         let delay = *self.delay.lock().expect("no panic");
         sleep(delay).await;
         let status = StatusCode::from_u16(self.status.load(Ordering::SeqCst)).expect("a status");
-        (status, self.document.lock().expect("no panic").clone())
+        let document = self.document.lock().expect("no panic").clone();
+        if !self.compresses.load(Ordering::SeqCst) {
+            return (status, document).into_response();
+        }
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(document.as_bytes()).expect("memory");
+        (status, [(header::CONTENT_ENCODING, "gzip")], gzip.finish().expect("memory")).into_response()
     }
 
     fn answers(&self, status: u16) {
@@ -74,7 +95,16 @@ impl Issuer {
 }
 
 fn verifier(url: &str) -> Result<Verifier, ConfigError> {
-    Verifier::configured(|name| (name == "JWT_JWKS_URL").then(|| url.to_owned()))
+    Verifier::configured(|name| variable(url, name))
+}
+
+/// The variables of a function whose issuer is at this URL.
+fn variable(url: &str, name: &str) -> Option<String> {
+    match name {
+        "JWT_JWKS_URL" => Some(url.to_owned()),
+        "JWT_UNCHECKED" => Some("iss,aud".to_owned()),
+        _ => None,
+    }
 }
 
 /// A token signed with the tests' RSA key, which names it thus.
@@ -144,6 +174,35 @@ async fn an_unknown_key_id_asks_the_issuer_again_at_most_once_a_minute() {
 }
 
 #[tokio::test]
+async fn a_key_without_an_id_does_not_hide_that_there_is_a_new_one() {
+    let mut nameless: Value = serde_json::from_str(&without("rsa")).expect("JSON");
+    for key in nameless["keys"].as_array_mut().expect("keys") {
+        key.as_object_mut().expect("a key").remove("kid");
+    }
+    let (issuer, url) = Issuer::publishing(&nameless.to_string()).await;
+    let verifier = verifier(&url).expect("a verifier");
+    assert_eq!(verifier.caller(Some(&token(Some("rsa")))).await, Err(TokenError::Invalid));
+    issuer.publishes(KEYS);
+    later(61).await;
+    assert!(verifier.caller(Some(&token(Some("rsa")))).await.is_ok());
+    assert_eq!(issuer.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_document_may_be_compressed_and_have_up_to_a_megabyte() {
+    let large = format!("{}{}", KEYS, " ".repeat(900_000));
+    let bomb = format!("{}{}", KEYS, " ".repeat(1_100_000));
+    for (document, compresses, taken) in
+        [(KEYS, true, true), (&large, false, true), (&large, true, true), (&bomb, true, false)]
+    {
+        let (issuer, url) = Issuer::publishing(document).await;
+        issuer.compresses.store(compresses, Ordering::SeqCst);
+        let caller = verifier(&url).expect("a verifier").caller(Some(&token(Some("rsa")))).await;
+        assert_eq!(caller.is_ok(), taken, "{} bytes, compressed: {compresses}", document.len());
+    }
+}
+
+#[tokio::test]
 async fn many_requests_at_once_fetch_once() {
     let (issuer, url) = Issuer::publishing(KEYS).await;
     *issuer.delay.lock().expect("no panic") = Duration::from_millis(50);
@@ -175,6 +234,34 @@ async fn old_keys_are_kept_while_the_issuer_is_down() {
 }
 
 #[tokio::test]
+async fn keys_that_cannot_be_fetched_anew_are_given_up_after_a_day() {
+    let (issuer, url) = Issuer::publishing(KEYS).await;
+    let verifier = verifier(&url).expect("a verifier");
+    assert!(verifier.caller(Some(&token(Some("rsa")))).await.is_ok());
+    issuer.answers(500);
+    later(23 * 60 * 60).await;
+    assert!(verifier.caller(Some(&token(Some("rsa")))).await.is_ok());
+    later(2 * 60 * 60).await;
+    assert_eq!(verifier.caller(Some(&token(Some("rsa")))).await, Err(TokenError::KeysUnavailable));
+    issuer.answers(200);
+    later(6).await;
+    assert!(verifier.caller(Some(&token(Some("rsa")))).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_set_without_keys_withdraws_them_all() {
+    let (issuer, url) = Issuer::publishing(KEYS).await;
+    let verifier = verifier(&url).expect("a verifier");
+    assert!(verifier.caller(Some(&token(Some("rsa")))).await.is_ok());
+    issuer.publishes(r#"{"keys": []}"#);
+    later(61 * 60).await;
+    assert_eq!(verifier.caller(Some(&token(Some("rsa")))).await, Err(TokenError::KeysUnavailable));
+    issuer.publishes(KEYS);
+    later(6).await;
+    assert!(verifier.caller(Some(&token(Some("rsa")))).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_withdrawn_key_is_refused_within_the_hour() {
     let (issuer, url) = Issuer::publishing(KEYS).await;
     let verifier = verifier(&url).expect("a verifier");
@@ -189,8 +276,7 @@ async fn a_withdrawn_key_is_refused_within_the_hour() {
 async fn until_the_issuer_is_up_requests_are_asked_to_come_back() {
     let (issuer, url) = Issuer::publishing(KEYS).await;
     let table = TestTable::of_this_process().await;
-    let app =
-        TestApp::with_verifier(table, table.table().await, |name| (name == "JWT_JWKS_URL").then(|| url.clone())).await;
+    let app = TestApp::with_verifier(table, table.table().await, |name| variable(&url, name)).await;
     let call = || app.call(Method::GET, "/api/v1/projects/").authorization(token(Some("rsa")));
     issuer.answers(503);
     let answer = call().await;
@@ -203,7 +289,7 @@ async fn until_the_issuer_is_up_requests_are_asked_to_come_back() {
 
 #[tokio::test]
 async fn a_document_that_is_no_use_counts_as_none() {
-    let huge = format!("{}{}", KEYS, " ".repeat(200_000));
+    let huge = format!("{}{}", KEYS, " ".repeat(1_100_000));
     for document in ["", "{}", r#"{"keys": []}"#, "<html>", &huge] {
         let (_issuer, url) = Issuer::publishing(document).await;
         let caller = verifier(&url).expect("a verifier").caller(Some(&token(None))).await;
@@ -212,10 +298,15 @@ async fn a_document_that_is_no_use_counts_as_none() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_slow_or_has_moved_counts_as_down() {
+async fn an_issuer_that_is_slow_or_has_moved_to_another_host_counts_as_down() {
     let (issuer, url) = Issuer::publishing(KEYS).await;
+    for nowhere in ["moved-away.json", "moved-in-circles.json"] {
+        let moved = verifier(&url.replace("jwks.json", nowhere)).expect("a verifier");
+        assert_eq!(moved.caller(Some(&token(None))).await, Err(TokenError::KeysUnavailable), "{nowhere}");
+    }
+    assert_eq!(issuer.asked(), 0);
     let moved = verifier(&url.replace("jwks.json", "moved.json")).expect("a verifier");
-    assert_eq!(moved.caller(Some(&token(None))).await, Err(TokenError::KeysUnavailable));
+    assert!(moved.caller(Some(&token(None))).await.is_ok(), "it is the same host");
     *issuer.delay.lock().expect("no panic") = Duration::from_secs(10);
     assert_eq!(verifier(&url).expect("a verifier").caller(Some(&token(None))).await, Err(TokenError::KeysUnavailable));
 }

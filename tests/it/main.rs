@@ -6,6 +6,8 @@
 )]
 
 mod access;
+mod after_restore;
+mod alarms;
 mod architecture;
 mod auth;
 mod backfill;
@@ -21,6 +23,7 @@ mod cost;
 mod creation;
 mod dependencies;
 mod doubt;
+mod empty_pages;
 mod erase;
 mod idempotency;
 mod issuer;
@@ -33,6 +36,7 @@ mod newer;
 mod observe;
 mod openapi;
 mod outage;
+mod overflow;
 mod paging;
 mod policy;
 mod preconditions;
@@ -44,7 +48,9 @@ mod removal;
 mod removed_reads;
 mod restore;
 mod routes;
+mod strangers;
 mod strong;
+mod supply_chain;
 mod tasks;
 mod trail;
 mod versions;

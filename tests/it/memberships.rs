@@ -1,5 +1,6 @@
 //! Memberships: who belongs to a project, as what, and who may say so.
 
+use axum::http::Method;
 use serde_json::json;
 use shared::domain::Role;
 use tests::support::{OWNER, Setup, TestApp};
@@ -23,6 +24,28 @@ async fn a_membership_has_an_id_that_follows_from_project_and_user() {
     assert_eq!(project.post("memberships", &named).await.expect(200).row(), expected);
     let misnamed = json!({"id": "mine", "user": "vic", "role": 1});
     project.refuses_fields(project.post("memberships", &misnamed), &["id"]).await;
+}
+
+#[tokio::test]
+async fn the_longest_user_id_goes_through_every_key_and_record() {
+    let app = TestApp::new().await;
+    // 255 characters, of which most take four bytes, and one has to be escaped in JSON.
+    let user = format!("{}\"", "\u{1f600}".repeat(254));
+    let post =
+        |path: &str, key: &str| app.call(Method::POST, path).by(&user).header("idempotency-key", &key.repeat(255));
+    let create = || post("/api/v1/projects/", "k").json(&json!({"name": "Mine"}));
+    let project = create().await.expect(201).json()["id"].as_str().expect("an id").to_owned();
+    assert_eq!(create().await.header("idempotent-replay"), Some("true"));
+    let own = app.call(Method::GET, "/api/v1/projects/").by(&user).await.expect(200);
+    assert_eq!(own.json()["results"][0]["id"], project.as_str());
+    let below = |path: &str| format!("/api/v1/projects/{project}/{path}");
+    let task = json!({"id": "t", "name": "x", "assignee": user});
+    let tasks = || post(&below("tasks/"), "l").json(&task);
+    assert_eq!(tasks().await.expect(201).json()["assignee"], user.as_str());
+    let members = app.call(Method::GET, &below("memberships/")).by(&user).await.expect(200);
+    assert_eq!(members.json()["results"][0]["user"], user.as_str());
+    let pull = app.call_sync(&below("sync/?since=0")).by(&user).await.expect(200);
+    assert_eq!(pull.json()["changes"]["memberships"]["updated"][0]["user"], user.as_str());
 }
 
 #[tokio::test]

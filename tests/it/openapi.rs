@@ -21,7 +21,7 @@ async fn project() -> TestProject {
         project.create("tasks", json!({"id": id, "name": "Task"})).await;
         project.create("calendars", json!({"id": id, "name": "Calendar"})).await;
     }
-    for user in ["a".to_owned(), "a".repeat(128)] {
+    for user in ["a".to_owned(), "a".repeat(255)] {
         project.give(&user, Role::Member).await.expect(201);
     }
     project

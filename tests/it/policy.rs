@@ -16,6 +16,13 @@ use yaml_rust2::{Yaml, YamlLoader};
 use crate::batch::{batch, edge, task};
 
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
+const DEPLOY_ROLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/deploy-role.yaml");
+
+/// A template as it is written: `!Ref X` is `X`.
+fn parsed(path: &str) -> Yaml {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    YamlLoader::load_from_str(&text).expect("YAML").remove(0)
+}
 
 /// Actions, each with the resource that it is allowed on or was asked of.
 type Actions = BTreeSet<(String, String)>;
@@ -102,7 +109,7 @@ async fn watched() -> (TestApp, Witness, Witness) {
     let behind = async |witness: &Witness| {
         let witness = witness.clone();
         let seen = table.seen_by(move |operation, request| witness.look(operation, request)).await;
-        TestApp::on(table, seen).await
+        TestApp::on(table, seen.with_max_history_bytes(4)).await
     };
     let (rest, sync) = (Witness::default(), Witness::default());
     let mut app = behind(&rest).await;
@@ -169,12 +176,30 @@ async fn each_function_may_do_what_it_does_and_nothing_else() {
     let project = app.with_project().await;
     edit(&project).await;
     pull(&project, &sync).await;
-    let template = std::fs::read_to_string(TEMPLATE).expect("template.yaml");
-    let template = &YamlLoader::load_from_str(&template).expect("YAML")[0];
+    let template = &parsed(TEMPLATE);
     for (function, witness) in [("Sync", sync), ("Rest", rest)] {
         let seen = witness.seen.lock().expect("what was seen").clone();
         let allowed = allowed(template, function);
         let [lacks, surplus] = [seen.difference(&allowed), allowed.difference(&seen)].map(Vec::from_iter);
         assert!(lacks.is_empty() && surplus.is_empty(), "{function}: lacks {lacks:?}, has needlessly {surplus:?}");
     }
+}
+
+#[test]
+fn the_boundary_of_a_deployment_leaves_the_functions_what_they_may_do_and_nothing_else() {
+    let template = &parsed(TEMPLATE);
+    let boundary = &parsed(DEPLOY_ROLE)["Resources"]["RoleBoundary"]["Properties"]["PolicyDocument"];
+    let actions = |document: &Yaml| -> BTreeSet<String> {
+        let statements = document["Statement"].as_vec().expect("statements").iter();
+        statements.flat_map(|statement| texts(&statement["Action"])).map(str::to_owned).collect()
+    };
+    let mut allowed = BTreeSet::new();
+    for role in ["SyncRole", "RestRole"] {
+        let properties = &template["Resources"][role]["Properties"];
+        assert!(!properties["PermissionsBoundary"].is_badvalue(), "{role} could not be made by the deployment");
+        for policy in properties["Policies"].as_vec().expect("policies") {
+            allowed.extend(actions(&policy["PolicyDocument"]));
+        }
+    }
+    assert_eq!(actions(boundary), allowed);
 }

@@ -84,3 +84,17 @@ async fn an_if_match_that_is_no_etag_of_ours_is_named() {
         assert_eq!(answer.fields(), ["If-Match"], "{tag}");
     }
 }
+
+#[tokio::test]
+async fn a_weak_tag_is_never_the_rows_and_a_strong_one_beside_it_is() {
+    let project = project().await;
+    let seen = read(&project, "tasks/t1").await.version();
+    for call in [project.patch("tasks/t1", &json!({"name": "one"})), project.delete("tasks/t1")] {
+        let weak = call.header("if-match", &format!("W/\"{seen}\""));
+        project.refuses(weak, 412, "version_mismatch").await;
+    }
+    let no_tag = project.patch("tasks/t1", &json!({"name": "one"})).header("if-match", "W/3");
+    project.refuses(no_tag, 400, "invalid_parameter").await;
+    let both = format!("W/\"1\", \"{seen}\"");
+    project.patch("tasks/t1", &json!({"name": "one"})).header("if-match", &both).await.expect(200);
+}

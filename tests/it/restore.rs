@@ -14,10 +14,10 @@ use shared::domain::Role;
 use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject, TestTable};
 use tokio::sync::Notify;
 
-type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// A table of its own, next to this process's.
-async fn table(name: &str) -> TestTable {
+pub(crate) async fn table(name: &str) -> TestTable {
     static TABLES: AtomicU32 = AtomicU32::new(0);
     let shared = TestTable::of_this_process().await;
     let number = TABLES.fetch_add(1, Ordering::Relaxed);
@@ -26,12 +26,12 @@ async fn table(name: &str) -> TestTable {
     table
 }
 
-async fn app(table: &TestTable) -> TestApp {
+pub(crate) async fn app(table: &TestTable) -> TestApp {
     TestApp::on(table, table.table().await).await
 }
 
 /// Every item of a table.
-async fn items(table: &TestTable) -> BTreeMap<(String, String), Item> {
+pub(crate) async fn items(table: &TestTable) -> BTreeMap<(String, String), Item> {
     let pages =
         table.client().await.scan().table_name(&table.name).consistent_read(true).into_paginator().items().send();
     let text = |item: &Item, name: &str| item[name].as_s().expect("a text").clone();
@@ -39,7 +39,7 @@ async fn items(table: &TestTable) -> BTreeMap<(String, String), Item> {
     items.into_iter().map(|item| ((text(&item, "project_id"), text(&item, "entity")), item)).collect()
 }
 
-async fn fill(table: &TestTable, items: &BTreeMap<(String, String), Item>) {
+pub(crate) async fn fill(table: &TestTable, items: &BTreeMap<(String, String), Item>) {
     let client = table.client().await;
     for item in items.values() {
         client.put_item().table_name(&table.name).set_item(Some(item.clone())).send().await.expect("an answer");
@@ -81,7 +81,7 @@ async fn run(table: &TestTable, lost: Option<&TestTable>, writes: u32) -> bool {
     }
 }
 
-async fn assert_sound(table: &TestTable) {
+pub(crate) async fn assert_sound(table: &TestTable) {
     let patience = Patience { readings: 5, pause: Duration::from_millis(20) };
     let report = verify::run(&table.table().await, None, patience, &ProgressBar::hidden()).await.expect("a report");
     assert_eq!(report.verdict, Verdict::Sound, "{report}");
@@ -282,7 +282,7 @@ async fn with_the_lost_table_plain_pulls_make_every_device_equal_to_the_server()
         for (number, phone) in &lost.phones {
             let (project, mut phone) = (&projects[*number], phone.clone());
             phone.catch_up(project).await;
-            let out = *number == 3 || ["nina", "gone"].contains(&phone.user);
+            let out = *number == 3 || ["nina", "gone", "left"].contains(&phone.user);
             let empty = out || *number == 1;
             let expected = if empty { BTreeMap::new() } else { project.live_rows().await };
             assert_eq!(phone.device.rows, expected, "{} in project {number}", phone.user);

@@ -2,6 +2,7 @@
 
 use axum::http::Method;
 use tests::support::{Call, OWNER, Pull, TestApp, TestTable};
+use yaml_rust2::YamlLoader;
 
 #[tokio::test]
 async fn an_unknown_address_is_404() {
@@ -109,7 +110,10 @@ async fn behind_one_address_each_request_reaches_its_function_and_browsers_may_c
     call(Method::GET, "sync/x").await.problem(404, "no_such_route");
     let preflight = call(Method::OPTIONS, "tasks/t1").without_token().header("origin", "http://localhost:3000");
     let preflight = preflight.header("access-control-request-method", "PATCH").await.expect(200);
-    assert_eq!(preflight.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(preflight.header("access-control-allow-origin"), Some("http://localhost:3000"));
+    let elsewhere = call(Method::OPTIONS, "tasks/t1").without_token().header("origin", "https://example.com");
+    let elsewhere = elsewhere.header("access-control-request-method", "PATCH").await;
+    assert_eq!(elsewhere.header("access-control-allow-origin"), None);
     assert!(preflight.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PATCH")));
     let custom = preflight.header("access-control-allow-headers").expect("headers").to_owned();
     for name in ["authorization", "content-type", "if-match", "idempotency-key", "x-base-version"] {
@@ -132,4 +136,56 @@ fn listed_in_the_template(list: &str, header: &str) -> bool {
     let (_, after) = template.split_once(&format!("{list}:")).expect("a list");
     let (names, _) = after.split_once(']').expect("a list");
     names.to_lowercase().contains(header)
+}
+
+#[tokio::test]
+async fn no_answer_of_either_function_may_be_cached_or_taken_for_something_else() {
+    let project = TestApp::new().await.with_project().with_tasks(1).await;
+    let path = |path: &str| format!("/api/v1/projects/{}/{path}", project.id);
+    let sync = [
+        project.app.call_sync(&path("sync/?since=0")).by(OWNER).await,
+        project.app.call_sync(&path("sync/?since=x")).by(OWNER).await,
+        project.app.call_sync(&path("sync/?since=0")).without_token().await,
+        project.app.call_sync("/none").await,
+    ];
+    let rest = |method, path: &str| project.app.call(method, path).by(OWNER);
+    let rest = [
+        rest(Method::GET, "/health").await,
+        rest(Method::GET, "/none").await,
+        rest(Method::PUT, "/api/v1/projects/").await,
+        rest(Method::OPTIONS, "/api/v1/projects/").await,
+        rest(Method::GET, "/api/v1/projects/").without_token().await,
+        rest(Method::GET, &path("tasks/")).await,
+        rest(Method::GET, &path("tasks/none")).await,
+        rest(Method::PATCH, &path("tasks/t1")).await,
+        rest(Method::GET, &path("sync/")).await,
+        rest(Method::DELETE, &path("tasks/t1")).await,
+    ];
+    for answer in sync.iter().chain(&rest) {
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{answer:?}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get_by_the_functions_and_reaches_them() {
+    let project = TestApp::new().await.with_project().with_tasks(1).await;
+    for path in ["sync/?since=0", "sync?since=0"] {
+        let path = format!("/api/v1/projects/{}/{path}", project.id);
+        let answer = Call::new(project.app.sync.clone(), Method::HEAD, &path).by(OWNER).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, ""), "{path}");
+    }
+    let answer = project.app.call(Method::HEAD, &format!("/api/v1/projects/{}/tasks/t1", project.id)).by(OWNER).await;
+    assert_eq!((answer.status, answer.text.as_str(), answer.header("etag")), (200, "", Some("\"3\"")));
+    // A GET route of an HTTP API takes no HEAD.
+    let template = YamlLoader::load_from_str(include_str!("../../template.yaml")).expect("YAML").remove(0);
+    for function in ["SyncFunction", "RestFunction"] {
+        let events = template["Resources"][function]["Properties"]["Events"].as_hash().expect("routes");
+        let routes = |method: &str| -> Vec<&str> {
+            let properties = events.values().map(|event| &event["Properties"]);
+            let of_method = properties.filter(|route| route["Method"].as_str() == Some(method));
+            of_method.map(|route| route["Path"].as_str().expect("a path")).collect()
+        };
+        assert_eq!(routes("HEAD"), routes("GET"), "{function}");
+    }
 }

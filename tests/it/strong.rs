@@ -1,6 +1,7 @@
 //! How many pulls read a whole project strongly at once, while the index lags for good.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,30 +12,39 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
-use serde_json::Value;
+use serde_json::{Value, json};
 use shared::domain::Role;
 use shared::storage::Table;
 use tests::support::{Answer, Pull, TestApp, TestProject, TestTable};
 
 /// What the table is like, and what was asked of it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Weather {
     /// The index has nothing.
     index_lags: bool,
-    /// Strong queries are refused.
-    throttled: bool,
-    /// Strong queries ever sent.
-    strong: usize,
+    /// So many more strong readings of rows are refused, and this one later.
+    throttled: usize,
+    throttled_after: usize,
+    /// Strong readings of rows ever sent: each, whether it began with the first row.
+    strong: Vec<bool>,
+    /// A row that is written so often before each strong reading of rows, and once more after it.
+    hot: Option<(TestProject, usize)>,
     under_way: HashMap<String, usize>,
     most_of_a_project: usize,
     most: usize,
 }
 
 /// The way to the table, on which strong queries take their time.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Way<T> {
     inner: T,
     weather: Arc<Mutex<Weather>>,
+}
+
+impl<T> fmt::Debug for Way<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Way")
+    }
 }
 
 impl HttpClient for Way<SharedHttpClient> {
@@ -58,16 +68,22 @@ impl HttpConnector for Way<SharedHttpConnector> {
             return self.inner.call(request);
         }
         let project = body["ExpressionAttributeValues"][":project"]["S"].as_str().expect("a project").to_owned();
-        self.weather().began(&project);
+        if body["ExpressionAttributeValues"][":first"]["S"] != "a" {
+            // The archive.
+            return self.inner.call(request);
+        }
+        let hot = self.weather().began(&project, body.get("ExclusiveStartKey").is_none());
         let way = self.clone();
         HttpConnectorFuture::new(async move {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let throttled = way.weather().throttled;
+            let throttled = way.weather().throttles();
+            write(&hot, |times| times).await;
             let answer = if throttled {
                 answer(400, r#"{"__type": "x#ProvisionedThroughputExceededException", "message": "too much"}"#).await
             } else {
                 way.inner.call(request).await
             };
+            write(&hot, |_| 1).await;
             way.weather().ended(&project);
             answer
         })
@@ -80,13 +96,31 @@ impl<T> Way<T> {
     }
 }
 
+async fn write(hot: &Option<(TestProject, usize)>, times: impl Fn(usize) -> usize) {
+    let Some((project, most)) = hot else { return };
+    for n in 0..times(*most) {
+        project.patch("tasks/t1", &json!({"notes": format!("{n} {}", fastrand::u64(..))})).await.expect(200);
+    }
+}
+
 impl Weather {
-    fn began(&mut self, project: &str) {
-        self.strong += 1;
+    fn throttles(&mut self) -> bool {
+        if self.throttled_after > 0 {
+            self.throttled_after -= 1;
+            return false;
+        }
+        let throttles = self.throttled > 0;
+        self.throttled = self.throttled.saturating_sub(1);
+        throttles
+    }
+
+    fn began(&mut self, project: &str, from_the_first: bool) -> Option<(TestProject, usize)> {
+        self.strong.push(from_the_first);
         let of_project = self.under_way.entry(project.to_owned()).or_default();
         *of_project += 1;
         self.most_of_a_project = self.most_of_a_project.max(*of_project);
         self.most = self.most.max(self.under_way.values().sum());
+        self.hot.clone()
     }
 
     fn ended(&mut self, project: &str) {
@@ -154,12 +188,27 @@ async fn while_the_index_lags_for_good_an_instance_reads_four_projects_strongly_
 }
 
 #[tokio::test]
-async fn a_strong_reading_that_is_throttled_is_not_tried_again() {
+async fn a_strong_reading_that_is_throttled_goes_on_from_where_it_was() {
     let (projects, weather) = projects(1).await;
-    weather.lock().expect("the weather").throttled = true;
+    // More than a page.
+    for n in 0..30 {
+        let notes = "n".repeat(49_000);
+        projects[0].create("tasks", json!({"id": format!("n{n}"), "name": "N", "notes": notes})).await;
+    }
+    weather.lock().expect("the weather").throttled_after = 1;
+    weather.lock().expect("the weather").throttled = 2;
+    let answer = pull_all(&projects, 1).await.remove(0);
+    assert_eq!((Pull::of(&answer).path.as_str(), Pull::of(&answer).len()), ("strong", 32));
+    assert_eq!(weather.lock().expect("the weather").strong, [true, false, false, false]);
+}
+
+#[tokio::test]
+async fn a_strong_reading_that_is_throttled_for_good_is_given_up_in_time_for_the_gateway() {
+    let (projects, weather) = projects(1).await;
+    weather.lock().expect("the weather").throttled = usize::MAX;
     pull_all(&projects, 1).await.iter().for_each(assert_comes_back);
-    assert_eq!(weather.lock().expect("the weather").strong, 1);
-    weather.lock().expect("the weather").throttled = false;
+    assert!(weather.lock().expect("the weather").strong.len() > 5, "it was not tried again");
+    weather.lock().expect("the weather").throttled = 0;
     assert_eq!(Pull::of(&pull_all(&projects, 1).await[0]).path, "strong");
 }
 
@@ -188,9 +237,24 @@ async fn what_a_device_has_to_forget_is_read_once_at_a_time_and_waits_while_it_i
 
     *weather.lock().expect("the weather") = Weather { throttled: true, ..Weather::default() };
     let patient = wipe();
-    while weather.lock().expect("the weather").strong < 2 {
+    while weather.lock().expect("the weather").strong.len() < 2 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     weather.lock().expect("the weather").throttled = false;
     assert_eq!(Pull::of(&patient.await.expect("no panic")).len(), 5);
+}
+
+/// The counter that the rows are to add up to is older than all that the row's list names, and a counter of now is older than the row by
+/// the time that it is read.
+#[tokio::test]
+async fn a_strong_reading_adds_up_although_a_row_is_written_more_often_meanwhile_than_its_list_holds() {
+    let (projects, weather) = projects(1).await;
+    let table = TestTable::of_this_process().await;
+    let busy = TestApp::on(table, table.table().await.with_max_history_bytes(6)).await;
+    weather.lock().expect("the weather").hot = Some((projects[0].seen_by(busy), 9));
+    let answer = pull_all(&projects, 1).await.remove(0);
+    let pull = Pull::of(&answer);
+    assert_eq!((pull.path.as_str(), pull.mark, pull.len()), ("strong", 4, 2));
+    assert_eq!(weather.lock().expect("the weather").strong, [true], "it was not read a second time");
+    assert!(pull.checksums.is_none() && pull.versions().iter().any(|version| *version > 4));
 }

@@ -36,11 +36,19 @@ async fn a_milestone_is_a_task_without_duration() {
     assert_eq!(milestone["duration"], 0);
     let milestone = project.create("tasks", json!({"name": "Keys", "duration": 0})).await;
     assert_eq!(milestone["is_milestone"], true);
-    for patch in [json!({"duration": 0}), json!({"is_milestone": true})] {
+    for (patch, duration) in [
+        (json!({"duration": 0}), 0),
+        (json!({"duration": 4}), 4),
+        (json!({"is_milestone": true}), 0),
+        (json!({"duration": 2, "is_milestone": false}), 2),
+        (json!({"duration": 0, "is_milestone": true}), 0),
+    ] {
+        let row = project.patch("tasks/t1", &patch).await.row();
+        assert_eq!((&row["duration"], &row["is_milestone"]), (&json!(duration), &json!(duration == 0)), "{patch}");
+    }
+    for patch in [json!({"duration": 1, "is_milestone": true}), json!({"is_milestone": false})] {
         project.refuses_fields(project.patch("tasks/t1", &patch), &["is_milestone"]).await;
     }
-    let both = json!({"duration": 0, "is_milestone": true});
-    assert_eq!(project.patch("tasks/t1", &both).await.row()["is_milestone"], true);
 }
 
 #[tokio::test]

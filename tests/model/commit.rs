@@ -1,9 +1,11 @@
-//! Writers: read, see `last` in place, decide, commit, and find out what became of it.
+//! Writers: read, see `last` in place, decide, archive, commit, and find out what became of it.
 
-use crate::decision::{Job, Reads, decide, rebase};
-use crate::row::{Entity, Row, Version};
+use crate::decision::{Job, Reads, decide, finish, rebase};
+use crate::hand::Hand;
+use crate::proof::adds_up;
+use crate::row::{Entity, Overflow, Row, Version, Versions};
 use crate::scenario::{Mutant, Scenario, View};
-use crate::table::{Cancelled, Table, Transaction};
+use crate::table::{Cancelled, Part, Table, Transaction};
 
 /// A writer. It does its jobs one after the other, each to its end.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -14,6 +16,10 @@ pub(crate) struct Writer {
     stray: Option<Transaction>,
     /// How often the present job was committed: for the properties, no writer knows it.
     pub(crate) commits: u8,
+    /// Whether a job that was committed, if only in part, was ever answered as if nothing had been written.
+    pub(crate) denied: bool,
+    /// Whether a job was answered that its outcome is not known.
+    pub(crate) told_nothing: bool,
 }
 
 /// Where a writer is in its job.
@@ -27,6 +33,23 @@ pub(crate) enum Phase {
     /// They were read and `last` was seen in place; the set is being read.
     ReadingSet {
         reads: Reads,
+    },
+    /// Somebody's deletion has begun; what is left of it is being read.
+    ReadingTheRest {
+        reads: Reads,
+    },
+    /// Decided, and what the lists have no room for is in the archive.
+    Archived {
+        reads: Reads,
+        rebased: bool,
+    },
+    /// Of a mutant: committed, and this is not in the archive yet.
+    Late {
+        transaction: Transaction,
+    },
+    /// These are named by nothing.
+    Healing {
+        versions: Versions,
     },
     /// Refused for a commit that came between and does not matter to the decision, which is put on top of it.
     Rebased {
@@ -59,8 +82,24 @@ pub(crate) enum Fate {
 pub(crate) enum Step {
     /// These were read, and now `last` is seen in place.
     SeeLast(Reads),
+    /// A deletion has begun, and its latest part is seen in place.
+    SeeTheRest(Reads),
+    /// This was left of it: commit the next part.
+    Finish(Reads, Fate),
+    /// Answer at the deadline.
+    GiveUp,
+    /// The same payload, so late that its token is forgotten.
+    RepeatLate,
     /// These were read: decide and commit.
     Commit(Reads, Fate),
+    /// These were read, or stand: decide, and put into the archive what the lists have no room for.
+    Archive(Reads, bool),
+    /// Commit once that is acknowledged.
+    CommitArchived(Fate),
+    /// All rows were read, and then the archive.
+    LookForLostVersions(Reads),
+    /// Put them into the archive.
+    Heal,
     /// Not decided again: sent on top of the commit that came between.
     CommitRebased(Fate),
     /// Decided again although that would not be needed.
@@ -73,11 +112,25 @@ pub(crate) enum Step {
     Count,
     /// Of a mutant: the row in a call of its own.
     WriteRow,
+    /// Of a mutant: what the lists had no room for, after the commit.
+    ArchiveLate(Transaction),
+}
+
+/// Whether a commit has to put something into the archive first.
+///
+/// Not when a row is newer than the counter that was read: such a commit would be refused, so its writer reads again.
+fn needs_archive(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> bool {
+    let View { scenario, table } = view;
+    let current = table.counter.at(reads.counter).map_or(0, |counter| counter.current_version);
+    let is_newer = |entity| table.rows[entity].at(reads.rows[entity]).is_some_and(|row| row.server_version > current);
+    !scenario.is(Mutant::ArchivedAfterTheCommit)
+        && (rebased || !job.named().iter().any(|&entity| is_newer(entity)))
+        && decide(view, job, reads, rebased).is_some_and(|transaction| !table.archives(&transaction))
 }
 
 impl Writer {
     pub(crate) fn new(view: View<'_>, jobs: &'static [Job]) -> Self {
-        let mut writer = Self { jobs, phase: Phase::Done, stray: None, commits: 0 };
+        let mut writer = Self { jobs, phase: Phase::Done, stray: None, commits: 0, denied: false, told_nothing: false };
         writer.begin(view, false);
         writer
     }
@@ -104,11 +157,32 @@ impl Writer {
         } else {
             &[Fate::Answered]
         };
-        let commit = |reads| fates.iter().map(move |&fate| Step::Commit(reads, fate));
+        let view = View { scenario, table };
+        let commit = |reads| match self.jobs.first() {
+            Some(Job::Heal) => vec![Step::LookForLostVersions(reads)],
+            Some(&job) if needs_archive(view, job, reads, false) => vec![Step::Archive(reads, false)],
+            _ => fates.iter().map(|&fate| Step::Commit(reads, fate)).collect(),
+        };
         let mut steps: Vec<Step> = match (self.phase, self.jobs.first()) {
             (Phase::Done, _) | (_, None) => vec![],
             (Phase::Reading { .. }, _) if scenario.is(Mutant::CounterAdvancedSeparately) => {
                 vec![Step::Count]
+            }
+            (Phase::Reading { begin, again }, Some(job)) if scenario.minds_notes() => {
+                let is_noted =
+                    |reads: &Reads| table.counter.at(reads.counter).is_some_and(|counter| counter.unfinished);
+                let reads = begin.until_now(table, job.named());
+                let (noted, free): (Vec<_>, Vec<_>) = reads.into_iter().partition(is_noted);
+                let noted = noted.into_iter().map(Step::SeeTheRest);
+                let free: Vec<Step> = match scenario.sees_last(*job) {
+                    true => free.into_iter().map(Step::SeeLast).collect(),
+                    false => free.into_iter().flat_map(commit).collect(),
+                };
+                noted.chain(free).chain(again.then_some(Step::GiveUp)).collect()
+            }
+            (Phase::ReadingTheRest { reads }, _) => {
+                let each = |reads| fates.iter().map(move |&fate| Step::Finish(reads, fate));
+                reads.rows_until_now(table, &[Entity::Task, Entity::Edge]).into_iter().flat_map(each).collect()
             }
             (Phase::Reading { begin, .. }, Some(job)) if scenario.sees_last(*job) => {
                 begin.until_now(table, job.named()).into_iter().map(Step::SeeLast).collect()
@@ -119,8 +193,18 @@ impl Writer {
             (Phase::ReadingSet { reads }, Some(job)) => {
                 reads.rows_until_now(table, job.set()).into_iter().flat_map(commit).collect()
             }
+            (Phase::Rebased { reads }, Some(&job)) if needs_archive(view, job, reads, true) => {
+                vec![Step::Archive(reads, true), Step::ReadAgain]
+            }
+            (Phase::Archived { .. }, _) => fates.iter().map(|&fate| Step::CommitArchived(fate)).collect(),
+            (Phase::Late { transaction }, _) => vec![Step::ArchiveLate(transaction)],
+            (Phase::Healing { .. }, _) => vec![Step::Heal],
             (Phase::Rebased { .. }, _) => {
                 fates.iter().map(|&fate| Step::CommitRebased(fate)).chain([Step::ReadAgain]).collect()
+            }
+            // Once, or a mutant would commit for ever.
+            (Phase::Unsure { .. }, _) if scenario.tokens_are_forgotten && self.commits <= 1 => {
+                vec![Step::Repeat, Step::RepeatLate]
             }
             (Phase::Unsure { .. }, _) => vec![Step::Repeat],
             (Phase::Counted { .. }, _) => vec![Step::WriteRow],
@@ -137,8 +221,53 @@ impl Writer {
             (Step::Commit(reads, fate), Some(&job)) => {
                 match decide(View { scenario, table }, job, reads, false) {
                     Some(transaction) => self.send(scenario, table, job, reads, transaction, fate),
-                    None => self.begin_next_job(View { scenario, table }),
+                    None => return self.refuse(View { scenario, table }, job, reads),
                 }
+                Some(())
+            }
+            (Step::SeeTheRest(reads), Some(_)) => {
+                self.is_last_in_place(scenario, table, reads)?;
+                let reads = reads.and_begin(table, &[Entity::Task, Entity::Edge]);
+                self.phase = Phase::ReadingTheRest { reads };
+                Some(())
+            }
+            (Step::Finish(reads, fate), Some(&job)) => {
+                let transaction = finish(View { scenario, table }, reads)?;
+                self.send(scenario, table, job, reads, transaction, fate);
+                Some(())
+            }
+            (Step::GiveUp, Some(_)) => {
+                if self.commits > 0 && !scenario.is(Mutant::BusyAfterAPart) {
+                    self.told_nothing = true;
+                } else {
+                    self.denied |= self.commits > 0;
+                }
+                self.begin_next_job(View { scenario, table });
+                Some(())
+            }
+            (Step::RepeatLate, Some(&job)) => self.repeat_late(scenario, table, job),
+            (Step::Archive(reads, rebased), Some(&job)) => {
+                let transaction = decide(View { scenario, table }, job, reads, rebased)?;
+                table.put_archive(&transaction);
+                self.phase = Phase::Archived { reads, rebased };
+                Some(())
+            }
+            (Step::CommitArchived(fate), Some(&job)) => {
+                let Phase::Archived { reads, rebased } = self.phase else { return None };
+                let transaction = decide(View { scenario, table }, job, reads, rebased)?;
+                self.send(scenario, table, job, reads, transaction, fate);
+                Some(())
+            }
+            (Step::ArchiveLate(transaction), Some(_)) => {
+                table.put_archive(&transaction);
+                self.begin_next_job(View { scenario, table });
+                Some(())
+            }
+            (Step::LookForLostVersions(reads), Some(_)) => self.look_for_lost_versions(View { scenario, table }, reads),
+            (Step::Heal, Some(_)) => {
+                let Phase::Healing { versions } = self.phase else { return None };
+                table.archive.anonymous = table.archive.anonymous.with(versions);
+                self.begin_next_job(View { scenario, table });
                 Some(())
             }
             (Step::CommitRebased(fate), Some(&job)) => {
@@ -158,8 +287,30 @@ impl Writer {
         }
     }
 
+    /// Answers 404, 409 or 412. Of a deletion that has begun nobody is told so: it is over when the task is dead, and
+    /// otherwise the reading was torn.
+    fn refuse(&mut self, view: View<'_>, job: Job, reads: Reads) -> Option<()> {
+        let is_begun = self.commits > 0 && !view.scenario.is(Mutant::EachPartIsDecidedAnew);
+        if is_begun && matches!(job, Job::DeleteTaskIf(_)) {
+            let task = view.table.rows[Entity::Task].at(reads.rows[Entity::Task])?;
+            task.is_deleted.then(|| self.begin_next_job(view))
+        } else {
+            self.denied |= self.commits > 0;
+            self.begin_next_job(view);
+            Some(())
+        }
+    }
+
     /// Begins to read the set once `last` is in place.
     fn see_last(&mut self, View { scenario, table }: View<'_>, job: Job, reads: Reads) -> Option<()> {
+        self.is_last_in_place(scenario, table, reads)?;
+        let reads =
+            if scenario.is(Mutant::SetsReadBeforeLastWasSeen) { reads } else { reads.and_begin(table, job.set()) };
+        self.phase = Phase::ReadingSet { reads };
+        Some(())
+    }
+
+    fn is_last_in_place(&self, scenario: &Scenario, table: &Table, reads: Reads) -> Option<()> {
         let last = table.counter.at(reads.counter)?.last;
         let is_in_place = |&entity: &Entity| {
             let item = &table.rows[entity];
@@ -168,9 +319,7 @@ impl Writer {
         let seen = Entity::ALL.iter().all(is_in_place)
             || scenario.is(Mutant::LastNotChecked)
             || scenario.is(Mutant::SetsReadWhileLastIsOnlyConditionChecked);
-        let reads =
-            if scenario.is(Mutant::SetsReadBeforeLastWasSeen) { reads } else { reads.and_begin(table, job.set()) };
-        seen.then(|| self.phase = Phase::ReadingSet { reads })
+        seen.then_some(())
     }
 
     fn send(
@@ -189,18 +338,22 @@ impl Writer {
         }
         let result = table.commit(scenario, &transaction);
         let executed = result.is_ok();
-        self.commits += u8::from(executed);
+        self.count_commit(&transaction, executed);
         match result {
             _ if fate == Fate::AnswerLost => self.phase = Phase::Unsure { reads, transaction, executed },
+            Ok(()) if transaction.part != Part::Whole => self.begin(View { scenario, table }, true),
+            Ok(()) if scenario.is(Mutant::ArchivedAfterTheCommit) && !table.archives(&transaction) => {
+                self.phase = Phase::Late { transaction };
+            }
             Ok(()) => self.begin_next_job(View { scenario, table }),
-            Err(Cancelled::Condition) => self.rebase_or_begin(View { scenario, table }, job, reads),
+            Err(Cancelled::Condition) => self.rebase_or_begin(View { scenario, table }, job, reads, transaction.part),
             Err(Cancelled::Conflict) => self.begin(View { scenario, table }, true),
         }
     }
 
     /// A failed condition on the counter brings the counter along.
-    fn rebase_or_begin(&mut self, view: View<'_>, job: Job, reads: Reads) {
-        match rebase(view, job, reads) {
+    fn rebase_or_begin(&mut self, view: View<'_>, job: Job, reads: Reads, part: Part) {
+        match rebase(view, job, reads).filter(|_| part != Part::Later) {
             Some(reads) => self.phase = Phase::Rebased { reads },
             None => self.begin(view, true),
         }
@@ -209,7 +362,7 @@ impl Writer {
     fn arrive(&mut self, scenario: &Scenario, table: &mut Table) -> Option<()> {
         let stray = self.stray.take()?;
         let arrived = table.commit(scenario, &stray).is_ok();
-        self.commits += u8::from(arrived);
+        self.count_commit(&stray, arrived);
         if let Phase::Unsure { transaction, executed, .. } = &mut self.phase {
             *executed |= arrived && *transaction == stray;
         }
@@ -229,18 +382,77 @@ impl Writer {
             Ok(()) => {
                 // What is still on its way will find its token used.
                 self.stray = None;
-                self.commits += u8::from(!executed);
-                self.begin_next_job(View { scenario, table });
+                self.count_commit(&transaction, !executed);
+                match transaction.part {
+                    Part::Whole => self.begin_next_job(View { scenario, table }),
+                    Part::First | Part::Later => self.begin(View { scenario, table }, true),
+                }
             }
-            Err(Cancelled::Condition) => {
-                // What is still on its way will find the counter beyond the version that was read, for good.
-                self.stray = None;
-                self.rebase_or_begin(View { scenario, table }, job, reads);
-            }
+            Err(Cancelled::Condition) => self.settle(View { scenario, table }, job, reads, &transaction),
             Err(Cancelled::Conflict) if scenario.is(Mutant::ConflictSettlesTheFate) => {
                 self.begin(View { scenario, table }, true);
             }
             Err(Cancelled::Conflict) => return None,
+        }
+        Some(())
+    }
+
+    /// Asks again when the token is forgotten: an execution long ago is then judged like any other commit in between.
+    fn repeat_late(&mut self, scenario: &Scenario, table: &mut Table, job: Job) -> Option<()> {
+        let Phase::Unsure { reads, transaction, executed: true } = self.phase else { return None };
+        // The counter has moved, if only by this.
+        match table.commit(scenario, &transaction) {
+            Err(Cancelled::Condition) => self.settle(View { scenario, table }, job, reads, &transaction),
+            Ok(()) | Err(Cancelled::Conflict) => return None,
+        }
+        Some(())
+    }
+
+    /// A condition failed while it is not known whether an earlier try took effect. Nothing will any more, since the
+    /// counter is beyond the version that was read, for good. That nothing did is certain where one commit came between
+    /// and wrote something else; otherwise the answer is that nobody knows.
+    fn settle(&mut self, view: View<'_>, job: Job, reads: Reads, transaction: &Transaction) {
+        self.stray = None;
+        let counter = view.table.counter.committed();
+        let proven = counter.is_some_and(|counter| {
+            let written = Entity::ALL.into_iter().filter(|&entity| counter.last[entity] != 0).count();
+            let is_next = usize::from(counter.current_version - transaction.read) == written;
+            is_next && counter.last != transaction.counter.last
+        });
+        if proven || view.scenario.is(Mutant::ConditionSettlesTheFate) {
+            self.rebase_or_begin(view, job, reads, transaction.part);
+        } else if transaction.part == Part::Later {
+            // Of a part that anyone may have made there is nothing to be known.
+            self.begin(view, true);
+        } else {
+            self.told_nothing = true;
+            self.begin_next_job(view);
+        }
+    }
+
+    /// Counts a commit of the job's own.
+    fn count_commit(&mut self, transaction: &Transaction, executed: bool) {
+        self.commits += u8::from(executed && transaction.part != Part::Later);
+    }
+
+    /// Reads all rows and then the archive. Every version up to the counter that is named by neither was superseded, if
+    /// no row is missing.
+    fn look_for_lost_versions(&mut self, View { scenario, table }: View<'_>, reads: Reads) -> Option<()> {
+        let current = table.counter.at(reads.counter)?.current_version;
+        let hand =
+            Entity::ALL.into_iter().fold(Hand::default(), |hand, entity| hand.with(table, entity, reads.rows[entity]));
+        let archive = Some(table.archive);
+        let view = View { scenario, table };
+        if !adds_up(view, current, hand, archive) && !scenario.is(Mutant::HealedWithoutTheSum) {
+            return None;
+        }
+        let held = hand.rows(table).fold(table.skipped, |held, (_, row)| held.with(row.held()));
+        let named = held.with(table.archive.named()).with(table.archive.anonymous);
+        let versions = Versions::all().up_to(current).without(named);
+        if versions.is_empty() {
+            self.begin_next_job(view);
+        } else {
+            self.phase = Phase::Healing { versions };
         }
         Some(())
     }
@@ -258,7 +470,7 @@ impl Writer {
             return None;
         };
         for &entity in job.named() {
-            let row = Row::next(scenario, table.rows[entity].committed(), version, false);
+            let row = Row::next(scenario, Overflow::Forgotten, table.rows[entity].committed(), version, false);
             table.put_row(entity, row);
         }
         self.commits += 1;

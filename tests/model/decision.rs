@@ -1,37 +1,52 @@
 //! The pure part of a commit: what was asked for, what was read, and what is to be written on which conditions.
 
-use crate::row::{Entity, PerRow, Row, Version};
+use crate::row::{Entity, Overflow, PerRow, Row, Version};
 use crate::scenario::{Mutant, Scenario, View};
-use crate::table::{Counter, Moment, Table, Transaction};
+use crate::table::{Counter, Moment, Part, Table, Transaction};
 
 /// What a caller wants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Job {
     /// Change these rows in one commit.
     Patch(&'static [Entity]),
+    /// The same by an instance of the code before there was an archive.
+    PatchByOlderCode(&'static [Entity]),
     /// Create the edge.
     AddEdge,
     /// Delete the task and with it the edges that name it, which are a set.
     DeleteTask,
+    /// The same if the task is at this version.
+    DeleteTaskIf(Version),
     RemoveMember,
     AddMemberAgain,
+    /// Find out which versions are named by nothing, and put them into the archive.
+    Heal,
 }
 
 impl Job {
     /// The rows that the request names: read together with the counter.
     pub(crate) fn named(self) -> &'static [Entity] {
         match self {
-            Self::Patch(entities) => entities,
+            Self::Patch(entities) | Self::PatchByOlderCode(entities) => entities,
             Self::AddEdge => &[Entity::Task, Entity::Edge],
-            Self::DeleteTask => &[Entity::Task],
+            Self::DeleteTask | Self::DeleteTaskIf(_) => &[Entity::Task],
             Self::RemoveMember | Self::AddMemberAgain => &[Entity::Membership],
+            Self::Heal => &Entity::ALL,
+        }
+    }
+
+    /// What becomes of versions that a list has no room for when this is committed.
+    pub(crate) fn overflow(self, scenario: &Scenario) -> Overflow {
+        match self {
+            Self::PatchByOlderCode(_) => Overflow::Forgotten,
+            _ => scenario.overflow,
         }
     }
 
     /// The rows that only a query finds.
     pub(crate) fn set(self) -> &'static [Entity] {
         match self {
-            Self::DeleteTask => &[Entity::Edge],
+            Self::DeleteTask | Self::DeleteTaskIf(_) => &[Entity::Edge],
             _ => &[],
         }
     }
@@ -98,7 +113,8 @@ pub(crate) fn rebase(View { scenario, table }: View<'_>, job: Job, reads: Reads)
         job.named().contains(&entity) && !scenario.is(Mutant::RebasedOverANamedRow)
             || job.set().contains(&entity) && !scenario.is(Mutant::RebasedOverAListedCollection)
     };
-    let stands = one_commit && !written().any(touched) && !scenario.is(Mutant::NothingIsRebased);
+    let is_noted = counter.unfinished && !scenario.is(Mutant::RebasedOverANote);
+    let stands = one_commit && !is_noted && !written().any(touched) && !scenario.is(Mutant::NothingIsRebased);
     stands.then(|| Reads { counter: table.counter.newest(), ..reads })
 }
 
@@ -111,9 +127,11 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
     let version = |entity: Entity| read(entity).map_or(0, |row| row.server_version);
     let mut transaction = Transaction {
         read: counter.current_version,
-        counter: Counter { current_version: counter.current_version, last: PerRow::default() },
+        counter: Counter { current_version: counter.current_version, ..Counter::default() },
         expected: if rebased { PerRow::default() } else { last_in_place(view, job, counter) },
         puts: PerRow::default(),
+        archive: PerRow::default(),
+        part: Part::Whole,
     };
     // Of each row of the decision: that it is as it was read.
     if !scenario.is(Mutant::RowsLookedAtNotChecked) {
@@ -121,13 +139,26 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
             transaction.expected[entity] = Some(version(entity));
         }
     }
-    for (index, (entity, is_deleted)) in writes(scenario, job, read)?.into_iter().enumerate() {
+    let mut writes = writes(scenario, job, read)?;
+    if writes.len() > scenario.transaction_rows {
+        writes.truncate(scenario.transaction_rows);
+        transaction.part = Part::First;
+        transaction.counter.unfinished = !scenario.is(Mutant::EachPartIsDecidedAnew);
+    }
+    for (index, (entity, is_deleted)) in writes.into_iter().enumerate() {
         if index == 0 || !scenario.is(Mutant::TwoRowsGivenOneVersion) {
             transaction.counter.current_version += 1;
         }
         let next = transaction.counter.current_version;
         transaction.counter.last[entity] = next;
-        transaction.puts[entity] = Some(Row::next(scenario, read(entity), next, is_deleted));
+        let overflow = job.overflow(scenario);
+        let row = Row::next(scenario, overflow, read(entity), next, is_deleted);
+        transaction.puts[entity] = Some(row);
+        if let Some(before) = read(entity).filter(|_| overflow == Overflow::Archived) {
+            let dropped = before.dropped_by(&row);
+            let of_this_commit = scenario.is(Mutant::ArchivesTheVersionBeingSuperseded) && !dropped.is_empty();
+            transaction.archive[entity] = if of_this_commit { before.held() } else { dropped };
+        }
         transaction.expected[entity] =
             if scenario.is(Mutant::RowsWrittenUnconditionally) { None } else { Some(version(entity)) };
     }
@@ -139,25 +170,50 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
     Some(transaction)
 }
 
+/// The next part of the deletion that has begun, of whoever it was: its first one was judged. None where a torn reading
+/// shows nothing left to do.
+pub(crate) fn finish(View { scenario, table }: View<'_>, reads: Reads) -> Option<Transaction> {
+    let counter = table.counter.at(reads.counter)?;
+    let read = |entity: Entity| table.rows[entity].at(reads.rows[entity]);
+    let left = [Entity::Edge, Entity::Task].into_iter().filter_map(|entity| Some((entity, read(entity)?)));
+    let left: Vec<_> = left.filter(|(_, row)| !row.is_deleted).collect();
+    let (entity, row) = *left.first()?;
+    let next = counter.current_version + 1;
+    let mut transaction = Transaction {
+        read: counter.current_version,
+        counter: Counter { current_version: next, unfinished: left.len() > 1, ..Counter::default() },
+        expected: PerRow::default(),
+        puts: PerRow::default(),
+        archive: PerRow::default(),
+        part: Part::Later,
+    };
+    transaction.counter.last[entity] = next;
+    transaction.expected[entity] = Some(row.server_version);
+    transaction.puts[entity] = Some(Row::next(scenario, scenario.overflow, Some(row), next, true));
+    Some(transaction)
+}
+
 /// The rows to write and whether as tombstones, in the order in which they take their versions: an edge's tombstone
 /// before its task's, so that the edge dangles at no version.
 fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a Row>) -> Option<Vec<(Entity, bool)>> {
     let is_live = |entity: Entity| read(entity).is_some_and(|row| !row.is_deleted);
     let is_dead = |entity: Entity| read(entity).is_some_and(|row| row.is_deleted);
     match job {
-        Job::Patch(entities) => entities
+        Job::Patch(entities) | Job::PatchByOlderCode(entities) => entities
             .iter()
             .all(|&entity| is_live(entity))
             .then(|| entities.iter().map(|&entity| (entity, false)).collect()),
         Job::AddEdge => (is_live(Entity::Task) && read(Entity::Edge).is_none()).then(|| vec![(Entity::Edge, false)]),
-        Job::DeleteTask if !is_live(Entity::Task) => None,
-        Job::DeleteTask if !is_live(Entity::Edge) => Some(vec![(Entity::Task, true)]),
-        Job::DeleteTask if scenario.is(Mutant::TaskTombstoneBeforeItsEdges) => {
+        Job::DeleteTask | Job::DeleteTaskIf(_) if !is_live(Entity::Task) => None,
+        Job::DeleteTaskIf(version) if read(Entity::Task).is_none_or(|task| task.server_version != version) => None,
+        Job::DeleteTask | Job::DeleteTaskIf(_) if !is_live(Entity::Edge) => Some(vec![(Entity::Task, true)]),
+        Job::DeleteTask | Job::DeleteTaskIf(_) if scenario.is(Mutant::TaskTombstoneBeforeItsEdges) => {
             Some(vec![(Entity::Task, true), (Entity::Edge, true)])
         }
-        Job::DeleteTask => Some(vec![(Entity::Edge, true), (Entity::Task, true)]),
+        Job::DeleteTask | Job::DeleteTaskIf(_) => Some(vec![(Entity::Edge, true), (Entity::Task, true)]),
         Job::RemoveMember => is_live(Entity::Membership).then(|| vec![(Entity::Membership, true)]),
         Job::AddMemberAgain => is_dead(Entity::Membership).then(|| vec![(Entity::Membership, false)]),
+        Job::Heal => None,
     }
 }
 

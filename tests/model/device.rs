@@ -38,6 +38,8 @@ pub(crate) struct How {
     pub(crate) source: Source,
     /// Whether the server went back to 0 of its own accord.
     pub(crate) resync: bool,
+    /// Whether the archive was read.
+    pub(crate) archive: bool,
 }
 
 impl Device {

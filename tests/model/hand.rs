@@ -58,10 +58,15 @@ impl Hand {
         self.rows(table).map(|(_, row)| row.server_version).max().unwrap_or(0).max(self.newest_of_lists)
     }
 
-    /// The version up to which every version after `since` is held.
-    pub(crate) fn held_to(self, since: Version, current: Version) -> Version {
-        let held = (since + 1..=current).take_while(|&version| self.held.has(version));
-        held.last().unwrap_or(since)
+    /// The version up to which every version after `since` is held, or is one of these.
+    pub(crate) fn held_to(self, since: Version, current: Version, accounted: Versions) -> Version {
+        let held = self.held.with(accounted);
+        (since + 1..=current).take_while(|&version| held.has(version)).last().unwrap_or(since)
+    }
+
+    /// Whether a copy that was read may have dropped a version above `since` from its list.
+    pub(crate) fn is_silent_above(self, table: &Table, since: Version) -> bool {
+        self.newest_of_lists > 0 || self.rows(table).any(|(_, row)| row.is_silent_above(since))
     }
 
     /// Each way in which the index can answer `server_version > since` by now.

@@ -16,6 +16,11 @@
 //! - Writers that read a batch, see `last` in place or condition-check it, read a set, decide, commit, decide again
 //!   when they were not the first or put the draft on top of the commit that was, and repeat a request whose answer got
 //!   lost or which is still on its way.
+//! - A deletion that takes several commits: the first leaves a note on the counter, and whoever commits next goes on with it.
+//! - Repetitions that come so late that their token is forgotten.
+//! - The archive ([`archive`]): written before the commit that drops versions from a list, by a writer who may be killed in
+//!   between; read after the rows; healed where older code dropped versions without it; and a restore that tells versions
+//!   that no row ever got from archived ones.
 //! - The index: see [`hand::Hand::from_index`].
 //! - One device that pulls as often as it likes: proof by held versions, those included that are known by a row's list alone,
 //!   proof by the sum, busy answers, cut pages, removal of its user, and the full resync of a user who is added again.
@@ -32,18 +37,21 @@
 //!   still arrive.
 //! - *One device*: devices only read, so two of them do not notice each other. A pull whose answer got lost changes
 //!   nothing and is one that was not asked.
+//! - *What goes into the archive for one commit goes there at once.* Each item is true by itself, so to be killed halfway is
+//!   to have archived less.
 //! - *No clock.* What is allowed until a deadline is allowed always.
 //!
 //! The checker remembers 64 bits of each state; that two of a million states share them is a matter of one in 10^7.
 //!
 //! # What is not modelled
 //!
-//! Deleting a project, restored backups (`skipped`), migrations, checksums, `turbo`; roles and the writers' own
+//! Deleting a project, raised counters and refused marks after a restore, migrations, checksums, `turbo`; roles and the writers' own
 //! memberships; idempotency records, `If-Match`, field merging; responses measured in bytes; sets other than a task's
-//! edges (one decision over a set stands for all), cascades that fill more than one transaction; an index that is
+//! edges (one decision over a set stands for all); an index that is
 //! ahead of the table; that something happens at last (but see
 //! [`properties::Always::AnAppliedProjectIsProvenByTheTable`]).
 
+mod archive;
 mod check;
 mod commit;
 mod decision;
@@ -53,6 +61,7 @@ mod mutants;
 mod proof;
 mod properties;
 mod pull;
+mod restore;
 mod row;
 mod rules;
 mod scenario;

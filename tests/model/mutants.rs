@@ -4,10 +4,12 @@
 //! without the proof.
 
 use crate::check::{breaks, holds};
-use crate::decision::Job::{AddEdge, DeleteTask, Patch};
+use crate::decision::Job::{self, AddEdge, DeleteTask, Patch, PatchByOlderCode};
 use crate::properties::Always;
 use crate::row::Entity::{Edge, Membership, Task};
-use crate::rules::{CASCADE, EMULATOR, HOT_ROW, REMOVAL, TWO_WRITERS};
+use crate::rules::{
+    CASCADE, EMULATOR, HOT_ROW, OLDER_CODE, OVERFLOW, PAGED_OVERFLOW, PARTS, REMOVAL, RESTORED, TWO_WRITERS,
+};
 use crate::scenario::{Index, Last, Mutant, Scenario};
 
 // The commit.
@@ -142,6 +144,120 @@ fn a_conflict_answered_to_the_repetition_does_not_settle_the_fate_of_the_request
     let mutants = &[Mutant::ConflictSettlesTheFate];
     let scenario = Scenario { mutants, answers_get_lost: true, pulls: false, ..TWO_WRITERS };
     breaks(scenario, Always::NoChangeIsCommittedTwice);
+}
+
+#[test]
+fn a_condition_answered_to_a_late_repetition_does_not_settle_the_fate_of_the_request() {
+    let mutants = &[Mutant::ConditionSettlesTheFate];
+    let lost = Scenario { mutants, answers_get_lost: true, tokens_are_forgotten: true, ..TWO_WRITERS };
+    let writers: &[&[_]] = &[&[Patch(&[Task])]];
+    breaks(Scenario { writers, pulls: false, ..lost }, Always::NoChangeIsCommittedTwice);
+    let writers: &[&[_]] = &[&[AddEdge]];
+    breaks(Scenario { rows: CASCADE.rows, writers, pulls: false, ..lost }, Always::NoCommitIsDenied);
+}
+
+// A deletion in several parts.
+
+/// Somebody changes the task in between, and the rest is refused.
+#[test]
+fn a_deletion_whose_parts_are_decided_anew_is_denied_when_half_of_it_is_done() {
+    let mutants = &[Mutant::EachPartIsDecidedAnew];
+    breaks(Scenario { mutants, ..PARTS }, Always::NoCommitIsDenied);
+}
+
+#[test]
+fn a_deletion_that_others_do_not_finish_first_is_left_half_done() {
+    let mutants = &[Mutant::NoteIsNotMinded];
+    breaks(Scenario { mutants, ..PARTS }, Always::ADeletionComesToItsEnd);
+}
+
+/// The draft says nothing of the note, which is gone then.
+#[test]
+fn a_draft_rebased_over_a_deletion_that_has_begun_forgets_it() {
+    let mutants = &[Mutant::RebasedOverANote];
+    breaks(Scenario { mutants, ..PARTS }, Always::ADeletionComesToItsEnd);
+}
+
+#[test]
+fn a_deletion_given_up_after_its_first_part_is_not_to_be_answered_as_if_nothing_had_been_written() {
+    let mutants = &[Mutant::BusyAfterAPart];
+    breaks(Scenario { mutants, ..PARTS }, Always::NoCommitIsDenied);
+}
+
+// The archive.
+
+/// A writer that is killed in between leaves versions that nothing names, and every pull across them to the table.
+#[test]
+fn what_is_archived_after_the_commit_may_never_be() {
+    let mutants = &[Mutant::ArchivedAfterTheCommit];
+    breaks(Scenario { mutants, ..OVERFLOW }, Always::EachVersionIsHeldByOneRow);
+    let always = &[Always::TheIndexSuffices];
+    let emulator = Scenario { index: EMULATOR.index, application: EMULATOR.application, ..OVERFLOW };
+    breaks(Scenario { mutants, always, ..emulator }, Always::TheIndexSuffices);
+}
+
+/// The commit may fail, and then that version is current.
+#[test]
+fn a_version_that_is_archived_by_the_commit_that_supersedes_it_loses_its_row() {
+    let mutants = &[Mutant::ArchivesTheVersionBeingSuperseded];
+    breaks(Scenario { mutants, ..OVERFLOW }, Always::NoArchivedVersionIsCurrent);
+    breaks(Scenario { mutants, ..OVERFLOW }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+#[test]
+fn an_archive_that_is_no_sighting_makes_an_answer_exact_that_lacks_a_row() {
+    let mutants = &[Mutant::ArchiveIsNoSighting];
+    breaks(Scenario { mutants, ..OVERFLOW }, Always::AnExactAnswerIsTheStateAtTheMark);
+}
+
+/// Where a page is cut, a row further on is not read, and is no newer than the counter for that.
+#[test]
+fn a_row_behind_the_page_is_no_sighting() {
+    let mutants = &[Mutant::SightingOfWhatIsMissing];
+    breaks(Scenario { mutants, ..PAGED_OVERFLOW }, Always::AnAppliedCounterIsNotWaitedFor);
+}
+
+/// Below where a list is silent there are versions that are merely not in the index yet.
+#[test]
+fn a_silent_list_taken_for_archived_loses_rows() {
+    let mutants = &[Mutant::SilentListTakenForArchived];
+    breaks(Scenario { mutants, ..OVERFLOW }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+/// What older code has cut counts as written before the counter, and makes up for a row that is missing.
+#[test]
+fn a_list_cut_by_older_code_and_taken_for_archived_loses_rows() {
+    const OLDER: Job = PatchByOlderCode(&[Task]);
+    let mutants = &[Mutant::CutByOldCodeTakenForArchived];
+    let writers: &[&[_]] = &[&[OLDER, OLDER, Patch(&[Task])]];
+    breaks(Scenario { mutants, writers, ..OLDER_CODE }, Always::EachVersionIsHeldByOneRow);
+    let writers: &[&[_]] = &[&[OLDER, OLDER, OLDER, Patch(&[Task])], &[AddEdge]];
+    let scenario = Scenario { mutants, writers, index: Index::Empty, ..OLDER_CODE };
+    breaks(scenario, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+/// So the archive is read after the last row, or the row's list counts as silent.
+#[test]
+fn an_archive_read_before_the_rows_makes_up_for_a_row_that_is_missing() {
+    let mutants = &[Mutant::ArchiveReadBeforeTheRows];
+    breaks(Scenario { mutants, index: Index::Empty, ..OVERFLOW }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+/// A version that a torn reading misses is one that nothing names.
+#[test]
+fn a_project_healed_without_the_sum_loses_rows() {
+    let mutants = &[Mutant::HealedWithoutTheSum];
+    breaks(Scenario { mutants, ..OLDER_CODE }, Always::NoArchivedVersionIsCurrent);
+    breaks(Scenario { mutants, ..OLDER_CODE }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+/// Archived versions then look as if no row ever got them.
+#[test]
+fn a_table_restored_without_a_look_at_the_archive_does_not_add_up() {
+    let mutants = &[Mutant::RestoredWithoutTheArchive];
+    breaks(Scenario { mutants, ..RESTORED }, Always::EachVersionIsHeldByOneRow);
+    let always = &[Always::AnAppliedProjectIsProvenByTheTable];
+    breaks(Scenario { mutants, always, ..RESTORED }, Always::AnAppliedProjectIsProvenByTheTable);
 }
 
 // The pull.

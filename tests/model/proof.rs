@@ -1,8 +1,9 @@
 //! The proof: what can be said from the rows in hand.
 
+use crate::archive::Archive;
 use crate::hand::Hand;
 use crate::pull::{Found, Source};
-use crate::row::{Entity, Row, Version};
+use crate::row::{Entity, Row, Version, Versions};
 use crate::scenario::{Mutant, View};
 
 /// What can be said.
@@ -30,7 +31,7 @@ pub(crate) fn judge(view: View<'_>, found: Found) -> Verdict {
         Some(page) => page,
         None if proven < request.current => Verdict::Short,
         None if rows.len() > view.scenario.limit => Verdict::TooManyNewer,
-        None if hand.newest(view.table) > request.current => Verdict::Newer,
+        None if newest(view, found) > request.current || rests_on_anonymous(view, found) => Verdict::Newer,
         None => Verdict::Exact,
     };
     match own_removal(view, found) {
@@ -39,9 +40,33 @@ pub(crate) fn judge(view: View<'_>, found: Found) -> Verdict {
     }
 }
 
+/// The newest version of which there is a sign.
+///
+/// A version that the archive names of a row was superseded. Where the row was not read above it, although nothing is
+/// missing, the row is newer than the counter. While something is missing, it may be just that.
+pub(crate) fn newest(view: View<'_>, found: Found) -> Version {
+    let Found { request, hand, archive, .. } = found;
+    let read = |entity| view.table.rows[entity].at(hand.copy(entity));
+    let names_a_newer =
+        |archive: Archive| Entity::ALL.into_iter().any(|entity| archive.names_a_newer(entity, read(entity)));
+    let nothing_is_missing =
+        || proven_to(view, found) >= request.current || view.scenario.is(Mutant::SightingOfWhatIsMissing);
+    let sighted =
+        archive.is_some_and(names_a_newer) && nothing_is_missing() && !view.scenario.is(Mutant::ArchiveIsNoSighting);
+    hand.newest(view.table).max(if sighted { request.current + 1 } else { 0 })
+}
+
+/// Of whose versions the archive knows no row, nobody knows whether it was read.
+fn rests_on_anonymous(view: View<'_>, found: Found) -> bool {
+    let without = found.archive.map(|archive| Archive { anonymous: Versions::default(), ..archive });
+    found.archive.is_some_and(|archive| !archive.anonymous.is_empty())
+        && !view.scenario.is(Mutant::ArchiveIsNoSighting)
+        && proven_to(view, Found { archive: without, ..found }) < found.request.current
+}
+
 /// The version up to which nothing is missing.
 fn proven_to(view: View<'_>, found: Found) -> Version {
-    let Found { request, source, hand } = found;
+    let Found { request, source, hand, archive } = found;
     let believed = view.scenario.is(Mutant::MarkTakenWithoutProof)
         || source == Source::Table && view.scenario.is(Mutant::TableBelievedWithoutItsSum);
     if believed {
@@ -49,19 +74,40 @@ fn proven_to(view: View<'_>, found: Found) -> Version {
     }
     match source {
         // All rows of the project, so that the sum can be taken, however many lists are cut.
-        Source::Table if adds_up(view, request.current, hand) => request.current,
-        Source::Index if request.since == 0 && adds_up(view, request.current, hand) => request.current,
+        Source::Table if adds_up(view, request.current, hand, archive) => request.current,
+        // The index does not show from where on the archive is complete.
+        Source::Index if request.since == 0 && adds_up(view, request.current, hand, None) => request.current,
         Source::Table => request.since,
-        Source::Index => hand.held_to(request.since, request.current),
+        Source::Index => hand.held_to(request.since, request.current, accounted(view, found)),
     }
 }
 
+/// Versions that no row has to be read for.
+fn accounted(view: View<'_>, Found { request, hand, archive, .. }: Found) -> Versions {
+    let archived = archive.map_or(Versions::default(), |archive| archive.named().with(archive.anonymous));
+    let silent_below = hand.rows(view.table).map(|(_, row)| row.silent_below).max().unwrap_or(0);
+    let believed = if view.scenario.is(Mutant::SilentListTakenForArchived) && silent_below > request.since + 1 {
+        Versions::all().up_to(silent_below - 1)
+    } else {
+        Versions::default()
+    };
+    archived.with(view.table.skipped).with(believed)
+}
+
 /// Whether the rows in hand hold `current` versions up to `current`: all that there are.
-fn adds_up(view: View<'_>, current: Version, hand: Hand) -> bool {
-    let is_silent = hand.rows(view.table).any(|(_, row)| row.is_silent_above(current));
-    let held = |row: &Row| u32::from(row.writes) - row.held().above(current);
+///
+/// A list that is silent above `current` leaves open how many versions lie above, unless the row was read from the table
+/// with `archived_from` and the archive after it.
+pub(crate) fn adds_up(view: View<'_>, current: Version, hand: Hand, archive: Option<Archive>) -> bool {
+    let is_complete = |row: &Row| archive.is_some() && row.archived_from.is_some_and(|from| from <= current);
+    let is_silent = hand.rows(view.table).any(|(_, row)| row.is_silent_above(current) && !is_complete(row));
+    let held = |(entity, row): (Entity, &Row)| {
+        let archived = archive.map_or(Versions::default(), |archive| archive.rows[entity].up_to(row.server_version));
+        u32::from(row.writes).saturating_sub(row.held().with(archived).above(current))
+    };
+    let skipped = view.table.skipped.up_to(current).above(0);
     (!is_silent || view.scenario.is(Mutant::SilentListBelieved))
-        && hand.rows(view.table).map(|(_, row)| held(row)).sum::<u32>() == u32::from(current)
+        && hand.rows(view.table).map(held).sum::<u32>() + skipped == u32::from(current)
 }
 
 /// The page, if the rows do not fit: it ends at the last version in it up to which everything fits and is proven.

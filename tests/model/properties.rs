@@ -2,12 +2,12 @@
 
 use stateright::Property;
 
-use crate::commit::Phase as Writing;
+use crate::commit::{Phase as Writing, Writer};
 use crate::device::{Answer, How, shown};
 use crate::hand::Hand;
-use crate::proof::{Verdict, judge};
+use crate::proof::{Verdict, judge, newest};
 use crate::pull::{Found, Phase as Pulling, Request, Source};
-use crate::row::{Entity, PerRow};
+use crate::row::{Entity, PerRow, Row};
 use crate::scenario::{Scenario, State, View};
 
 type Condition = fn(&Scenario, &State) -> bool;
@@ -32,11 +32,19 @@ pub(crate) enum Always {
     NoMemberIsTakenForRemoved,
     /// At no version, as a pull may end at any.
     NoDeadTaskHasALiveEdge,
-    /// Unless a list says that it is silent about it. And `writes` add up.
+    /// Or is in the archive, or a list that was cut without one says that it is silent about it. And `writes` add up.
     EachVersionIsHeldByOneRow,
+    /// Nor is one of another row.
+    NoArchivedVersionIsCurrent,
     NoChangeIsCommittedTwice,
+    /// Of a job that was committed, if only in part, nobody is told that it was refused or that nothing was written.
+    NoCommitIsDenied,
+    /// Nothing else is committed before it is over.
+    ADeletionComesToItsEnd,
     /// With all commits applied, one read of the table is enough for a proof, so that 503 ends.
     AnAppliedProjectIsProvenByTheTable,
+    /// With all commits applied, no pull waits for a version that the counter may never reach.
+    AnAppliedCounterIsNotWaitedFor,
     /// The strong path is not taken. Only an index that is current can promise this.
     TheIndexSuffices,
 }
@@ -53,8 +61,12 @@ impl Always {
         Self::NoMemberIsTakenForRemoved,
         Self::NoDeadTaskHasALiveEdge,
         Self::EachVersionIsHeldByOneRow,
+        Self::NoArchivedVersionIsCurrent,
         Self::NoChangeIsCommittedTwice,
+        Self::NoCommitIsDenied,
+        Self::ADeletionComesToItsEnd,
         Self::AnAppliedProjectIsProvenByTheTable,
+        Self::AnAppliedCounterIsNotWaitedFor,
     ];
 
     /// What the device is promised, whatever the writers do.
@@ -98,11 +110,19 @@ impl Always {
             }
             Self::NoDeadTaskHasALiveEdge => ("no dead task has a live edge", no_dead_task_has_a_live_edge),
             Self::EachVersionIsHeldByOneRow => ("each version is held by one row", each_version_is_held_by_one_row),
+            Self::NoArchivedVersionIsCurrent => ("no archived version is current", no_archived_version_is_current),
             Self::NoChangeIsCommittedTwice => {
                 ("no change is committed twice", |_, state| state.writers.iter().all(|writer| writer.commits <= 1))
             }
+            Self::NoCommitIsDenied => {
+                ("no commit is denied", |_, state| !state.writers.iter().any(|writer| writer.denied))
+            }
+            Self::ADeletionComesToItsEnd => ("a deletion comes to its end", a_deletion_comes_to_its_end),
             Self::AnAppliedProjectIsProvenByTheTable => {
                 ("an applied project is proven by the table", an_applied_project_is_proven_by_the_table)
+            }
+            Self::AnAppliedCounterIsNotWaitedFor => {
+                ("an applied counter is not waited for", an_applied_counter_is_not_waited_for)
             }
             Self::TheIndexSuffices => {
                 ("the index suffices", |_, state| !matches!(state.pull.phase, Pulling::Scan { .. }))
@@ -153,13 +173,54 @@ fn no_dead_task_has_a_live_edge(_: &Scenario, state: &State) -> bool {
 }
 
 fn each_version_is_held_by_one_row(_: &Scenario, state: &State) -> bool {
-    let rows = || state.table.rows.iter().filter_map(|item| item.committed());
-    let current = state.table.committed_version();
+    let table = &state.table;
+    let rows = || table.rows.iter().filter_map(|item| item.committed());
+    let current = table.committed_version();
+    // What older code cuts is forgotten; from `archived_from` on nothing is.
+    let forgets = |row: &Row, version| version < row.archived_from.unwrap_or(row.silent_below);
+    let known = table.skipped.with(table.archive.named()).with(table.archive.anonymous);
     let is_held = |version| match rows().filter(|row| row.held().has(version)).count() {
-        0 => rows().any(|row| row.silent_below > version),
-        holders => holders == 1,
+        0 => known.has(version) || rows().any(|row| forgets(row, version)),
+        holders => holders == 1 && !table.skipped.has(version),
     };
-    (1..=current).all(is_held) && rows().map(|row| row.writes).sum::<u8>() == current
+    let skipped = table.skipped.iter().count();
+    (1..=current).all(is_held)
+        && rows().map(|row| usize::from(row.writes)).sum::<usize>() + skipped == usize::from(current)
+}
+
+fn no_archived_version_is_current(_: &Scenario, state: &State) -> bool {
+    let table = &state.table;
+    let archive = table.archive;
+    let all = archive.named().with(archive.anonymous);
+    Entity::ALL.into_iter().all(|entity| {
+        let row = table.rows[entity].committed();
+        row.is_none_or(|row| {
+            let of_others = archive.named().without(archive.rows[entity]);
+            !all.has(row.server_version) && row.held().without(of_others) == row.held()
+        })
+    })
+}
+
+fn an_applied_counter_is_not_waited_for(scenario: &Scenario, state: &State) -> bool {
+    let table = &state.table;
+    match state.pull.phase {
+        Pulling::Recount { found, .. } if table.unapplied().is_empty() => {
+            newest(View { scenario, table }, found) <= table.visible_version()
+        }
+        _ => true,
+    }
+}
+
+fn a_deletion_comes_to_its_end(_: &Scenario, state: &State) -> bool {
+    let is_dead_at = |entity, version| {
+        state.table.row_in_state(entity, version).is_some_and(|row| row.server_version == version && row.is_deleted)
+    };
+    state.table.counter.copies().windows(2).all(|pair| {
+        let next = pair[1];
+        let goes_on = |entity| next.last[entity] == 0 || is_dead_at(entity, next.last[entity]);
+        let ends = next.last[Entity::Task] != 0 || next.unfinished;
+        !pair[0].unfinished || (next.last[Entity::Membership] == 0 && Entity::ALL.into_iter().all(goes_on) && ends)
+    })
 }
 
 fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State) -> bool {
@@ -168,7 +229,7 @@ fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State)
     let now = PerRow::from_fn(|entity| table.rows[entity].now());
     !table.unapplied().is_empty()
         || Hand::from_table(table, now).into_iter().all(|hand| {
-            let found = Found { request, source: Source::Table, hand };
+            let found = Found { request, source: Source::Table, hand, archive: None };
             judge(View { scenario, table }, found) != Verdict::Short
         })
 }
@@ -180,10 +241,17 @@ pub(crate) enum Sometimes {
     ADraftIsRebased,
     AnExecutedRequestIsNotAnswered,
     ACascadeIsCommitted,
+    ADeletionIsHalfDone,
+    ADeletionIsFinishedByAnother,
+    AnOutcomeIsUnknown,
     AListIsCut,
+    SomethingIsArchivedForNothing,
     APageIsCut,
     AnAnswerIsBusy,
     AnAnswerComesFromTheTable,
+    AnAnswerRestsOnTheArchive,
+    AnExactAnswerRestsOnTheArchive,
+    AVersionIsHealed,
     ARemovalIsTold,
     AMemberAddedAgainIsResynced,
 }
@@ -208,6 +276,17 @@ impl Sometimes {
                 let both = |last: PerRow<u8>| last[Entity::Task] != 0 && last[Entity::Edge] != 0;
                 last.is_some_and(both)
             }),
+            Self::ADeletionIsHalfDone => ("a deletion is half done", |_, state| {
+                state.table.counter.committed().is_some_and(|counter| counter.unfinished)
+            }),
+            Self::ADeletionIsFinishedByAnother => ("a deletion is finished by another", |_, state| {
+                let is_over = |row: &Row| row.is_deleted;
+                let deletes = |writer: &Writer| writer.commits > 0 && matches!(writer.phase, Writing::Reading { .. });
+                state.table.rows[Entity::Task].committed().is_some_and(is_over) && state.writers.iter().any(deletes)
+            }),
+            Self::AnOutcomeIsUnknown => {
+                ("an outcome is unknown", |_, state| state.writers.iter().any(|writer| writer.told_nothing))
+            }
             Self::AListIsCut => ("a list is cut", |_, state| {
                 let mut rows = state.table.rows.iter().filter_map(|item| item.committed());
                 rows.any(|row| row.silent_below > 0)
@@ -219,6 +298,18 @@ impl Sometimes {
             Self::AnAnswerComesFromTheTable => {
                 ("an answer comes from the table", |_, state| how(state).is_some_and(|how| how.source == Source::Table))
             }
+            Self::AnAnswerRestsOnTheArchive => {
+                ("an answer rests on the archive", |_, state| how(state).is_some_and(|how| how.archive))
+            }
+            Self::AnExactAnswerRestsOnTheArchive => ("an exact answer rests on the archive", |_, state| {
+                matches!(state.pull.device.answer, Answer::Exact(How { archive: true, source: Source::Index, .. }))
+            }),
+            Self::AVersionIsHealed => ("a version is healed", |_, state| !state.table.archive.anonymous.is_empty()),
+            Self::SomethingIsArchivedForNothing => ("a list names what is archived", |_, state| {
+                let table = &state.table;
+                let named = |row: &Row| row.superseded().without(table.archive.named()) != row.superseded();
+                table.rows.iter().filter_map(|item| item.committed()).any(named)
+            }),
             Self::ARemovalIsTold => ("a removal is told", |_, state| state.pull.device.answer == Answer::Removed),
             Self::AMemberAddedAgainIsResynced => {
                 ("a member added again is resynced", |_, state| how(state).is_some_and(|how| how.resync))

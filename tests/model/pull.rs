@@ -1,9 +1,10 @@
 //! The pull: read, prove, answer.
 
+use crate::archive::Archive;
 use crate::device::{Answer, Device, How};
 use crate::hand::Hand;
-use crate::proof::{Verdict, judge};
-use crate::row::{Entity, PerRow, Version};
+use crate::proof::{Verdict, judge, newest};
+use crate::row::{Entity, Overflow, PerRow, Version};
 use crate::scenario::{Mutant, View};
 use crate::table::{Moment, Table};
 
@@ -38,6 +39,8 @@ pub(crate) struct Found {
     pub(crate) request: Request,
     pub(crate) source: Source,
     pub(crate) hand: Hand,
+    /// What was read of the archive, if it was.
+    pub(crate) archive: Option<Archive>,
 }
 
 /// A moment for counter and membership: two items, not one moment.
@@ -94,6 +97,8 @@ pub(crate) enum Phase {
     Query { request: Request },
     /// All rows are being read from the table.
     Scan { request: Request, begin: PerRow<Moment> },
+    /// Rows are in hand, not enough of them; the archive is being read.
+    Archive { found: Found, begin: Archive },
     /// Rows are in hand; counter and membership are being read again.
     Recount { found: Found, begin: Head },
 }
@@ -103,7 +108,10 @@ pub(crate) enum Phase {
 pub(crate) enum Step {
     Start(Head),
     Query(Hand),
+    /// The same, and the archive is read although there is a page without.
+    QueryForTheArchive(Hand),
     Scan(Hand),
+    ReadArchive(Archive),
     /// A fresh S for the next scan.
     FreshCounter,
     Recount(Head, Busy),
@@ -126,7 +134,20 @@ impl Pull {
     pub(crate) fn steps(&self, view: View<'_>) -> Vec<Step> {
         match self.phase {
             Phase::Start { begin } => begin.until_now(view.table).map(Step::Start).collect(),
-            Phase::Query { request } => Hand::from_index(view, request).into_iter().map(Step::Query).collect(),
+            Phase::Query { request } => {
+                let hands = Hand::from_index(view, request);
+                let missing = |hand: &&Hand| {
+                    hand.is_silent_above(view.table, request.since)
+                        && hand.held_to(request.since, request.current, view.table.skipped) < request.current
+                };
+                let overflows = view.scenario.overflow == Overflow::Archived;
+                let for_the_archive = hands.iter().filter(missing).filter(|_| overflows);
+                let for_the_archive: Vec<_> = for_the_archive.copied().map(Step::QueryForTheArchive).collect();
+                hands.into_iter().map(Step::Query).chain(for_the_archive).collect()
+            }
+            Phase::Archive { found, begin } => {
+                begin.until_now(view.table, found.request.since).into_iter().map(Step::ReadArchive).collect()
+            }
             Phase::Scan { begin, .. } => {
                 let scans = Hand::from_table(view.table, begin).into_iter().map(Step::Scan);
                 scans.chain([Step::FreshCounter, Step::GiveUp]).collect()
@@ -143,10 +164,17 @@ impl Pull {
         match (step, self.phase) {
             (Step::Start(head), Phase::Start { .. }) => self.start(view, head)?,
             (Step::Query(hand), Phase::Query { request }) => {
-                self.look(view, Found { request, source: Source::Index, hand })?;
+                self.look(view, Found { request, source: Source::Index, hand, archive: None })?;
+            }
+            (Step::QueryForTheArchive(hand), Phase::Query { request }) => {
+                let found = with_membership(view, Found { request, source: Source::Index, hand, archive: None });
+                self.read_archive(view, found);
+            }
+            (Step::ReadArchive(archive), Phase::Archive { found, .. }) => {
+                self.look(view, Found { archive: Some(archive), ..found })?;
             }
             (Step::Scan(hand), Phase::Scan { request, .. }) => {
-                self.look(view, Found { request, source: Source::Table, hand })?;
+                self.look(view, Found { request, source: Source::Table, hand, archive: None })?;
             }
             (Step::FreshCounter, Phase::Scan { request, .. }) => {
                 let current = view.table.visible_version();
@@ -178,7 +206,7 @@ impl Pull {
             return None;
         }
         if since == current && !view.scenario.is(Mutant::CounterReadAfterTheRows) {
-            let found = Found { request, source: Source::Index, hand: Hand::default() };
+            let found = Found { request, source: Source::Index, hand: Hand::default(), archive: None };
             self.answer(view, found, Verdict::Exact);
         } else {
             self.read_rows(view.table, request, Source::Index);
@@ -194,19 +222,23 @@ impl Pull {
         };
     }
 
-    /// Rows were read: an answer, or one more look at the counter, or at the table.
-    fn look(&mut self, view: View<'_>, mut found: Found) -> Option<()> {
-        // The membership that was read in the beginning is one of the rows read: of two copies the newer counts.
-        let kept_apart = [Mutant::OldOwnTombstoneBelieved, Mutant::OldOwnTombstoneDelivered];
-        if !kept_apart.iter().any(|&mutant| view.scenario.is(mutant)) {
-            found.hand = found.hand.with(view.table, Entity::Membership, found.request.membership);
-        }
+    fn read_archive(&mut self, view: View<'_>, found: Found) {
+        let too_early = view.scenario.is(Mutant::ArchiveReadBeforeTheRows);
+        let begin = if too_early { Archive::default() } else { view.table.archive };
+        self.phase = Phase::Archive { found, begin };
+    }
+
+    /// Rows were read: an answer, or one more look at the counter, at the archive, or at the table.
+    fn look(&mut self, view: View<'_>, found: Found) -> Option<()> {
+        let found = with_membership(view, found);
+        let has_archive = view.scenario.overflow == Overflow::Archived && found.archive.is_none();
         let recount = Phase::Recount { found, begin: Head::now(view.table) };
         match judge(view, found) {
             _ if view.scenario.is(Mutant::CounterReadAfterTheRows) => self.phase = recount,
             verdict if view.scenario.is(Mutant::MarkTakenWithoutProof) => {
                 self.answer(view, found, verdict);
             }
+            Verdict::Short if has_archive => self.read_archive(view, found),
             Verdict::Short if found.source == Source::Table => return None,
             Verdict::Short => self.read_rows(view.table, found.request, Source::Table),
             Verdict::Newer | Verdict::TooManyNewer | Verdict::Cut { .. } => self.phase = recount,
@@ -227,7 +259,7 @@ impl Pull {
             Verdict::Cut { .. } => view.scenario.is(Mutant::CutAnswerAheadOfTheCounter),
             _ => view.scenario.is(Mutant::BusyAnswerAheadOfTheCounter),
         };
-        if current < found.hand.newest(view.table) && !ahead {
+        if current < newest(view, found) && !ahead {
             return None;
         }
         match (verdict, judge(view, fresh)) {
@@ -259,8 +291,8 @@ impl Pull {
     }
 
     fn answer(&mut self, view: View<'_>, found: Found, verdict: Verdict) {
-        let Found { request, source, hand } = found;
-        let how = How { source, resync: request.since < self.device.mark };
+        let Found { request, source, hand, archive } = found;
+        let how = How { source, resync: request.since < self.device.mark, archive: archive.is_some() };
         let rows = hand.after(view.table, request.since);
         match verdict {
             Verdict::Exact => self.device.tell(Answer::Exact(how), request.current, rows),
@@ -288,4 +320,13 @@ impl Pull {
         self.device.tell_removal(removed_at);
         self.phase = Phase::Start { begin: Head::now(table) };
     }
+}
+
+/// The membership that was read in the beginning is one of the rows read: of two copies the newer counts.
+fn with_membership(view: View<'_>, found: Found) -> Found {
+    let kept_apart = [Mutant::OldOwnTombstoneBelieved, Mutant::OldOwnTombstoneDelivered];
+    if kept_apart.iter().any(|&mutant| view.scenario.is(mutant)) {
+        return found;
+    }
+    Found { hand: found.hand.with(view.table, Entity::Membership, found.request.membership), ..found }
 }

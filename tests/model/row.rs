@@ -17,6 +17,11 @@ impl Versions {
         Self(1 << version)
     }
 
+    /// From 1 on.
+    pub(crate) fn all() -> Self {
+        Self(!1)
+    }
+
     pub(crate) fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
@@ -30,22 +35,59 @@ impl Versions {
         (self.0 >> version >> 1).count_ones()
     }
 
-    /// The newest `capacity` of them, and the newest that is dropped for it.
-    fn cut(self, capacity: u32) -> (Self, Option<Version>) {
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Those up to `version`.
+    pub(crate) fn up_to(self, version: Version) -> Self {
+        self.without(self.after(version))
+    }
+
+    /// Those above `version`.
+    pub(crate) fn after(self, version: Version) -> Self {
+        Self(self.0 >> version >> 1 << version << 1)
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Version> {
+        (0..16).filter(move |&version| self.has(version))
+    }
+
+    /// Each set that holds these and, of `more`, any.
+    pub(crate) fn and_any_of(self, more: Self) -> Vec<Self> {
+        more.without(self).iter().fold(vec![self], |mut sets, version| {
+            sets.extend(sets.clone().into_iter().map(|set| set.with(Self::of(version))));
+            sets
+        })
+    }
+
+    /// The newest `capacity` of them.
+    fn newest(self, capacity: u32) -> Self {
         let mut kept = self;
-        let mut dropped = None;
         while kept.0.count_ones() > capacity {
-            dropped = (0..).find(|&version| kept.has(version));
             kept.0 &= kept.0 - 1;
         }
-        (kept, dropped)
+        kept
     }
 }
 
 impl Debug for Versions {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries((0..16).filter(|&version| self.has(version))).finish()
+        f.debug_set().entries(self.iter()).finish()
     }
+}
+
+/// What becomes of versions that a list has no room for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Overflow {
+    /// They are named by nothing any more.
+    Forgotten,
+    /// They are in the archive before the row without them is there.
+    Archived,
 }
 
 /// The rows of the project.
@@ -103,6 +145,9 @@ pub(crate) struct Row {
     superseded: Versions,
     /// Versions below this may have been dropped from `superseded`.
     pub(crate) silent_below: Version,
+    /// Every version from here on that `superseded` does not name is in the archive. None of a row of which nothing was
+    /// archived, or that older code has written since.
+    pub(crate) archived_from: Option<Version>,
     pub(crate) writes: u8,
     pub(crate) is_deleted: bool,
     /// Of the membership: the versions at which it was removed.
@@ -115,14 +160,21 @@ impl Row {
             server_version,
             superseded: Versions::default(),
             silent_below: 0,
+            archived_from: None,
             writes: 1,
             is_deleted: false,
             removed_at: Versions::default(),
         }
     }
 
-    /// The row after one more write.
-    pub(crate) fn next(scenario: &Scenario, before: Option<&Self>, server_version: Version, is_deleted: bool) -> Self {
+    /// The row after one more write by code that does this with what its list has no room for.
+    pub(crate) fn next(
+        scenario: &Scenario,
+        overflow: Overflow,
+        before: Option<&Self>,
+        server_version: Version,
+        is_deleted: bool,
+    ) -> Self {
         let mut row = Self { is_deleted, ..Self::new(server_version) };
         if is_deleted {
             row.removed_at = Versions::of(server_version);
@@ -133,12 +185,27 @@ impl Row {
         } else {
             before.held()
         };
-        let (superseded, dropped) = held.cut(scenario.list_capacity);
-        row.superseded = superseded;
-        row.silent_below = dropped.map_or(before.silent_below, |dropped| dropped + 1);
+        let is_full = held.0.count_ones() > scenario.list_capacity;
+        row.superseded = match overflow {
+            // The oldest half goes at once, so that it is seldom.
+            Overflow::Archived if is_full => held.newest(scenario.list_capacity.div_ceil(2)),
+            _ => held.newest(scenario.list_capacity),
+        };
+        let dropped = held.without(row.superseded);
+        row.silent_below = dropped.iter().last().map_or(before.silent_below, |dropped| dropped + 1);
+        if overflow == Overflow::Archived {
+            let cut_before = if scenario.is(Mutant::CutByOldCodeTakenForArchived) { 0 } else { before.silent_below };
+            row.archived_from = before.archived_from.or((!dropped.is_empty()).then_some(cut_before));
+        }
         row.writes += before.writes;
         row.removed_at = row.removed_at.with(before.removed_at);
         row
+    }
+
+    /// What the list of `self` holds and that of the next write does not. Of the row's own version the next list always
+    /// has room.
+    pub(crate) fn dropped_by(&self, next: &Self) -> Versions {
+        self.superseded.without(next.superseded)
     }
 
     /// Those before its own.

@@ -1,9 +1,12 @@
 //! What holds, and within which bounds.
 
 use crate::check::holds;
-use crate::decision::Job::{AddEdge, AddMemberAgain, DeleteTask, Patch, RemoveMember};
+use crate::decision::Job::{
+    AddEdge, AddMemberAgain, DeleteTask, DeleteTaskIf, Heal, Patch, PatchByOlderCode, RemoveMember,
+};
 use crate::properties::{Always, Sometimes};
 use crate::row::Entity::{Edge, Membership, Task};
+use crate::row::Overflow;
 use crate::scenario::{Application, Index, Last, Scenario};
 
 /// Two writers, and a device whose responses hold every row.
@@ -13,8 +16,12 @@ pub(crate) const TWO_WRITERS: Scenario = Scenario {
     pulls: true,
     limit: 3,
     list_capacity: 15,
+    overflow: Overflow::Forgotten,
+    restored: None,
     last: Last::ConditionChecked,
     answers_get_lost: false,
+    transaction_rows: 3,
+    tokens_are_forgotten: false,
     application: Application::ItemByItem,
     index: Index::Free,
     mutants: &[],
@@ -30,6 +37,14 @@ pub(crate) const EMULATOR: Scenario =
 pub(crate) const CASCADE: Scenario =
     Scenario { rows: &[Task, Membership], writers: &[&[AddEdge], &[DeleteTask]], ..TWO_WRITERS };
 
+/// A deletion that does not fit a transaction, made on a version of the task, while others write.
+pub(crate) const PARTS: Scenario = Scenario {
+    writers: &[&[DeleteTaskIf(1)], &[Patch(&[Task])], &[Patch(&[Membership])]],
+    transaction_rows: 1,
+    pulls: false,
+    ..TWO_WRITERS
+};
+
 /// The device's user is removed and added again while somebody writes.
 pub(crate) const REMOVAL: Scenario = Scenario {
     rows: &[Task, Membership],
@@ -41,6 +56,31 @@ pub(crate) const REMOVAL: Scenario = Scenario {
 /// One row is written again and again while another one is written once.
 pub(crate) const HOT_ROW: Scenario =
     Scenario { writers: &[&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task])], &[Patch(&[Edge])]], ..TWO_WRITERS };
+
+/// One row is written more often than its list holds, and what is dropped is archived.
+pub(crate) const OVERFLOW: Scenario = Scenario { list_capacity: 1, overflow: Overflow::Archived, ..HOT_ROW };
+
+/// The same where rows are cut into pages.
+pub(crate) const PAGED_OVERFLOW: Scenario = Scenario {
+    rows: &[Membership, Task],
+    writers: &[&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task])], &[Patch(&[Membership])]],
+    limit: 1,
+    ..OVERFLOW
+};
+
+/// Older code cuts a list, and somebody heals.
+pub(crate) const OLDER_CODE: Scenario = Scenario {
+    writers: &[&[PatchByOlderCode(&[Task]), PatchByOlderCode(&[Task])], &[AddEdge], &[Heal]],
+    rows: &[Task, Membership],
+    ..OVERFLOW
+};
+
+/// A table restored from a backup after one row was written more often than its list holds.
+pub(crate) const RESTORED: Scenario = Scenario {
+    restored: Some(&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task, Edge])]),
+    writers: &[&[Patch(&[Task])], &[Patch(&[Edge])]],
+    ..OVERFLOW
+};
 
 #[test]
 fn a_device_keeps_up_with_three_writers() {
@@ -92,6 +132,55 @@ fn a_device_keeps_up_though_lists_are_cut() {
 }
 
 #[test]
+fn a_device_keeps_up_though_lists_overflow() {
+    for (list_capacity, limit, scenario) in [(1, 3, OVERFLOW), (2, 3, OVERFLOW), (1, 2, PAGED_OVERFLOW)] {
+        holds(Scenario {
+            list_capacity,
+            limit,
+            sometimes: &[
+                Sometimes::AListIsCut,
+                Sometimes::SomethingIsArchivedForNothing,
+                Sometimes::AnAnswerIsBusy,
+                Sometimes::AnAnswerComesFromTheTable,
+                Sometimes::AnAnswerRestsOnTheArchive,
+                Sometimes::AnExactAnswerRestsOnTheArchive,
+            ],
+            ..scenario
+        });
+    }
+}
+
+#[test]
+fn a_device_keeps_up_though_older_code_cuts_lists_and_a_project_is_healed() {
+    let sometimes = &[Sometimes::AVersionIsHealed, Sometimes::AnAnswerRestsOnTheArchive];
+    holds(Scenario { sometimes, ..OLDER_CODE });
+    let writers: &[&[_]] = &[&[PatchByOlderCode(&[Task]), PatchByOlderCode(&[Task]), Patch(&[Task])], &[Heal]];
+    holds(Scenario { writers, sometimes, ..OLDER_CODE });
+}
+
+#[test]
+fn a_device_keeps_up_with_a_restored_table_whose_lists_had_overflowed() {
+    holds(Scenario { sometimes: &[Sometimes::AnExactAnswerRestsOnTheArchive], ..RESTORED });
+}
+
+#[test]
+fn an_emulator_never_makes_a_pull_read_the_table_though_lists_overflow() {
+    for list_capacity in [1, 2] {
+        for limit in [1, 3] {
+            holds(Scenario {
+                writers: &[&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task])], &[Patch(&[Task, Edge])], &[DeleteTask]],
+                overflow: Overflow::Archived,
+                list_capacity,
+                limit,
+                always: &[Always::TheIndexSuffices, Always::AnAppliedCounterIsNotWaitedFor],
+                sometimes: &[Sometimes::AnExactAnswerRestsOnTheArchive],
+                ..EMULATOR
+            });
+        }
+    }
+}
+
+#[test]
 fn a_cascade_sees_every_edge_and_the_device_sees_the_cascade() {
     for (limit, last) in [(1, Last::ConditionChecked), (2, Last::ConditionChecked), (1, Last::Seen)] {
         holds(Scenario {
@@ -108,6 +197,24 @@ fn a_cascade_sees_every_edge_and_the_device_sees_the_cascade() {
             ..CASCADE
         });
     }
+}
+
+#[test]
+fn a_deletion_in_parts_comes_to_its_end_and_nobody_is_told_otherwise() {
+    let sometimes = &[Sometimes::ADeletionIsHalfDone, Sometimes::ADeletionIsFinishedByAnother];
+    holds(Scenario { sometimes, ..PARTS });
+    holds(Scenario { sometimes, answers_get_lost: true, ..PARTS });
+    let writers: &[&[_]] = &[&[DeleteTaskIf(1)], &[Patch(&[Task])]];
+    holds(Scenario { writers, pulls: true, sometimes, ..PARTS });
+}
+
+#[test]
+fn a_lost_answer_whose_token_is_forgotten_commits_nothing_twice() {
+    let sometimes = &[Sometimes::AnExecutedRequestIsNotAnswered, Sometimes::AnOutcomeIsUnknown];
+    let writers: &[&[_]] = &[&[Patch(&[Task])], &[Patch(&[Task])], &[Patch(&[Membership])]];
+    let scenario = Scenario { writers, pulls: false, answers_get_lost: true, sometimes, ..TWO_WRITERS };
+    holds(Scenario { tokens_are_forgotten: true, ..scenario });
+    holds(Scenario { tokens_are_forgotten: true, answers_get_lost: true, sometimes, ..PARTS });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The bounds of a check, the rules that are left out in it, and the machine that the checker explores.
 
 use std::fmt::{Debug, Display, Formatter};
+use std::ops::RangeInclusive;
 
 use stateright::{Model, Property};
 
@@ -8,7 +9,8 @@ use crate::commit::{self, Writer};
 use crate::decision::Job;
 use crate::properties::{Always, Sometimes};
 use crate::pull::{self, Pull};
-use crate::row::Entity;
+use crate::restore::restored;
+use crate::row::{Entity, Overflow, Version};
 use crate::table::{Key, Table};
 
 /// What one check looks at.
@@ -23,8 +25,15 @@ pub(crate) struct Scenario {
     pub(crate) limit: usize,
     /// Versions in `superseded`.
     pub(crate) list_capacity: u32,
+    pub(crate) overflow: Overflow,
+    /// Made by these jobs, one after the other, and then restored from a backup that may have cut the last commit.
+    pub(crate) restored: Option<&'static [Job]>,
     pub(crate) last: Last,
     pub(crate) answers_get_lost: bool,
+    /// Rows in a transaction, which bounds deletions alone.
+    pub(crate) transaction_rows: usize,
+    /// Whether a request may be repeated so late that its token is forgotten.
+    pub(crate) tokens_are_forgotten: bool,
     pub(crate) application: Application,
     pub(crate) index: Index,
     pub(crate) mutants: &'static [Mutant],
@@ -76,12 +85,28 @@ pub(crate) enum Mutant {
     SupersededNotCarriedOn,
     NewTokenAfterALostAnswer,
     ConflictSettlesTheFate,
+    ConditionSettlesTheFate,
+    // Of a deletion in several parts.
+    EachPartIsDecidedAnew,
+    NoteIsNotMinded,
+    BusyAfterAPart,
+    RebasedOverANote,
     // Of a draft that is sent again on top of the commit that was faster.
     NothingIsRebased,
     RebasedWithoutLast,
     RebasedOverANamedRow,
     RebasedOverAListedCollection,
     RebasedAcrossTwoCommits,
+    // Of the archive.
+    ArchivedAfterTheCommit,
+    ArchivesTheVersionBeingSuperseded,
+    CutByOldCodeTakenForArchived,
+    HealedWithoutTheSum,
+    RestoredWithoutTheArchive,
+    ArchiveIsNoSighting,
+    SightingOfWhatIsMissing,
+    ArchiveReadBeforeTheRows,
+    SilentListTakenForArchived,
     // Of the pull.
     CounterReadAfterTheRows,
     MarkTakenWithoutProof,
@@ -108,6 +133,11 @@ impl Scenario {
         self.mutants.contains(&mutant)
     }
 
+    /// Whether a deletion may take several parts, and whoever finds that one has begun finishes it first.
+    pub(crate) fn minds_notes(&self) -> bool {
+        self.transaction_rows < Entity::ALL.len() && !self.is(Mutant::NoteIsNotMinded)
+    }
+
     /// Whether this job's commit sees `last` in place.
     pub(crate) fn sees_last(&self, job: Job) -> bool {
         job.uses_a_set() || self.last == Last::Seen
@@ -116,10 +146,10 @@ impl Scenario {
 
 impl Display for Scenario {
     fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-        let Self { rows, writers, limit, list_capacity, mutants, .. } = self;
+        let Self { rows, writers, limit, list_capacity, overflow, mutants, .. } = self;
         write!(f, "rows {rows:?}, writers {writers:?}")?;
         if self.pulls {
-            write!(f, ", {limit} rows in a response, {list_capacity} versions in a list")?;
+            write!(f, ", {limit} rows in a response, {list_capacity} versions in a list, more {overflow:?}")?;
             write!(f, ", index {:?}", self.index)?;
         }
         write!(f, ", commits applied {:?}, last {:?}", self.application, self.last)?;
@@ -162,12 +192,21 @@ impl Model for Scenario {
     type Action = Action;
 
     fn init_states(&self) -> Vec<State> {
+        let begin = |table: Table, marks: RangeInclusive<Version>| {
+            let view = View { scenario: self, table: &table };
+            let writers: Vec<_> = self.writers.iter().map(|jobs| Writer::new(view, jobs)).collect();
+            let state = |mark| State { table: table.clone(), writers: writers.clone(), pull: Pull::new(&table, mark) };
+            marks.map(state).collect::<Vec<_>>()
+        };
         let table = Table::with(self.rows);
-        let view = View { scenario: self, table: &table };
-        let writers: Vec<_> = self.writers.iter().map(|jobs| Writer::new(view, jobs)).collect();
-        let marks = if self.pulls { 0..=table.committed_version() } else { 0..=0 };
-        let state = |mark| State { table: table.clone(), writers: writers.clone(), pull: Pull::new(&table, mark) };
-        marks.map(state).collect()
+        match self.restored {
+            // Older marks are refused, so that each device begins with nothing.
+            Some(before) => restored(self, table, before).into_iter().flat_map(|table| begin(table, 0..=0)).collect(),
+            None => {
+                let newest = if self.pulls { table.committed_version() } else { 0 };
+                begin(table, 0..=newest)
+            }
+        }
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {

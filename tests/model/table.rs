@@ -2,7 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use crate::row::{Entity, PerRow, Row, Version};
+use crate::archive::Archive;
+use crate::row::{Entity, PerRow, Row, Version, Versions};
 use crate::scenario::{Application, Mutant, Scenario};
 
 /// A moment in an item's history: after how many of its writes. 0 is before it existed.
@@ -14,6 +15,8 @@ pub(crate) struct Counter {
     pub(crate) current_version: Version,
     /// The version that the latest commit gave to each row; 0 where it wrote none.
     pub(crate) last: PerRow<Version>,
+    /// The deletion of the task has begun and is to be finished by whoever commits next.
+    pub(crate) unfinished: bool,
 }
 
 /// One item with its whole history: what was committed, and how much of that a strong read sees by now.
@@ -89,6 +92,19 @@ pub(crate) struct Transaction {
     /// The version that a row has to have, 0 for none: of a row that is written, and of one that is only looked at.
     pub(crate) expected: PerRow<Option<Version>>,
     pub(crate) puts: PerRow<Option<Row>>,
+    /// What has to be in the archive first.
+    pub(crate) archive: PerRow<Versions>,
+    pub(crate) part: Part,
+}
+
+/// What a transaction is of a decision.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Part {
+    Whole,
+    /// The first of several.
+    First,
+    /// A later one, of a deletion that whoever makes it need not have asked for.
+    Later,
 }
 
 /// Why a transaction was cancelled.
@@ -104,6 +120,10 @@ pub(crate) enum Cancelled {
 pub(crate) struct Table {
     pub(crate) counter: Item<Counter>,
     pub(crate) rows: PerRow<Item<Row>>,
+    /// Plain puts, each visible at once.
+    pub(crate) archive: Archive,
+    /// Versions that a restore found to be held by no row.
+    pub(crate) skipped: Versions,
 }
 
 impl Table {
@@ -114,10 +134,10 @@ impl Table {
         for &entity in entities {
             let version = counter.current_version + 1;
             rows[entity] = Item::new([Row::new(version)]);
-            counter = Counter { current_version: version, last: PerRow::default() };
+            counter = Counter { current_version: version, ..Counter::default() };
             counter.last[entity] = version;
         }
-        Self { counter: Item::new([counter]), rows }
+        Self { counter: Item::new([counter]), rows, archive: Archive::default(), skipped: Versions::default() }
     }
 
     /// The newest version that was given to a row, seen or not.
@@ -174,6 +194,20 @@ impl Table {
         match key {
             Key::Counter => self.counter.apply(),
             Key::Row(entity) => self.rows[entity].apply(),
+        }
+    }
+
+    /// Whether all is in the archive that a transaction drops from lists.
+    pub(crate) fn archives(&self, transaction: &Transaction) -> bool {
+        let is_there = |&entity: &Entity| transaction.archive[entity].without(self.archive.rows[entity]).is_empty();
+        Entity::ALL.iter().all(is_there)
+    }
+
+    /// Puts into the archive what a transaction is going to drop.
+    pub(crate) fn put_archive(&mut self, transaction: &Transaction) {
+        for entity in Entity::ALL {
+            let archived = self.archive.rows[entity];
+            self.archive.rows[entity] = archived.with(transaction.archive[entity]);
         }
     }
 

@@ -81,6 +81,17 @@ impl TestProject {
         }
     }
 
+    /// Removes an attribute of an item, as code does that does not know of it.
+    pub async fn forget(&self, entity: &str, attribute: &str) {
+        let update = self.app.client.update_item().table_name(&self.app.table);
+        let update = update
+            .key("project_id", AttributeValue::S(self.id.clone()))
+            .key("entity", AttributeValue::S(entity.to_owned()))
+            .update_expression("REMOVE #attribute")
+            .expression_attribute_names("#attribute", attribute);
+        update.send().await.expect("an update");
+    }
+
     async fn items_of(&self, partition: &str) -> BTreeMap<String, Stored> {
         let mut items = BTreeMap::new();
         let mut start = None;

@@ -63,7 +63,7 @@ impl TestTable {
         let name = format!("test-{}-{}", now.as_millis(), std::process::id());
         let (endpoint, kind) = match Self::elsewhere() {
             Some(endpoint) => (endpoint, "TEST_DYNAMODB_ENDPOINT"),
-            None => (local::engine::start(0, None).expect("the embedded engine"), "the embedded engine"),
+            None => (local::engine::start(None).expect("the embedded engine"), "the embedded engine"),
         };
         // Past the test harness, which shows what is printed only when a test fails.
         writeln!(std::io::stderr(), "tests run on table {name} at {endpoint} ({kind})").expect("standard error");

@@ -19,8 +19,8 @@ use crate::resource::InProject;
 /// The largest body, in bytes. A function takes 6 MB, in which the body is a JSON string: however much of it has to be
 /// escaped, this much arrives.
 const MAX_BODY: usize = 2 * 1024 * 1024;
-/// The most operations, so that what is read for them and the answer stay small.
-const MAX_OPERATIONS: usize = 1000;
+/// The most operations: as many as one commit writes rows.
+const MAX_OPERATIONS: usize = MAX_ROWS;
 
 /// `POST /projects/{project_id}/batch/`
 pub(crate) async fn commit(
@@ -66,9 +66,11 @@ struct Batch {
 /// What the client asks for, if it makes sense as far as can be told without the project.
 fn operations(body: Columns) -> Result<Vec<Operation>, Error> {
     let Batch { operations } = read(body)?;
-    if !(1..=MAX_OPERATIONS).contains(&operations.len()) {
-        let message = format!("must be 1 to {MAX_OPERATIONS} operations, are {}", operations.len());
-        return Err(refuse("operations", &message));
+    if operations.is_empty() {
+        return Err(refuse("operations", &format!("must be 1 to {MAX_OPERATIONS} operations")));
+    }
+    if operations.len() > MAX_OPERATIONS {
+        return Err(refused(MAX_OPERATIONS, Error::BatchTooLarge { what: "operations", max: MAX_OPERATIONS }));
     }
     let understood = |(index, sent): (usize, Sent)| sent.understood().map_err(|error| refused(index, error));
     operations.into_iter().enumerate().map(understood).collect()
@@ -107,6 +109,7 @@ fn refused(index: usize, error: Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
@@ -215,13 +218,15 @@ mod tests {
     fn the_operation_with_which_the_batch_is_too_large_is_named_unless_a_later_one_makes_room() {
         let tasks = |n: usize| (0..n).map(|n| task(&format!("n{n}"))).collect::<Vec<_>>();
         assert!(play(&two(), tasks(MAX_ROWS)).is_ok());
-        let (index, error) = refusal(&two(), tasks(MAX_ROWS + 20));
-        assert!(matches!((index, error), (MAX_ROWS, Error::BatchTooLarge { what: "rows", max: MAX_ROWS })));
-        let room_made = tasks(MAX_ROWS + 1).into_iter().chain([delete("tasks/n5")]);
-        assert!(play(&two(), room_made).is_ok());
-        let cascade = tasks(MAX_ROWS - 1).into_iter().chain([delete("tasks/a")]);
-        let (index, error) = refusal(&two(), cascade);
-        assert!(index == MAX_ROWS - 1 && matches!(error, Error::BatchTooLarge { .. }), "with its edge: {error:?}");
+        // A deleted task takes its two dependencies along.
+        let three = || two().with_task("c").with_edge("ac", "a", "c");
+        let cascade = |new| tasks(new).into_iter().chain([delete("tasks/a")]);
+        assert!(play(&three(), cascade(MAX_ROWS - 3)).is_ok());
+        let (index, error) = refusal(&three(), cascade(MAX_ROWS - 2));
+        assert!(matches!(error, Error::BatchTooLarge { what: "rows", max: MAX_ROWS }), "{error:?}");
+        assert_eq!(index, MAX_ROWS - 2);
+        let room_made = cascade(MAX_ROWS - 2).chain([delete("tasks/n5")]);
+        assert!(play(&three(), room_made).is_ok());
     }
 
     #[test]
@@ -252,7 +257,8 @@ mod tests {
         };
         assert_eq!(field(json!([])), "operations");
         assert_eq!(field(json!({})), "operations");
-        assert_eq!(field(json!((0..=MAX_OPERATIONS).map(|_| task("n")).collect::<Vec<_>>())), "operations");
+        let too_many = understood((0..=MAX_OPERATIONS).map(|_| task("n")).collect());
+        assert!(matches!(too_many.err(), Some(Error::Operation { index: MAX_OPERATIONS, .. })));
         assert_eq!(field(with("method", json!("GET"))), "operations[1].method");
         assert_eq!(field(with("bdy", json!({}))), "operations[1].bdy");
         assert_eq!(field(with("if_match", json!("\"3\""))), "operations[1].if_match");
@@ -269,5 +275,69 @@ mod tests {
         assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0]");
         let unknown = operations(fields(json!({"operations": [task("n")], "atomic": true})));
         assert_eq!(refused_fields(unknown.map(|operations| operations.len())), ["atomic"]);
+    }
+
+    /// An operation as nobody should write it, and now and then as they should.
+    fn any_operation() -> impl Strategy<Value = Value> {
+        let id = prop::sample::select(vec!["a", "b", "ab", "n", "", "a/b", "../a"]);
+        let collection = prop::sample::select(vec!["tasks", "dependencies", "calendars", "memberships", ""]);
+        let path = (collection, prop_oneof![Just("".to_owned()), id.clone().prop_map(|id| format!("/{id}"))], "/?");
+        let value = prop_oneof![
+            id.prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1..3_i64).prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+            prop::sample::select(vec![
+                json!(null),
+                json!(0.5),
+                json!([]),
+                json!({}),
+                json!([{"start": "2026-01-01"}]),
+                json!("\0")
+            ]),
+            any::<String>().prop_map(Value::from),
+        ];
+        let field = prop::sample::select(vec![
+            "id",
+            "name",
+            "duration",
+            "is_milestone",
+            "assignee",
+            "predecessor",
+            "successor",
+            "lag",
+            "exceptions",
+            "status",
+            "x",
+        ]);
+        let body = prop::collection::btree_map(field, value.clone(), 0..4);
+        let method = prop::sample::select(vec!["POST", "PATCH", "DELETE", "GET"]);
+        (method, path, prop::option::of(body), prop::option::weighted(0.2, value)).prop_map(
+            |(method, (collection, id, slash), body, if_match)| {
+                let mut operation = json!({"method": method, "path": format!("{collection}{id}{slash}")});
+                if let Some(body) = body {
+                    operation["body"] = json!(body);
+                }
+                if let Some(if_match) = if_match {
+                    operation["if_match"] = if_match;
+                }
+                operation
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_batch_is_decided_or_refused_with_its_operation(list in prop::collection::vec(any_operation(), 0..6)) {
+            match play(&two(), list.clone()) {
+                Ok((_, statuses)) => prop_assert_eq!(statuses.len(), list.len()),
+                Err(Error::Operation { index, .. }) => prop_assert!(index < list.len()),
+                Err(Error::Invalid(fields)) => {
+                    let of_list = |field: &str| field.is_empty() || field.starts_with("operations");
+                    prop_assert!(fields.iter().all(|error| of_list(&error.field)), "{:?}", fields);
+                }
+                Err(other) => prop_assert!(false, "{:?}", other),
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The decisions that all resources share, as pure functions over what was read.
 
 use shared::domain::{
-    Columns, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Standing, Step, UserId,
+    Columns, Counter, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Standing, Step, UserId,
     concurrent_changes, parse, patched,
 };
 use shared::http::{BaseVersion, IfMatch};
@@ -14,6 +14,11 @@ pub(crate) trait Rules: Resource {
 
     /// The fields of a creation with those defaults that depend on other fields or on the day.
     fn complete(fields: Columns) -> Columns {
+        fields
+    }
+
+    /// The fields of a change with those that follow from them.
+    fn complete_change(fields: Columns) -> Columns {
         fields
     }
 
@@ -91,7 +96,7 @@ pub(crate) fn update<R: Rules>(
     let columns = draft.expect_live(&key)?.clone();
     check_version(draft, &key, if_match)?;
     let merged = check_base(draft, &key, base, patch)?;
-    let row = patched::<R>(&columns, patch)?;
+    let row = patched::<R>(&columns, &R::complete_change(patch.clone()))?;
     if row.changes {
         row.after.accept(id, Some(&row.before), draft)?;
         draft.put_keeping(id.clone(), &row.after, &row.kept)?;
@@ -137,7 +142,8 @@ pub(crate) fn check_base(
 ) -> Result<Vec<String>, Error> {
     match (base, draft.row(key), draft.live(key)) {
         (Some(base), Some(row), Some(columns)) => {
-            concurrent_changes(row, columns, base, patch, || row.rest_json(draft.project()))
+            let restored_through = draft.counter().map_or(0, Counter::restored_through);
+            concurrent_changes(row, columns, base, restored_through, patch, || row.rest_json(draft.project()))
         }
         _ => Ok(vec![]),
     }
@@ -160,7 +166,7 @@ pub(crate) mod testing {
     use std::collections::{HashMap, HashSet};
 
     use serde_json::{Value, json};
-    use shared::domain::{Collection, Counter, Row, ServerVersion, Write, membership_id};
+    use shared::domain::{Collection, Row, ServerVersion, Write, membership_id};
 
     use super::*;
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lambda_http::{Error, run};
+use lambda_http::Error;
 use rest::{App, router};
 use shared::auth::Verifier;
-use shared::http::{RequestLog, log_to_stdout};
+use shared::http::{CallerBudgets, RequestLog, log_to_stdout, run};
 use shared::storage::Table;
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,6 +13,8 @@ async fn main() -> Result<(), Error> {
     log_to_stdout();
     let verifier = Arc::new(Verifier::from_env().await?);
     let table = Table::from_env()?;
+    let budgets = CallerBudgets::from_env()?;
     table.connect().await;
-    run(router(App { table, verifier }).layer(RequestLog::of_function("rest"))).await
+    let router = router(App { table, verifier }).layer(RequestLog::of_function("rest"));
+    run(CallerBudgets::around(budgets, router)).await
 }

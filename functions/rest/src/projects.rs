@@ -34,10 +34,16 @@ pub(crate) async fn create(
     let project = take_id(&mut fields)?;
     // With a key, always the same id: that is where the record of the first try lies.
     let derived = || request.as_ref().map(KeyedRequest::project_id);
-    let project = project.or_else(derived).unwrap_or_else(ProjectId::generate);
+    // An id that may have been a project's before: of the client's choice, or made of the key.
+    let known = project.or_else(derived);
+    let may_be_known = known.is_some();
+    let project = known.unwrap_or_else(ProjectId::generate);
     let key = RowKey::project(&project);
-    let look = Project::look_for_write(Look::by(&project, &caller), &project, &fields);
+    // Before the project is looked at: whether its id is taken is not for a request that makes no sense.
+    parse::<Project>(&Project::complete(fields.clone()))?;
+    let look = Project::look_for_write(Look::by_creator(&project, &caller), &project, &fields);
     let look = look.at([key.clone()]).keyed(request);
+    let look = if may_be_known { look.at_the_start_of_versions() } else { look };
     let decide = |draft: &mut _| decide_create(draft, &caller, &fields);
     let answer = |committed: &Committed<'_, _>| answer::creation(&project, committed, &key, *committed.decided);
     Ok(app.table.commit(&project, &look, decide, answer).await?)

@@ -13,6 +13,10 @@ impl Rules for Task {
         Self::infer_milestone(fields)
     }
 
+    fn complete_change(fields: Columns) -> Columns {
+        Self::infer_milestone(fields)
+    }
+
     fn look_for_write(look: Look, project: &ProjectId, fields: &Columns) -> Look {
         let assignee = named::<UserId>(fields, "assignee");
         look.at(assignee.map(|user| RowKey::membership(project, &user)))
@@ -59,6 +63,29 @@ mod tests {
         assert!(task(json!({"name": "M", "duration": 0})).expect("a task").is_milestone);
         assert!(task(json!({"name": "M", "duration": 0, "is_milestone": false})).is_err());
         assert!(task(json!({"name": "M", "duration": 3, "is_milestone": true})).is_err());
+    }
+
+    #[test]
+    fn a_change_of_duration_or_milestone_alone_brings_the_other_along() {
+        let (task, milestone) =
+            (json!({"name": "T", "duration": 3}), json!({"name": "M", "duration": 0, "is_milestone": true}));
+        let changed = |before: &Value, patch: Value| {
+            let world = World::new().with("tasks#t", before.clone());
+            let mut draft = world.draft();
+            let patch = fields(patch);
+            decide::update::<Task>(&mut draft, &user(OWNER), &id("t"), &patch, &any_version(), BaseVersion(None))?;
+            let after: Task = parse(draft.live(&"tasks#t".parse().expect("a key")).expect("a task"))?;
+            Ok::<_, Error>((after.duration, after.is_milestone))
+        };
+        assert_eq!(changed(&task, json!({"duration": 0})).expect("a milestone"), (0, true));
+        assert_eq!(changed(&task, json!({"is_milestone": true})).expect("a milestone"), (0, true));
+        assert_eq!(changed(&milestone, json!({"duration": 5})).expect("a task"), (5, false));
+        assert_eq!(changed(&task, json!({"name": "x"})).expect("a task"), (3, false));
+        let contradictions =
+            [(&task, json!({"duration": 0, "is_milestone": false})), (&milestone, json!({"is_milestone": false}))];
+        for (before, patch) in contradictions {
+            assert_eq!(refused_fields(changed(before, patch)), ["is_milestone"]);
+        }
     }
 
     #[test]

@@ -296,6 +296,7 @@ mod tests {
             version: ServerVersion::FIRST,
             writes: 1,
             superseded: shared::domain::Superseded::default(),
+            archived_from: None,
             json: json.map(|json| Escaped::of(&json.to_string())),
         }
     }

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use axum::middleware::map_request;
@@ -18,10 +18,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::tower::ServiceExt;
-use lambda_http::{Error, RequestExt, request, service_fn};
+use lambda_http::{Error, service_fn};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 use serde_json::value::RawValue;
-use shared::http::RequestLog;
+use shared::http::{CallerBudgets, RequestLog, request_of};
 
 use crate::body::{Answer, Unwritten};
 use crate::{App, router_without_bodies};
@@ -37,6 +37,7 @@ pub async fn run(app: App) -> Result<(), Error> {
         Ok(_) => return Err("COMPRESSION must be gzip or off".into()),
     }
     let router = router.layer(RequestLog::of_function("sync"));
+    let router = CallerBudgets::around(CallerBudgets::from_env()?, router);
     lambda_runtime::run(service_fn(move |event| answer(router.clone(), event))).await
 }
 
@@ -46,8 +47,9 @@ async fn as_it_is(mut request: Request) -> Request {
 }
 
 async fn answer(router: Router, event: LambdaEvent<Box<RawValue>>) -> Result<Payload, Error> {
-    let request = request::from_str(event.payload.get())?.with_lambda_context(event.context);
-    let response = router.oneshot(request.map(Body::new)).await.unwrap_or_else(|never: Infallible| match never {});
+    let (request, key) = request_of(serde_json::from_str(event.payload.get())?, event.context);
+    let mut response = router.oneshot(request).await.unwrap_or_else(|never: Infallible| match never {});
+    key.put_back(&mut response);
     Payload::of(response).await
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{FromRef, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::map_response;
+use axum::extract::{FromRef, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -75,7 +75,18 @@ pub fn router(app: App) -> Router {
 
 /// The same, for whoever writes the bodies, see [`Unwritten`].
 fn router_without_bodies(app: App) -> Router {
-    observed(finish(both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync)))).with_state(app)
+    let routes = both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync));
+    observed(finish(routes).layer(from_fn(without_body_to_head))).with_state(app)
+}
+
+/// HEAD is answered like GET, and axum takes away only the body that is written already.
+async fn without_body_to_head(request: Request, next: Next) -> Response {
+    let is_head = request.method() == Method::HEAD;
+    let mut response = next.run(request).await;
+    if is_head {
+        response.extensions_mut().remove::<Unwritten>();
+    }
+    response
 }
 
 #[derive(Deserialize)]
@@ -114,7 +125,7 @@ async fn sync(
         }
     };
     app.paths.count(path);
-    Ok((Extension(outcome), [(header::CACHE_CONTROL, "no-store")], body))
+    Ok((Extension(outcome), body))
 }
 
 /// The response with its body.

@@ -1,8 +1,10 @@
 //! What a new version of the app lacks: the migration that WatermelonDB hands to the first pull after an update.
 
+use std::fmt::Display;
+
 use serde::Deserialize;
-use serde_json::{Map, Value};
-use shared::domain::Collection;
+use serde_json::Value;
+use shared::domain::{Collection, json};
 use shared::http::{Params, Problem};
 
 /// WatermelonDB's `migration`: what was added to the app's schema since the device's last pull.
@@ -37,16 +39,25 @@ impl Migration {
 pub(crate) fn needs_everything(params: &Params) -> Result<bool, Problem> {
     let Some(text) = params.get("migration")? else { return Ok(false) };
     // `null`, when there is none: apps encode what they are given. An object: a struct alone would take an array as well.
-    let migration = serde_json::from_str::<Option<Map<String, Value>>>(text)
-        .and_then(|migration| migration.map(|object| Migration::deserialize(Value::Object(object))).transpose())
-        .map_err(|error| {
-            Problem::parameter("migration", format!("must be WatermelonDB's migration as JSON: {error}"))
-        })?;
-    Ok(migration.is_some_and(|migration| migration.adds_something_served()))
+    let refuse = |error: &dyn Display| {
+        Problem::parameter("migration", format!("must be WatermelonDB's migration as JSON: {error}"))
+    };
+    match json::value(text.as_bytes()).map_err(|error| refuse(&error))? {
+        Value::Null => Ok(false),
+        object @ Value::Object(_) => {
+            let migration = Migration::deserialize(object).map_err(|error| refuse(&error))?;
+            Ok(migration.adds_something_served())
+        }
+        _ => Err(refuse(&"it is no object")),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::FromRequestParts;
+    use axum::http::Request;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn adds_something(json: &str) -> bool {
@@ -71,6 +82,48 @@ mod tests {
             "{}",
         ] {
             assert!(!adds_something(unknown), "{unknown}");
+        }
+    }
+
+    /// What the sync function makes of the parameter, when it is this text.
+    fn needed(text: &str) -> Result<bool, Problem> {
+        let query = form_urlencoded::Serializer::new(String::new()).append_pair("migration", text).finish();
+        let request = Request::get(format!("/?{query}")).body(()).expect("a request");
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let params = runtime.block_on(Params::from_request_parts(&mut request.into_parts().0, &()));
+        needs_everything(&params.expect("any query"))
+    }
+
+    #[test]
+    fn a_key_that_serde_json_gives_a_meaning_of_its_own_means_nothing_here() {
+        for text in [
+            r#"{"x":{"$serde_json::private::RawValue":"[[1]]"}}"#,
+            r#"{"$serde_json::private::RawValue":"{\"tables\":[\"tasks\"]}"}"#,
+            r#"{"tables":[],"tables":["tasks"]}"#,
+            "[[],[]]",
+            "[\"tasks\"]",
+        ] {
+            assert!(needed(text).is_err(), "{text}");
+        }
+        assert!(needed(r#"{"from":1.0,"tables":["tasks"],"columns":[]}"#).is_ok_and(|needed| needed));
+        assert!(needed("null").is_ok_and(|needed| !needed));
+    }
+
+    proptest! {
+        #[test]
+        fn a_migration_is_understood_or_refused(
+            pieces in prop::collection::vec(prop::sample::select(vec![
+                "{", "}", "[", "]", ",", ":", "\"tables\"", "\"columns\"", "\"table\"", "\"tasks\"", "\"name\"", "null", "1",
+                "\"$serde_json::private::RawValue\"", "\"{}\"", "\"from\":1,", "\u{e4}",
+            ]), 0..25),
+            text in any::<String>(),
+        ) {
+            for text in [pieces.concat(), format!("{{\"tables\":[{}]}}", pieces.concat()), text] {
+                if needed(&text).is_ok() {
+                    let json: Value = serde_json::from_str(&text).expect("JSON");
+                    prop_assert!(json.is_object() || json.is_null(), "{}", text);
+                }
+            }
         }
     }
 }

@@ -5,7 +5,8 @@
 //!    which the last one has no end.
 //! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
 //!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
-//!    Not proven: ask the index again, then read all rows strongly, few at once. Still not: 503, never a guess.
+//!    Not proven, and a row's list is cut: read the archive, which has what the list dropped. Not proven: ask the index again, then read all
+//!    rows strongly, few at once. Still not: 503, never a guess.
 //! 4. Too much for one response: cut at a row's version up to which everything is proven and fits. What is missing before the
 //!    last row that fits was replaced by a row further on: the index is read once from its end, for the versions that rows there
 //!    superseded and not for the rows, until nothing that fits is missing.
@@ -41,6 +42,8 @@ use crate::wipe::{Ended, Wipe};
 
 /// How long a pull tries to prove its answer.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// … when it reads all rows strongly, from its beginning on. The gateway gives up after 30 s.
+const STRONG_DEADLINE: Duration = Duration::from_secs(25);
 /// How often a lagging index is asked again before all rows are read strongly, and how often a counter that runs ahead is
 /// caught up with.
 const TRIES: u32 = 3;
@@ -48,6 +51,8 @@ const TRIES: u32 = 3;
 const MOMENT: Duration = Duration::from_secs(1);
 /// The longest pause before the index is asked again; it grows with each try.
 const PAUSE: Duration = Duration::from_millis(40);
+/// The longest pause before a strong reading that was throttled goes on, at first and in the end.
+const THROTTLE_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// What is asked for.
 pub(crate) struct Pull {
@@ -85,6 +90,7 @@ impl From<Ended> for Stop {
 
 /// Answers a pull, and says which way it took.
 pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullPath), Error> {
+    table.expect_member_or_removed(&pull.project, &pull.caller).await?;
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
     let (Some(counter), Some(membership)) = (&snapshot.counter, snapshot.row(&membership)) else {
@@ -139,7 +145,10 @@ struct Gathering<'a> {
     evidence: Evidence,
     /// The index was read from its end.
     end_was_read: bool,
+    /// The archive takes more than a pull reads of it.
+    archive_is_too_large: bool,
     path: PullPath,
+    began: Instant,
     deadline: Instant,
 }
 
@@ -165,8 +174,10 @@ impl<'a> Gathering<'a> {
             since,
             evidence: Evidence::new(since, counter.skipped.clone()),
             end_was_read: false,
+            archive_is_too_large: false,
             counter,
             path: PullPath::FirstRead,
+            began: Instant::now(),
             deadline: Instant::now() + DEADLINE,
         };
         gathering.evidence.add(FeedRow::of(&pull.project, membership));
@@ -226,7 +237,7 @@ impl<'a> Gathering<'a> {
                 return Ok(self.finish(cut, true));
             }
             let counter = self.counter.current;
-            if self.evidence.newest() <= counter.get() {
+            if self.evidence.is_state_at(counter) {
                 let checksums = Some(self.counter.checksums.clone());
                 let (answer, path) = self.finish(counter, false);
                 return Ok((Answer { checksums, ..answer }, path));
@@ -234,7 +245,7 @@ impl<'a> Gathering<'a> {
             if self.evidence.exceeds(&self.pull.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
                 self.wait_for_counter().await?;
-            } else if tries > 0 {
+            } else if tries > 0 && self.evidence.has_newer(counter) {
                 tries -= 1;
                 self.catch_up().await?;
             } else {
@@ -299,8 +310,14 @@ impl<'a> Gathering<'a> {
         let counter = self.counter.current.get();
         let Some(end) = self.evidence.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
         let mut ranges = FromTheEnd::above(end.get(), counter.max(self.evidence.newest()), widest);
+        let mut archive_was_read = false;
         // Without a deadline: there is no shorter way to the answer, and each round takes it a page further.
         while self.evidence.proven() < end.get() {
+            if !archive_was_read && self.evidence.is_silent() {
+                archive_was_read = true;
+                self.read_archive(self.since).await?;
+                continue;
+            }
             self.end_was_read = true;
             let page_of = |range: &Range| {
                 self.table.superseding_page(&self.pull.project, range.after, range.to, range.cursor.clone())
@@ -312,6 +329,23 @@ impl<'a> Gathering<'a> {
                 break;
             }
         }
+        // What was dropped meanwhile, or by rows that were read since.
+        if self.evidence.proven() < end.get() && self.evidence.is_silent() {
+            self.read_archive(self.since).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads what the archive holds above a version. To be called after the rows, which may have dropped versions until they
+    /// were read.
+    async fn read_archive(&mut self, after: u64) -> Result<(), Stop> {
+        if self.archive_is_too_large && after == self.since {
+            return Ok(());
+        }
+        match self.unthrottled(|| self.table.archived_above(&self.pull.project, after)).await? {
+            Some(archive) => self.evidence.add_archive(after, archive),
+            None => self.archive_is_too_large |= after == self.since,
+        }
         Ok(())
     }
 
@@ -322,11 +356,19 @@ impl<'a> Gathering<'a> {
         self.evidence.proven() >= counter.get() || (self.since == 0 && self.evidence.proves_by_sum(counter))
     }
 
+    /// … or is what is missing in the archive, because the lists of rows that were read have no room for it?
+    async fn prove_with_archive(&mut self) -> Result<bool, Stop> {
+        if !self.prove() && self.evidence.is_silent() {
+            self.read_archive(self.since).await?;
+        }
+        Ok(self.prove())
+    }
+
     /// Proves the rows in hand up to the counter, with more readings if it takes them. Returns where to cut when they
     /// exceed what fits.
     async fn prove_or_read_on(&mut self) -> Result<Option<ServerVersion>, Stop> {
         for attempt in 1..=TRIES {
-            if self.prove() {
+            if self.prove_with_archive().await? {
                 break;
             }
             self.path = self.path.max(PullPath::AskedAgain);
@@ -335,6 +377,9 @@ impl<'a> Gathering<'a> {
             if let Some(cut) = self.read_index(after).await? {
                 return Ok(Some(cut));
             }
+        }
+        if !self.prove() && !self.evidence.archive_was_read() {
+            self.read_archive(self.since).await?;
         }
         if !self.prove() {
             self.read_strongly().await?;
@@ -350,23 +395,11 @@ impl<'a> Gathering<'a> {
         meter::strong_fallback();
         let _under_way = self.strong.begin(&self.pull.project)?;
         self.path = PullPath::Strong;
+        self.deadline = self.began + STRONG_DEADLINE;
         let mut pause = PAUSE;
         loop {
-            let mut cursor = None;
-            loop {
-                let page = self.table.rows_page(&self.pull.project, cursor).await?;
-                page.rows.into_iter().for_each(|row| self.evidence.add(row));
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
-                }
-            }
-            // A row written more often than its list holds needs a counter of now.
-            if self.evidence.proves_by_sum(self.counter.current) {
-                return Ok(());
-            }
-            self.read_counter().await?;
-            if self.evidence.proves_by_sum(self.counter.current) {
+            self.read_all_rows().await?;
+            if self.prove_all_rows().await? {
                 return Ok(());
             }
             if Instant::now() + pause >= self.deadline {
@@ -374,6 +407,63 @@ impl<'a> Gathering<'a> {
             }
             sleep(pause.mul_f64(fastrand::f64())).await;
             pause *= 2;
+        }
+    }
+
+    /// Reads every page of the table. Where it was throttled it goes on after a pause, however long that is: a row counts as of when it was
+    /// read.
+    async fn read_all_rows(&mut self) -> Result<(), Stop> {
+        let mut cursor = None;
+        loop {
+            let page = self.unthrottled(|| self.table.rows_page(&self.pull.project, cursor.clone())).await?;
+            page.rows.into_iter().for_each(|row| self.evidence.add_without_page(row));
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(());
+            }
+            if Instant::now() >= self.deadline {
+                return Err(Error::NotProven.into());
+            }
+        }
+    }
+
+    /// Asks again for what is throttled, after ever longer pauses; `Overloaded` at the deadline.
+    async fn unthrottled<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let (mut pause, longest) = THROTTLE_PAUSES;
+        loop {
+            match ask().await {
+                Err(Error::Overloaded) if Instant::now() + pause < self.deadline => {
+                    sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+                    pause = (pause * 2).min(longest);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Do the rows that were read add up? To the counter that was read before them; or else with what their lists have dropped since; or else
+    /// to a counter of now, with the rows that are newer than the old one.
+    async fn prove_all_rows(&mut self) -> Result<bool, Stop> {
+        let counter = self.counter.current;
+        if self.evidence.proves_by_sum(counter) {
+            return Ok(true);
+        }
+        self.read_archive(counter.get()).await?;
+        if self.evidence.proves_by_sum(counter) {
+            return Ok(true);
+        }
+        self.read_counter().await?;
+        let mut cursor = None;
+        loop {
+            let page = self.table.feed_page(&self.pull.project, counter.get(), None, cursor).await?;
+            page.rows.into_iter().for_each(|row| self.evidence.add(row));
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(self.evidence.proves_by_sum(self.counter.current));
+            }
         }
     }
 
@@ -387,7 +477,7 @@ impl<'a> Gathering<'a> {
             let after = self.evidence.proven();
             self.read_index(after).await?;
         }
-        if !self.prove() {
+        if !self.prove_with_archive().await? {
             self.counter = proven;
         }
         Ok(())

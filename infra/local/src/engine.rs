@@ -1,15 +1,30 @@
 //! The embedded engine: DynamoDB's API over SQLite, behind its own HTTP endpoint, so that the real SDK talks to it.
 
+use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
 use dynoxide::Database;
+use http_body_util::Full;
+use shared::outbound;
+use uuid::Uuid;
 
-/// Starts the engine on a port of 127.0.0.1 (0: any free one) and returns its address. It runs until the process ends.
+use crate::loopback::only_from_this_machine;
+
+/// DynamoDB takes no larger request.
+const MAX_REQUEST: usize = 16 << 20;
+
+/// Starts the engine and returns its address, which is for this process: the engine answers any page that finds it. See
+/// [`share`] for others. It runs until the process ends.
 ///
 /// With a directory the data are kept there, otherwise in memory.
-pub fn start(port: u16, data: Option<&Path>) -> io::Result<String> {
+pub fn start(data: Option<&Path>) -> io::Result<String> {
     let database = match data {
         Some(directory) => {
             std::fs::create_dir_all(directory)?;
@@ -18,17 +33,69 @@ pub fn start(port: u16, data: Option<&Path>) -> io::Result<String> {
         None => Database::memory(),
     };
     let database = database.map_err(|error| io::Error::other(error.to_string()))?;
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
-    listener.set_nonblocking(true)?;
+    let listener = hidden()?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     // Its handlers block on SQLite, so they get threads of their own.
+    in_a_thread("engine", listener, |listener| dynoxide::server::serve_on(listener, database))?;
+    Ok(endpoint)
+}
+
+/// Lets programs and pages of this machine use the engine, at a port of 127.0.0.1 (0: any free one). Returns that address.
+pub fn share(endpoint: &str, port: u16) -> io::Result<String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let engine = Engine { client: outbound::client(), endpoint: endpoint.to_owned() };
+    let router = only_from_this_machine(Router::new().fallback(pass_on).with_state(engine));
+    in_a_thread("shared engine", listener, |listener| async {
+        // It ends with the process.
+        let _ = axum::serve(listener, router).await;
+    })?;
+    Ok(address)
+}
+
+/// A listener where no page looks: at any of the 16 million addresses of this machine, of which a page that guesses would have to
+/// try each with each port. Not every system has more than the one.
+fn hidden() -> io::Result<TcpListener> {
+    let [a, b, c, ..] = Uuid::new_v4().into_bytes();
+    TcpListener::bind((Ipv4Addr::new(127, a, b, c), 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+}
+
+fn in_a_thread<F, S>(name: &str, listener: TcpListener, serve: S) -> io::Result<()>
+where
+    S: FnOnce(tokio::net::TcpListener) -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
         runtime.block_on(async {
             if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                dynoxide::server::serve_on(listener, database).await;
+                serve(listener).await;
             }
         });
     })?;
-    Ok(endpoint)
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Engine {
+    client: outbound::Client,
+    endpoint: String,
+}
+
+async fn pass_on(State(engine): State<Engine>, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let (Ok(uri), Ok(body)) = (format!("{}{path}", engine.endpoint).parse::<Uri>(), to_bytes(body, MAX_REQUEST).await)
+    else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    parts.uri = uri;
+    for hop in [header::HOST, header::CONNECTION, header::TRANSFER_ENCODING] {
+        parts.headers.remove(hop);
+    }
+    match engine.client.request(Request::from_parts(parts, Full::new(body))).await {
+        Ok(response) => response.map(Body::new),
+        Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+    }
 }

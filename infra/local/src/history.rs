@@ -80,7 +80,7 @@ pub async fn read(table: &Table, project: &ProjectId) -> Result<Option<History>,
         let items = table.stored(project).await?;
         let Some(counter) = items.iter().find(|item| item.is_counter()) else { return Ok(None) };
         let counter = counter.counter()?;
-        let rows = items.iter().filter(|item| !item.is_counter()).map(StoredItem::row);
+        let rows = items.iter().filter(|item| item.is_row()).map(StoredItem::row);
         history = Some(of(&counter, &rows.collect::<Result<Vec<_>, _>>()?));
         if table.counter(project).await?.is_some_and(|now| now.current == counter.current) {
             break;

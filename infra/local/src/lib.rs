@@ -8,12 +8,17 @@ pub mod demo;
 pub mod engine;
 pub mod erase;
 pub mod history;
+pub mod loopback;
 mod operator;
 pub mod plan;
+mod reasons;
 pub mod restore;
 pub mod serve;
 pub mod table;
 pub mod token;
+mod unnamed;
 pub mod verify;
 pub mod watch;
 pub mod written;
+
+pub use reasons::reasons;

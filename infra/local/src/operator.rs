@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use shared::domain::{Answer, Error};
+use shared::domain::{Answer, ArchivedVersions, Error, ProjectId};
 use shared::storage::{Committed, Partition, Table};
 use tokio::time::{Instant, sleep_until};
+
+use crate::reasons;
 
 /// So many bytes are written by one commit, well below the 4 MB of a transaction.
 pub(crate) const BYTES: usize = 3_000_000;
@@ -67,6 +69,23 @@ impl Pace {
         sleep_until(self.next_write).await;
         let share = Duration::from_secs_f64(items as f64 / f64::from(self.rate));
         self.next_write = Instant::now() + share;
+    }
+}
+
+/// How long archiving tries.
+const ARCHIVING: Duration = Duration::from_secs(10);
+
+/// Archives versions, and says how many.
+pub(crate) async fn archive(table: &Table, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<u64, Error> {
+    table.put_archive(project, archived, Instant::now() + ARCHIVING).await?;
+    Ok(archived.iter().map(|archived| archived.versions().len() as u64).sum())
+}
+
+/// What a project could not be worked on for, when the table itself can be read; the error otherwise.
+pub(crate) async fn of_project(table: &Table, error: Error) -> Result<String, Error> {
+    match table.new_projects().await {
+        Err(unreadable @ Error::Unavailable(_)) => Err(unreadable),
+        _ => Ok(reasons(&error)),
     }
 }
 

@@ -8,7 +8,9 @@ use axum::http::{HeaderName, Method, header};
 use shared::auth::Verifier;
 use shared::storage::Table;
 use tower::ServiceExt;
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use crate::loopback;
 
 /// The deployed routes: pulls to the sync function, everything else to the rest function, CORS for both.
 pub fn router(table: Table, verifier: Arc<Verifier>) -> Router {
@@ -29,13 +31,13 @@ fn is_sync(path: &str) -> bool {
     project.is_some_and(|project| !project.contains('/'))
 }
 
-/// What template.yaml says of CORS.
+/// What template.yaml says of CORS, but for pages of this machine alone.
 fn cors() -> CorsLayer {
     let custom = ["idempotency-key", "x-base-version"].map(HeaderName::from_static);
     let exposed = ["idempotent-replay", "server-timing", "x-merged-concurrent-fields", "x-server-version"];
     let exposed = exposed.map(HeaderName::from_static);
     CorsLayer::new()
-        .allow_origin(Any)
+        .allow_origin(AllowOrigin::predicate(|origin, _| loopback::is_origin_of_this_machine(origin)))
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers(
             [header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH]

@@ -4,29 +4,27 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Limited};
-use lambda_http::http::{StatusCode, Uri};
+use lambda_http::http::Uri;
 use tokio::time::{Instant, timeout};
 
 use super::TokenError;
+use super::document::Document;
 use super::keys::{Key, public_keys};
-use crate::outbound;
 
 /// One fetch, from the look-up of the name to the last byte.
 const FETCH: Duration = Duration::from_secs(2);
-/// The largest document; what issuers publish has a few KB.
-const MAX_DOCUMENT: usize = 128 * 1024;
 /// With keys in hand the issuer is not asked more often, whatever key ids tokens name.
 const PAUSE: Duration = Duration::from_secs(60);
 /// Without any.
 const PAUSE_WITHOUT_KEYS: Duration = Duration::from_secs(5);
 /// A key that the issuer has withdrawn is no longer accepted after so long, if the issuer can be reached.
 const FRESH: Duration = Duration::from_secs(60 * 60);
+/// And after so long in any case: an issuer that is out of reach cannot withdraw a key.
+const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The issuer's keys: fetched, kept, and fetched again when a token names one that is not among them.
 pub(super) struct Issuer {
-    uri: Uri,
-    client: outbound::Client,
+    document: Document,
     known: Mutex<Known>,
     /// Held while fetching, so that many requests fetch once.
     fetching: tokio::sync::Mutex<()>,
@@ -40,18 +38,25 @@ struct Known {
 }
 
 impl Known {
-    fn has(&self, id: Option<&str>) -> bool {
-        self.keys.iter().any(|key| key.may_be(id))
+    /// The keys, unless they are too old.
+    fn usable(&self) -> Arc<[Key]> {
+        match self.fetched {
+            Some(fetched) if fetched.elapsed() < MAX_AGE => Arc::clone(&self.keys),
+            _ => Arc::default(),
+        }
     }
 
     /// Is the issuer to be asked before a token with this key id is checked?
     fn is_due(&self, id: Option<&str>) -> bool {
         let Some(tried) = self.tried else { return true };
-        if self.keys.is_empty() {
+        let keys = self.usable();
+        if keys.is_empty() {
             return tried.elapsed() >= PAUSE_WITHOUT_KEYS;
         }
+        // A key without an id may be the one that the token names, but then the one that bears the name may be new.
+        let has_named = id.is_none() || keys.iter().any(|key| key.id.as_deref() == id);
         let stale = self.fetched.is_none_or(|fetched| fetched.elapsed() >= FRESH);
-        (stale || !self.has(id)) && tried.elapsed() >= PAUSE
+        (stale || !has_named) && tried.elapsed() >= PAUSE
     }
 
     /// Did the issuer not answer when it was asked last?
@@ -71,13 +76,14 @@ impl Issuer {
             Some("http") if is_loopback(host) => {}
             _ => return Err("it must begin with https://".to_owned()),
         }
-        Ok(Self { uri, client: outbound::client(), known: Mutex::default(), fetching: tokio::sync::Mutex::default() })
+        let document = Document::at(uri);
+        Ok(Self { document, known: Mutex::default(), fetching: tokio::sync::Mutex::default() })
     }
 
     /// The keys to check a token with that names this key.
     ///
-    /// `KeysUnavailable` when there are none yet, or when the token names one that is not among those in hand and the
-    /// issuer could not be asked about it.
+    /// `KeysUnavailable` when there are none, or when the token names one that is not among those in hand and the issuer
+    /// could not be asked about it.
     pub(super) async fn keys(&self, id: Option<&str>) -> Result<Arc<[Key]>, TokenError> {
         if self.known().is_due(id) {
             let _alone = self.fetching.lock().await;
@@ -87,18 +93,20 @@ impl Issuer {
             }
         }
         let known = self.known();
-        if known.has(id) {
-            Ok(known.keys)
-        } else if known.is_out_of_reach() {
+        let keys = known.usable();
+        if keys.iter().any(|key| key.may_be(id)) {
+            Ok(keys)
+        } else if keys.is_empty() || known.is_out_of_reach() {
             Err(TokenError::KeysUnavailable)
         } else {
             Err(TokenError::Invalid)
         }
     }
 
-    /// Fetches the keys. When that fails those in hand are kept, and the log says why.
+    /// Fetches the keys. When that fails those in hand are kept, and the log says why. A set without any replaces them, too:
+    /// the issuer has withdrawn its keys.
     pub(super) async fn fetch(&self) {
-        let fetched = match timeout(FETCH, self.document()).await {
+        let fetched = match timeout(FETCH, self.document.fetch()).await {
             Ok(Ok(document)) => public_keys(&document),
             Ok(Err(reason)) => Err(reason),
             Err(_) => Err(format!("no answer within {} s", FETCH.as_secs())),
@@ -106,27 +114,17 @@ impl Issuer {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         known.tried = Some(now);
-        match fetched {
-            Ok(keys) => (known.keys, known.fetched) = (keys.into(), Some(now)),
-            Err(reason) => {
-                tracing::error!(
-                    alarm = "keys_unavailable",
-                    reason,
-                    keys = known.keys.len(),
-                    "JWT_JWKS_URL gave no keys"
-                );
+        let reason = match fetched {
+            Ok(keys) => {
+                (known.keys, known.fetched) = (keys.into(), Some(now));
+                known.keys.is_empty().then(|| "it holds no signature key for RS256, ES256 or EdDSA".to_owned())
             }
+            Err(reason) => Some(reason),
+        };
+        if let Some(reason) = reason {
+            let keys = known.usable().len();
+            tracing::error!(alarm = "keys_unavailable", reason, keys, "JWT_JWKS_URL gave no keys");
         }
-    }
-
-    /// No redirect is followed: the URL in the configuration is the one that is trusted.
-    async fn document(&self) -> Result<Vec<u8>, String> {
-        let response = self.client.get(self.uri.clone()).await.map_err(|error| with_causes(&error))?;
-        if response.status() != StatusCode::OK {
-            return Err(format!("it answered {}", response.status()));
-        }
-        let body = Limited::new(response.into_body(), MAX_DOCUMENT);
-        Ok(body.collect().await.map_err(|error| with_causes(&*error))?.to_bytes().into())
     }
 
     fn known(&self) -> Known {
@@ -137,9 +135,4 @@ impl Issuer {
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

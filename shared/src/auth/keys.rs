@@ -1,9 +1,11 @@
 //! The keys that tokens are checked with.
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
-use serde::Deserialize;
 use serde_json::Value;
+
+use super::algorithm;
+use crate::domain::json;
 
 /// A key, with the one algorithm that it is used with.
 pub(super) struct Key {
@@ -25,40 +27,43 @@ impl Key {
     }
 }
 
-#[derive(Deserialize)]
-struct Document {
-    keys: Vec<Value>,
-}
+/// The members of a key that count here. Others may be of any form, and do not spoil it.
+const MEMBERS: [&str; 10] = ["kty", "crv", "n", "e", "x", "y", "use", "key_ops", "alg", "kid"];
 
-/// The signature keys of a JSON Web Key Set; the error says why there is none.
+/// The signature keys of a JSON Web Key Set, which may be none; the error says why it is no such set.
 ///
 /// An issuer may publish others beside, of kinds that this library has never heard of: they are passed over.
 pub(super) fn public_keys(document: &[u8]) -> Result<Vec<Key>, String> {
-    let document: Document = serde_json::from_slice(document).map_err(|error| error.to_string())?;
-    let keys: Vec<Key> =
-        document.keys.into_iter().filter_map(|key| public_key(serde_json::from_value(key).ok()?)).collect();
-    if keys.is_empty() {
-        return Err("it holds no signature key for RS256 (from 2,048 bits on), ES256 or EdDSA".to_owned());
-    }
-    Ok(keys)
+    let document = json::object(document).map_err(|error| error.to_string())?;
+    let Some(Value::Array(keys)) = document.and_then(|mut document| document.remove("keys")) else {
+        return Err("it has no array `keys`".to_owned());
+    };
+    Ok(keys.into_iter().filter_map(public_key).collect())
 }
 
-fn public_key(jwk: Jwk) -> Option<Key> {
-    if matches!(&jwk.common.public_key_use, Some(usage) if *usage != PublicKeyUse::Signature) {
+fn public_key(key: Value) -> Option<Key> {
+    let Value::Object(mut members) = key else { return None };
+    members.retain(|name, _| MEMBERS.contains(&name.as_str()));
+    for name in ["n", "e", "x", "y"] {
+        // Some issuers pad their Base64, although RFC 7515 (2) leaves that away.
+        if let Some(Value::String(number)) = members.get_mut(name) {
+            number.truncate(number.trim_end_matches('=').len());
+        }
+    }
+    // The library does not know every name of an algorithm that has one here.
+    let declared = members.remove("alg").filter(|name| !name.is_null());
+    let jwk: Jwk = serde_json::from_value(Value::Object(members)).ok()?;
+    if !may_verify(&jwk.common) {
         return None;
     }
-    let (algorithm, named) = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
-            (Algorithm::ES256, KeyAlgorithm::ES256)
-        }
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
-        }
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
         // A symmetric key has no place in a public document.
         _ => return None,
     };
-    if jwk.common.key_algorithm.is_some_and(|declared| declared != named) {
+    if declared.is_some_and(|name| name.as_str().and_then(algorithm::named) != Some(algorithm)) {
         return None;
     }
     let key = DecodingKey::from_jwk(&jwk).ok()?;
@@ -67,6 +72,12 @@ fn public_key(jwk: Jwk) -> Option<Key> {
         DecodingKeyKind::SecretOrDer(_) => key,
     };
     Some(Key { id: jwk.common.key_id, algorithm, key })
+}
+
+/// Is the key for signatures, as far as its `use` and its `key_ops` say?
+fn may_verify(key: &CommonParameters) -> bool {
+    key.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
+        && key.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify))
 }
 
 /// An RSA key that signatures are checked with: ring takes none below 2,048 bits, nor zeros in front, which some issuers publish

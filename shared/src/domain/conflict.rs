@@ -9,19 +9,24 @@ use super::{Columns, Error, FieldConflict, Row, ServerVersion};
 ///
 /// `Conflict` when a field that it sets was changed after `base` to another value, `Stale` when the row has never been at
 /// `base` yet. A field of which it is not known when it was changed counts as changed by the row's last write.
+///
+/// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a
+/// restore: what the row held then may have been taken back, so every field counts as changed after it.
 pub fn concurrent_changes(
     row: &Row,
     columns: &Columns,
     base: ServerVersion,
+    restored_through: u64,
     patch: &Columns,
     rest_json: impl FnOnce() -> String,
 ) -> Result<Vec<String>, Error> {
     if base > row.version {
         return Err(Error::Stale { version: row.version, row: rest_json() });
     }
+    let seen = if base.get() <= restored_through { 0 } else { base.get() };
     let (mut elsewhere, mut conflicts) = (Vec::new(), Vec::new());
     let known = row.key.collection.columns();
-    let is_newer = |index| row.changed.version_of(index).unwrap_or(row.version.get()) > base.get();
+    let is_newer = |index| row.changed.version_of(index).unwrap_or(row.version.get()) > seen;
     for (_, field) in known.iter().enumerate().filter(|(index, _)| is_newer(*index)) {
         let server = columns.get(*field).unwrap_or(&Value::Null);
         match patch.get(*field) {
@@ -67,7 +72,11 @@ mod tests {
     }
 
     fn on(row: &Row, base: u64, patch: Value) -> Result<Vec<String>, Error> {
-        concurrent_changes(row, row.columns(), version(base), &columns(patch), || "{}".to_owned())
+        restored(row, 0, base, patch)
+    }
+
+    fn restored(row: &Row, through: u64, base: u64, patch: Value) -> Result<Vec<String>, Error> {
+        concurrent_changes(row, row.columns(), version(base), through, &columns(patch), || "{}".to_owned())
     }
 
     fn conflicts(result: Result<Vec<String>, Error>) -> Vec<&'static str> {
@@ -128,6 +137,17 @@ mod tests {
         let unknown = Row { changed: Changed::default(), ..row() };
         assert_eq!(conflicts(on(&unknown, 6, json!({"user": "bob"}))), ["user"]);
         assert!(on(&unknown, 7, json!({"user": "bob"})).expect("no conflict").is_empty());
+    }
+
+    #[test]
+    fn a_base_from_before_a_restore_counts_as_before_every_field_and_one_from_after_it_does_not() {
+        for base in [1, 3, 5] {
+            let changed = restored(&row(), 5, base, json!({"user": "bob", "role": 200}));
+            assert_eq!(conflicts(changed), ["user", "role"]);
+            assert_eq!(restored(&row(), 5, base, json!({"role": 100})).expect("no conflict"), ["user"]);
+        }
+        assert_eq!(restored(&row(), 5, 6, json!({"user": "bob"})).expect("no conflict"), ["role"]);
+        assert!(restored(&row(), 5, 7, json!({"role": 200})).expect("no conflict").is_empty());
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{
-    Actor, Author, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError, Graph,
-    LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood, UnknownColumns, UserId,
-    Write, authorize, fields, understand,
+    Actor, ArchivedVersions, Author, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error,
+    FieldError, Graph, LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Superseded,
+    Understood, UnknownColumns, UserId, Write, authorize, fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -66,6 +66,9 @@ pub struct Draft {
     room: usize,
     /// What the rows that it writes are signed with.
     last_write: Option<LastWrite>,
+    /// The versions of a project that is not there yet begin above this one.
+    starts_above: u64,
+    max_history_bytes: usize,
 }
 
 /// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
@@ -78,6 +81,8 @@ pub struct PlannedRow {
     pub condition: Option<ServerVersion>,
     /// The row to be.
     pub row: Row,
+    /// What the row as it was read still names and the row to be does not: to be archived before the row is written.
+    pub dropped: Option<ArchivedVersions>,
 }
 
 impl Draft {
@@ -96,6 +101,7 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes) = Default::default();
+        let (deletes_project, starts_above, max_history_bytes) = (false, 0, Superseded::MAX_BYTES);
         Self {
             project,
             counter,
@@ -105,10 +111,27 @@ impl Draft {
             graph,
             writes,
             sizes,
-            deletes_project: false,
+            deletes_project,
             room,
+            starts_above,
+            max_history_bytes,
             last_write: None,
         }
+    }
+
+    /// … where the versions of a project that is not there yet begin above this one: devices may hold marks up to it, from
+    /// a project with this id that a restore did not bring back.
+    #[must_use]
+    pub fn starting_above(mut self, version: u64) -> Self {
+        self.starts_above = version;
+        self
+    }
+
+    /// … where a row's list of superseded versions may take so many bytes, and not [`Superseded::MAX_BYTES`].
+    #[must_use]
+    pub fn with_max_history_bytes(mut self, max_history_bytes: usize) -> Self {
+        self.max_history_bytes = max_history_bytes;
+        self
     }
 
     /// … where the named rows, like the listed ones, were read after the counter with the latest commit in place. Then the
@@ -143,9 +166,14 @@ impl Draft {
         self.counter.as_ref()
     }
 
-    /// The project's version as it was read, 0 when there is no such project.
+    /// The project's version as it was read; when there is no such project, the one above which its versions begin.
     pub fn version(&self) -> u64 {
-        self.counter.as_ref().map_or(0, |counter| counter.current.get())
+        self.counter.as_ref().map_or(self.starts_above, |counter| counter.current.get())
+    }
+
+    /// The versions that a project which is not there yet leaves out, if it does.
+    pub fn skips_at_creation(&self) -> Option<(u64, u64)> {
+        (self.counter.is_none() && self.starts_above > 0).then_some((1, self.starts_above))
     }
 
     /// Lets a member in, see [`authorize`].
@@ -272,8 +300,9 @@ impl Draft {
     }
 
     fn size_as_read(&self, key: &RowKey) -> usize {
-        let signed = |row: &Row| row.last_write.iter().chain(&self.last_write).map(LastWrite::size).max().unwrap_or(0);
-        self.row(key).map_or(0, |row| Row::size(&self.project, key, row.columns(), &row.unknown) + signed(row))
+        let signature = |row: &Row| row.last_write.as_ref().map_or(0, LastWrite::size);
+        let signs = self.last_write.as_ref().map_or(0, LastWrite::size);
+        self.row(key).map_or(0, |row| row.stored_size(&self.project) + signs.saturating_sub(signature(row)))
     }
 
     /// The project shall be deleted.
@@ -285,7 +314,10 @@ impl Draft {
     /// The row shall be written again as it is, dead or alive; nothing for a row that is not there.
     pub fn rewrite(&mut self, key: &RowKey) {
         match self.row(key).map(|row| row.live().cloned()) {
-            Some(Some(columns)) => drop(self.writes.insert(key.clone(), Write::Put(columns))),
+            Some(Some(columns)) => {
+                self.sizes.insert(key.clone(), self.size_as_read(key));
+                self.writes.insert(key.clone(), Write::Put(columns));
+            }
             Some(None) if *key == RowKey::project(&self.project) => self.delete_project(),
             Some(None) => self.delete(key.clone()),
             None => {}
@@ -297,6 +329,7 @@ impl Draft {
         let key = last.key.clone();
         debug_assert!(self.row(&key).is_none(), "{key} is there");
         self.deletes_project |= key == RowKey::project(&self.project);
+        self.sizes.insert(key.clone(), last.stored_size(&self.project));
         self.writes.insert(key, Write::Bury(last.columns().clone(), last.unknown.clone()));
     }
 
@@ -319,6 +352,21 @@ impl Draft {
     /// What they take on the table, in bytes, and never less: each as it was or as it shall be, whichever is more.
     pub fn bytes_written(&self) -> usize {
         self.sizes.values().sum()
+    }
+
+    /// How many live rows of a collection the project has, before this draft and after it.
+    pub fn live_rows(&self, collection: Collection) -> (u32, u32) {
+        let before = self.counter.as_ref().map_or(0, |counter| counter.checksums.get(collection)[0]);
+        let mut after = before;
+        for (key, write) in self.writes.iter().filter(|(key, _)| key.collection == collection) {
+            let was_live = self.read.get(key).and_then(Option::as_ref).is_some_and(|row| row.live().is_some());
+            match (was_live, matches!(write, Write::Put(_))) {
+                (false, true) => after = after.saturating_add(1),
+                (true, false) => after = after.saturating_sub(1),
+                _ => {}
+            }
+        }
+        (before, after)
     }
 
     /// The rows that were named and are not written, each with the version that was read: the commit's other conditions.
@@ -376,11 +424,10 @@ impl Draft {
             let version = ServerVersion::to_give(number)
                 .map_err(|_| Error::Corrupt("the project's versions are used up".to_owned()))?;
             let old = self.read.get(key).and_then(Option::as_ref);
-            let written = Row::written(old, key.clone(), write.clone(), version);
-            planned.push(PlannedRow {
-                condition: old.map(|row| row.version),
-                row: Row { last_write: self.last_write.clone(), ..written },
-            });
+            let written = Row::written_within(old, key.clone(), write.clone(), version, self.max_history_bytes);
+            let row = Row { last_write: self.last_write.clone(), ..written };
+            let dropped = old.and_then(|old| ArchivedVersions::dropped(old, &row));
+            planned.push(PlannedRow { condition: old.map(|row| row.version), row, dropped });
         }
         Ok(planned)
     }

@@ -88,6 +88,14 @@ pub enum Error {
     /// The last owner can neither leave nor be demoted.
     #[error("the last owner")]
     LastOwner,
+    /// A project would hold, or a user would create, more than the deployment allows.
+    #[error("more {what} than the {max} that are allowed")]
+    QuotaExceeded {
+        /// Of what: a collection's name.
+        what: &'static str,
+        /// How many are allowed.
+        max: u32,
+    },
     /// The row changed since the caller read it.
     #[error("the row is at version {version}")]
     Stale {

@@ -35,6 +35,13 @@ impl Escaped {
         Self { page: Arc::clone(page), range }
     }
 
+    /// The same without the rest of its page, which then need not stay.
+    #[must_use]
+    pub fn detached(&self) -> Self {
+        let text = self.as_str().to_owned();
+        Self { range: 0..text.len(), page: Arc::new(text) }
+    }
+
     /// The escaped text.
     pub fn as_str(&self) -> &str {
         &self.page[self.range.clone()]

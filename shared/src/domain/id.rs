@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub struct InvalidId(&'static str);
 
 const ROW_ID_RULE: &str = "must be 1 to 64 characters out of A-Z, a-z, 0-9, _ and -";
-const USER_ID_RULE: &str = "must be 1 to 128 characters without control characters";
+const USER_ID_RULE: &str = "must be 1 to 255 characters, none of which is a control character, invisible, or one that changes the direction of writing";
 const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters";
 
 /// Fits WatermelonDB's own random ids and UUIDs, needs no escaping in URLs, keys and JSON.
@@ -24,8 +24,23 @@ fn is_row_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().fold(true, |all, b| all & allowed(b))
 }
 
+/// 255 is what OpenID Connect gives a `sub`; as UTF-8 they fit the 2,048 bytes of an index's key.
 fn is_user_id(text: &str) -> bool {
-    (1..=128).contains(&text.chars().count()) && !text.chars().any(char::is_control)
+    (1..=255).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || is_unseen(c))
+}
+
+/// Is it invisible, or does it change the direction of writing? With such characters, two ids look the same in a list of members.
+///
+/// Unicode's format characters (Cf), those that it lets programs ignore (Default_Ignorable_Code_Point), and its separators of
+/// lines and paragraphs (Zl, Zp). A test compares them with Unicode's own tables.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
+        | '\u{8e2}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
+        | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn is_key(text: &str) -> bool {
@@ -106,7 +121,7 @@ id_type! {
     RowId, is_row_id, ROW_ID_RULE
 }
 id_type! {
-    /// Who is calling: the token's `sub`, 1 to 128 characters.
+    /// Who is calling: the token's `sub`, 1 to 255 characters that can be seen.
     UserId, is_user_id, USER_ID_RULE
 }
 id_type! {
@@ -174,13 +189,36 @@ mod tests {
     }
 
     #[test]
-    fn a_user_id_is_any_text_of_128_characters_without_control_characters() {
-        for text in ["x", "auth0|5f7c", "Ünal Ğ", &"ä".repeat(128)] {
+    fn a_user_id_is_any_text_of_255_characters_that_can_be_seen() {
+        for text in ["x", "auth0|5f7c", "Ünal Ğ", "משה", "😀", &"ä".repeat(255), &"😀".repeat(255)] {
             assert!(text.parse::<UserId>().is_ok(), "{text:?}");
         }
-        for text in ["", "a\nb", "\u{7f}", &"ä".repeat(129), &format!("{}\n", "ä".repeat(200))] {
+        for text in ["", "a\nb", "\u{7f}", &"ä".repeat(256), &format!("{}\n", "ä".repeat(200))] {
             assert!(text.parse::<UserId>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_user_id_looks_like_no_other_one() {
+        for c in
+            ["\u{200b}", "\u{200d}", "\u{202e}", "\u{2066}", "\u{feff}", "\u{ad}", "\u{2028}", "\u{e0041}", "\u{fe0f}"]
+        {
+            for text in [format!("ann{c}"), format!("{c}ann"), format!("a{c}nn"), c.to_owned()] {
+                assert!(text.parse::<UserId>().is_err(), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_characters_that_cannot_be_seen_are_those_of_unicodes_tables() {
+        let class = r"[\p{Cf}\p{Default_Ignorable_Code_Point}\p{Zl}\p{Zp}]";
+        let hir = regex_syntax::parse(class).expect("a class");
+        let regex_syntax::hir::HirKind::Class(regex_syntax::hir::Class::Unicode(class)) = hir.kind() else {
+            panic!("{hir:?}")
+        };
+        let unseen = |c| class.ranges().iter().any(|range| (range.start()..=range.end()).contains(&c));
+        let wrong: Vec<char> = (char::MIN..=char::MAX).filter(|c| is_unseen(*c) != unseen(*c)).collect();
+        assert!(wrong.is_empty(), "{wrong:?}");
     }
 
     #[test]

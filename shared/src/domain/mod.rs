@@ -1,6 +1,7 @@
 //! The words of the business and its rules. No I/O, no AWS, no HTTP.
 
 mod access;
+mod archive;
 mod author;
 mod changed;
 mod checksum;
@@ -11,7 +12,9 @@ mod escaped;
 mod fields;
 mod graph;
 mod id;
+pub mod json;
 mod model;
+mod quota;
 mod request;
 mod row;
 mod superseded;
@@ -19,6 +22,7 @@ mod unknown;
 mod version;
 
 pub use access::{Actor, Role, authorize};
+pub use archive::ArchivedVersions;
 pub use author::{Author, LastWrite};
 pub use changed::Changed;
 pub use checksum::Checksums;
@@ -32,6 +36,7 @@ pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
+pub use quota::{InvalidQuota, Quotas};
 pub use request::{Answer, Answered, KeyedRequest, PromisedAnswer};
 pub use row::{
     Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,

@@ -107,14 +107,17 @@ pub struct Task {
 }
 
 impl Task {
-    /// The fields of a creation: of duration and milestone, each follows from the other when only one is given.
+    /// The fields of a creation or a change: of duration and milestone, each follows from the other when only one is given. From
+    /// "no milestone" no duration follows.
     pub fn infer_milestone(mut fields: Columns) -> Columns {
         let milestone = fields.get("is_milestone") == Some(&Value::Bool(true));
-        let no_duration = fields.get("duration") == Some(&Value::from(0));
+        let duration = fields.get("duration").and_then(Value::as_i64);
         if milestone && !fields.contains_key("duration") {
             fields.insert("duration".to_owned(), Value::from(0));
-        } else if no_duration && !fields.contains_key("is_milestone") {
-            fields.insert("is_milestone".to_owned(), Value::Bool(true));
+        } else if let Some(duration) = duration
+            && !fields.contains_key("is_milestone")
+        {
+            fields.insert("is_milestone".to_owned(), Value::Bool(duration == 0));
         }
         fields
     }
@@ -276,10 +279,9 @@ impl Resource for Calendar {
     fn check(&self, errors: &mut FieldErrors) {
         errors.text("name", &self.name, 1, 255);
         errors.range("working_days", self.working_days, 1, 127);
-        let hundredths = self.hours_per_day * 100.0;
         if !(self.hours_per_day > 0.0 && self.hours_per_day <= 24.0) {
             errors.add("hours_per_day", "must be more than 0 and at most 24");
-        } else if (hundredths - hundredths.round()).abs() > 1e-6 {
+        } else if (self.hours_per_day * 100.0).round() / 100.0 != self.hours_per_day {
             errors.add("hours_per_day", "must have at most two decimals");
         }
         // The library ignores case; a device's own time zone library may not.

@@ -262,6 +262,8 @@ pub struct Row {
     pub writes: u64,
     /// The versions it held before.
     pub superseded: Superseded,
+    /// Every version from here on that the list does not name is archived. None: from the list's floor on, of which it names all.
+    pub archived_from: Option<u64>,
     /// Which version last changed each column.
     pub changed: Changed,
     /// Its content.
@@ -282,6 +284,17 @@ impl Row {
     /// for a row that is revived: it is as new, and lacks them like any row that this code makes. Who writes it is for the
     /// draft to say.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
+        Self::written_within(old, key, write, version, Superseded::MAX_BYTES)
+    }
+
+    /// The same with another limit for its list of superseded versions than [`Superseded::MAX_BYTES`].
+    pub fn written_within(
+        old: Option<&Self>,
+        key: RowKey,
+        write: Write,
+        version: ServerVersion,
+        max_history_bytes: usize,
+    ) -> Self {
         let old_columns = old.map(Self::columns);
         let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
         let mut removed_at = old.map(|row| row.removed_at.clone()).unwrap_or_default();
@@ -299,11 +312,17 @@ impl Row {
             removed_at.push(version);
             removed_at.drain(..removed_at.len().saturating_sub(Self::MAX_REMOVALS));
         }
+        let superseding = |row: &Self| row.superseded.superseding(row.version, version, max_history_bytes);
+        let superseded = old.map(superseding).unwrap_or_default();
+        let archives = |row: &Self| superseded.floor() > row.superseded.floor();
+        let archived_from =
+            old.and_then(|row| row.archived_from.or_else(|| archives(row).then(|| row.superseded.floor())));
         Self {
             key,
             version,
             writes: old.map_or(0, |row| row.writes) + 1,
-            superseded: old.map(|row| row.superseded.superseding(row.version, version)).unwrap_or_default(),
+            superseded,
+            archived_from,
             changed,
             state,
             unknown,
@@ -368,6 +387,16 @@ impl Row {
     pub fn size(project: &ProjectId, key: &RowKey, columns: &Columns, unknown: &UnknownColumns) -> usize {
         json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
+
+    /// The most that this row takes on the table, in bytes.
+    pub fn stored_size(&self, project: &ProjectId) -> usize {
+        Self::size(project, &self.key, self.columns(), &self.unknown)
+            + self.removed_at.len() * Self::BYTES_PER_REMOVAL
+            + self.last_write.as_ref().map_or(0, LastWrite::size)
+    }
+
+    /// A version takes up to ten bytes in a list, and one more for its place.
+    const BYTES_PER_REMOVAL: usize = 11;
 
     /// The most that goes with a row's JSON on the table, names and keys included, but for its [`LastWrite`].
     pub(super) const BESIDE_JSON: usize = 1024;
@@ -469,6 +498,13 @@ impl Counter {
         let checksums = Checksums::default();
         let (last, skipped) = (vec![], vec![]);
         Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
+    }
+
+    /// The version that the latest restore raised the counter to; 0 when there was no restore.
+    ///
+    /// A version up to here may have been handed out for content that the restore took back. Every row is above it.
+    pub fn restored_through(&self) -> u64 {
+        self.skipped.iter().map(|(_, last)| *last).max().unwrap_or(0)
     }
 }
 

@@ -6,7 +6,8 @@ use super::ServerVersion;
 ///
 /// On the table: LEB128 varints. First the floor (0: the list is complete; otherwise versions below the floor may have
 /// been held and are not listed), then for each version its distance to the next newer one, beginning with the distance
-/// to the row's current version. At most [`Superseded::MAX_BYTES`]; the oldest are dropped to keep to it.
+/// to the row's current version. At most [`Superseded::MAX_BYTES`]; a list that would be longer is cut to half of that, and the
+/// versions that it loses are archived before, see [`ArchivedVersions`](super::ArchivedVersions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Superseded {
     floor: u64,
@@ -55,16 +56,20 @@ impl Superseded {
         if dropped > above { Some(true) } else { None }
     }
 
-    /// The list once `old`, the row's version so far, is superseded by `new`.
-    pub fn superseding(&self, old: ServerVersion, new: ServerVersion) -> Self {
+    /// The list once `old`, the row's version so far, is superseded by `new`. When it would take more than `max_bytes`, the
+    /// oldest versions are dropped until half of that is left, so that it takes many writes until it is full again.
+    ///
+    /// `old` always stays: what is dropped was archived before, and until the commit `old` is the row's current version.
+    pub fn superseding(&self, old: ServerVersion, new: ServerVersion, max_bytes: usize) -> Self {
         debug_assert!(old < new && self.newest_first.first().is_none_or(|v| *v < old.get()));
         let mut next = Self {
             floor: self.floor,
             newest_first: std::iter::once(old.get()).chain(self.newest_first.iter().copied()).collect(),
         };
-        while next.encode(new).len() > Self::MAX_BYTES {
-            let Some(dropped) = next.newest_first.pop() else { break };
-            next.floor = dropped + 1;
+        if next.encode(new).len() > max_bytes {
+            while next.newest_first.len() > 1 && next.encode(new).len() > max_bytes / 2 {
+                next.floor = next.newest_first.pop().map_or(next.floor, |dropped| dropped + 1);
+            }
         }
         next
     }
@@ -133,9 +138,9 @@ mod tests {
 
     /// A row written at each of these rising versions.
     fn history(versions: &[u64]) -> Superseded {
-        versions
-            .windows(2)
-            .fold(Superseded::default(), |list, pair| list.superseding(version(pair[0]), version(pair[1])))
+        versions.windows(2).fold(Superseded::default(), |list, pair| {
+            list.superseding(version(pair[0]), version(pair[1]), Superseded::MAX_BYTES)
+        })
     }
 
     proptest! {
@@ -201,7 +206,7 @@ mod tests {
         let list = history(&(1..=1000).collect::<Vec<_>>());
         assert_eq!(list.versions().first(), Some(&999));
         assert_eq!(list.versions().last(), Some(&list.floor()));
-        assert!(list.versions().len() > 250, "one byte for each neighbouring version");
+        assert!(list.versions().len() > 120, "one byte for each neighbouring version");
     }
 
     #[test]
@@ -216,7 +221,15 @@ mod tests {
         // One for the floor, one for each neighbour.
         let full = history(&(1..=256).collect::<Vec<_>>());
         assert_eq!((full.encode(version(256)).len(), full.floor()), (Superseded::MAX_BYTES, 0));
-        assert_eq!(history(&(1..=257).collect::<Vec<_>>()).floor(), 2);
+        let cut = history(&(1..=257).collect::<Vec<_>>());
+        assert_eq!(cut.encode(version(257)).len(), Superseded::MAX_BYTES / 2);
+        assert_eq!((cut.versions().first(), cut.versions().last()), (Some(&256), Some(&cut.floor())));
+    }
+
+    #[test]
+    fn however_little_room_there_is_the_version_that_is_superseded_stays() {
+        let list = Superseded::default().superseding(version(5), version(9), 0).superseding(version(9), version(12), 0);
+        assert_eq!((list.versions(), list.floor()), (&[9][..], 6));
     }
 
     #[test]

@@ -11,11 +11,13 @@ use axum::http::{HeaderMap, Method, header};
 use serde::de::DeserializeOwned;
 
 use super::Problem;
+use super::budget::CallerBudgets;
+use super::gateway::is_plain;
 use super::observe::CallerSlot;
 use crate::auth::{TokenError, Verifier};
-use crate::domain::{Columns, ServerVersion, UserId};
+use crate::domain::{Columns, ServerVersion, UserId, json};
 
-/// Who is calling; 401 when nobody is.
+/// Who is calling; 401 when nobody is, 429 when the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
 pub struct Caller(pub UserId);
 
@@ -38,7 +40,10 @@ where
         if let Some(slot) = parts.extensions.get::<CallerSlot>() {
             slot.0.get_or_init(|| caller.clone());
         }
-        Ok(Self(caller))
+        match parts.extensions.get::<CallerBudgets>().map(|budgets| budgets.admit(&caller)) {
+            Some(Err(wait)) => Err(Problem::rate_limited(wait)),
+            _ => Ok(Self(caller)),
+        }
     }
 }
 
@@ -77,12 +82,12 @@ impl<const MAX_BODY: usize, S: Send + Sync> FromRequest<S> for Json<MAX_BODY> {
         if !is_json(request.headers()) {
             return Err(Problem::unsupported_media_type());
         }
-        let body = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| Problem::body_too_large(MAX_BODY))?;
-        match serde_json::from_slice(&body) {
-            Ok(serde_json::Value::Object(columns)) => Ok(Self(columns)),
-            Ok(_) => Err(Problem::malformed_json("The body must be a JSON object.")),
-            Err(error) => Err(Problem::malformed_json(format!("The body is not JSON: {error}."))),
+        if !is_plain(request.headers()) {
+            return Err(Problem::encoded_body());
         }
+        let body = to_bytes(request.into_body(), MAX_BODY).await.map_err(|_| Problem::body_too_large(MAX_BODY))?;
+        let columns = json::object(&body)?.ok_or_else(|| Problem::malformed_json("The body must be a JSON object."))?;
+        Ok(Self(columns))
     }
 }
 
@@ -170,7 +175,9 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
         if tags.is_empty() || tags.contains(&"*") {
             return Ok(Self(None));
         }
-        Ok(Self(Some(tags.into_iter().map(entity_tag).collect::<Result<_, _>>()?)))
+        // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
+        let is_strong = |tag: &&str| !tag.strip_prefix("W/").is_some_and(|tag| entity_tag(tag).is_ok());
+        Ok(Self(Some(tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>()?)))
     }
 }
 
@@ -209,4 +216,120 @@ fn entity_tag(tag: &str) -> Result<u64, Problem> {
         .and_then(|tag| tag.strip_suffix('"'))
         .and_then(|version| version.parse().ok())
         .ok_or_else(|| Problem::parameter("If-Match", "must be an ETag of this server, as in \"42\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse;
+    use proptest::prelude::*;
+
+    use super::super::Idempotency;
+    use super::*;
+    use crate::domain::RowId;
+
+    /// Bytes of a header: any, and such as are nearly right.
+    fn header_value() -> impl Strategy<Value = Vec<u8>> {
+        let pieces = prop::sample::select(vec![
+            "\"",
+            "W/",
+            "*",
+            ",",
+            " ",
+            "\t",
+            "0",
+            "1",
+            "18446744073709551615",
+            "9007199254740991",
+            "+",
+            "-",
+            "1e1",
+            "\u{e4}",
+            "k",
+        ]);
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..40),
+            prop::collection::vec(pieces, 0..8).prop_map(|pieces| pieces.concat().into_bytes()),
+        ]
+    }
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
+    }
+
+    /// What an extractor makes of a request, or the status and code with which it refuses it.
+    fn extracted<T: FromRequest<(), M, Rejection = Problem>, M>(request: Request<Body>) -> Result<T, StatusCode> {
+        block_on(T::from_request(request, &())).map_err(|problem| problem.into_response().status())
+    }
+
+    fn with_headers(name: &str, values: &[Vec<u8>]) -> Option<Request<Body>> {
+        let with = |request: axum::http::request::Builder, value: &Vec<u8>| request.header(name, value.as_slice());
+        values.iter().fold(Request::patch("/api/v1/projects/p/"), with).body(Body::empty()).ok()
+    }
+
+    proptest! {
+        #[test]
+        fn headers_are_read_or_refused_whatever_they_hold(values in prop::collection::vec(header_value(), 0..3)) {
+            let request = |name| with_headers(name, &values);
+            let text = |at: usize| String::from_utf8(values[at].clone()).unwrap_or_default();
+            if let Some(request) = request("if-match") {
+                match extracted::<IfMatch, _>(request) {
+                    Ok(IfMatch(Some(versions))) => prop_assert!(!versions.is_empty() && !values.is_empty()),
+                    Ok(IfMatch(None)) => prop_assert!(values.is_empty() || (0..values.len()).any(|at| text(at).contains('*'))),
+                    Err(status) => prop_assert_eq!(status, StatusCode::BAD_REQUEST),
+                }
+            }
+            if let Some(request) = request("x-base-version") {
+                match extracted::<BaseVersion, _>(request) {
+                    Ok(BaseVersion(Some(version))) => {
+                        let sent = text(0);
+                        prop_assert_eq!(sent.trim_start_matches('0'), version.to_string());
+                    }
+                    Ok(BaseVersion(None)) => prop_assert!(values.is_empty()),
+                    Err(status) => prop_assert_eq!(status, StatusCode::BAD_REQUEST),
+                }
+            }
+            if let Some(request) = request("idempotency-key") {
+                let verdict = extracted::<Idempotency, _>(request);
+                prop_assert!(verdict.is_ok() || matches!(verdict, Err(StatusCode::BAD_REQUEST)));
+            }
+        }
+
+        #[test]
+        fn a_query_is_read_or_refused_whatever_it_holds(
+            pairs in prop::collection::vec(("[a-z%&=+]{0,6}|since|limit|cursor", "\\PC{0,12}|[0-9]{0,22}|%[0-9a-f]{0,3}"), 0..5),
+        ) {
+            let query: Vec<_> = pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let uri = format!("/?{}", query.join("&"));
+            if let Ok(request) = Request::get(&uri).body(Body::empty()) {
+                let params = extracted::<Params, _>(request).expect("any query");
+                for name in ["since", "limit", "cursor"] {
+                    if let Ok(Some(number)) = params.integer(name, 1, 1000) {
+                        prop_assert!((1..=1000).contains(&number));
+                    }
+                    if let Ok(id) = params.get(name).ok().flatten().unwrap_or_default().parse::<RowId>() {
+                        prop_assert!(id.as_str().len() <= 64);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_body_is_an_object_or_refused(
+            body in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..80),
+                "[{}\\[\\]:,\"a1\\\\u ]{0,40}".prop_map(String::into_bytes),
+            ],
+            media_type in "application/json|application/merge-patch\\+json; x|text/plain|\\PC{0,8}",
+        ) {
+            let request = Request::post("/").header("content-type", media_type.as_bytes()).body(Body::from(body.clone()));
+            if let Ok(request) = request {
+                let expected = [StatusCode::BAD_REQUEST, StatusCode::UNSUPPORTED_MEDIA_TYPE, StatusCode::PAYLOAD_TOO_LARGE];
+                match extracted::<Json<64>, _>(request) {
+                    Ok(Json(columns)) => prop_assert_eq!(Some(columns), json::object(&body).ok().flatten()),
+                    Err(status) => prop_assert!(expected.contains(&status), "{}", status),
+                }
+            }
+        }
+    }
 }

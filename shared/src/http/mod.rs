@@ -1,14 +1,18 @@
 //! How both functions speak HTTP: extractors that fail as a [`Problem`], and the one place where errors become answers.
 
 mod answer;
+mod budget;
 mod extract;
+mod gateway;
 mod idempotency;
 mod log;
 mod observe;
 mod problem;
 mod route;
 
+pub use budget::{BudgetError, CallerBudgets};
 pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
+pub use gateway::{MappingKey, request_of, run};
 pub use idempotency::Idempotency;
 pub use log::{RequestLog, log_to_stdout, pseudonym};
 pub use observe::{Outcome, observed};

@@ -10,6 +10,8 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 
+use super::budget::CallerBudgets;
+use super::gateway::at_the_edge;
 use super::log::RequestLog;
 use crate::domain::{ProjectId, UserId};
 use crate::meter::{self, Cost};
@@ -59,19 +61,23 @@ pub fn observed<S>(router: Router<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    router.layer(middleware::from_fn(observe))
+    at_the_edge(router).layer(middleware::from_fn(observe))
 }
 
 async fn observe(params: Result<RawPathParams, RawPathParamsRejection>, mut request: Request, next: Next) -> Response {
     let log = request.extensions().get::<RequestLog>().cloned();
+    let budgets = request.extensions().get::<CallerBudgets>().cloned();
     let mut seen = Seen::of(&request, params.ok().as_ref());
     request.extensions_mut().insert(seen.caller.clone());
     let (mut response, cost) = meter::measured(next.run(request)).await;
     seen.cost = cost;
+    if let (Some(budgets), Some(caller)) = (budgets, seen.caller.0.get()) {
+        budgets.charge(caller, &cost);
+    }
     seen.status = response.status().as_u16();
     seen.code = response.extensions().get::<ProblemCode>().map(|code| code.0);
     seen.outcome = response.extensions().get().copied().unwrap_or_default();
-    if let Some(timing) = seen.server_timing().and_then(|timing| HeaderValue::try_from(timing).ok()) {
+    if let Ok(timing) = HeaderValue::try_from(seen.server_timing()) {
         response.headers_mut().insert(SERVER_TIMING, timing);
         response.headers_mut().insert(TIMING_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     }
@@ -106,18 +112,14 @@ impl Seen {
     /// `pull;desc="first_read", table;dur=12.3;desc="2 calls", rcu;desc="2.5 read units", wcu;desc="0 write units"`.
     ///
     /// Milliseconds are the only unit that `dur` knows, so units are in the description, which begins with the number.
-    /// None for strangers: a project that exists costs more than one that does not, and the two look the same to them.
-    fn server_timing(&self) -> Option<String> {
-        if self.code == Some("not_a_member") {
-            return None;
-        }
+    fn server_timing(&self) -> String {
         let Cost { calls, time, read_units, write_units, .. } = self.cost;
         let pull = self.outcome.path.map(|path| format!("pull;desc=\"{path}\", ")).unwrap_or_default();
         let (ms, s) = (time.as_secs_f64() * 1e3, if calls == 1 { "" } else { "s" });
-        Some(format!(
+        format!(
             "{pull}table;dur={ms:.1};desc=\"{calls} call{s}\", rcu;desc=\"{read_units} read units\", \
              wcu;desc=\"{write_units} write units\""
-        ))
+        )
     }
 
     /// The line as a developer reads it.

@@ -1,12 +1,18 @@
 //! Errors as RFC 9457 problem details.
 
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::observe::ProblemCode;
 use crate::auth::TokenError;
+use crate::domain::json::InvalidJson;
 use crate::domain::{Error, FieldConflict, FieldError};
+
+/// The most fields that a refusal lists, so that it does not grow with what is refused.
+const MAX_LISTED: usize = 20;
 
 /// An answer that is no success: `application/problem+json` with a stable `code`.
 ///
@@ -65,6 +71,16 @@ impl Problem {
         )
     }
 
+    /// The body is compressed: 415 `unsupported_media_type`.
+    pub fn encoded_body() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Encoded body",
+            "Send the body as it is, without the header `Content-Encoding`.",
+        )
+    }
+
     /// The body has more bytes than that: 413 `body_too_large`.
     pub fn body_too_large(max: usize) -> Self {
         Self::new(
@@ -73,6 +89,18 @@ impl Problem {
             "Body too large",
             format!("The body of such a request has at most {max} bytes."),
         )
+    }
+
+    /// The caller's budget is spent: 429 `rate_limited`, to be sent again after so long.
+    pub fn rate_limited(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + 1;
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many requests",
+            format!("Your requests have used up their budget. Send the request again after {seconds} s."),
+        )
+        .header(header::RETRY_AFTER, seconds.to_string())
     }
 
     /// The body is no JSON object: 400 `malformed_json`.
@@ -167,14 +195,19 @@ impl From<Error> for Problem {
                 format!("{key} was deleted, and its id is not used again. Choose another id."),
             ),
             Error::Invalid(errors) => {
-                let fields: Vec<_> = errors.iter().map(|e| format!("{} {}", e.field, e.message)).collect();
+                let listed = &errors[..errors.len().min(MAX_LISTED)];
+                let fields: Vec<_> = listed.iter().map(|e| format!("{} {}", e.field, e.message)).collect();
+                let more = match errors.len() - listed.len() {
+                    0 => String::new(),
+                    more => format!(" And {more} more."),
+                };
                 Self::new(
                     S::UNPROCESSABLE_ENTITY,
                     "validation_failed",
                     "Validation failed",
-                    format!("{}.", fields.join("; ")),
+                    format!("{}.{more}", fields.join("; ")),
                 )
-                .with("errors", json!(errors))
+                .with("errors", json!(listed))
             }
             Error::BatchTooLarge { what, max } => Self::new(
                 S::UNPROCESSABLE_ENTITY,
@@ -213,6 +246,20 @@ impl From<Error> for Problem {
                 "Last owner",
                 "A project needs an owner. Make someone else an owner first, or delete the project: then its last owner may leave, too.",
             ),
+            Error::QuotaExceeded { what: "projects", max } => Self::new(
+                S::CONFLICT,
+                "quota_exceeded",
+                "Too many projects",
+                format!("You can create at most {max} projects a day. Try again tomorrow."),
+            )
+            .with("limit", json!({ "projects": max })),
+            Error::QuotaExceeded { what, max } => Self::new(
+                S::CONFLICT,
+                "quota_exceeded",
+                "The project is full",
+                format!("A project holds at most {max} {what}. Delete some first, or use another project."),
+            )
+            .with("limit", json!({ what: max })),
             Error::Stale { version, row } => Self::new(
                 S::PRECONDITION_FAILED,
                 "version_mismatch",
@@ -315,6 +362,17 @@ impl From<Error> for Problem {
                     "Something is wrong on the server. It has been logged.",
                 )
             }
+        }
+    }
+}
+
+/// Of a body; in a batch it says which operation cannot be read.
+impl From<InvalidJson> for Problem {
+    fn from(error: InvalidJson) -> Self {
+        let problem = Self::malformed_json(format!("The body cannot be read as JSON: {error}."));
+        match error.element_of("operations") {
+            Some(index) => problem.in_operation(index),
+            None => problem,
         }
     }
 }

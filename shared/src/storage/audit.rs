@@ -23,10 +23,14 @@ pub struct StoredPage {
 /// What shares a partition key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Partition {
-    /// The counter and the rows of a project.
+    /// The counter, the archive and the rows of a project.
     Project(ProjectId),
     /// Idempotency records of a project.
     Requests(ProjectId),
+    /// What is counted of a user.
+    Counts,
+    /// What is about the table as a whole.
+    Table,
     /// Nothing that is ever written here.
     Unknown(String),
 }
@@ -45,6 +49,11 @@ impl StoredItem {
     /// Is this the project's counter?
     pub fn is_counter(&self) -> bool {
         self.entity() == COUNTER
+    }
+
+    /// Is this a row, whatever is in it?
+    pub fn is_row(&self) -> bool {
+        !self.is_counter() && !self.is_archive()
     }
 
     /// The counter, as every reader reads it.
@@ -111,7 +120,7 @@ impl Table {
         Ok((partitions, output.last_evaluated_key.map(PageCursor)))
     }
 
-    /// All items of a project, read strongly from the table: its counter and its rows.
+    /// All items of a project, read strongly from the table: its counter, its archive and its rows.
     pub async fn stored_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
         self.partition_page(project.as_str(), cursor).await
     }

@@ -7,6 +7,7 @@ use aws_sdk_dynamodb::config::interceptors::{
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemInput, BatchGetItemOutput};
+use aws_sdk_dynamodb::operation::batch_write_item::{BatchWriteItemInput, BatchWriteItemOutput};
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
@@ -77,6 +78,8 @@ fn ask(input: &mut Input) {
         transaction.return_consumed_capacity = total;
     } else if let Some(get) = input.downcast_mut::<GetItemInput>() {
         get.return_consumed_capacity = total;
+    } else if let Some(batch) = input.downcast_mut::<BatchWriteItemInput>() {
+        batch.return_consumed_capacity = total;
     }
 }
 
@@ -90,6 +93,8 @@ fn consumed(output: &Output) -> (f64, f64) {
         (all(&batch.consumed_capacity), 0.0)
     } else if let Some(get) = output.downcast_ref::<GetItemOutput>() {
         (get.consumed_capacity.as_ref().map(units).unwrap_or_default(), 0.0)
+    } else if let Some(batch) = output.downcast_ref::<BatchWriteItemOutput>() {
+        (0.0, all(&batch.consumed_capacity))
     } else if let Some(transaction) = output.downcast_ref::<TransactWriteItemsOutput>() {
         // The answer to a repetition under the same token reports reads: those of the items as they are.
         let reads = |capacity: &ConsumedCapacity| capacity.read_capacity_units.unwrap_or_default();

@@ -30,6 +30,7 @@
 //! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
 //! that are not written need no conditions, and the whole transaction is there for those that are.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -113,11 +114,18 @@ impl Table {
         mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
         answer: impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
     ) -> Result<Answered, Error> {
+        if let Some(member) = look.member() {
+            self.expect_member(project, member).await?;
+        }
         let contention = Contention::until(Instant::now() + DEADLINE);
         let mut course = Course { contention, tried: None, begun: false, over: None };
         let error = loop {
             match self.attempt(project, look, &mut course, &mut decide, &answer).await {
-                Ok(Attempt::Done(answered)) => return Ok(answered),
+                Ok(Attempt::Done(answered)) => {
+                    // Whoever made a project is a member from then on.
+                    look.creator().into_iter().for_each(|creator| self.members.remember(project, creator));
+                    return Ok(answered);
+                }
                 Ok(Attempt::MoreToCommit(deletion, answer)) => {
                     course.begun = true;
                     match self.finish(project, &deletion).await {
@@ -145,7 +153,10 @@ impl Table {
         decide: &mut impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
         answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
     ) -> Result<Attempt, Error> {
-        let mut reading = match self.start(project, look, course.over.as_ref(), course.contention.deadline()).await? {
+        let mut reading = match self
+            .start(project, look, course.over.as_ref(), course.tried.is_some(), course.contention.deadline())
+            .await?
+        {
             Start::Reading(reading) => *reading,
             Start::Answered(answered) => return Ok(Attempt::Done(answered)),
             Start::Unfinished(deletion) => return self.finish_first(project, look, course, deletion).await,
@@ -159,8 +170,9 @@ impl Table {
         if others_commit && !course.contention.has_its_turn(reading.waited).await? {
             return Ok(Attempt::Retry);
         }
-        match decide(&mut reading.draft) {
-            Ok(step) => self.write(reading, &step, course, answer).await,
+        let decided = decide(&mut reading.draft);
+        match decided.and_then(|step| self.expect_quotas(look, &reading.draft).map(|()| step)) {
+            Ok(step) => self.write(reading, look, &step, course, answer).await,
             Err(refusal) => {
                 let Reading { draft, slot, .. } = &reading;
                 if self.is_first(slot.as_ref(), look, draft, course.contention.deadline()).await? {
@@ -197,14 +209,17 @@ impl Table {
     async fn write<T>(
         &self,
         reading: Reading,
+        look: &Look,
         step: &Step<T>,
         course: &mut Course,
         answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
     ) -> Result<Attempt, Error> {
         let Reading { mut draft, mut conditions, slot, .. } = reading;
         let (Step::Last(decided) | Step::More { decided, .. }) = step;
+        let mut archived = HashSet::new();
         loop {
             let plan = draft.plan()?;
+            self.archive_dropped(draft.project(), &plan, &mut archived, course.contention.deadline()).await?;
             let committed = Committed { decided, draft: &draft, plan: &plan };
             let (answer, version) = (answer(&committed)?, committed.version()?);
             let unfinished = match step {
@@ -221,6 +236,9 @@ impl Table {
             };
             if let (Some(slot), None) = (&slot, &unfinished) {
                 items.push(slot.put(self, &answer, version)?);
+            }
+            if let Some(creator) = look.creator().filter(|_| !plan.is_empty()) {
+                items.extend(self.count_creation(creator)?);
             }
             debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
             let made = match unfinished {
@@ -255,6 +273,11 @@ impl Table {
         }
     }
 
+    /// Refuses what makes more rows than a project may hold. An operator may.
+    fn expect_quotas(&self, look: &Look, draft: &Draft) -> Result<(), Error> {
+        if look.is_operators() { Ok(()) } else { self.quotas.expect_kept(draft) }
+    }
+
     /// Is there surely no record of the request? Whoever is no member is not told.
     async fn is_first(
         &self,
@@ -273,7 +296,7 @@ impl Table {
 
     /// The answer to a request of which it is not known what became, if there is a record of it.
     async fn kept_answer(&self, project: &ProjectId, look: &Look) -> Option<Answered> {
-        let start = self.start(project, look, None, Instant::now() + MAX_SETTLING);
+        let start = self.start(project, look, None, true, Instant::now() + MAX_SETTLING);
         match timeout(MAX_SETTLING, start).await {
             Ok(Ok(Start::Answered(answered))) => Some(answered),
             _ => None,

@@ -23,6 +23,11 @@ impl StoredItem {
         self.text(WRITTEN_BY) == Some(user.as_str()) || by == Some(user.as_str())
     }
 
+    fn key(&self) -> Item {
+        let key = self.0.iter().filter(|(name, _)| ["project_id", "entity"].contains(&name.as_str()));
+        key.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// The body of the answer that an idempotency record keeps; none when it cannot be read.
     pub fn answer_body(&self) -> Option<String> {
         kept_body::body_of(&self.0)
@@ -65,14 +70,33 @@ impl Table {
     /// since it was read.
     pub async fn replace_kept_body(&self, record: &StoredItem, body: &str) -> Result<bool, Error> {
         let version = layout::version_of(&record.0, "version")?;
-        let key = record.0.iter().filter(|(name, _)| ["project_id", "entity"].contains(&name.as_str()));
-        let update = self.update(key.map(|(name, value)| (name.clone(), value.clone())).collect());
-        let update = update
+        let update = self
+            .update(record.key())
             .update_expression("SET body = :body")
             .condition_expression("version = :read AND expires_at = :until")
             .expression_attribute_values(":until", number(layout::integer(&record.0, "expires_at")?))
             .expression_attribute_values(":body", kept_body::kept(body));
         self.changed_in_place(update, version).await
+    }
+
+    /// Removes what is counted of a user, or in a dry run does not, and says how many items that is. A day's count of a
+    /// project that is made meanwhile begins anew.
+    pub async fn remove_counts(&self, user: &UserId, dry_run: bool) -> Result<u64, Error> {
+        let (mut counts, mut cursor) = (0, None);
+        loop {
+            let page = self.partition_page(&layout::counts(user), cursor).await?;
+            for item in &page.items {
+                counts += 1;
+                if !dry_run {
+                    let delete = self.client.delete_item().table_name(&self.name).set_key(Some(item.key()));
+                    delete.send().await.map_err(unavailable)?;
+                }
+            }
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(counts);
+            }
+        }
     }
 
     fn update(&self, key: Item) -> UpdateItemFluentBuilder {

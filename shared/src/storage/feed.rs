@@ -19,6 +19,8 @@ pub struct FeedRow {
     pub writes: u64,
     /// Which ones.
     pub superseded: Superseded,
+    /// Of a copy from the table: every version from here on that the list does not name is archived. The index does not have it.
+    pub archived_from: Option<u64>,
     /// The row as a device gets it; none for a tombstone.
     pub json: Option<Escaped>,
 }
@@ -31,6 +33,7 @@ impl FeedRow {
             version: row.version,
             writes: row.writes,
             superseded: row.superseded.clone(),
+            archived_from: row.archived_from,
             json: row.live().map(|_| Escaped::of(&row.device_json(project))),
         }
     }
@@ -152,10 +155,11 @@ impl Table {
 
     /// All rows of a project, tombstones included, read strongly from the table.
     ///
-    /// Each row is current, but rows of one commit may be there and others not yet. Throttled, it is given up at once with
-    /// `Overloaded`: the dearest of all reads is not to press on a partition that commits need, too.
+    /// Each row is current, but rows of one commit may be there and others not yet. Throttled, it is `Overloaded` at once, and
+    /// for the caller to wait: the dearest of all reads is not to press on a partition that commits need, too.
     pub async fn rows_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
-        page::send_once_if_throttled(content(self.all_rows(project, cursor))).await
+        let query = content(self.all_rows(project, cursor)).projection_expression(format!("{CONTENT}, archived_from"));
+        page::send_once_if_throttled(query).await
     }
 
     /// The keys of all rows of a project, tombstones included, each with the versions that it held, read strongly from the
@@ -182,11 +186,11 @@ impl Table {
     }
 }
 
-/// What [`FeedRow`] is read from, and no more. `row` is a reserved word.
+/// What [`FeedRow`] is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
+const CONTENT: &str = "entity, server_version, writes, superseded, is_deleted, #row";
+
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
-    query
-        .projection_expression("entity, server_version, writes, superseded, is_deleted, #row")
-        .expression_attribute_names("#row", "row")
+    query.projection_expression(CONTENT).expression_attribute_names("#row", "row")
 }
 
 /// The attributes a key condition needs, for any query of one collection.

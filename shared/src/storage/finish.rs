@@ -11,6 +11,7 @@
 //! is why each part lists them again, or delete the task itself, which leaves nothing to do. Such a note is dropped by the
 //! next commit.
 
+use std::collections::HashSet;
 use std::slice;
 use std::time::Duration;
 
@@ -100,6 +101,7 @@ impl Table {
             Step::Last(()) => None,
         };
         let plan = reading.draft.plan()?;
+        self.archive_dropped(project, &plan, &mut HashSet::new(), contention.deadline()).await?;
         let mut items = self.items(&reading.draft, &plan, &reading.conditions, contention.waited(), left)?;
         let version = plan.last().map(|planned| planned.row.version).filter(|_| left.is_none());
         if let (Some(slot), Some(promised), Some(version)) = (&reading.slot, promised, version) {

@@ -19,9 +19,17 @@
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
 //! [`Row::was_removed_at`]. `written_at` N (seconds since 1970) and `written_by` S, a user's id, or `written_by_operator` S,
 //! the name of a command: the last write. No reader but an audit depends on them. Older code leaves them out, and an erasure
-//! takes `written_by` away.
+//! takes `written_by` away. `archived_from` N once versions of it were archived: each version from there on that its list
+//! does not name is in an archive. Not in the index, and gone when code writes the row that does not know of it: then the
+//! list's floor counts.
+//!
+//! **Archive**, `entity = _dropped#<newest version, 16 digits>`: versions that rows' lists have no room for, see `archive.rs`.
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
+//!
+//! **Count**, `project_id = user#<user>`: the projects that a user created on a day, see `creation.rs`.
+//!
+//! **New projects**, `project_id = table#`: where their versions begin once the table was restored, see `new_projects.rs`.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -35,7 +43,7 @@ use super::feed::FeedRow;
 use super::kept_body;
 use crate::domain::{
     Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, ProjectId,
-    PromisedAnswer, Row, RowKey, ServerVersion, State, Superseded, UnfinishedDeletion,
+    PromisedAnswer, Row, RowKey, ServerVersion, State, Superseded, UnfinishedDeletion, UserId,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -55,6 +63,10 @@ pub(super) const FIRST_ROW: &str = "a";
 pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", "writes", "is_deleted"];
 /// What the partitions of idempotency records begin with; no project's id has a `#`.
 const REQUESTS: &str = "request#";
+/// What the partitions of users begin with.
+const USERS: &str = "user#";
+/// The partition of what is about the table as a whole.
+pub(super) const TABLE: &str = "table#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -81,6 +93,12 @@ pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
 
 /// What is in the partition with this key.
 pub(super) fn partition(project_id: &str) -> Partition {
+    if project_id.starts_with(USERS) {
+        return Partition::Counts;
+    }
+    if project_id == TABLE {
+        return Partition::Table;
+    }
     let known = match project_id.strip_prefix(REQUESTS) {
         Some(project) => project.parse().map(Partition::Requests),
         None => project_id.parse().map(Partition::Project),
@@ -93,6 +111,11 @@ pub(super) fn requests(project: &ProjectId) -> String {
     format!("{REQUESTS}{project}")
 }
 
+/// The partition of what is counted of a user.
+pub(super) fn counts(user: &UserId) -> String {
+    format!("{USERS}{user}")
+}
+
 /// The item of a row.
 pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     let mut item = key_of_row(project, &row.key);
@@ -101,6 +124,9 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     set("writes", number(row.writes));
     if !row.superseded.is_empty() {
         set("superseded", AttributeValue::B(Blob::new(row.superseded.encode(row.version))));
+    }
+    if let Some(version) = row.archived_from {
+        set("archived_from", number(version));
     }
     set("changed", AttributeValue::B(Blob::new(row.changed.encode(row.version))));
     let json = text(row.device_json(project));
@@ -145,6 +171,7 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         version,
         writes: integer(item, "writes")?,
         superseded: superseded(item, version)?,
+        archived_from: item.contains_key("archived_from").then(|| integer(item, "archived_from")).transpose()?,
         changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
         unknown,
@@ -183,6 +210,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
         version,
         writes: integer(&item, "writes")?,
         superseded: superseded(&item, version)?,
+        archived_from: item.contains_key("archived_from").then(|| integer(&item, "archived_from")).transpose()?,
         json,
     })
 }
@@ -301,6 +329,12 @@ pub(super) fn checksums_of(item: &Item) -> Option<Checksums> {
         checksums.set(collection, numbers?.try_into().ok()?);
     }
     Some(checksums)
+}
+
+/// `skipped` as the counter keeps it.
+pub(super) fn skipped(ranges: &[(u64, u64)]) -> AttributeValue {
+    let range = |(first, last): &(u64, u64)| AttributeValue::L(vec![number(first), number(last)]);
+    AttributeValue::L(ranges.iter().map(range).collect())
 }
 
 fn range_of(value: &AttributeValue) -> Option<(u64, u64)> {

@@ -1,23 +1,30 @@
 //! The one table, and the only module that names DynamoDB.
 //!
 //! - [`layout`](self): what an item looks like, documented in `layout.rs`
+//! - [`Table::expect_member`]: asked before anything that a stranger could make dear
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
+//! - [`Table::put_archive`], [`Table::archived_above`]: versions that rows' lists have no room for
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
-//! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_requests`]: what repairs a restored table
+//! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
+//!   repairs a restored table
 //! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
 
+mod archive;
 mod audit;
 mod backoff;
 mod capacity;
 mod commit;
 mod connector;
+mod creation;
 mod erasure;
 mod feed;
 mod finish;
 mod kept_body;
 mod layout;
+mod members;
+mod new_projects;
 mod page;
 mod read;
 mod reading;
@@ -31,7 +38,9 @@ mod writes;
 pub use audit::{Partition, StoredItem, StoredPage};
 pub use commit::{Committed, MAX_BYTES, MAX_ROWS};
 pub use feed::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
+pub use new_projects::NewProjects;
 pub use read::Snapshot;
 pub use reading::Look;
+pub use record::KeptAnswer;
 pub use restore::Restoration;
 pub use table::{BY_USER, BY_VERSION, ConfigError, Table};

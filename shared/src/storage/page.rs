@@ -81,7 +81,7 @@ impl ClassifyRetry for NotWhenThrottled {
     }
 }
 
-fn is_throttle(code: Option<&str>) -> bool {
+pub(super) fn is_throttle(code: Option<&str>) -> bool {
     const THROTTLES: [&str; 4] =
         ["ProvisionedThroughputExceededException", "ThrottlingException", "Throttling", "RequestLimitExceeded"];
     code.is_some_and(|code| THROTTLES.contains(&code))
@@ -216,6 +216,8 @@ pub(super) struct Attributes<'a> {
     writes: Option<Number<'a>>,
     #[serde(borrow)]
     superseded: Option<Base64<'a>>,
+    #[serde(borrow)]
+    archived_from: Option<Number<'a>>,
     is_deleted: Option<Bool>,
     #[serde(borrow)]
     row: Option<Json<'a>>,
@@ -334,7 +336,10 @@ impl FromItem for FeedRow {
         if item.row.is_some() != row.is_some() || is_deleted == row.is_some() {
             return Err(item.corrupt("row"));
         }
-        Ok(Self { key: item.key()?, version, writes: item.writes()?, superseded, json: row })
+        let integer = |number: &Option<Number<'_>>| number.as_ref().map(|Number::N(digits)| digits.parse().ok());
+        let archived_from = integer(&item.archived_from).map(|from| from.ok_or_else(|| item.corrupt("archived_from")));
+        let archived_from = archived_from.transpose()?;
+        Ok(Self { key: item.key()?, version, writes: item.writes()?, superseded, archived_from, json: row })
     }
 }
 

@@ -37,9 +37,22 @@ pub struct Snapshot {
     pub(super) record: Option<Record>,
     /// It took more than one: too many keys, or DynamoDB left some unprocessed.
     in_several_calls: bool,
+    /// The version above which a new project begins, if that was asked for.
+    pub(super) start_above: u64,
 }
 
 impl Snapshot {
+    /// Of a project that is not there.
+    pub(super) fn of_nothing(rows: &[RowKey]) -> Self {
+        let rows = rows.iter().map(|key| (key.clone(), None)).collect();
+        Self { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls: false, start_above: 0 }
+    }
+
+    /// The same, where a new project's versions begin above this one.
+    pub(super) fn starting_above(self, start_above: u64) -> Self {
+        Self { start_above, ..self }
+    }
+
     /// A row that was asked for, if it is there, dead or alive.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         self.rows.get(key).and_then(Option::as_ref)
@@ -96,10 +109,8 @@ impl Table {
         wanted.insert(0, COUNTER.to_owned());
         let keys = wanted.into_iter().map(|entity| key(project, entity));
         let keys = keys.chain(record_id.map(|id| layout::request_key(project, id))).collect();
-        let rows = rows.iter().map(|key| (key.clone(), None)).collect();
         let found = self.batch_get(keys).await?;
-        let in_several_calls = found.calls > 1;
-        let mut snapshot = Snapshot { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls };
+        let mut snapshot = Snapshot { in_several_calls: found.calls > 1, ..Snapshot::of_nothing(rows) };
         for item in found.items {
             if layout::string(&item, "project_id")? != project.as_str() {
                 snapshot.record = Some(Record::of(&item)?);
@@ -289,6 +300,11 @@ impl Table {
 
     /// Reads items strongly, in any order; those that are not there are left out.
     async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
+        self.batch_get_with(keys, true).await
+    }
+
+    /// … or, for half of the price, as they were a moment ago.
+    pub(super) async fn batch_get_with(&self, keys: Vec<Item>, strongly: bool) -> Result<Found, Error> {
         let mut found = Found { items: Vec::with_capacity(keys.len()), calls: 0 };
         for chunk in keys.chunks(BATCH) {
             let mut backoff = Backoff::until(Instant::now() + PATIENCE);
@@ -296,7 +312,7 @@ impl Table {
             loop {
                 let request = KeysAndAttributes::builder()
                     .set_keys(Some(wanted))
-                    .consistent_read(true)
+                    .consistent_read(strongly)
                     .build()
                     .map_err(unbuilt)?;
                 let output = self
@@ -323,8 +339,8 @@ impl Table {
 }
 
 /// The items that were there, and how many calls it took.
-struct Found {
-    items: Vec<Item>,
+pub(super) struct Found {
+    pub(super) items: Vec<Item>,
     calls: usize,
 }
 

@@ -21,16 +21,30 @@ const MAX_CONDITIONS_ON_LAST: usize = 4;
 #[derive(Debug, Clone)]
 pub struct Look {
     author: Option<Author>,
-    rows: Vec<RowKey>,
+    /// Who asks; none for an operator.
+    caller: Option<UserId>,
+    /// The project is to be made: who asks need not be a member.
+    creates: bool,
+    pub(super) rows: Vec<RowKey>,
     sets: Vec<Collection>,
     pub(super) request: Option<KeyedRequest>,
     one_commit: bool,
+    /// The version above which a new project begins.
+    pub(super) start_above: bool,
 }
 
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self::signed(Some(Author::User(caller.clone())), [RowKey::membership(project, caller)])
+        Self {
+            caller: Some(caller.clone()),
+            ..Self::signed(Some(Author::User(caller.clone())), [RowKey::membership(project, caller)])
+        }
+    }
+
+    /// The same for a decision to make the project, which whoever asks need not be a member of.
+    pub fn by_creator(project: &ProjectId, caller: &UserId) -> Self {
+        Self { creates: true, ..Self::by(project, caller) }
     }
 
     /// Looks at these rows and nothing else: for an operator, who needs no membership. The rows that are written name the
@@ -41,7 +55,9 @@ impl Look {
 
     /// Looks at these rows, and signs what is written.
     pub(super) fn signed(author: Option<Author>, rows: impl IntoIterator<Item = RowKey>) -> Self {
-        Self { author, rows: rows.into_iter().collect(), sets: vec![], request: None, one_commit: false }
+        let rows = rows.into_iter().collect();
+        let (creates, one_commit, start_above) = Default::default();
+        Self { author, caller: None, creates, rows, sets: vec![], request: None, one_commit, start_above }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -69,11 +85,34 @@ impl Look {
         self
     }
 
+    /// … and at where the versions of new projects begin: for the creation of a project whose id may have been another's,
+    /// which a restore did not bring back.
+    #[must_use]
+    pub fn at_the_start_of_versions(mut self) -> Self {
+        self.start_above = true;
+        self
+    }
+
     /// … and at whether this request, the caller's, was answered before; without a key it is not asked.
     #[must_use]
     pub fn keyed(mut self, request: Option<KeyedRequest>) -> Self {
         self.request = request;
         self
+    }
+
+    /// Who asks, and has to be a member.
+    pub(super) fn member(&self) -> Option<&UserId> {
+        self.caller.as_ref().filter(|_| !self.creates)
+    }
+
+    /// Nobody asks but an operator.
+    pub(super) fn is_operators(&self) -> bool {
+        self.caller.is_none()
+    }
+
+    /// Who asks for a new project.
+    pub(super) fn creator(&self) -> Option<&UserId> {
+        self.caller.as_ref().filter(|_| self.creates)
     }
 
     /// Is this row one of those that it names?
@@ -106,15 +145,19 @@ pub(super) struct Reading {
 
 impl Table {
     /// Reads what a decision looks at, the predecessor in place. A deletion of the task `over` that the counter notes as
-    /// unfinished is known to have nothing left to do.
+    /// unfinished is known to have nothing left to do. `again` when a commit on what was read last was refused.
     pub(super) async fn start(
         &self,
         project: &ProjectId,
         look: &Look,
         over: Option<&RowId>,
+        again: bool,
         deadline: Instant,
     ) -> Result<Start, Error> {
-        let mut snapshot = self.look(project, look).await?;
+        let mut snapshot = self.look(project, look, again).await?;
+        if let Some(caller) = &look.caller {
+            self.note(project, caller, snapshot.row(&RowKey::membership(project, caller)));
+        }
         if !snapshot.shows_its_predecessor() {
             return Ok(Start::Torn);
         }
@@ -156,6 +199,7 @@ impl Table {
             listed_rows.extend(self.list_all(project, *collection).await?);
         }
         let counter = snapshot.counter.clone();
+        let start_above = snapshot.start_above;
         let named_rows = snapshot.into_rows();
         // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
         let current = counter.as_ref().map_or(0, |counter| counter.current.get());
@@ -167,17 +211,21 @@ impl Table {
             false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
         };
         let listed = look.sets.iter().copied().collect();
-        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room);
-        let at = jiff::Timestamp::now().as_second();
-        let draft = draft.signed(LastWrite { author: look.author.clone(), at });
+        let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room)
+            .starting_above(start_above)
+            .with_max_history_bytes(self.max_history_bytes)
+            .signed(LastWrite { author: look.author.clone(), at: jiff::Timestamp::now().as_second() });
         let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
     }
 
     /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
     /// counter, and those of `last` with them.
-    async fn look(&self, project: &ProjectId, look: &Look) -> Result<Snapshot, Error> {
+    async fn look(&self, project: &ProjectId, look: &Look, again: bool) -> Result<Snapshot, Error> {
         let record_id = look.request.as_ref().map(KeyedRequest::record_id);
+        if let Some(creator) = look.creator() {
+            return self.look_at_new_project(project, creator, look, record_id, again).await;
+        }
         if !look.one_commit {
             return self.snapshot_with(project, &look.rows, record_id).await;
         }

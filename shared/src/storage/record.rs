@@ -5,16 +5,24 @@
 //! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, or B, compressed
 //! with gzip, when it is long, and `expires_at` N (seconds since 1970), by which DynamoDB removes it some time later.
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
+use aws_sdk_dynamodb::types::{DeleteRequest, TransactWriteItem, WriteRequest};
+use serde::Deserialize;
+use tokio::time::{Duration, Instant};
 
+use super::backoff::Backoff;
+use super::feed::PageCursor;
 use super::kept_body;
-use super::layout::{self, Item, number};
-use super::table::Table;
-use super::transaction::{self, Condition};
+use super::layout::{self, Item, number, text};
+use super::table::{Table, unavailable};
+use super::transaction::{self, Condition, unbuilt};
 use crate::domain::{Answer, Answered, Error, KeyedRequest, ProjectId, PromisedAnswer, ServerVersion};
 
 /// So long a repetition is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
+/// How long records are removed.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The most items one `BatchWriteItem` takes.
+const BATCH: usize = 25;
 /// What a keyed request was answered.
 #[derive(Debug)]
 pub(super) struct Record {
@@ -35,6 +43,25 @@ impl Record {
             fingerprint,
             answer,
         })
+    }
+
+    /// The versions that the answer speaks of: the one that was committed, and those of the rows in the body.
+    fn versions(&self) -> Vec<u64> {
+        #[derive(Deserialize)]
+        struct AtVersion {
+            server_version: Option<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Body {
+            server_version: Option<u64>,
+            #[serde(default)]
+            results: Vec<AtVersion>,
+        }
+        let body: Option<Body> = serde_json::from_str(&self.answer.body).ok();
+        let in_body = body.into_iter().flat_map(|body| {
+            body.server_version.into_iter().chain(body.results.into_iter().filter_map(|row| row.server_version))
+        });
+        std::iter::once(self.version.get()).chain(in_body).collect()
     }
 
     /// Does it still count? It may be there long after its time.
@@ -113,4 +140,61 @@ impl Slot {
 /// Seconds since 1970.
 fn now() -> i64 {
     jiff::Timestamp::now().as_second()
+}
+
+/// An idempotency record, as a restore looks at it.
+#[derive(Debug)]
+pub struct KeptAnswer {
+    key: Item,
+    /// The versions that the answer speaks of; none when it cannot be read.
+    pub versions: Option<Vec<u64>>,
+}
+
+impl Table {
+    /// The idempotency records of a project, read strongly, and where the next page begins.
+    pub async fn kept_answers(
+        &self,
+        project: &ProjectId,
+        cursor: Option<PageCursor>,
+    ) -> Result<(Vec<KeptAnswer>, Option<PageCursor>), Error> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("project_id = :requests")
+            .expression_attribute_values(":requests", text(layout::requests(project)))
+            .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let kept = |mut item: Item| {
+            let versions = Record::of(&item).ok().map(|record| record.versions());
+            item.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
+            KeptAnswer { key: item, versions }
+        };
+        let answers = output.items.unwrap_or_default().into_iter().map(kept).collect();
+        Ok((answers, output.last_evaluated_key.map(PageCursor)))
+    }
+
+    /// Removes idempotency records. Only while nothing else uses the table.
+    pub async fn drop_answers(&self, answers: Vec<KeptAnswer>) -> Result<(), Error> {
+        let mut backoff = Backoff::until(Instant::now() + DEADLINE);
+        let mut deletes = Vec::with_capacity(answers.len());
+        for KeptAnswer { key, .. } in answers {
+            let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuilt)?;
+            deletes.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        while !deletes.is_empty() {
+            let rest = deletes.split_off(deletes.len().min(BATCH));
+            let batch = self.client.batch_write_item().request_items(&self.name, deletes);
+            let output = batch.send().await.map_err(unavailable)?;
+            deletes = output.unprocessed_items.unwrap_or_default().into_values().next().unwrap_or_default();
+            if !deletes.is_empty() && !backoff.wait().await {
+                return Err(Error::Busy);
+            }
+            deletes.extend(rest);
+        }
+        Ok(())
+    }
 }

@@ -3,13 +3,10 @@
 //! A point-in-time restore may cut a transaction in two: any of its items is there or not, the counter included. What is
 //! repaired here is the counter; rows are written by [`Table::commit`] like any others.
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, DeleteRequest, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update, WriteRequest,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use tokio::time::{Duration, Instant};
 
 use super::audit::StoredItem;
-use super::backoff::Backoff;
 use super::layout::{self, COUNTER, Item, key, number, text};
 use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, Fate, unbuilt};
@@ -17,8 +14,6 @@ use crate::domain::{Checksums, Counter, Error, ProjectId, RowKey, ServerVersion}
 
 /// How long one write tries.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The most items one `BatchWriteItem` takes.
-const BATCH: usize = 25;
 
 /// What the restoring of a project has come to, noted on its counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +89,6 @@ impl Table {
         torn: &[(RowKey, Option<ServerVersion>)],
     ) -> Result<(), Error> {
         let last = counter.last.iter().map(|(key, version)| (key.to_string(), *version));
-        let range = |(first, last): &(u64, u64)| AttributeValue::L(vec![number(first), number(last)]);
         let mut update = Update::builder()
             .table_name(&self.name)
             .set_key(Some(key(project, COUNTER)))
@@ -103,7 +97,7 @@ impl Table {
             .expression_attribute_values(":current", number(counter.current))
             .expression_attribute_values(":last", layout::last(last))
             .expression_attribute_values(":checksums", layout::checksums(&counter.checksums))
-            .expression_attribute_values(":skipped", AttributeValue::L(counter.skipped.iter().map(range).collect()));
+            .expression_attribute_values(":skipped", layout::skipped(&counter.skipped));
         let mut set =
             "SET current_version = :current, #last = :last, skipped = :skipped, checksums = :checksums".to_owned();
         let mut remove = Vec::new();
@@ -159,39 +153,5 @@ impl Table {
             Fate::Refused(_) => Err(Error::Busy),
             Fate::Unsettled(_) => Err(Error::OutcomeUnknown),
         }
-    }
-
-    /// Removes the idempotency records of a project, at most 25, and says how many; 0 when none is left.
-    pub async fn drop_requests(&self, project: &ProjectId) -> Result<usize, Error> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("project_id = :requests")
-            .expression_attribute_values(":requests", text(layout::requests(project)))
-            .projection_expression("project_id, entity")
-            .limit(i32::try_from(BATCH).unwrap_or(i32::MAX))
-            .send()
-            .await
-            .map_err(unavailable)?;
-        let keys = output.items.unwrap_or_default();
-        let dropped = keys.len();
-        let mut deletes = Vec::with_capacity(dropped);
-        for key in keys {
-            let delete = DeleteRequest::builder().set_key(Some(key)).build();
-            let delete = delete.map_err(unbuilt)?;
-            deletes.push(WriteRequest::builder().delete_request(delete).build());
-        }
-        let mut backoff = Backoff::until(Instant::now() + DEADLINE);
-        while !deletes.is_empty() {
-            let batch = self.client.batch_write_item().request_items(&self.name, deletes);
-            let output = batch.send().await.map_err(unavailable)?;
-            deletes = output.unprocessed_items.unwrap_or_default().into_values().next().unwrap_or_default();
-            if !deletes.is_empty() && !backoff.wait().await {
-                return Err(Error::Busy);
-            }
-        }
-        Ok(dropped)
     }
 }

@@ -1,6 +1,7 @@
 //! The handle to the table.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::environment::EnvironmentVariableCredentialsProvider;
@@ -14,7 +15,8 @@ use aws_sdk_dynamodb::error::SdkError;
 use super::capacity::AskForCapacity;
 use super::connector::Connector;
 use super::layout::text;
-use crate::domain::Error;
+use super::members::KnownMembers;
+use crate::domain::{Error, InvalidQuota, Quotas, Superseded};
 use crate::outbound;
 
 /// The index that feeds pulls: the rows of a project by `server_version`.
@@ -26,10 +28,16 @@ pub const BY_USER: &str = "by_user";
 /// request's deadline.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
-/// The environment does not say which table.
+/// The environment does not say which table, or contradicts itself.
 #[derive(thiserror::Error)]
-#[error("TABLE_NAME is not set: it must name the DynamoDB table")]
-pub struct ConfigError;
+pub enum ConfigError {
+    /// There is no name.
+    #[error("TABLE_NAME is not set: it must name the DynamoDB table")]
+    NoTable,
+    /// A quota is no number.
+    #[error(transparent)]
+    Quota(#[from] InvalidQuota),
+}
 
 /// The sentence: what `main` returns is printed this way.
 impl fmt::Debug for ConfigError {
@@ -43,13 +51,35 @@ impl fmt::Debug for ConfigError {
 pub struct Table {
     pub(super) client: Client,
     pub(super) name: String,
+    pub(super) members: Arc<KnownMembers>,
+    pub(super) quotas: Quotas,
+    pub(super) max_history_bytes: usize,
 }
 
 impl Table {
     /// The table with this name behind a client, whose calls are counted for the request that makes them.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         let counted = client.config().to_builder().interceptor(AskForCapacity);
-        Self { client: Client::from_conf(counted.build()), name: name.into() }
+        Self {
+            client: Client::from_conf(counted.build()),
+            name: name.into(),
+            members: Arc::default(),
+            quotas: Quotas::default(),
+            max_history_bytes: Superseded::MAX_BYTES,
+        }
+    }
+
+    /// The same table, of which projects and users may take only so much. Without it they may take any amount.
+    #[must_use]
+    pub fn with_quotas(self, quotas: Quotas) -> Self {
+        Self { quotas, ..self }
+    }
+
+    /// The same table, on which commits give a row's list of superseded versions so many bytes, and not
+    /// [`Superseded::MAX_BYTES`].
+    #[must_use]
+    pub fn with_max_history_bytes(self, max_history_bytes: usize) -> Self {
+        Self { max_history_bytes, ..self }
     }
 
     /// The table's name.
@@ -72,7 +102,7 @@ impl Table {
     /// `AWS_ENDPOINT_URL_DYNAMODB` or `AWS_ENDPOINT_URL` if set. Nothing else is looked for, in files or on the network.
     pub fn from_env() -> Result<Self, ConfigError> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let name = set("TABLE_NAME").ok_or(ConfigError)?;
+        let name = set("TABLE_NAME").ok_or(ConfigError::NoTable)?;
         let mut config = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(Connector(outbound::client()))
@@ -81,7 +111,8 @@ impl Table {
             .region(set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).map(Region::new))
             .credentials_provider(EnvironmentVariableCredentialsProvider::new());
         config.set_endpoint_url(set("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| set("AWS_ENDPOINT_URL")));
-        Ok(Self::new(Client::from_conf(config.build()), name))
+        let quotas = Quotas::configured(set)?;
+        Ok(Self::new(Client::from_conf(config.build()), name).with_quotas(quotas))
     }
 
     /// Opens a connection, by reading a key that is not there, so that the first request need not wait for it.

@@ -66,6 +66,13 @@ fn counter_update(
         update = update.expression_attribute_values(":deleted", number(tombstone.row.version));
         set.push_str(", deleted_at = :deleted");
     }
+    if let Some((first, last)) = draft.skips_at_creation() {
+        // A device that knows another project by this id starts over.
+        update = update
+            .expression_attribute_values(":skipped", layout::skipped(&[(first, last)]))
+            .expression_attribute_values(":resync", number(last));
+        set.push_str(", skipped = :skipped, resync_through = :resync");
+    }
     let noted = draft.counter().is_some_and(|counter| counter.unfinished.is_some());
     if unfinished.is_some() || noted {
         update = update.expression_attribute_names("#unfinished", layout::UNFINISHED);

@@ -157,6 +157,13 @@ impl Base {
         Ok(accepted)
     }
 
+    /// Puts an item that no transaction ever writes, seen at once.
+    pub(crate) fn put(&mut self, item: &Item, now: Millis) {
+        let slot = self.slots.entry(key_of(item)).or_default();
+        let number = slot.copies.last().map_or(0, |copy| copy.number) + 1;
+        slot.copies = vec![Copy { from: now, number, item: Some(Arc::new(Stored::new(item.clone()))) }];
+    }
+
     fn obstacle(&self, action: &Action, now: Millis) -> Reason {
         let slot = self.slots.get(&action.key);
         let item = slot.and_then(Slot::latest);

@@ -1,6 +1,6 @@
 //! The calls that the product makes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -22,6 +22,7 @@ pub(super) enum Call {
     BatchGetItem(Value),
     Query(Value),
     TransactWriteItems(Value),
+    BatchWriteItem(Value),
 }
 
 impl Call {
@@ -34,6 +35,7 @@ impl Call {
             "BatchGetItem" => Self::BatchGetItem(request),
             "Query" => Self::Query(request),
             "TransactWriteItems" => Self::TransactWriteItems(request),
+            "BatchWriteItem" => Self::BatchWriteItem(request),
             other => panic!("{other} is not understood"),
         }
     }
@@ -46,11 +48,12 @@ impl Call {
             Self::Query(request) if request["ScanIndexForward"] == false => DESCENDING,
             Self::Query(_) => "Query",
             Self::TransactWriteItems(_) => "TransactWriteItems",
+            Self::BatchWriteItem(_) => "BatchWriteItem",
         }
     }
 
     pub(super) fn is_write(&self) -> bool {
-        matches!(self, Self::TransactWriteItems(_))
+        matches!(self, Self::TransactWriteItems(_) | Self::BatchWriteItem(_))
     }
 }
 
@@ -68,7 +71,49 @@ impl UnreliableTable {
             Call::BatchGetItem(request) => self.batch_get_item(&request, meter).await,
             Call::Query(request) => self.query(&request, meter).await,
             Call::TransactWriteItems(request) => self.transact_write_items(request).await,
+            Call::BatchWriteItem(request) => self.batch_write_item(&request).await,
         }
+    }
+
+    /// Each item is put at a moment of its own, in any order; some may be left for later.
+    async fn batch_write_item(&self, request: &Value) -> Answer {
+        expect_only(request, &["RequestItems"]);
+        let (table, wanted) = request["RequestItems"].as_object().and_then(|t| t.iter().next()).expect("one table");
+        expect_table(&json!(table));
+        let mut writes = wanted.as_array().expect("writes").clone();
+        assert!((1..=25).contains(&writes.len()), "{} writes", writes.len());
+        let keys: BTreeSet<Key> = writes.iter().map(|write| key_of(put_of(write))).collect();
+        assert_eq!(keys.len(), writes.len(), "an item is named twice: {request}");
+        let mut left = Vec::new();
+        {
+            let state = &mut *self.state();
+            state.rng.shuffle(&mut writes);
+            if state.rng.f64() < state.faults.unprocessed {
+                // All of them, even.
+                let kept = state.rng.usize(0..writes.len());
+                left = writes.split_off(kept);
+                state.figures.inject("UnprocessedItems");
+            }
+        }
+        for write in &writes {
+            self.pause_between_reads().await;
+            let now = self.now();
+            let item = put_of(write);
+            let true_to_history = {
+                let mut state = self.state();
+                state.base.put(item, now);
+                state.history.expect_archive(item)
+            };
+            self.trace(|| format!("archive {}", item["entity"]["S"]));
+            if let Err(violation) = true_to_history {
+                self.fail(violation);
+            }
+        }
+        let mut unprocessed = json!({});
+        if !left.is_empty() {
+            unprocessed[NAME] = json!(left);
+        }
+        (200, format!(r#"{{"UnprocessedItems":{unprocessed}}}"#))
     }
 
     fn get_item(&self, request: &Value, meter: &Meter) -> Answer {
@@ -354,6 +399,12 @@ impl UnreliableTable {
             error_with(400, "TransactionCanceledException", &format!(r#","CancellationReasons":{reasons}"#))
         })
     }
+}
+
+/// The item that one write of several puts.
+fn put_of(write: &Value) -> &Item {
+    expect_only(write, &["PutRequest"]);
+    write["PutRequest"]["Item"].as_object().expect("an item")
 }
 
 /// A JSON array of JSON texts.

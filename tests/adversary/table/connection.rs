@@ -54,12 +54,40 @@ pub(super) fn error_with(status: u16, kind: &str, more: &str) -> Answer {
 struct Connection {
     table: Arc<UnreliableTable>,
     meter: Arc<Meter>,
+    has_archive: bool,
 }
 
 impl HttpConnector for Connection {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::new(Arc::clone(&self.table).serve(request, Arc::clone(&self.meter)))
+        if self.has_archive {
+            return HttpConnectorFuture::new(Arc::clone(&self.table).serve(request, Arc::clone(&self.meter)));
+        }
+        match before_the_archive(request) {
+            Some(request) => HttpConnectorFuture::new(Arc::clone(&self.table).serve(request, Arc::clone(&self.meter))),
+            None => HttpConnectorFuture::ready(Ok(HttpResponse::new(
+                200.try_into().expect("a status"),
+                SdkBody::from("{}"),
+            ))),
+        }
     }
+}
+
+/// What a caller sends whose code is older than the archive: it drops versions without archiving them, and rows without what it does not know.
+fn before_the_archive(mut request: HttpRequest) -> Option<HttpRequest> {
+    let target = request.headers().get("x-amz-target").expect("a target");
+    if target.ends_with("BatchWriteItem") {
+        return None;
+    }
+    if target.ends_with("TransactWriteItems") {
+        let mut body: Value = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
+        for item in body["TransactItems"].as_array_mut().into_iter().flatten() {
+            if let Some(put) = item.get_mut("Put").and_then(|put| put["Item"].as_object_mut()) {
+                put.remove("archived_from");
+            }
+        }
+        *request.body_mut() = SdkBody::from(body.to_string());
+    }
+    Some(request)
 }
 
 impl UnreliableTable {
@@ -68,9 +96,18 @@ impl UnreliableTable {
         self.metered_client(sdk, Arc::default())
     }
 
+    /// … of code that is older than the archive.
+    pub(crate) fn older_client(self: &Arc<Self>, sdk: &aws_config::SdkConfig) -> Client {
+        self.client_over(sdk, Connection { table: Arc::clone(self), meter: Arc::default(), has_archive: false })
+    }
+
     /// … whose calls are counted.
     pub(crate) fn metered_client(self: &Arc<Self>, sdk: &aws_config::SdkConfig, meter: Arc<Meter>) -> Client {
-        let connector = SharedHttpConnector::new(Connection { table: Arc::clone(self), meter });
+        self.client_over(sdk, Connection { table: Arc::clone(self), meter, has_archive: true })
+    }
+
+    fn client_over(self: &Arc<Self>, sdk: &aws_config::SdkConfig, connection: Connection) -> Client {
+        let connector = SharedHttpConnector::new(connection);
         let config = aws_sdk_dynamodb::config::Builder::from(sdk)
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .region(Region::from_static("nowhere-1"))

@@ -9,8 +9,9 @@ use utoipa::openapi::{Ref, RefOr, Required};
 
 use super::schemas::{id, integer, string, version};
 
-/// On every answer, but that of a stranger's request.
-pub(super) const ALWAYS: [&str; 2] = ["Server-Timing", "Timing-Allow-Origin"];
+/// On every answer.
+pub(super) const ALWAYS: [&str; 4] =
+    ["Cache-Control", "X-Content-Type-Options", "Server-Timing", "Timing-Allow-Origin"];
 
 /// The headers of answers, by their names.
 pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
@@ -65,7 +66,11 @@ pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
             header(string().enum_values(Some(["gzip"])), "gzip", "From 1.4 kB on, to those who accept it."),
         ),
         ("Vary", header(string(), "accept-encoding", "The answer depends on this header of the request.")),
-        ("Cache-Control", header(string(), "no-store", "Each pull is asked for anew.")),
+        ("Cache-Control", header(string(), "no-store", "No cache keeps an answer: it is for one caller, at one time.")),
+        (
+            "X-Content-Type-Options",
+            header(string(), "nosniff", "The body is what `Content-Type` says, whatever it looks like."),
+        ),
         (
             "Server-Timing",
             header(
@@ -95,15 +100,16 @@ pub(super) fn in_path(name: &str, example: &str) -> Parameter {
 }
 
 pub(super) fn if_match() -> Parameter {
-    let tags = string().pattern(Some("^(\\*|\"[0-9]{1,18}\"(, \"[0-9]{1,18}\")*)$"));
-    let about =
-        "Only if the row is still at (one of) these versions: 412 otherwise. Not together with `X-Base-Version`.";
+    let tags = string().pattern(Some("^(\\*|(W/)?\"[0-9]{1,18}\"(, (W/)?\"[0-9]{1,18}\")*)$"));
+    let about = "Only if the row is still at (one of) these versions: 412 otherwise, and for a weak tag (`W/`) always. Not together with \
+                 `X-Base-Version`.";
     parameter(ParameterIn::Header, "If-Match", tags, about).build()
 }
 
 pub(super) fn base_version() -> Parameter {
     let about = "The version of the row that the user saw. The change is merged field by field with what others changed \
-                 since; a field that was changed to another value is 409 `sync_conflict`.";
+                 since; a field that was changed to another value is 409 `sync_conflict`. A version from before a restore \
+                 counts as before every field.";
     parameter(ParameterIn::Header, "X-Base-Version", version(), about).build()
 }
 

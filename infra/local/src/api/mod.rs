@@ -43,6 +43,8 @@ Phones pull what changed since the version they hold; every change goes through 
 - Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) `application/problem+json` with a stable `code`. An address \
 that is not here is answered 404 `no_such_route`, a method that is not here 405 `method_not_allowed` with `Allow`. What \
 503 answers may be sent again after `Retry-After`, with the same `Idempotency-Key`.
+- The gateway answers some requests itself, with `{\"message\": …}` and without a `code`: 429 above the API's rate, 500 when a function \
+failed, 503 when it took too long. A proxy before it, such as CloudFront, adds 502 and 504. Wait, and send the same again.
 - `HEAD` is answered like `GET`, `OPTIONS` for browsers' preflights.";
 
 /// The OpenAPI document of both functions.
@@ -73,6 +75,7 @@ pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
         let (method, path) = (route.method.clone(), route.path.clone());
         paths = paths.path(path, PathItem::new(method, route.operation(&documented, &mut refusals)));
     }
+    components = components.response(route::GATEWAYS_OWN, route::of_the_gateway());
     for (name, response) in refusals {
         components = components.response(name, response);
     }

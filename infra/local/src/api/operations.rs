@@ -13,8 +13,9 @@ use super::rows::{change, create, delete, list, read, references};
 pub(super) const PROJECTS: &str = "/api/v1/projects/";
 pub(super) const PROJECT: &str = "/api/v1/projects/{project_id}/";
 
-/// Who calls, and whether it can be told.
-pub(super) const TOKEN: &[&str] = &["token_missing", "token_expired", "token_invalid", "keys_unavailable"];
+/// Who calls, whether it can be told, and whether they have called too much.
+pub(super) const TOKEN: &[&str] =
+    &["token_missing", "token_expired", "token_invalid", "keys_unavailable", "rate_limited"];
 /// The table cannot be asked, or holds what it should not.
 pub(super) const TABLE: &[&str] = &["unavailable", "internal_error"];
 pub(super) const MEMBER: &[&str] = &["not_a_member", "membership_revoked", "project_deleted"];
@@ -56,7 +57,7 @@ fn batch() -> Route {
         tag: "batch",
         summary: "Makes many changes as one".to_owned(),
         about: "All of them or none, each judged as the single request would be and with what those before it did. A refusal \
-                has the status and the problem of the single request, and the index of the `operation`. At most 1,000 \
+                has the status and the problem of the single request, and the index of the `operation`. At most 98 \
                 operations, 98 rows and 4,000,000 bytes of rows."
             .to_owned(),
         parameters: vec![headers::in_path("project_id", crate::demo::PROJECT), headers::idempotency_key()],
@@ -75,7 +76,7 @@ fn batch() -> Route {
             &["invalid_parameter", "not_found", "id_taken", "id_deleted", "version_mismatch", "batch_too_large"],
             BODY,
             references(Collection::Dependencies),
-            &["calendar_in_use"],
+            &["calendar_in_use", "quota_exceeded"],
             TABLE,
         ]
         .concat(),
@@ -109,7 +110,7 @@ fn pull() -> Result<Route, Error> {
                 status: 200,
                 about: "All that changed, complete up to `timestamp`.",
                 body: Some(("SyncResponse".to_owned(), json!({"changes": changes, "timestamp": 42}))),
-                headers: vec!["Content-Encoding", "Vary", "Cache-Control"],
+                headers: vec!["Content-Encoding", "Vary"],
                 links: vec![("pull".to_owned(), again)],
             },
             Success {

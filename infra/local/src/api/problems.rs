@@ -3,6 +3,7 @@
 use std::error::Error as AnyError;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use axum::body::to_bytes;
 use axum::http::header;
@@ -48,6 +49,7 @@ fn errors() -> Result<Vec<Error>, Error> {
         Error::DuplicateDependency { id: columns::place(Collection::Dependencies)?.id },
         Error::CalendarInUse,
         Error::LastOwner,
+        Error::QuotaExceeded { what: "tasks", max: 100_000 },
         Error::Stale { version: current, row: columns::example_row(Collection::Tasks)?.0.to_string() },
         Error::Conflict {
             version: current,
@@ -78,6 +80,8 @@ pub(super) fn all() -> Result<Vec<Documented>, Box<dyn AnyError + Send + Sync>> 
         Problem::method_not_allowed(),
         Problem::body_too_large(256 * 1024),
         Problem::unsupported_media_type(),
+        Problem::rate_limited(Duration::from_secs(2)),
+        Problem::encoded_body(),
     ];
     let of_tokens = TOKEN_ERRORS.into_iter().map(Problem::from);
     let of_functions = errors()?.into_iter().map(Problem::from);
@@ -127,7 +131,7 @@ mod tests {
             assert!(!source.contains("Problem::new("), "give it a constructor of its own in problem.rs");
         }
         let made_of_parts = include_str!("../../../../shared/src/http/problem.rs").matches("    pub fn ").count();
-        // `new` and the six of requests.
-        assert_eq!(made_of_parts, 7, "a constructor is missing here");
+        // `new` and the eight of requests.
+        assert_eq!(made_of_parts, 9, "a constructor is missing here");
     }
 }

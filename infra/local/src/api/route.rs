@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::openapi::content::{Content, ContentBuilder};
 use utoipa::openapi::link::Link;
 use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, Parameter};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Required};
 
 use super::headers;
@@ -15,6 +16,24 @@ use super::problems::Documented;
 use super::schemas::{named, problem_of};
 
 pub(super) const KB: usize = 1024;
+/// What the answers are called that only the gateway gives.
+pub(super) const GATEWAYS_OWN: &str = "gateway";
+/// The gateway's own: above the API's rate, when a function fails and when it takes too long. From a proxy before it: 502, 504.
+const GATEWAYS: [u16; 5] = [429, 500, 502, 503, 504];
+
+/// What the gateway says, which is no problem document.
+fn message() -> Content {
+    let message = ObjectBuilder::new().property("message", ObjectBuilder::new().schema_type(Type::String));
+    let example = json!({"message": "Service Unavailable"});
+    ContentBuilder::new().schema(Some(message.build())).example(Some(example)).build()
+}
+
+/// An answer that no function gives.
+pub(super) fn of_the_gateway() -> Response {
+    let about = "Of the gateway, or of a proxy before it such as CloudFront. No function has seen the request, or its answer \
+                 was lost: wait, and send the same again with the same `Idempotency-Key`.";
+    ResponseBuilder::new().description(about).content("application/json", message()).build()
+}
 
 /// One method of one address.
 pub(super) struct Route {
@@ -84,7 +103,11 @@ impl Route {
             operation = operation.response(success.status.to_string(), response);
         }
         let refused = |problem: &&Documented| self.problems.contains(&problem.code.as_str());
-        for status in documented.iter().filter(refused).map(|problem| problem.status).collect::<BTreeSet<_>>() {
+        let statuses: BTreeSet<u16> = documented.iter().filter(refused).map(|problem| problem.status).collect();
+        for status in GATEWAYS.into_iter().filter(|status| !statuses.contains(status)) {
+            operation = operation.response(status.to_string(), Ref::from_response_name(GATEWAYS_OWN));
+        }
+        for status in statuses {
             let here: Vec<_> = documented.iter().filter(refused).filter(|problem| problem.status == status).collect();
             let (name, response) = refusal(status, &here);
             refusals.insert(name.clone(), response);
@@ -107,6 +130,7 @@ pub(super) fn refusal(status: u16, problems: &[&Documented]) -> (String, Respons
     let content = ContentBuilder::new().schema(Some(problem_of(status, &codes))).examples_from_iter(examples);
     let response = ResponseBuilder::new().description(listed.join(", "));
     let response = response.content("application/problem+json", content.build());
+    let response = if GATEWAYS.contains(&status) { response.content("application/json", message()) } else { response };
     let own =
         |name: &str| problems.iter().flat_map(|problem| &problem.headers).any(|own| own.eq_ignore_ascii_case(name));
     let names = headers::of_answers().into_iter().map(|(name, _)| name);

@@ -103,12 +103,18 @@ pub(super) fn create(collection: Collection) -> Result<Route, Error> {
     };
     let of_project: &[&str] = match collection {
         // A repetition under an `Idempotency-Key` by someone who has left, or has deleted it.
-        Collection::Projects => {
-            &["membership_revoked", "project_deleted", "busy", "outcome_unknown", "idempotency_key_reused"]
-        }
+        Collection::Projects => &[
+            "membership_revoked",
+            "project_deleted",
+            "busy",
+            "outcome_unknown",
+            "idempotency_key_reused",
+            "quota_exceeded",
+        ],
         _ => &[],
     };
-    let in_project = if collection == Collection::Projects { vec![] } else { [MEMBER, COMMIT].concat() };
+    let in_project =
+        if collection == Collection::Projects { vec![] } else { [MEMBER, COMMIT, &["quota_exceeded"]].concat() };
     Ok(Route {
         method: HttpMethod::Post,
         path: rows_path(collection),

@@ -82,6 +82,12 @@ fn all_required(object: ObjectBuilder, names: &[&str]) -> Object {
     names.iter().fold(object, |object, name| object.required(*name)).build()
 }
 
+/// Characters of a user's id: no control characters, none that are invisible or change the direction of writing. Those beyond the
+/// first 65,536 are left out, since patterns write them in different ways.
+const VISIBLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890-\\u0891\\u08e2\
+                       \\u115f-\\u1160\\u17b4-\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\
+                       \\ufeff\\uffa0\\ufff0-\\ufffb]*$";
+
 /// What a column takes and shows.
 fn value(column: &Column, seen: Seen) -> ObjectBuilder {
     let value = match column.kind {
@@ -90,9 +96,7 @@ fn value(column: &Column, seen: Seen) -> ObjectBuilder {
             string().min_length(Some(min)).max_length(Some(max)).pattern(Some("^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"))
         }
         Kind::Id => id(),
-        Kind::User => {
-            string().min_length(Some(1)).max_length(Some(128)).pattern(Some("^[^\\u0000-\\u001f\\u007f-\\u009f]*$"))
-        }
+        Kind::User => string().min_length(Some(1)).max_length(Some(255)).pattern(Some(VISIBLE)),
         Kind::Date => string()
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
             .pattern(Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}$")),

@@ -6,19 +6,25 @@
 //! meanwhile is complete and stays as it is. Nothing is remembered beside the rows: a run that was stopped is gone on
 //! with by the next, and one after the last writes nothing.
 //!
+//! It also archives the versions that rows dropped from their lists before there was an archive, so that no pull has to read the whole
+//! table for them (`unnamed.rs`). That takes no lock and no commit.
+//!
 //! Tombstones and the rows of deleted projects are left alone: no device gets them.
 
 mod fill;
 mod report;
 
 use indicatif::ProgressBar;
-use shared::domain::{Collection, Draft, Error, ProjectId, Row, RowKey, Step};
-use shared::storage::{Look, Partition, Table};
+use shared::domain::{
+    ArchivedVersions, Collection, Columns, Counter, Draft, Error, ProjectId, Row, RowKey, ServerVersion, State, Step,
+};
+use shared::storage::{Look, Partition, StoredItem, Table};
 use tokio::time::sleep;
 
-pub use report::{Left, Report};
+pub use report::{Failed, Left, Report};
 
-use crate::operator::{PAUSE, Pace, TRIES, batches, partitions, unasked};
+use crate::operator::{PAUSE, Pace, TRIES, archive, batches, of_project, partitions, unasked};
+use crate::unnamed::unnamed;
 
 /// So few rows are written by one commit, since others wait for it.
 const ROWS: usize = 25;
@@ -34,7 +40,8 @@ pub struct Options {
     pub rate: u32,
 }
 
-/// Fills in what rows lack. Fails when something cannot be read or written at all; started again, it goes on.
+/// Fills in what rows lack. A project that cannot be read or written is reported, and the next one begins; fails when the
+/// table cannot be read at all. Started again, it goes on.
 pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Result<Report, Error> {
     let report = Report { table: table.name().to_owned(), ..Report::default() };
     let mut backfill = Backfill { table, options, progress, report, pace: Pace::new(options.rate) };
@@ -43,14 +50,17 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
         None => {
             let of_projects = partitions(table, progress).await?.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) => Some(project),
-                Partition::Requests(_) | Partition::Unknown(_) => None,
+                Partition::Requests(_) | Partition::Counts | Partition::Table | Partition::Unknown(_) => None,
             });
             of_projects.collect()
         }
     };
     progress.set_length(projects.len() as u64);
     for project in projects {
-        backfill.project(&project).await?;
+        if let Err(error) = backfill.project(&project).await {
+            let detail = of_project(table, error).await?;
+            backfill.report.failed.push(Failed { project: project.to_string(), detail });
+        }
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -67,12 +77,12 @@ struct Backfill<'a> {
 
 impl Backfill<'_> {
     async fn project(&mut self, project: &ProjectId) -> Result<(), Error> {
-        match self.table.counter(project).await {
+        let counter = match self.table.counter(project).await {
             Ok(Some(counter)) if counter.deleted_at.is_some() => {
                 self.report.deleted_projects += 1;
                 return Ok(());
             }
-            Ok(Some(_)) => self.report.projects += 1,
+            Ok(Some(counter)) => counter,
             Ok(None) => {
                 self.report.leave(
                     project,
@@ -86,8 +96,10 @@ impl Backfill<'_> {
                 return Ok(());
             }
             Err(error) => return Err(error),
-        }
-        let lacking = self.lacking(project).await?;
+        };
+        self.report.projects += 1;
+        let (lacking, versions) = self.lacking(project, &counter).await?;
+        self.archive(project, versions).await?;
         let (all, mut done) = (lacking.len(), 0);
         for batch in batches(lacking, ROWS) {
             self.progress.set_message(format!("{project}: {done} of {all} rows"));
@@ -97,20 +109,53 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    /// The rows that lack a column at first sight, each with about its bytes.
-    async fn lacking(&mut self, project: &ProjectId) -> Result<Vec<(usize, RowKey)>, Error> {
+    /// Archives the versions that rows superseded and that nothing names. When what was read does not prove which these are,
+    /// commits were under way, and it is read again.
+    async fn archive(&mut self, project: &ProjectId, versions: Option<Vec<ServerVersion>>) -> Result<(), Error> {
+        let mut versions = versions;
+        for number in 1..TRIES {
+            if versions.is_some() {
+                break;
+            }
+            sleep(PAUSE * number).await;
+            let Some(counter) = self.table.counter(project).await? else { break };
+            versions = read(self.table, project).await?.unnamed(&counter);
+        }
+        let Some(versions) = versions else {
+            let detail =
+                "versions that rows superseded cannot be told from missing ones: see `local verify`".to_owned();
+            self.report.failed.push(Failed { project: project.to_string(), detail });
+            return Ok(());
+        };
+        let archived = ArchivedVersions::anonymous(versions);
+        self.report.archived_versions += archive(self.table, project, &archived).await?;
+        Ok(())
+    }
+
+    /// The rows that lack a column at first sight, each with about its bytes; and the versions up to the counter's that
+    /// nothing names, if they can be told.
+    async fn lacking(
+        &mut self,
+        project: &ProjectId,
+        counter: &Counter,
+    ) -> Result<(Vec<(usize, RowKey)>, Option<Vec<ServerVersion>>), Error> {
         let mut lacking = Vec::new();
+        let mut stored = Stored::default();
         let mut cursor = None;
         loop {
             let page = self.table.stored_page(project, cursor).await?;
             self.progress.tick();
-            for item in page.items.iter().filter(|item| !item.is_counter()) {
+            for item in &page.items {
+                stored.add(item);
+                if !item.is_row() {
+                    continue;
+                }
                 match item.row() {
                     Ok(row) if self.options.collection.is_some_and(|only| row.key.collection != only) => {}
                     Ok(row) => {
                         self.report.rows += 1;
                         if fill::lacks_a_column(&row) {
-                            lacking.push((Row::size(project, &row.key, row.columns(), &row.unknown), row.key));
+                            lacking.push((row.stored_size(project), row.key));
                         }
                     }
                     Err(Error::Corrupt(what)) => self.report.leave(project, item.entity(), what),
@@ -119,7 +164,7 @@ impl Backfill<'_> {
             }
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(lacking);
+                return Ok((lacking, stored.unnamed(counter)));
             }
         }
     }
@@ -149,6 +194,42 @@ impl Backfill<'_> {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+/// The rows and the archive of a project.
+#[derive(Default)]
+struct Stored {
+    rows: Vec<Row>,
+    archive: Vec<ArchivedVersions>,
+}
+
+impl Stored {
+    /// What cannot be read is left out: then the rows do not account for every version.
+    fn add(&mut self, item: &StoredItem) {
+        if item.is_archive() {
+            self.archive.extend(item.archived());
+        } else if item.is_row() {
+            // Only what it says of versions is looked at.
+            self.rows.extend(item.row().map(|row| Row { state: State::Dead(Columns::new()), ..row }));
+        }
+    }
+
+    fn unnamed(&self, counter: &Counter) -> Option<Vec<ServerVersion>> {
+        unnamed(counter, &self.rows, &self.archive)
+    }
+}
+
+async fn read(table: &Table, project: &ProjectId) -> Result<Stored, Error> {
+    let mut stored = Stored::default();
+    let mut cursor = None;
+    loop {
+        let page = table.stored_page(project, cursor).await?;
+        page.items.iter().for_each(|item| stored.add(item));
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(stored);
         }
     }
 }

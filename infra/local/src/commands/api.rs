@@ -3,7 +3,6 @@
 use clap::Args;
 use local::client::{CallError, Client};
 use local::demo::OWNER;
-use local::token;
 use shared::domain::ProjectId;
 
 use super::{Failure, Signing};
@@ -28,7 +27,7 @@ impl Api {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         let token = match (&self.user, &self.token) {
             (None, Some(token)) => token.clone(),
-            (user, _) => token::sign(&self.signing.jwt_secret, user.as_deref().unwrap_or(OWNER))?,
+            (user, _) => self.signing.signer().sign(user.as_deref().unwrap_or(OWNER))?,
         };
         Client::new(&self.url, &token).map_err(of_call)
     }

@@ -24,8 +24,9 @@ use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use local::reasons;
 use local::table;
-use local::token::LOCAL_SECRET;
+use local::token::{LOCAL_SECRET, Signer};
 use serde::Serialize;
 use shared::domain::ProjectId;
 use shared::storage::Table;
@@ -127,6 +128,13 @@ pub(crate) struct Signing {
     pub(crate) jwt_secret: String,
 }
 
+impl Signing {
+    /// Signs as `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_MAX_LIFETIME` ask for.
+    pub(crate) fn signer(&self) -> Signer {
+        Signer::as_variables_say(&self.jwt_secret, |name| std::env::var(name).ok())
+    }
+}
+
 /// Prints what came out, for people or as JSON.
 pub(crate) fn print(result: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
     if json { put(serde_json::to_string_pretty(result)?) } else { put(result) }
@@ -160,13 +168,6 @@ pub(crate) const WHICH_TABLE: &str = "Name the table with --table-name, and wher
 /// The failure of an operator's command on a table.
 pub(crate) fn of_table(failed: &str, error: &dyn Error) -> Failure {
     Failure::new(format!("{failed}: {}", reasons(error))).next(WHICH_TABLE)
-}
-
-/// An error with all that lies behind it, without the SDK's dump in parentheses.
-fn reasons(error: &dyn Error) -> String {
-    let behind = error.source().map(|source| format!(": {}", reasons(source)));
-    let text = error.to_string();
-    format!("{}{}", text.split(" (").next().unwrap_or_default(), behind.unwrap_or_default())
 }
 
 /// Of a command that changes a whole table: it must be named on the command line, or one that is meant for another

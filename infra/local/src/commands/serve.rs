@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use clap::Args;
-use local::{api, demo, engine, serve, table, token};
+use local::{api, demo, engine, loopback, serve, table};
 use serde::Serialize;
 use shared::auth::Verifier;
 use shared::storage::Table;
@@ -17,7 +17,8 @@ use super::{Ended, Failure, Signing, put};
 
 /// Runs the product: an embedded table, both functions, one address
 ///
-/// Until it is stopped by Ctrl-C.
+/// Until it is stopped by Ctrl-C. Tokens are checked as the functions' variables say (JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_ISSUER,
+/// JWT_AUDIENCE, JWT_MAX_LIFETIME), but for JWT_JWKS and JWT_JWKS_URL, which are not used.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -104,19 +105,20 @@ async fn start(options: Options, demo: bool, json: bool) -> Ended {
     let listener = TcpListener::bind(&address).await.map_err(|error| {
         Failure::new(format!("cannot listen on {address}: {error}")).next("Choose another port with --port.")
     })?;
-    let (dynamodb_url, kept) = match options.dynamodb_url {
-        Some(url) => (url, "there".to_owned()),
+    let (endpoint, dynamodb_url, kept) = match options.dynamodb_url {
+        Some(url) => (url.clone(), url, "there".to_owned()),
         None => {
-            let endpoint = engine::start(options.dynamodb_port, options.data.as_deref())
-                .map_err(|error| Failure::new(format!("cannot start the engine: {error}")))?;
+            let cannot = |error| Failure::new(format!("cannot start the engine: {error}"));
+            let endpoint = engine::start(options.data.as_deref()).map_err(cannot)?;
+            let shared = engine::share(&endpoint, options.dynamodb_port).map_err(cannot)?;
             let kept = options.data.map_or_else(|| "in memory".to_owned(), |data| format!("in {}", data.display()));
-            (endpoint, kept)
+            (endpoint, shared, kept)
         }
     };
-    let (table, secret) = (options.table_name, options.signing.jwt_secret);
-    let router = router(&dynamodb_url, &table, &secret, demo).await?;
+    let table = options.table_name;
+    let router = router(&endpoint, &table, &options.signing, demo).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let token = token::sign(&secret, demo::OWNER)?;
+    let token = options.signing.signer().sign(demo::OWNER)?;
     let ready = Ready { url, user: demo::OWNER, token, table, dynamodb_url, kept, demo };
     // On one line, so that who waits for it need not know where it ends.
     if json {
@@ -124,14 +126,15 @@ async fn start(options: Options, demo: bool, json: bool) -> Ended {
     } else {
         put(&ready)?
     }
-    axum::serve(listener, router.merge(api::router())).with_graceful_shutdown(stop()).await?;
+    axum::serve(listener, loopback::only_from_this_machine(router.merge(api::router())))
+        .with_graceful_shutdown(stop())
+        .await?;
     Ok(0)
 }
 
 /// The product on a table, which is made if it is missing; with the demo around it, if so said.
-async fn router(dynamodb_url: &str, table: &str, secret: &str, demo: bool) -> Result<Router, Failure> {
-    let secret_variable = |name: &str| (name == "JWT_SECRET").then(|| secret.to_owned());
-    let verifier = Arc::new(Verifier::configured(secret_variable)?);
+async fn router(dynamodb_url: &str, table: &str, signing: &Signing, demo: bool) -> Result<Router, Failure> {
+    let verifier = Arc::new(Verifier::configured(|name| variable(signing, name))?);
     let journal = Arc::<demo::Journal>::default();
     let client = match demo {
         true => journal.client(&table::config(dynamodb_url).await),
@@ -141,10 +144,25 @@ async fn router(dynamodb_url: &str, table: &str, secret: &str, demo: bool) -> Re
     if !demo {
         return Ok(serve::router(Table::new(client, table), verifier));
     }
-    let demo = Arc::new(demo::Demo::new(client, table, journal, verifier, secret));
+    let demo = Arc::new(demo::Demo::new(client, table, journal, verifier, signing.signer()));
     let router = demo::router(&demo);
-    demo::seed(&router, &token::sign(secret, demo::OWNER)?).await?;
+    demo::seed(&router, &signing.signer().sign(demo::OWNER)?).await?;
     Ok(router)
+}
+
+/// A variable as the functions would read it, but for keys of others: tokens are signed here.
+fn variable(signing: &Signing, name: &str) -> Option<String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    match name {
+        "JWT_SECRET" => Some(signing.jwt_secret.clone()),
+        "JWT_JWKS" | "JWT_JWKS_URL" => {
+            if value.is_some() {
+                tracing::warn!("{name} is not used: the local stack signs tokens itself, with JWT_SECRET");
+            }
+            None
+        }
+        _ => value,
+    }
 }
 
 async fn stop() {

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use clap::Args;
-use local::token;
 use serde::Serialize;
 
 use super::{Ended, Signing, print};
 
-/// Prints a token for a user, good for 30 days
+/// Prints a token for a user, good for 30 days, or as long as JWT_MAX_LIFETIME says
+///
+/// With the iss and aud that JWT_ISSUER and JWT_AUDIENCE name.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -38,7 +39,7 @@ impl fmt::Display for Token {
 }
 
 pub(crate) fn run(options: &Options, json: bool) -> Ended {
-    let (token, expires_at) = token::sign_until(&options.signing.jwt_secret, &options.user)?;
+    let (token, expires_at) = options.signing.signer().sign_until(&options.user)?;
     print(&Token { user: options.user.clone(), token, expires_at }, json)?;
     Ok(0)
 }

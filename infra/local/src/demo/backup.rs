@@ -30,7 +30,8 @@ pub(super) struct Backup {
 pub(super) async fn take(table: &Table, project: &ProjectId) -> Result<Option<Backup>, shared::domain::Error> {
     let items = table.stored(project).await?;
     let Some(counter) = items.iter().find(|item| item.is_counter()) else { return Ok(None) };
-    Ok(Some(Backup { version: counter.counter()?.current.get(), rows: items.len() - 1, items }))
+    let rows = items.iter().filter(|item| item.is_row()).count();
+    Ok(Some(Backup { version: counter.counter()?.current.get(), rows, items }))
 }
 
 /// Puts a backup in the place of what the project is now, and restores it: `local restore`, with the lost table or

@@ -23,7 +23,8 @@ use tokio::sync::RwLock;
 use super::backup::{self, Backup};
 use super::journal::{Journal, REQUEST};
 use super::{OWNER, PROJECT, page, seed};
-use crate::{history, serve, token};
+use crate::token::Signer;
+use crate::{history, serve};
 
 /// The most that the index may be told to lag.
 const MAX_LAG: u64 = 60_000;
@@ -34,21 +35,21 @@ pub struct Demo {
     table: Table,
     journal: Arc<Journal>,
     verifier: Arc<Verifier>,
-    secret: String,
+    signer: Signer,
     backups: Mutex<HashMap<ProjectId, Backup>>,
     /// Held by each request of the product, and wholly by a restore: it wants no traffic.
     traffic: RwLock<()>,
 }
 
 impl Demo {
-    /// The table behind `client`, whose calls go by the journal. Tokens are signed with `secret`.
-    pub fn new(client: Client, table: &str, journal: Arc<Journal>, verifier: Arc<Verifier>, secret: &str) -> Self {
+    /// The table behind `client`, whose calls go by the journal. `signer` signs its users in.
+    pub fn new(client: Client, table: &str, journal: Arc<Journal>, verifier: Arc<Verifier>, signer: Signer) -> Self {
         Self {
             table: Table::new(client.clone(), table),
             client,
             journal,
             verifier,
-            secret: secret.to_owned(),
+            signer,
             backups: Mutex::default(),
             traffic: RwLock::default(),
         }
@@ -116,7 +117,7 @@ async fn from_this_page(request: Request, next: Next) -> Response {
 async fn setup(State(demo): State<Arc<Demo>>) -> Result<impl IntoResponse, Problem> {
     let mut users = Vec::new();
     for user in seed::users() {
-        users.push(json!({ "user": user, "token": token::sign(&demo.secret, user).map_err(failed)? }));
+        users.push(json!({ "user": user, "token": demo.signer.sign(user).map_err(failed)? }));
     }
     let lag = u64::try_from(demo.journal.lag().as_millis()).unwrap_or(u64::MAX);
     let setup = json!({"project": PROJECT, "users": users, "lag_ms": lag});
@@ -126,7 +127,7 @@ async fn setup(State(demo): State<Arc<Demo>>) -> Result<impl IntoResponse, Probl
 /// Another demo project, for when the first is deleted.
 async fn another(demo: Arc<Demo>, product: Router) -> Result<impl IntoResponse, Problem> {
     let project = ProjectId::generate();
-    let token = token::sign(&demo.secret, OWNER).map_err(failed)?;
+    let token = demo.signer.sign(OWNER).map_err(failed)?;
     seed::seed_as(&product, &token, project.as_str()).await.map_err(failed)?;
     Ok((StatusCode::CREATED, Json(json!({ "id": project }))))
 }

@@ -11,20 +11,20 @@ use shared::auth::Verifier;
 use tower::ServiceExt;
 
 use super::{Demo, Journal, OWNER, router, seed};
-use crate::token::LOCAL_SECRET;
+use crate::token::{LOCAL_SECRET, Signer};
 use crate::{engine, table, token};
 
 const NAME: &str = "demo";
 
 /// The demo on a fresh table.
 async fn stack() -> Router {
-    let endpoint = engine::start(0, None).expect("an engine");
+    let endpoint = engine::start(None).expect("an engine");
     let journal = Arc::<Journal>::default();
     let client = journal.client(&table::config(&endpoint).await);
     table::create(&client, NAME).await.expect("a table");
     let secret = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
     let verifier = Arc::new(Verifier::configured(secret).expect("a verifier"));
-    let router = router(&Arc::new(Demo::new(client, NAME, journal, verifier, LOCAL_SECRET)));
+    let router = router(&Arc::new(Demo::new(client, NAME, journal, verifier, Signer::new(LOCAL_SECRET))));
     seed(&router, &token::sign(LOCAL_SECRET, OWNER).expect("a token")).await.expect("a demo project");
     router
 }

@@ -22,7 +22,7 @@ use tokio::time::sleep;
 pub use report::{Left, Report};
 pub use target::Target;
 
-use crate::operator::{PAUSE, Pace, TRIES, batches, partitions, unasked};
+use crate::operator::{PAUSE, Pace, TRIES, batches, of_project, partitions, unasked};
 use target::Action;
 
 /// What commits name as their author.
@@ -45,7 +45,8 @@ pub struct Options {
     pub dry_run: bool,
 }
 
-/// Erases. Fails when something cannot be read or written at all; started again, it goes on.
+/// Erases. A project that cannot be read or written is reported, and the next one begins; fails when the table cannot be
+/// read at all. Started again, it goes on.
 pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Result<Report, Error> {
     let report = Report { table: table.name().to_owned(), dry_run: options.dry_run, ..Report::default() };
     let mut erasure = Erasure { table, options, progress, report, pace: Pace::new(options.rate) };
@@ -55,12 +56,22 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
     };
     progress.set_length(partitions.len() as u64);
     for partition in partitions {
-        match (partition, &options.target) {
-            (Partition::Project(project), _) => erasure.project(&project).await?,
-            (Partition::Requests(project), Target::User(user)) => erasure.records(&project, user).await?,
-            (Partition::Requests(_), Target::Tombstones { .. }) | (Partition::Unknown(_), _) => {}
+        let (project, ended) = match (partition, &options.target) {
+            (Partition::Project(project), _) => (project.clone(), erasure.project(&project).await),
+            (Partition::Requests(project), Target::User(user)) => {
+                (project.clone(), erasure.records(&project, user).await)
+            }
+            (Partition::Requests(_), Target::Tombstones { .. })
+            | (Partition::Counts | Partition::Table | Partition::Unknown(_), _) => continue,
+        };
+        if let Err(error) = ended {
+            let detail = of_project(table, error).await?;
+            erasure.report.leave(&project, "", detail);
         }
         progress.inc(1);
+    }
+    if let (Target::User(user), None) = (&options.target, &options.project) {
+        erasure.report.removed_counts = table.remove_counts(user, options.dry_run).await?;
     }
     progress.finish_and_clear();
     Ok(erasure.report)
@@ -143,6 +154,9 @@ impl Erasure<'_> {
             if is_author {
                 found.in_place.push(InPlace::ForgetAuthorOfDeletion(item.counter()?.current));
             }
+            return Ok(());
+        }
+        if !item.is_row() {
             return Ok(());
         }
         let row = item.row()?;

@@ -27,6 +27,8 @@ pub struct Report {
     pub forgotten_authors: u64,
     /// Kept answers of idempotent requests that do not name the user any more.
     pub erased_answers: u64,
+    /// Counts of projects that the user created on a day.
+    pub removed_counts: u64,
     /// Tombstones that were left because they do not say when they were written.
     pub undated_tombstones: u64,
     /// What else was left as it is.
@@ -57,6 +59,7 @@ impl Report {
             + self.erased_tombstones
             + self.forgotten_authors
             + self.erased_answers
+            + self.removed_counts
     }
 
     pub(super) fn leave(&mut self, project: &ProjectId, entity: &str, detail: impl Into<String>) {
@@ -73,6 +76,7 @@ impl fmt::Display for Report {
         writeln!(f, "tombstones   {} erased", self.erased_tombstones)?;
         writeln!(f, "authors      {} forgotten", self.forgotten_authors)?;
         writeln!(f, "answers      {} erased", self.erased_answers)?;
+        writeln!(f, "counts       {} removed", self.removed_counts)?;
         if self.undated_tombstones > 0 {
             writeln!(f, "UNDATED      {} tombstones were left; --undated erases them, too", self.undated_tombstones)?;
         }

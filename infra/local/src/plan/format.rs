@@ -4,7 +4,7 @@
 //! spreadsheet would take for a formula included; numbers, `true` and `false` may have blanks around them; `exceptions` are JSON.
 
 use serde_json::{Number, Value};
-use shared::domain::Collection;
+use shared::domain::{Collection, json};
 
 /// The files of a plan, in the order in which their rows can be made.
 pub(super) const FILES: [Collection; 4] =
@@ -66,7 +66,12 @@ pub(super) fn value(column: &str, cell: &str) -> Result<Option<Value>, String> {
     let must_be = |what: &str| format!("must be {what}, is {cell:?}");
     let value = match kind(column) {
         Kind::Text => Value::from(cell),
-        Kind::Integer => Value::from(cell.trim().parse::<i64>().map_err(|_| must_be("an integer"))?),
+        // 5.0 is an integer, as it is in JSON.
+        Kind::Integer => {
+            let cell = cell.trim();
+            let whole = || cell.parse().ok().and_then(json::integer);
+            Value::from(cell.parse::<i64>().ok().or_else(whole).ok_or_else(|| must_be("an integer"))?)
+        }
         Kind::Number => {
             let number = cell.trim().parse().ok().and_then(Number::from_f64);
             Value::from(number.ok_or_else(|| must_be("a number with a decimal point"))?)
@@ -77,7 +82,7 @@ pub(super) fn value(column: &str, cell: &str) -> Result<Option<Value>, String> {
             "false" => Value::from(false),
             _ => return Err(must_be("true or false")),
         },
-        Kind::Json => serde_json::from_str(cell).map_err(|error| format!("must be JSON: {error}"))?,
+        Kind::Json => json::value(cell.as_bytes()).map_err(|error| format!("must be JSON: {error}"))?,
     };
     Ok(Some(value))
 }
@@ -124,7 +129,12 @@ mod tests {
     #[test]
     fn a_cell_that_says_something_else_is_told_what_it_must_be() {
         assert_eq!(value("duration", "5 days").expect_err("no number"), "must be an integer, is \"5 days\"");
-        assert_eq!(value("duration", " 5 "), Ok(Some(json!(5))));
+        for cell in [" 5 ", "5.0", "0.5e1"] {
+            assert_eq!(value("duration", cell), Ok(Some(json!(5))), "{cell}");
+        }
+        for cell in ["5.5", "1e300", "inf", "NaN"] {
+            assert!(value("duration", cell).is_err(), "{cell}");
+        }
         assert_eq!(value("is_milestone", "TRUE"), Ok(Some(json!(true))));
         assert!(value("is_milestone", "yes").is_err());
         assert!(value("hours_per_day", "7,5").is_err());

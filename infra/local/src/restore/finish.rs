@@ -1,10 +1,10 @@
-//! What a commit that was cut in two left half done, and how it is finished.
+//! What is wrong with the rows of a restored project, and how it is put right.
 
 use std::collections::{BTreeMap, HashMap};
 
 use shared::domain::{
-    Collection, Columns, Counter, Dependency, Error, Project, ProjectId, Resource, Row, RowId, RowKey, Understood,
-    cycle_through, understand,
+    Collection, Columns, Counter, Dependency, Draft, Error, Membership, Project, ProjectId, Resource, Row, RowId,
+    RowKey, Understood, cycle_through, understand,
 };
 
 use crate::verify::cycle;
@@ -18,6 +18,10 @@ pub(super) enum Fix {
     DeleteEdge(RowId),
     /// The project names a calendar that is not there. Beside the project, values that this code would refuse and that stay.
     WithoutCalendar(Project, Columns),
+    /// A membership that was ended after the backup.
+    EndMembership(RowId, Membership),
+    /// A membership with a role that was taken away after the backup, or of the owner whom a project must have.
+    SetMembership(RowId, Membership),
 }
 
 impl Fix {
@@ -26,11 +30,34 @@ impl Fix {
         match self {
             Self::DeleteProject | Self::WithoutCalendar(..) => RowKey::project(project),
             Self::DeleteEdge(id) => RowKey::new(Collection::Dependencies, id.clone()),
+            Self::EndMembership(id, _) | Self::SetMembership(id, _) => RowKey::new(Collection::Memberships, id.clone()),
         }
+    }
+
+    /// The membership that it is about, as it is to be or to have been, and whether it is to be there; none for what half a
+    /// commit left.
+    pub(super) fn membership(&self) -> Option<(&Membership, bool)> {
+        match self {
+            Self::EndMembership(_, membership) => Some((membership, false)),
+            Self::SetMembership(_, membership) => Some((membership, true)),
+            _ => None,
+        }
+    }
+
+    /// Drafts it.
+    pub(super) fn draft(&self, draft: &mut Draft) -> Result<(), Error> {
+        let project = draft.project().clone();
+        match self {
+            Self::DeleteProject => draft.delete_project(),
+            Self::DeleteEdge(_) | Self::EndMembership(..) => draft.delete(self.key(&project)),
+            Self::WithoutCalendar(own, kept) => draft.put_keeping(project.row_id(), own, kept)?,
+            Self::SetMembership(id, membership) => draft.put(id.clone(), membership)?,
+        }
+        Ok(())
     }
 }
 
-/// Everything that is half done.
+/// Everything that the commit which the backup cut left half done.
 ///
 /// A deletion goes on to its end; a dependency on a task that is dead, or was not brought back, goes. Of two dependencies
 /// with the same ends and type the older goes: a commit that put one in the place of the other has come halfway. Of a

@@ -3,19 +3,21 @@
 //! Nothing is remembered between two steps but what is on the table, so that it does not matter where an earlier run
 //! stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use shared::domain::{Checksums, Counter, ProjectId, Row, RowKey, ServerVersion, Write};
+use shared::domain::{
+    ArchivedVersions, Checksums, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write,
+};
 use shared::storage::Restoration;
 
+use super::access;
 use super::finish::{Fix, unfinished};
-use crate::operator::{BYTES, batches};
+use crate::operator::batches;
+use crate::unnamed::{Ranges, gaps, size, unnamed};
 
 /// So many rows fit into one commit beside the counter and the conditions on the rows of the commit before.
 const ROWS: usize = 95;
-/// What an item takes beside its JSON.
-const OVERHEAD: usize = 1_000;
 /// A creation writes two rows.
 const CREATED: u64 = 2;
 
@@ -25,6 +27,7 @@ pub(super) struct Stored {
     pub(super) counter: Option<Counter>,
     pub(super) restoration: Option<Restoration>,
     pub(super) rows: BTreeMap<RowKey, Row>,
+    pub(super) archive: Vec<ArchivedVersions>,
 }
 
 /// What is restored, and how.
@@ -36,6 +39,8 @@ pub(super) struct Aim {
     pub(super) raise: u64,
     /// The project as the lost table holds it, if that is there to be read.
     pub(super) lost: Option<Stored>,
+    /// The versions above which new projects began on the table, before this restore and since.
+    pub(super) starts: Vec<u64>,
 }
 
 /// What comes next.
@@ -43,12 +48,16 @@ pub(super) struct Aim {
 pub(super) enum Step {
     /// The project's creation was cut in two: what there is of it goes, and it was never made.
     Remove,
+    /// Archives that the rows do not bear out go: they are newer than their rows.
+    DropArchive(Vec<ArchivedVersions>),
     /// The counter is made to agree with the rows; so many versions that no row holds become skipped.
     Repair(Counter, u64),
-    /// What a commit left half done is finished.
-    Finish(Vec<Fix>),
+    /// Versions that were superseded and that nothing names are archived.
+    Archive(Vec<ArchivedVersions>),
     /// The counter is raised above every version that was ever handed out.
     Raise(Counter, Restoration),
+    /// Rows that must be otherwise than the backup has them are written, above the range.
+    Finish(Vec<Fix>),
     /// Every row is written again above the range, in these batches.
     Rewrite(Vec<Vec<Target>>),
     /// The restoring is over.
@@ -86,9 +95,10 @@ impl Stored {
     }
 
     /// Was this cut out of a creation? All that there ever was then is the counter and one of two rows.
-    fn is_torn_creation(&self) -> bool {
+    fn is_torn_creation(&self, starts: &[u64]) -> bool {
         let versions = self.counter.iter().map(|counter| counter.current).chain(self.rows.values().map(|r| r.version));
-        self.rows.len() <= 1 && versions.max().is_none_or(|version| version.get() <= CREATED)
+        let created = |version: u64| starts.iter().chain([&0]).any(|at| (at + 1..=at + CREATED).contains(&version));
+        self.rows.len() <= 1 && versions.max().is_none_or(|version| created(version.get()))
     }
 }
 
@@ -96,7 +106,7 @@ impl Stored {
 pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Option<Step>, Damage> {
     let own = RowKey::project(project);
     match &stored.restoration {
-        Some(note) if note.table == aim.table => return after_raise(stored, aim, note),
+        Some(note) if note.table == aim.table => return after_raise(project, stored, aim, note),
         _ => {}
     }
     if stored.is_empty() {
@@ -104,19 +114,26 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
         let was_whole = aim.lost.as_ref().is_some_and(|lost| lost.rows.contains_key(&own));
         return if was_whole { raise(stored, None, aim).map(Some) } else { Ok(None) };
     }
-    if stored.is_torn_creation() {
+    if stored.is_torn_creation(&aim.starts) {
         return Ok(Some(Step::Remove));
     }
     if !stored.rows.contains_key(&own) {
         return Err(Damage("the project's own row is missing".to_owned()));
     }
+    if !stored.rows.keys().any(|key| key.collection == Collection::Memberships) {
+        return Err(Damage("nobody ever was a member".to_owned()));
+    }
+    let untrue = not_borne_out(stored);
+    if !untrue.is_empty() {
+        return Ok(Some(Step::DropArchive(untrue)));
+    }
     let (repaired, skipped) = repaired(stored, &own)?;
     if stored.counter.as_ref() != Some(&repaired) {
         return Ok(Some(Step::Repair(repaired, skipped)));
     }
-    let fixes = unfinished(project, &repaired, &stored.rows).map_err(|error| Damage(error.to_string()))?;
-    if !fixes.is_empty() {
-        return Ok(Some(Step::Finish(fixes)));
+    let unnamed = unnamed(&repaired, stored.rows.values(), &stored.archive).unwrap_or_default();
+    if !unnamed.is_empty() {
+        return Ok(Some(Step::Archive(ArchivedVersions::anonymous(unnamed))));
     }
     raise(stored, Some(&repaired), aim).map(Some)
 }
@@ -125,15 +142,10 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
 fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let before = stored.counter.as_ref();
     let skipped_before = before.map(|counter| counter.skipped.clone()).unwrap_or_default();
-    let mut held: Vec<(u64, u64)> = Vec::new();
-    // Below it a row may have held versions that it does not list any more.
-    let mut floor = 1;
-    let mut writes = 0;
+    let mut held: Ranges = Vec::new();
     for row in stored.rows.values() {
         let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
         held.extend(versions.map(|version| (version, version)));
-        floor = floor.max(row.superseded.floor());
-        writes += row.writes;
     }
     held.extend(&skipped_before);
     held.sort_unstable();
@@ -142,13 +154,25 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     }
     let newest = held.last().map_or(0, |(_, last)| *last);
     let current = before.map_or(0, |counter| counter.current.get()).max(newest);
-    let gaps = gaps(&held, floor, current);
-    let skipped = joined([skipped_before, gaps.clone()].concat());
-    let accounted = writes + size(&skipped);
-    if accounted != current {
+    held.extend(stored.archive.iter().flat_map(|archived| archived.versions()).map(|version| (*version, *version)));
+    held.sort_unstable();
+    // Below its list's floor a row may have held versions that it does not list any more: those that it had archived, unless
+    // an archive is missing.
+    let floor = |of: fn(&Row) -> u64| stored.rows.values().map(of).max().unwrap_or(0).max(1);
+    let archived = floor(|row| row.archived_from.unwrap_or(row.superseded.floor()).min(row.superseded.floor()));
+    let listed = floor(|row| row.superseded.floor());
+    let writes: u64 = stored.rows.values().map(|row| row.writes).sum();
+    let holes = |floor| {
+        let gaps = gaps(&held, floor, current);
+        let skipped = joined([skipped_before.clone(), gaps.clone()].concat());
+        (writes + size(&skipped), skipped, size(&gaps))
+    };
+    let found = [archived, listed].map(holes);
+    let Some((_, skipped, new)) = found.iter().find(|(accounted, ..)| *accounted == current).cloned() else {
+        let accounted = found[0].0;
         let detail = format!("the rows and the skipped versions account for {accounted} versions out of {current}");
         return Err(Damage(detail));
-    }
+    };
     let tombstone = stored.rows.get(own).filter(|row| row.live().is_none()).map(|row| row.version);
     let live = stored.rows.values().filter(|row| row.live().is_some());
     let counter = Counter {
@@ -161,7 +185,33 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
         checksums: Checksums::of(live.map(|row| (&row.key, row.version))),
         unfinished: before.and_then(|counter| counter.unfinished.clone()),
     };
-    Ok((counter, size(&gaps)))
+    Ok((counter, new))
+}
+
+/// The archives that say more than the rows do: of a row that is older than what was archived of it, or of versions that are
+/// skipped, above the counter or some row's own.
+fn not_borne_out(stored: &Stored) -> Vec<ArchivedVersions> {
+    let counter = stored.counter.as_ref();
+    let newest = stored.rows.values().map(|row| row.version.get()).chain(counter.map(|c| c.current.get())).max();
+    let own: BTreeSet<u64> = stored.rows.values().map(|row| row.version.get()).collect();
+    let skipped = counter.map(|counter| counter.skipped.clone()).unwrap_or_default();
+    let impossible = |version: &u64| {
+        Some(*version) > newest
+            || own.contains(version)
+            || skipped.iter().any(|(first, last)| (*first..=*last).contains(version))
+    };
+    let is_newer = |archived: &ArchivedVersions| {
+        let row = archived.row().map(|key| stored.rows.get(key));
+        row.is_some_and(|row| row.is_none_or(|row| row.version.get() < archived.newest()))
+    };
+    let untrue = |archived: &&ArchivedVersions| is_newer(archived) || archived.versions().iter().any(impossible);
+    stored.archive.iter().filter(untrue).cloned().collect()
+}
+
+/// Does a project hold this version, its counter being the repaired one?
+pub(super) fn holds(counter: Option<&Counter>, version: u64) -> bool {
+    let skipped = |counter: &Counter| counter.skipped.iter().any(|(first, last)| (*first..=*last).contains(&version));
+    counter.is_some_and(|counter| version <= counter.current.get() && !skipped(counter))
 }
 
 /// Above every mark that was ever handed out: nobody commits 2^32 versions between a backup and its restore.
@@ -187,22 +237,26 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
     Ok(Step::Raise(raised, note))
 }
 
-fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<Step>, Damage> {
+fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<Step>, Damage> {
     let Some(counter) = stored.counter.as_ref().filter(|_| !note.done) else { return Ok(None) };
     let lost = aim.lost.as_ref().and_then(|lost| lost.counter.as_ref()).map_or(0, |counter| counter.current.get());
     if lost > note.raised.1 {
         let detail = "this began without the lost table, whose marks are not all below the range: go on without it";
         return Err(Damage(detail.to_owned()));
     }
+    let fixes = fixes(project, counter, stored, aim).map_err(|error| Damage(error.to_string()))?;
+    if !fixes.is_empty() {
+        return Ok(Some(Step::Finish(fixes)));
+    }
     let below = stored.rows.values().filter(|row| row.version.get() <= note.raised.1);
     let mut targets: Vec<(u8, usize, Target)> = below
         .map(|row| {
             let write = row.live().map_or(Write::Delete, |columns| Write::Put(columns.clone()));
-            target(&write, row, None)
+            target(project, &write, row, None)
         })
         .collect();
     for row in aim.lost.iter().flat_map(|lost| lost.rows.values()).filter(|row| !stored.rows.contains_key(&row.key)) {
-        targets.push(target(&Write::Delete, row, Some(row.clone())));
+        targets.push(target(project, &Write::Delete, row, Some(row.clone())));
     }
     if !targets.is_empty() {
         // In the order of a single commit, so that no page of a pull ends between an edge and its tasks.
@@ -217,25 +271,19 @@ fn after_raise(stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<
     Ok(Some(Step::Complete(counter, Restoration { done: true, ..note.clone() })))
 }
 
-fn target(write: &Write, row: &Row, lost: Option<Row>) -> (u8, usize, Target) {
-    let bytes = serde_json::to_string(row.columns()).map_or(BYTES, |json| json.len()) + row.unknown.len();
-    (write.rank(row.key.collection), bytes + OVERHEAD, Target { key: row.key.clone(), lost })
+/// What has to be written before every row is: half a commit, and who may come in.
+fn fixes(project: &ProjectId, counter: &Counter, stored: &Stored, aim: &Aim) -> Result<Vec<Fix>, Error> {
+    let mut fixes = unfinished(project, counter, &stored.rows)?;
+    let lost = aim.lost.as_ref().map(|lost| &lost.rows);
+    // A project of which nothing was brought back becomes a tombstone.
+    let deleted = counter.deleted_at.is_some() || !stored.rows.contains_key(&RowKey::project(project));
+    fixes.extend(access::unfit(&stored.rows, lost, deleted)?);
+    Ok(fixes)
 }
 
-/// The ranges from `floor` to `current` that none of the sorted, disjoint `covered` ranges covers.
-fn gaps(covered: &[(u64, u64)], floor: u64, current: u64) -> Vec<(u64, u64)> {
-    let mut gaps = Vec::new();
-    let mut next = floor;
-    for (first, last) in covered {
-        if *first > next {
-            gaps.push((next, first - 1));
-        }
-        next = next.max(last + 1);
-    }
-    if next <= current {
-        gaps.push((next, current));
-    }
-    gaps
+/// A row to be written, with its place among the others and what it takes on the table.
+fn target(project: &ProjectId, write: &Write, row: &Row, lost: Option<Row>) -> (u8, usize, Target) {
+    (write.rank(row.key.collection), row.stored_size(project), Target { key: row.key.clone(), lost })
 }
 
 /// The same versions in as few ranges as it takes, in order.
@@ -249,10 +297,6 @@ fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
         }
     }
     joined
-}
-
-fn size(ranges: &[(u64, u64)]) -> u64 {
-    ranges.iter().map(|(first, last)| last + 1 - first).sum()
 }
 
 fn version(number: u64) -> Result<ServerVersion, Damage> {

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::error::Error as AnyError;
 
 use indicatif::ProgressBar;
-use shared::domain::{Error, ProjectId, RowKey, Step as Commit};
-use shared::storage::{Look, Partition, Table};
+use shared::domain::{Counter, Draft, Error, ProjectId, RowKey, Step as Commit};
+use shared::storage::{Look, NewProjects, Partition, Table};
 use tokio::time::sleep;
 
 use super::finish::Fix;
-use super::plan::{Aim, Damage, Step, Stored, Target, next};
+use super::plan::{Aim, Damage, Step, Stored, Target, holds, next};
 use super::report::{Damaged, Report};
-use crate::operator::{PAUSE, Pace, TRIES, partitions, unasked};
+use crate::operator::{PAUSE, Pace, TRIES, archive, of_project, partitions, unasked};
 
 /// By how much counters are raised: 2^32.
 pub const RAISE: u64 = 1 << 32;
@@ -49,14 +49,19 @@ pub async fn run(
         lost_table: options.lost.as_ref().map(|lost| lost.name().to_owned()),
         ..Report::default()
     };
-    let mut restoring = Restoring { table, options, identity, progress, report, pace: Pace::new(options.rate) };
+    let pace = Pace::new(options.rate);
+    let mut restoring = Restoring { table, options, identity, starts: vec![], progress, report, pace };
+    restoring.begin_new_projects_above().await?;
     let projects = match &options.project {
         Some(project) => BTreeSet::from([project.clone()]),
         None => restoring.projects().await?,
     };
     progress.set_length(projects.len() as u64);
     for project in projects {
-        restoring.project(&project).await?;
+        if let Err(error) = restoring.project(&project).await {
+            let detail = of_project(table, error).await?;
+            restoring.report.damaged.push(Damaged { project: project.to_string(), detail });
+        }
         progress.inc(1);
     }
     progress.finish_and_clear();
@@ -85,12 +90,36 @@ struct Restoring<'a> {
     table: &'a Table,
     options: &'a Options,
     identity: String,
+    /// The versions above which new projects began, before this restore and since.
+    starts: Vec<u64>,
     progress: &'a ProgressBar,
     report: Report,
     pace: Pace,
 }
 
 impl Restoring<'_> {
+    /// Sees to it that a project which the backup does not know, made again under its id, begins above the marks that
+    /// devices have of it. With the lost table such a project becomes a tombstone instead.
+    async fn begin_new_projects_above(&mut self) -> Result<(), Error> {
+        let found = self.table.new_projects().await?.unwrap_or_default();
+        self.starts = vec![found.before, found.start_above];
+        // Of one project nothing follows for the table.
+        if found.restored == self.identity || self.options.project.is_some() {
+            return Ok(());
+        }
+        let start_above = match &self.options.lost {
+            None => found.start_above + self.options.raise,
+            Some(lost) => found.start_above.max(lost.new_projects().await?.unwrap_or_default().start_above),
+        };
+        if start_above == found.start_above {
+            return Ok(());
+        }
+        let note = NewProjects { start_above, restored: self.identity.clone(), before: found.start_above };
+        self.table.set_new_projects(&note).await?;
+        self.starts.push(start_above);
+        Ok(())
+    }
+
     /// All projects of both tables, those of which only idempotency records are there as well.
     async fn projects(&self) -> Result<BTreeSet<ProjectId>, Error> {
         let mut projects = BTreeSet::new();
@@ -98,8 +127,8 @@ impl Restoring<'_> {
             let partitions = partitions(table, self.progress).await?;
             projects.extend(partitions.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) | Partition::Requests(project) => Some(project),
-                // Nothing of ours, which the audit reports.
-                Partition::Unknown(_) => None,
+                // Nothing of a project's.
+                Partition::Counts | Partition::Table | Partition::Unknown(_) => None,
             }));
         }
         Ok(projects)
@@ -129,7 +158,7 @@ impl Restoring<'_> {
             Some(lost) => Some(read(lost, project).await?),
             None => None,
         };
-        let aim = Aim { table: self.identity.clone(), raise: self.options.raise, lost };
+        let aim = Aim { table: self.identity.clone(), raise: self.options.raise, lost, starts: self.starts.clone() };
         let mut stored = read(self.table, project).await?;
         let mut done_something = false;
         while let Some(step) = next(project, &stored, &aim)? {
@@ -140,6 +169,14 @@ impl Restoring<'_> {
                     self.table.remove_remains(project, read_counter, &rows).await?;
                     self.report.torn(project).removed = true;
                     stored = read(self.table, project).await?;
+                }
+                Step::DropArchive(archived) => {
+                    self.table.remove_archive(project, &archived).await?;
+                    stored = read(self.table, project).await?;
+                }
+                Step::Archive(archived) => {
+                    self.report.archived_versions += archive(self.table, project, &archived).await?;
+                    stored.archive.extend(archived);
                 }
                 Step::Repair(counter, skipped) => {
                     let (note, torn) = (stored.restoration.as_ref(), stored.torn());
@@ -154,7 +191,7 @@ impl Restoring<'_> {
                     stored = read(self.table, project).await?;
                 }
                 Step::Raise(counter, note) => {
-                    self.drop_requests(project).await?;
+                    self.drop_requests(project, stored.counter.as_ref()).await?;
                     self.table.replace_counter(project, read_counter, &counter, Some(&note), &[]).await?;
                     (stored.counter, stored.restoration) = (Some(counter), Some(note));
                 }
@@ -166,6 +203,9 @@ impl Restoring<'_> {
                     self.table.replace_counter(project, read_counter, &counter, Some(&note), &[]).await?;
                     (stored.counter, stored.restoration) = (Some(counter), Some(note));
                     self.report.restored_projects += 1;
+                    if self.options.lost.is_none() {
+                        self.report.have_access(project, stored.rows.values());
+                    }
                 }
             }
             done_something = true;
@@ -174,7 +214,7 @@ impl Restoring<'_> {
             self.report.restored_before += 1;
         } else if stored.counter.is_none() {
             // No project, but maybe the records of one that was never made.
-            self.drop_requests(project).await?;
+            self.drop_requests(project, None).await?;
         }
         Ok(())
     }
@@ -184,18 +224,12 @@ impl Restoring<'_> {
             self.pace.wait(fixes.len()).await;
             let keys: Vec<RowKey> = fixes.iter().map(|fix| fix.key(project)).collect();
             let look = Look::of_operator("restore", keys.clone());
-            let decide = |draft: &mut shared::domain::Draft| {
-                for fix in fixes {
-                    match fix {
-                        Fix::DeleteProject => draft.delete_project(),
-                        Fix::DeleteEdge(_) => draft.delete(fix.key(project)),
-                        Fix::WithoutCalendar(own, kept) => draft.put_keeping(project.row_id(), own, kept)?,
-                    }
-                }
+            let decide = |draft: &mut Draft| {
+                fixes.iter().try_for_each(|fix| fix.draft(draft))?;
                 Ok(Commit::Last(()))
             };
             self.table.commit(project, &look, decide, unasked).await?;
-            self.report.torn(project).finished_rows.extend(keys.iter().map(RowKey::to_string));
+            self.report.fixed(project, fixes);
         }
         Ok(())
     }
@@ -207,8 +241,9 @@ impl Restoring<'_> {
         for batch in batches {
             self.progress.set_message(format!("{project}: {written} of {all} rows"));
             self.pace.wait(batch.len()).await;
-            let look = Look::of_operator("restore", batch.iter().map(|target| target.key.clone()));
-            let decide = |draft: &mut shared::domain::Draft| {
+            // As one commit, in which the rows of the commit before take no place.
+            let look = Look::of_operator("restore", batch.iter().map(|target| target.key.clone())).in_one_commit();
+            let decide = |draft: &mut Draft| {
                 for target in &batch {
                     match (draft.row(&target.key).map(|row| row.version), &target.lost) {
                         // The answer of an earlier try was lost.
@@ -229,14 +264,27 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    async fn drop_requests(&mut self, project: &ProjectId) -> Result<(), Error> {
+    /// Removes the records of requests whose effect the table does not hold, or not wholly, its counter being the repaired
+    /// one; of a project that is not there all. A request that is repeated is then decided anew.
+    async fn drop_requests(&mut self, project: &ProjectId, counter: Option<&Counter>) -> Result<(), Error> {
+        let mut cursor = None;
         loop {
-            let dropped = self.table.drop_requests(project).await?;
-            if dropped == 0 {
+            let (answers, next) = self.table.kept_answers(project, cursor).await?;
+            let all = answers.len();
+            let held = |version: &u64| holds(counter, *version);
+            let taken_back = |versions: &Option<Vec<u64>>| !versions.as_ref().is_some_and(|all| all.iter().all(held));
+            let dropped: Vec<_> = answers.into_iter().filter(|answer| taken_back(&answer.versions)).collect();
+            self.report.kept_requests += (all - dropped.len()) as u64;
+            let number = dropped.len();
+            if number > 0 {
+                self.pace.wait(number).await;
+                self.table.drop_answers(dropped).await?;
+                self.report.dropped_requests += number as u64;
+            }
+            cursor = next;
+            if cursor.is_none() {
                 return Ok(());
             }
-            self.report.dropped_requests += dropped as u64;
-            self.pace.wait(dropped).await;
         }
     }
 }
@@ -255,7 +303,9 @@ async fn read(table: &Table, project: &ProjectId) -> Result<Stored, Stop> {
             if item.is_counter() {
                 stored.restoration = item.restoration().map_err(unreadable)?;
                 stored.counter = Some(item.counter_to_repair().map_err(unreadable)?);
-            } else {
+            } else if item.is_archive() {
+                stored.archive.push(item.archived().map_err(unreadable)?);
+            } else if item.is_row() {
                 let row = item.row().map_err(unreadable)?;
                 stored.rows.insert(row.key.clone(), row);
             }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use shared::domain::{
-    Checksums, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id,
+    ArchivedVersions, Checksums, Collection, Columns, Counter, ProjectId, Row, RowKey, ServerVersion, UserId, Write,
+    membership_id,
 };
 use shared::storage::{Restoration, StoredItem};
 
 use super::finish::Fix;
-use super::plan::{Aim, Damage, Step, Stored, next};
+use super::plan::{Aim, Damage, Step, Stored, holds, next};
 use super::run::RAISE;
 use crate::verify::{Reading, judge, testing};
 
@@ -73,6 +75,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
             checksums.subtract(&key, old.version);
         }
         let row = Row::written(old, key.clone(), write, version(at));
+        after.archive.extend(old.and_then(|old| ArchivedVersions::dropped(old, &row)));
         if row.live().is_some() {
             checksums.add(&key, row.version);
         }
@@ -154,7 +157,7 @@ fn halves(before: &Stored, after: &Stored) -> Vec<Stored> {
 }
 
 fn aim(lost: Option<Stored>) -> Aim {
-    Aim { table: "restored".to_owned(), raise: RAISE, lost }
+    Aim { table: "restored".to_owned(), raise: RAISE, lost, starts: vec![] }
 }
 
 /// Takes the step, or only its first write.
@@ -164,12 +167,18 @@ fn take(stored: &Stored, step: Step, only_one_write: bool) -> Stored {
         |counter, note: Option<Restoration>| Stored { counter: Some(counter), restoration: note, ..stored.clone() };
     match step {
         Step::Remove => Stored::default(),
+        Step::DropArchive(untrue) => {
+            let archive = stored.archive.iter().filter(|archived| !untrue.contains(archived)).cloned().collect();
+            Stored { archive, ..stored.clone() }
+        }
+        Step::Archive(archived) => Stored { archive: [stored.archive.clone(), archived].concat(), ..stored.clone() },
         Step::Repair(counter, _) => noted(counter, stored.restoration.clone()),
         Step::Raise(counter, note) | Step::Complete(counter, note) => noted(counter, Some(note)),
         Step::Finish(fixes) => fixes.chunks(1).take(take).fold(stored.clone(), |stored, fixes| {
             let write = |fix: &Fix| match fix {
                 Fix::WithoutCalendar(own, _) => put(serde_json::to_value(own).expect("columns")),
-                Fix::DeleteProject | Fix::DeleteEdge(_) => Write::Delete,
+                Fix::SetMembership(_, membership) => put(serde_json::to_value(membership).expect("columns")),
+                Fix::DeleteProject | Fix::DeleteEdge(_) | Fix::EndMembership(..) => Write::Delete,
             };
             commit(&stored, fixes.iter().map(|fix| (fix.key(&project()), write(fix))).collect())
         }),
@@ -219,9 +228,11 @@ fn assert_sound(stored: &Stored) {
         item.insert("deleted_at".to_owned(), number(version.get()));
     }
     let rows: Vec<_> = stored.rows.values().map(|row| StoredItem::of_row(&project(), row)).collect();
-    let stored = std::iter::once(StoredItem(item)).chain(rows.iter().cloned()).collect();
+    let archive = stored.archive.iter().map(|archived| StoredItem::of_archive(&project(), archived));
+    let stored = std::iter::once(StoredItem(item)).chain(archive).chain(rows.iter().cloned()).collect();
     let judgement = judge(&Reading { project: project(), stored, indexed: rows });
     assert_eq!(judgement.violations, []);
+    assert_eq!(judgement.counts.unlisted, 0, "a version that nothing names");
 }
 
 /// Sound, over, and every row above every mark there ever was.
@@ -382,7 +393,7 @@ fn a_backup_of_a_restored_table_is_restored_again_and_a_restored_table_is_not() 
 #[test]
 fn a_project_with_more_wrong_than_half_a_commit_is_left_as_it_is() {
     let damaged = |change: &dyn Fn(&mut Stored)| {
-        let mut stored = sound();
+        let mut stored = cut_by_older_code(&sound());
         change(&mut stored);
         next(&project(), &stored, &aim(None))
     };
@@ -395,4 +406,207 @@ fn a_project_with_more_wrong_than_half_a_commit_is_left_as_it_is() {
         stored.rows.get_mut(&key("tasks#c")).expect("a row").version = version;
     };
     says(damaged(&twice), "held twice");
+}
+
+fn role(role: i64, user: &str) -> Write {
+    put(json!({"user": user, "role": role}))
+}
+
+/// The roles of those who are in, by user.
+fn members(stored: &Stored) -> BTreeMap<String, i64> {
+    let memberships = stored.rows.values().filter(|row| row.key.collection == Collection::Memberships);
+    let member = |columns: &Columns| {
+        (columns["user"].as_str().expect("a user").to_owned(), columns["role"].as_i64().expect("a role"))
+    };
+    memberships.filter_map(Row::live).map(member).collect()
+}
+
+fn is_in(stored: &Stored, members_then: &[(&str, i64)]) {
+    let expected: BTreeMap<_, _> = members_then.iter().map(|(user, role)| ((*user).to_owned(), *role)).collect();
+    assert_eq!(members(stored), expected);
+}
+
+#[test]
+fn who_was_removed_or_got_a_lower_role_after_the_backup_has_no_more_access_than_the_lost_table_gives() {
+    let backup = with(&sound(), vec![(&member("eve"), role(300, "eve"))]);
+    let backup = with(&backup, vec![(&member("adam"), role(300, "adam"))]);
+    let lost = with(&backup, vec![(&member("eve"), Write::Delete)]);
+    let lost = with(&lost, vec![(&member("adam"), role(1, "adam"))]);
+    is_in(&restored(&backup, &aim(Some(lost)), true), &[("olga", 400), ("adam", 1)]);
+    is_in(&restored(&backup, &aim(None), true), &[("olga", 400), ("adam", 300), ("eve", 300)]);
+}
+
+#[test]
+fn a_project_without_an_owner_gets_one_of_the_lost_table() {
+    let backup = with(&sound(), vec![(&member("otto"), role(100, "otto"))]);
+    let lost = with(&backup, vec![(&member("otto"), role(400, "otto"))]);
+    let lost = with(&lost, vec![(&member("olga"), Write::Delete)]);
+    is_in(&restored(&backup, &aim(Some(lost.clone())), true), &[("otto", 400)]);
+    // Also one whom the backup does not know.
+    let lost = with(&lost, vec![(&member("new"), role(400, "new"))]);
+    let lost = with(&lost, vec![(&member("otto"), role(1, "otto"))]);
+    is_in(&restored(&backup, &aim(Some(lost)), true), &[("new", 400), ("otto", 1)]);
+}
+
+#[test]
+fn a_project_without_an_owner_gets_back_the_one_removed_last_or_else_its_highest_member() {
+    // A replica: otto's promotion has not arrived, that olga left has.
+    let before = with(&sound(), vec![(&member("ada"), role(400, "ada"))]);
+    let before = with(&before, vec![(&member("ada"), Write::Delete)]);
+    let before = with(&before, vec![(&member("otto"), role(100, "otto"))]);
+    let after = with(&before, vec![(&member("otto"), role(400, "otto"))]);
+    let mut cut = with(&after, vec![(&member("olga"), Write::Delete)]);
+    let otto = key(&member("otto"));
+    cut.rows.insert(otto.clone(), before.rows[&otto].clone());
+    is_in(&restored(&cut, &aim(None), true), &[("olga", 400), ("otto", 100)]);
+    // Here it was a lower role that arrived, and nobody ever was an owner who is gone.
+    let before = commits(vec![
+        vec![("projects#p", house(None)), (&member("olga"), owner())],
+        vec![(&member("otto"), role(100, "otto"))],
+        vec![(&member("adam"), role(200, "adam"))],
+    ]);
+    let after = with(&before, vec![(&member("otto"), role(400, "otto"))]);
+    let mut cut = with(&after, vec![(&member("olga"), role(200, "olga"))]);
+    cut.rows.insert(otto.clone(), before.rows[&otto].clone());
+    is_in(&restored(&cut, &aim(None), true), &[("olga", 400), ("adam", 200), ("otto", 100)]);
+    // Nobody owns a deleted project.
+    let deleted = with(&cut, vec![("projects#p", Write::Delete)]);
+    is_in(&restored(&deleted, &aim(None), true), &[("olga", 200), ("adam", 200), ("otto", 100)]);
+}
+
+/// Memberships that come and go, as the product lets them: somebody owns the project throughout.
+fn lives(changes: &[(usize, Option<i64>)]) -> Vec<Stored> {
+    let users = ["olga", "otto", "ada", "eve"];
+    let mut lives = vec![commits(vec![vec![("projects#p", house(None)), (&member("olga"), owner())]])];
+    for (user, new) in changes {
+        let last = lives.last().expect("one at least");
+        let (user, in_now) = (users[*user], members(last));
+        let owners = in_now.iter().filter(|(other, role)| **role == 400 && other.as_str() != user).count();
+        let write = match new {
+            Some(new) => role(*new, user),
+            None if in_now.contains_key(user) => Write::Delete,
+            None => continue,
+        };
+        if owners > 0 || *new == Some(400) {
+            lives.push(with(last, vec![(&member(user), write)]));
+        }
+    }
+    lives
+}
+
+proptest! {
+    #[test]
+    fn a_restored_project_has_an_owner_and_nobody_has_more_access_than_the_lost_table_gives(
+        changes in prop::collection::vec(
+            (0..4_usize, prop::sample::select(vec![None, Some(1), Some(100), Some(300), Some(400), Some(400)])), 0..30),
+        at in any::<prop::sample::Index>(),
+        behind in prop::collection::vec(0..4_usize, 4),
+    ) {
+        let lives = lives(&changes);
+        let at = at.index(lives.len());
+        // A replica may be behind with each row by itself.
+        let mut backup = lives[at].clone();
+        for (user, behind) in ["olga", "otto", "ada", "eve"].into_iter().zip(behind) {
+            let key = key(&member(user));
+            match lives[at.saturating_sub(behind)].rows.get(&key) {
+                Some(row) => drop(backup.rows.insert(key, row.clone())),
+                None => drop(backup.rows.remove(&key)),
+            }
+        }
+        prop_assume!(backup.rows.len() > 1);
+        let lost = lives.last().expect("one at least").clone();
+        for lost in [None, Some(lost)] {
+            let after = restored(&backup, &aim(lost.clone()), true);
+            assert_sound(&after);
+            let then = members(&after);
+            prop_assert!(then.values().any(|role| *role == 400), "{:?}", then);
+            for (user, role) in then.into_iter().filter(|_| lost.is_some()) {
+                let most = lost.as_ref().and_then(|lost| members(lost).get(&user).copied());
+                prop_assert!(most.is_some_and(|most| role <= most), "{user}: {role} of {most:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_creation_that_was_cut_is_taken_back_also_where_new_projects_begin_higher() {
+    let whole = commits(vec![vec![("projects#p", house(None)), (&member("olga"), owner())]]);
+    let own = &whole.rows[&key("projects#p")];
+    let half = |at: u64| {
+        let row = Row { version: version(at), ..own.clone() };
+        Stored { rows: [(row.key.clone(), row)].into(), ..Stored::default() }
+    };
+    let step = |at: u64| next(&project(), &half(at), &Aim { starts: vec![0, 100], ..aim(None) });
+    for at in [1, 2, 101, 102] {
+        assert_eq!(step(at), Ok(Some(Step::Remove)), "{at}");
+    }
+    for at in [3, 100, 103] {
+        assert!(step(at).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn no_version_that_was_handed_out_is_handed_out_again() {
+    let before = sound();
+    for writes in cuttable() {
+        // The lost table went on from there, for long.
+        let (after, handed_out) = (with(&before, writes), RAISE);
+        for half in halves(&before, &after) {
+            let held: Vec<u64> = half.rows.values().map(|row| row.version.get()).collect();
+            let mut stored = half.clone();
+            while let Some(step) = next(&project(), &stored, &aim(None)).expect("no damage") {
+                stored = take(&stored, step, true);
+                let low = stored.rows.values().map(|row| row.version.get()).filter(|version| *version <= handed_out);
+                assert!({ low }.all(|version| held.contains(&version)), "{held:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_holds_when_the_restored_table_has_each_version_that_it_speaks_of() {
+    let counter = Counter { skipped: vec![(4, 5), (8, 8)], ..Counter::at(version(9)) };
+    let held: Vec<u64> = (1..12).filter(|version| holds(Some(&counter), *version)).collect();
+    assert_eq!(held, [1, 2, 3, 6, 7, 9]);
+    assert!(!holds(None, 1), "of a project that is not there nothing");
+}
+
+/// As older code left it: the list of a busy row was cut and nothing archived.
+fn cut_by_older_code(stored: &Stored) -> Stored {
+    let mut cut = Stored { archive: vec![], ..stored.clone() };
+    cut.rows.values_mut().for_each(|row| row.archived_from = None);
+    cut
+}
+
+#[test]
+fn versions_that_nothing_names_are_archived_and_told_from_those_that_the_cut_took() {
+    let before = cut_by_older_code(&sound());
+    for writes in cuttable() {
+        let after = with(&before, writes);
+        for half in halves(&before, &after) {
+            let stored = restored(&half, &aim(None), true);
+            assert_sound(&stored);
+            let skipped = &stored.counter.as_ref().expect("a counter").skipped;
+            let anonymous = stored.archive.iter().filter(|archived| archived.row().is_none());
+            let named: Vec<u64> = anonymous.flat_map(|archived| archived.versions().to_vec()).collect();
+            assert!(named.len() > 100, "{named:?}");
+            assert!(named.iter().all(|version| !skipped.iter().any(|(first, last)| (first..=last).contains(&version))));
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_is_newer_than_its_row_goes() {
+    let before = sound();
+    let mut after = before.clone();
+    for n in 0..300 {
+        after = with(&after, vec![("tasks#a", task(&format!("Again {n}")))]);
+    }
+    // The rows are as they were, and so is the counter; what was archived since is there.
+    let ahead = Stored { archive: after.archive.clone(), ..before.clone() };
+    let stored = restored(&ahead, &aim(None), true);
+    assert_sound(&stored);
+    assert_eq!(content(&stored), content(&before));
+    assert_eq!(stored.archive[..before.archive.len()], before.archive);
+    assert!(!stored.archive.contains(after.archive.last().expect("an archive")));
 }

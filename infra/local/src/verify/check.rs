@@ -13,6 +13,8 @@ pub enum Check {
     PartitionKnown,
     /// Every project has a counter, and it can be read.
     CounterReadable,
+    /// Every archive can be read.
+    ArchiveReadable,
     /// Every other item of a project is a row that can be read.
     RowReadable,
     /// A row's columns obey the rules of its collection.
@@ -27,8 +29,11 @@ pub enum Check {
     ProjectRow,
     /// No version is held by two rows.
     VersionHeldOnce,
-    /// Every version is held, unless it is skipped or below a cut that a row declares.
+    /// Every version is held or archived, unless it is skipped or below a cut that a row declares.
     VersionHeld,
+    /// Every archived version was superseded by the row that is named, and is neither skipped nor above the counter; a row that was archived
+    /// from its first version on was written as often as it is told of.
+    ArchiveAgrees,
     /// No row holds a version above the counter.
     VersionOnCounter,
     /// The counter's skipped ranges are in order and no row holds a version in them.
@@ -61,9 +66,10 @@ pub enum Check {
 
 impl Check {
     /// All checks, in the order of the report.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::PartitionKnown,
         Self::CounterReadable,
+        Self::ArchiveReadable,
         Self::RowReadable,
         Self::RowObeysRules,
         Self::AttributesAgree,
@@ -72,6 +78,7 @@ impl Check {
         Self::ProjectRow,
         Self::VersionHeldOnce,
         Self::VersionHeld,
+        Self::ArchiveAgrees,
         Self::VersionOnCounter,
         Self::SkippedHeldByNone,
         Self::WritesAddUp,

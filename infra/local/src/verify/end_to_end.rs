@@ -31,7 +31,7 @@ struct Stack {
 
 impl Stack {
     async fn new() -> Self {
-        let endpoint = engine::start(0, None).expect("an engine");
+        let endpoint = engine::start(None).expect("an engine");
         let client = table::client(&endpoint).await;
         table::create(&client, NAME).await.expect("a table");
         let secret = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 
 use serde::Serialize;
-use shared::domain::{Columns, Counter, ProjectId, Resource, Row, RowId, RowKey, understand};
+use shared::domain::{ArchivedVersions, Columns, Counter, ProjectId, Resource, Row, RowId, RowKey, understand};
 use shared::storage::StoredItem;
 
 use super::check::{Check, Violation};
-use super::{counter, index, references, rows, versions};
+use super::{archive, counter, index, references, rows, versions};
 use crate::written::Written;
 
 /// One project as it was read.
@@ -33,7 +33,10 @@ pub struct Counts {
     pub versions: u64,
     /// Of these, versions that no row holds, as their counters say.
     pub skipped: u64,
-    /// Of these, versions that no row lists, below a cut that a row declares: only the sum accounts for them.
+    /// Of these, versions that are archived.
+    pub archived: u64,
+    /// Of these, versions that no row lists and that are not archived, below a cut that a row declares: only the sum accounts for
+    /// them.
     pub unlisted: u64,
     /// Copies in the index.
     pub indexed: u64,
@@ -59,17 +62,20 @@ pub(super) struct World<'a> {
     pub(super) project: &'a ProjectId,
     pub(super) counter: Option<Counter>,
     pub(super) rows: HashMap<RowKey, (Row, &'a StoredItem)>,
+    pub(super) archive: Vec<ArchivedVersions>,
     pub(super) judgement: Judgement,
 }
 
 /// Judges a project that stood still while it was read.
 pub fn judge(reading: &Reading) -> Judgement {
-    let mut world =
-        World { project: &reading.project, counter: None, rows: HashMap::new(), judgement: Judgement::default() };
+    let (rows, judgement) = (HashMap::new(), Judgement::default());
+    let mut world = World { project: &reading.project, counter: None, rows, archive: vec![], judgement };
+    archive::read(&mut world, &reading.stored);
     rows::read(&mut world, &reading.stored);
     rows::check(&mut world);
     counter::check(&mut world);
     versions::check(&mut world);
+    archive::check(&mut world);
     references::check(&mut world);
     index::check(&mut world, reading);
     let rows = world.rows;

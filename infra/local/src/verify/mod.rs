@@ -5,6 +5,7 @@
 //!   `versions.rs` (who holds which version), `counter.rs`, `references.rs`, `index.rs`
 //! - [`Report`] is what comes out, as JSON and in a few lines
 
+mod archive;
 mod check;
 mod counter;
 mod index;

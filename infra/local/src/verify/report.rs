@@ -142,6 +142,7 @@ impl Counts {
         self.tombstones += other.tombstones;
         self.versions += other.versions;
         self.skipped += other.skipped;
+        self.archived += other.archived;
         self.unlisted += other.unlisted;
         self.indexed += other.indexed;
     }
@@ -158,8 +159,12 @@ impl fmt::Display for Report {
         }
         let live = if live.is_empty() { "none".to_owned() } else { live.join(", ") };
         writeln!(f, "rows      live: {live}; {} tombstones", counts.tombstones)?;
-        let (versions, skipped, unlisted) = (counts.versions, counts.skipped, counts.unlisted);
-        writeln!(f, "versions  {versions}; {skipped} skipped, {unlisted} accounted for by the sum alone")?;
+        let (versions, skipped, archived) = (counts.versions, counts.skipped, counts.archived);
+        let by_sum = counts.unlisted;
+        writeln!(
+            f,
+            "versions  {versions}; {skipped} skipped, {archived} archived, {by_sum} accounted for by the sum alone"
+        )?;
         let (indexed, behind) = (counts.indexed, self.index_behind.len());
         writeln!(f, "index     {indexed} copies; {behind} behind ({} at first)", self.index_behind_at_first)?;
         for row in self.index_behind.iter().take(SHOWN) {

@@ -18,7 +18,7 @@ pub(super) fn read<'a>(world: &mut World<'a>, stored: &'a [StoredItem]) {
         Some(Err(error)) => world.violation_of_project(Check::CounterReadable, error.to_string()),
         None => world.violation_of_project(Check::CounterReadable, "there is no counter"),
     }
-    for item in stored.iter().filter(|item| !item.is_counter()) {
+    for item in stored.iter().filter(|item| item.is_row()) {
         world.look(Check::RowReadable, 1);
         match item.row() {
             Ok(row) => {
@@ -133,6 +133,10 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
     require(
         item.has("user_id") == user.is_some() && item.text("user_id") == user.as_ref().map(UserId::as_str),
         "user_id is not the live membership's user, or none on other rows",
+    );
+    require(
+        row.archived_from.is_none_or(|from| from < row.superseded.floor()),
+        "archived_from is not below what the list names",
     );
     require(is_membership || row.removed_at.is_empty(), "removed_at on a row that is no membership");
     require(row.removed_at.is_sorted_by(|one, next| one < next), "removed_at does not rise");

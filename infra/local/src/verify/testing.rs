@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use shared::domain::{Checksums, Collection, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id};
+use shared::domain::{
+    ArchivedVersions, Checksums, Collection, ProjectId, Row, RowKey, ServerVersion, UserId, Write, membership_id,
+};
 use shared::storage::StoredItem;
 
 use super::{Check, Judgement, Reading, judge};
@@ -14,6 +16,7 @@ use super::{Check, Judgement, Reading, judge};
 #[derive(Default)]
 pub(super) struct Project {
     rows: BTreeMap<RowKey, Row>,
+    archive: Vec<ArchivedVersions>,
     version: u64,
     newest: Option<RowKey>,
     deleted_at: Option<u64>,
@@ -109,7 +112,10 @@ impl Project {
         self.version += 1;
         let key: RowKey = key.parse().expect("a key");
         let version = ServerVersion::try_from(self.version).expect("a version");
-        self.rows.insert(key.clone(), Row::written(self.rows.get(&key), key.clone(), write, version));
+        let old = self.rows.get(&key);
+        let new = Row::written(old, key.clone(), write, version);
+        self.archive.extend(old.and_then(|old| ArchivedVersions::dropped(old, &new)));
+        self.rows.insert(key.clone(), new);
         self.newest = Some(key);
         self
     }
@@ -131,6 +137,7 @@ impl Project {
     /// Every item of it, and an index that has caught up.
     pub(super) fn reading(&self) -> Reading {
         let mut stored = vec![self.counter()];
+        stored.extend(self.archive.iter().map(|archived| StoredItem::of_archive(&project_id(), archived)));
         stored.extend(self.rows.values().map(|row| StoredItem::of_row(&project_id(), row)));
         let mut reading = Reading { project: project_id(), stored, indexed: vec![] };
         reading.index();
@@ -241,13 +248,14 @@ pub(super) fn at(check: Check, entity: &str) -> (Check, String) {
 
 #[test]
 fn a_sound_project_passes_and_every_check_has_something_to_look_at() {
-    let judgement = Project::sound().skip(5).put("tasks#d", task("Late")).reading().judged();
+    let busy = (0..300).fold(Project::sound(), |project, n| project.put("tasks#c", task(&format!("Roof {n}"))));
+    let judgement = busy.skip(5).put("tasks#d", task("Late")).reading().judged();
     assert_eq!(judgement.violations, []);
     assert_eq!(judgement.behind, [""; 0]);
     for check in Check::ALL.into_iter().filter(|check| *check != Check::PartitionKnown) {
         assert!(judgement.looked_at.get(&check).is_some_and(|things| *things > 0), "{check:?}");
     }
-    assert_eq!((judgement.counts.versions, judgement.counts.skipped, judgement.counts.tombstones), (27, 5, 4));
+    assert_eq!((judgement.counts.versions, judgement.counts.skipped, judgement.counts.tombstones), (327, 5, 4));
     assert_eq!(judgement.counts.live[Collection::Tasks.name()], 4);
 }
 

@@ -28,7 +28,7 @@ impl Stack {
     }
 
     pub(crate) async fn start_with(layer: impl FnOnce(Router) -> Router) -> Self {
-        let dynamodb_url = engine::start(0, None).expect("an engine");
+        let dynamodb_url = engine::start(None).expect("an engine");
         let client = table::client(&dynamodb_url).await;
         table::create(&client, "trueppm").await.expect("a table");
         let secret = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());

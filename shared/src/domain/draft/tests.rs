@@ -250,6 +250,7 @@ fn a_row_is_written_again_as_it_is_dead_or_alive() {
         let counter = Some(Counter::at(version(2)));
         let mut draft = Draft::new("p".parse().expect("a project"), counter, named, HashSet::new(), vec![], 10);
         draft.rewrite(key);
+        assert!(draft.bytes_written() > 0, "it takes its place in the transaction");
         let plan = draft.plan().expect("a plan");
         let live: Vec<bool> = plan.iter().map(|planned| planned.row.live().is_some()).collect();
         (live, draft.deletes_project())
@@ -277,6 +278,7 @@ fn a_row_that_was_lost_is_buried_and_a_project_with_it_deleted() {
     assert!(!draft.deletes_project());
     draft.bury(&lost("projects#p"));
     assert!(draft.deletes_project());
+    assert!(draft.bytes_written() > 2_000, "what is buried counts: {}", draft.bytes_written());
     let plan = draft.plan().expect("a plan");
     assert_eq!(plan.len(), 2);
     assert!(plan.iter().all(|planned| planned.row.live().is_none() && planned.row.columns().contains_key("name")));
@@ -299,4 +301,22 @@ fn a_row_counts_with_the_author_that_it_has_or_gets_whichever_is_longer() {
     let short = size(None, "a");
     assert_eq!(size(None, &"a".repeat(101)), short + 100);
     assert_eq!(size(Some(&"a".repeat(101)), "a"), short + 100);
+}
+
+#[test]
+fn a_new_project_begins_above_the_marks_that_a_restore_took_back() {
+    let named = || [(key("projects#p"), None)].into();
+    let new = |draft: Draft| {
+        let mut draft = draft;
+        draft.bury(key("projects#p"), columns(r#"{"name": "P"}"#));
+        (draft.plan().expect("a plan")[0].row.version, draft.skips_at_creation())
+    };
+    let draft = |counter| Draft::new("p".parse().expect("a project"), counter, named(), HashSet::new(), vec![], 10);
+    assert_eq!(new(draft(None)), (version(1), None));
+    assert_eq!(new(draft(None).starting_above(100)), (version(101), Some((1, 100))));
+    assert_eq!(
+        new(draft(Some(Counter::at(version(7)))).starting_above(100)),
+        (version(8), None),
+        "it is there already"
+    );
 }

@@ -1,0 +1,158 @@
+//! Versions that were superseded and that nothing names any more: neither a row, nor its list, nor the archive.
+//!
+//! Rows whose lists were cut before the archive existed have such versions, and a pull that comes across one reads the whole
+//! table. Once they are archived it does not.
+
+use shared::domain::{ArchivedVersions, Counter, Row, ServerVersion};
+
+/// Ranges of versions, both ends included.
+pub(crate) type Ranges = Vec<(u64, u64)>;
+
+/// The versions up to the counter's that some row superseded and that nothing names.
+///
+/// `rows` are all rows of the project, each read after the counter; `archive` may have been read at any time. None when the
+/// rows do not account for every version up to the counter's: then nothing is known of the versions that are missing.
+pub(crate) fn unnamed<'a>(
+    counter: &Counter,
+    rows: impl IntoIterator<Item = &'a Row>,
+    archive: &[ArchivedVersions],
+) -> Option<Vec<ServerVersion>> {
+    let current = counter.current.get();
+    let mut named: Ranges = counter.skipped.clone();
+    let mut accounted: u64 = size(&counter.skipped);
+    for row in rows {
+        let list = row.superseded.versions();
+        // Above the counter the list must be complete, or nobody knows how many versions are up to it.
+        if row.superseded.floor() > current + 1 {
+            return None;
+        }
+        let versions = || std::iter::once(row.version.get()).chain(list.iter().copied());
+        let above = versions().filter(|version| *version > current).count() as u64;
+        accounted += row.writes.checked_sub(above)?;
+        named.extend(versions().filter(|version| *version <= current).map(|version| (version, version)));
+    }
+    if accounted != current {
+        return None;
+    }
+    let archived = archive.iter().flat_map(|archived| archived.versions());
+    named.extend(archived.filter(|version| **version <= current).map(|version| (*version, *version)));
+    named.sort_unstable();
+    let missing = gaps(&named, 1, current).into_iter().flat_map(|(first, last)| first..=last);
+    missing.map(|version| ServerVersion::try_from(version).ok()).collect()
+}
+
+/// The ranges from `floor` to `current` that none of the sorted `covered` ranges covers.
+pub(crate) fn gaps(covered: &[(u64, u64)], floor: u64, current: u64) -> Ranges {
+    let mut gaps = Vec::new();
+    let mut next = floor;
+    for (first, last) in covered {
+        if *first > next {
+            gaps.push((next, (first - 1).min(current)));
+        }
+        next = next.max(last + 1);
+    }
+    if next <= current {
+        gaps.push((next, current));
+    }
+    gaps
+}
+
+/// How many versions are in ranges that do not overlap.
+pub(crate) fn size(ranges: &[(u64, u64)]) -> u64 {
+    ranges.iter().map(|(first, last)| last + 1 - first).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Map;
+    use shared::domain::{RowKey, Write};
+
+    use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    /// Rows after commits that wrote these of them, one version each, with lists of few bytes; and what each row was before.
+    fn written(writes: &[usize], max_history_bytes: usize) -> Vec<Vec<Row>> {
+        let mut states: Vec<Vec<Row>> = vec![vec![]];
+        for (number, row) in (1..).zip(writes) {
+            let mut rows = states.last().expect("one at least").clone();
+            let key: RowKey = format!("tasks#t{row}").parse().expect("a key");
+            let at = rows.iter().position(|row| row.key == key);
+            let put = Write::Put(Map::new());
+            let new = Row::written_within(at.map(|at| &rows[at]), key, put, version(number), max_history_bytes);
+            match at {
+                Some(at) => rows[at] = new,
+                None => rows.push(new),
+            }
+            states.push(rows);
+        }
+        states
+    }
+
+    proptest! {
+        #[test]
+        fn under_traffic_only_versions_that_are_superseded_for_certain_are_named(
+            writes in prop::collection::vec(0..4_usize, 1..120),
+            max_history_bytes in 2..12_usize,
+            from in any::<prop::sample::Index>(),
+            read_at in prop::collection::vec(any::<prop::sample::Index>(), 4),
+        ) {
+            let states = written(&writes, max_history_bytes);
+            // The counter is read first, then each row by itself at some later moment, by which it may have been made.
+            let from = 1 + from.index(states.len() - 1);
+            let mut read: Vec<Row> = Vec::new();
+            for (number, at) in read_at.iter().enumerate() {
+                let state = &states[from + at.index(states.len() - from)];
+                let key: RowKey = format!("tasks#t{number}").parse().expect("a key");
+                read.extend(state.iter().find(|row| row.key == key).cloned());
+            }
+            let counter = Counter::at(version(from as u64));
+            let found = unnamed(&counter, &read, &[]);
+            let silent_above = read.iter().any(|row| row.superseded.floor() > from as u64 + 1);
+            prop_assert_eq!(found.is_none(), silent_above, "the sum holds whenever the lists reach far enough");
+            let Some(found) = found else { return Ok(()) };
+            let current: Vec<u64> = states[from].iter().map(|row| row.version.get()).collect();
+            for version in &found {
+                let holder = read.iter().any(|row| row.version == *version);
+                prop_assert!(!holder && version.get() <= from as u64);
+                // Current when the counter was read, and superseded since: a row that was read is newer and says so.
+                if current.contains(&version.get()) {
+                    prop_assert!(!read.iter().any(|row| row.version.get() <= from as u64 && row.version == *version));
+                }
+            }
+            // Archived, nothing is missing any more.
+            let archive = ArchivedVersions::anonymous(found);
+            prop_assert_eq!(unnamed(&counter, &read, &archive), Some(vec![]));
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_not_read_or_is_older_than_the_counter_proves_nothing() {
+        let states = written(&[0, 1, 0, 0, 0, 0, 1], 3);
+        let (last, before) = (&states[7], &states[6]);
+        let counter = Counter::at(version(7));
+        assert!(unnamed(&counter, last, &[]).is_some_and(|versions| !versions.is_empty()));
+        assert_eq!(unnamed(&counter, before, &[]), None, "a torn reading");
+        assert_eq!(unnamed(&counter, &last[..1], &[]), None, "a row is missing");
+    }
+
+    #[test]
+    fn skipped_versions_are_no_dropped_ones() {
+        let states = written(&[0, 1, 0, 0, 0, 0], 3);
+        let counter = Counter { skipped: vec![(7, 1 << 40)], ..Counter::at(version(1 << 40)) };
+        let versions = unnamed(&counter, states.last().expect("rows"), &[]).expect("a proof");
+        assert!(!versions.is_empty() && versions.iter().all(|version| version.get() < 7));
+    }
+
+    #[test]
+    fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_was_read_too_early() {
+        let states = written(&[0, 1, 1, 0, 0, 0], 2);
+        // Of the busy row 5 and 6 are known to be above 3, of its four versions; the other is as it was at 2.
+        let read = [states[6][0].clone(), states[2][1].clone()];
+        assert_eq!((read[0].writes, read[0].superseded.versions()), (4, &[5][..]));
+        assert_eq!(unnamed(&Counter::at(version(3)), &read, &[]), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! Versions that no row's list names any more, kept so that a pull can still account for them.
+
+use super::superseded::{read_varint, write_varint};
+use super::{CorruptHistory, Row, RowKey, ServerVersion};
+
+/// Versions that were superseded for certain and that a list has no room for, newest first; at least one.
+///
+/// What it says is true for ever: each of these versions was in the list of a committed copy of its row, so it is no row's
+/// current version. A version may be in a list as well, or in a second archive; it counts once.
+///
+/// On the table: LEB128 varints, for each version its distance to the next newer one, beginning with 0 for the newest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ArchivedVersions {
+    row: Option<RowKey>,
+    newest_first: Vec<u64>,
+}
+
+impl ArchivedVersions {
+    /// The most versions that an archive without a row holds: at 8 bytes each it fits an item of 400 KB.
+    pub const MAX_ANONYMOUS: usize = 40_000;
+
+    /// What `new`, which is to replace `old`, no longer names. None when it names everything.
+    ///
+    /// Never the version of `old` itself: should the commit fail, that one is still current.
+    pub fn dropped(old: &Row, new: &Row) -> Option<Self> {
+        let dropped = old.superseded.versions().iter().copied().filter(|version| *version < new.superseded.floor());
+        Self::new(Some(old.key.clone()), dropped.collect())
+    }
+
+    /// Versions of which it is only known that some row superseded them, in as many archives as it takes.
+    pub fn anonymous(versions: impl IntoIterator<Item = ServerVersion>) -> Vec<Self> {
+        let mut versions: Vec<u64> = versions.into_iter().map(ServerVersion::get).collect();
+        versions.sort_unstable_by(|one, other| other.cmp(one));
+        versions.dedup();
+        versions.chunks(Self::MAX_ANONYMOUS).filter_map(|chunk| Self::new(None, chunk.to_vec())).collect()
+    }
+
+    fn new(row: Option<RowKey>, newest_first: Vec<u64>) -> Option<Self> {
+        (!newest_first.is_empty()).then_some(Self { row, newest_first })
+    }
+
+    /// The row that held these versions, where that is known.
+    pub fn row(&self) -> Option<&RowKey> {
+        self.row.as_ref()
+    }
+
+    /// The versions, newest first.
+    pub fn versions(&self) -> &[u64] {
+        &self.newest_first
+    }
+
+    /// The newest of them.
+    pub fn newest(&self) -> u64 {
+        self.newest_first[0]
+    }
+
+    /// The bytes for the table, which go with [`ArchivedVersions::newest`].
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut newer = self.newest();
+        for version in &self.newest_first {
+            write_varint(&mut bytes, newer - version);
+            newer = *version;
+        }
+        bytes
+    }
+
+    /// Reads what [`ArchivedVersions::encode`] wrote; an error for anything else.
+    pub fn decode(row: Option<RowKey>, newest: ServerVersion, mut bytes: &[u8]) -> Result<Self, CorruptHistory> {
+        let mut newer = newest.get();
+        let mut newest_first = Vec::new();
+        while !bytes.is_empty() {
+            let distance = read_varint(&mut bytes)?;
+            newer = match newer.checked_sub(distance) {
+                Some(version) if version > 0 && (distance == 0) == newest_first.is_empty() => version,
+                _ => return Err(CorruptHistory),
+            };
+            newest_first.push(newer);
+        }
+        Self::new(row, newest_first).ok_or(CorruptHistory)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::Write;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    fn write() -> Write {
+        Write::Put(json!({"name": "A"}).as_object().expect("columns").clone())
+    }
+
+    /// Each state of a row that was written at these rising versions, and what was archived before it.
+    fn life(versions: &[u64], max_history_bytes: usize) -> Vec<(Row, Option<ArchivedVersions>)> {
+        let mut states: Vec<(Row, Option<ArchivedVersions>)> = Vec::new();
+        for number in versions {
+            let old = states.last().map(|(row, _)| row);
+            let key = "tasks#a".parse().expect("a key");
+            let row = Row::written_within(old, key, write(), version(*number), max_history_bytes);
+            let archived = old.and_then(|old| ArchivedVersions::dropped(old, &row));
+            states.push((row, archived));
+        }
+        states
+    }
+
+    proptest! {
+        #[test]
+        fn each_version_that_a_row_held_is_listed_or_archived_and_its_current_one_never_is(
+            versions in prop::collection::btree_set(1..100_000_u64, 1..400),
+            max_history_bytes in prop_oneof![Just(256_usize), 1..20_usize],
+        ) {
+            let versions: Vec<u64> = versions.into_iter().collect();
+            let mut archive = std::collections::BTreeSet::new();
+            let states = life(&versions, max_history_bytes);
+            for (index, (row, archived)) in states.iter().enumerate() {
+                // Before the commit, the state that is still in place must not be touched.
+                let before = index.checked_sub(1).map(|before| versions[before]);
+                archive.extend(archived.iter().flat_map(|archived| archived.versions().iter().copied()));
+                prop_assert!(before.is_none_or(|current| !archive.contains(&current)));
+                let listed = row.superseded.versions();
+                let known = versions[..index].iter().all(|version| listed.contains(version) || archive.contains(version));
+                prop_assert!(known && row.archived_from.unwrap_or(row.superseded.floor()) == 0);
+                prop_assert_eq!(archive.is_empty(), row.archived_from.is_none());
+            }
+        }
+
+        #[test]
+        fn an_archive_survives_the_table(versions in prop::collection::btree_set(1..=ServerVersion::MAX, 1..300)) {
+            let archived = ArchivedVersions::anonymous(versions.iter().map(|number| version(*number)));
+            prop_assert_eq!(archived.len(), 1);
+            let newest = version(archived[0].newest());
+            prop_assert_eq!(Some(&newest.get()), versions.last());
+            prop_assert_eq!(ArchivedVersions::decode(None, newest, &archived[0].encode()), Ok(archived[0].clone()));
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), newest in 1..=ServerVersion::MAX) {
+            let _ = ArchivedVersions::decode(None, version(newest), &bytes);
+        }
+    }
+
+    #[test]
+    fn a_full_list_is_cut_to_half_so_that_few_writes_archive() {
+        let states = life(&(1..=1_000).collect::<Vec<_>>(), 256);
+        let archived: Vec<_> = states.iter().filter_map(|(_, archived)| archived.as_ref()).collect();
+        assert!((6..=8).contains(&archived.len()), "{}", archived.len());
+        assert!(archived.iter().all(|archived| archived.versions().len() > 120));
+        assert!(
+            states[..256].iter().all(|(_, archived)| archived.is_none()),
+            "it costs a row nothing that is written seldom"
+        );
+    }
+
+    #[test]
+    fn what_was_dropped_before_there_was_an_archive_is_not_called_archived() {
+        let mut states = life(&(1..=300).collect::<Vec<_>>(), 256);
+        let (mut row, _) = states.pop().expect("a row");
+        // As code without an archive writes it: the same without the attribute.
+        row.archived_from = None;
+        let floor = row.superseded.floor();
+        assert!(floor > 100);
+        let last =
+            (301..=600).fold(row, |row, number| Row::written(Some(&row), row.key.clone(), write(), version(number)));
+        assert_eq!(last.archived_from, Some(floor));
+    }
+
+    #[test]
+    fn an_archive_of_very_many_versions_is_split_into_items() {
+        let archived = ArchivedVersions::anonymous((1..=100_000).map(|number| version(number * 80_000_000_000)));
+        assert_eq!(archived.len(), 3);
+        assert!(archived.iter().all(|archived| archived.encode().len() < 380 * 1024));
+        assert_eq!(archived.iter().map(|archived| archived.versions().len()).sum::<usize>(), 100_000);
+    }
+
+    #[test]
+    fn bytes_that_no_archive_has_are_corrupt() {
+        let decode =
+            |bytes: &[u8]| ArchivedVersions::decode(None, version(5), bytes).map(|archived| archived.newest_first);
+        assert_eq!(decode(&[0, 1, 3]), Ok(vec![5, 4, 1]));
+        for bytes in [&[][..], &[1], &[0, 0], &[0, 5], &[0, 6], &[0x80]] {
+            assert_eq!(decode(bytes), Err(CorruptHistory), "{bytes:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What one caller may take of the table, in one instance of a function.
+//!
+//! Each caller has units that refill at a steady rate, up to a limit. A request is served while there are some, whatever it
+//! will cost, and pays for what it took of the table when it is answered. So a caller can overdraw by one request, and
+//! then waits until the debt is paid: 429 `rate_limited`, before anything is read for them.
+//!
+//! Instances do not know of each other: a caller whom `n` instances serve has `n` budgets. What all callers take together
+//! is bounded by the gateway's throttling and by the table.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::{Extension, Router};
+
+use crate::domain::UserId;
+use crate::meter::Cost;
+
+/// What a write unit counts as, in read units: on demand it costs five times as much.
+const WRITE_UNIT: f64 = 5.0;
+/// The most callers whose budgets are kept. Beyond that, those that have the most left are forgotten, and are full again.
+const MAX_CALLERS: usize = 10_000;
+
+/// The environment names a number that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} must be a number of table units, 0 or more")]
+pub struct BudgetError(&'static str);
+
+/// The budgets of the callers of one instance.
+#[derive(Debug, Clone)]
+pub struct CallerBudgets(Arc<Budgets>);
+
+#[derive(Debug)]
+struct Budgets {
+    units_per_second: f64,
+    max_units: f64,
+    callers: Mutex<HashMap<UserId, Budget>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    units: f64,
+    at: Instant,
+}
+
+impl CallerBudgets {
+    /// The budgets that the environment asks for: `CALLER_UNITS_PER_SECOND` and `CALLER_UNITS_BURST`. None when one of them is
+    /// 0 or not set.
+    pub fn from_env() -> Result<Option<Self>, BudgetError> {
+        let number = |name| match std::env::var(name) {
+            Ok(text) if !text.is_empty() => {
+                text.parse().ok().filter(|units: &f64| *units >= 0.0 && units.is_finite()).ok_or(BudgetError(name))
+            }
+            _ => Ok(0.0),
+        };
+        let (rate, burst) = (number("CALLER_UNITS_PER_SECOND")?, number("CALLER_UNITS_BURST")?);
+        Ok((rate > 0.0 && burst > 0.0).then(|| Self::new(rate, burst)))
+    }
+
+    /// Budgets of at most `max_units` that refill by `units_per_second`, both above 0. A unit is a read unit of the table.
+    pub fn new(units_per_second: f64, max_units: f64) -> Self {
+        Self(Arc::new(Budgets { units_per_second, max_units, callers: Mutex::default() }))
+    }
+
+    /// The router, with a budget for each caller if there are budgets.
+    pub fn around(budgets: Option<Self>, router: Router) -> Router {
+        match budgets {
+            Some(budgets) => router.layer(Extension(budgets)),
+            None => router,
+        }
+    }
+
+    /// Serves the caller, or says how long they have to wait.
+    pub(super) fn admit(&self, caller: &UserId) -> Result<(), Duration> {
+        let now = Instant::now();
+        let callers = self.callers();
+        let left = callers.get(caller).map_or(self.0.max_units, |budget| self.0.refilled(budget, now));
+        if left > 0.0 {
+            return Ok(());
+        }
+        Err(Duration::from_secs_f64((1.0 - left) / self.0.units_per_second))
+    }
+
+    /// Takes what a request cost from its caller's budget.
+    pub(super) fn charge(&self, caller: &UserId, cost: &Cost) {
+        // A cancelled transaction reports no units, and is charged all the same.
+        let units = (cost.read_units + cost.write_units * WRITE_UNIT).max(f64::from(cost.calls));
+        if units == 0.0 {
+            return;
+        }
+        let now = Instant::now();
+        let mut callers = self.callers();
+        let left = callers.get(caller).map_or(self.0.max_units, |budget| self.0.refilled(budget, now));
+        if callers.len() >= MAX_CALLERS && !callers.contains_key(caller) {
+            self.0.forget_the_fullest(&mut callers, now);
+        }
+        callers.insert(caller.clone(), Budget { units: left - units, at: now });
+    }
+
+    fn callers(&self) -> MutexGuard<'_, HashMap<UserId, Budget>> {
+        self.0.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Budgets {
+    fn refilled(&self, budget: &Budget, now: Instant) -> f64 {
+        let refill = now.saturating_duration_since(budget.at).as_secs_f64() * self.units_per_second;
+        (budget.units + refill).min(self.max_units)
+    }
+
+    /// Makes room for others: forgets the half of the callers that have the most left.
+    fn forget_the_fullest(&self, callers: &mut HashMap<UserId, Budget>, now: Instant) {
+        let mut left: Vec<f64> = callers.values().map(|budget| self.refilled(budget, now)).collect();
+        left.sort_unstable_by(f64::total_cmp);
+        let median = left.get(left.len() / 2).copied().unwrap_or_default();
+        callers.retain(|_, budget| self.refilled(budget, now) < median);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(number: usize) -> UserId {
+        format!("u{number}").parse().expect("a user")
+    }
+
+    fn cost(read_units: f64, write_units: f64) -> Cost {
+        Cost { read_units, write_units, ..Cost::default() }
+    }
+
+    #[test]
+    fn a_caller_is_served_until_the_budget_is_spent_and_others_go_on() {
+        let budgets = CallerBudgets::new(1e-6, 100.0);
+        budgets.charge(&user(1), &cost(49.0, 10.0));
+        assert_eq!(budgets.admit(&user(1)), Ok(()), "one unit is left");
+        budgets.charge(&user(1), &cost(2.0, 0.0));
+        let wait = budgets.admit(&user(1)).expect_err("nothing is left");
+        // A debt of one unit and the unit to come, at a millionth a second.
+        assert!((1_900_000..2_000_001).contains(&wait.as_secs()), "{wait:?}");
+        assert_eq!(budgets.admit(&user(2)), Ok(()));
+    }
+
+    #[test]
+    fn a_budget_refills_up_to_its_limit_and_a_debt_is_paid_first() {
+        let budgets = Budgets { units_per_second: 10.0, max_units: 100.0, callers: Mutex::default() };
+        let at = Instant::now();
+        let after = |units, seconds| budgets.refilled(&Budget { units, at }, at + Duration::from_secs(seconds));
+        assert_eq!((after(-50.0, 4), after(-50.0, 6), after(-50.0, 600)), (-10.0, 10.0, 100.0));
+    }
+
+    #[test]
+    fn budgets_of_many_callers_take_bounded_memory_and_those_in_debt_are_kept() {
+        let budgets = CallerBudgets::new(1e-6, 100.0);
+        budgets.charge(&user(0), &cost(200.0, 0.0));
+        for number in 1..MAX_CALLERS * 2 {
+            budgets.charge(&user(number), &cost(1.0 + (number % 7) as f64, 0.0));
+        }
+        assert!(budgets.callers().len() <= MAX_CALLERS);
+        assert!(budgets.admit(&user(0)).is_err());
+    }
+}

@@ -1,0 +1,226 @@
+//! The archive: versions that rows' lists have no room for.
+//!
+//! The item, in the project's partition between its counter and its rows: `entity = _dropped#` and the newest of its versions in 16
+//! digits; `row_entity` S (whose versions they are) and `versions` B (see [`ArchivedVersions`]). Where the row is not known,
+//! `row_entity` is left out and the key ends with another `#`, so that no row's archive ever takes its place. It has neither
+//! `server_version` nor `user_id` and so is in no index.
+//!
+//! An archive is written before the transaction that drops its versions from a list, and is never changed or deleted. It is true whether that
+//! transaction is committed or not, because it says only what the list in the committed copy said already. So it needs no
+//! condition: the same versions under the same key are the same bytes.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use tokio::time::Instant;
+
+use super::audit::StoredItem;
+use super::backoff::Backoff;
+use super::layout::{self, Item, key, text};
+use super::page::is_throttle;
+use super::table::{Table, unavailable};
+use super::transaction::unbuilt;
+use crate::domain::{ArchivedVersions, Error, PlannedRow, ProjectId, ServerVersion};
+
+/// What the keys begin with.
+const PREFIX: &str = "_dropped#";
+/// Behind the key of every archive.
+const END: &str = "_dropped#~";
+/// The most items one `BatchWriteItem` takes.
+const BATCH: usize = 25;
+/// The most pages of 1 MB that a pull reads of the archive: 1,000 read units.
+const MAX_PAGES: usize = 4;
+
+impl StoredItem {
+    /// The item of an archive, as a commit writes it.
+    pub fn of_archive(project: &ProjectId, archived: &ArchivedVersions) -> Self {
+        Self(item(project, archived))
+    }
+
+    /// Is this an archive, and no row?
+    pub fn is_archive(&self) -> bool {
+        self.entity().starts_with(PREFIX)
+    }
+
+    /// The archive, as every pull reads it.
+    pub fn archived(&self) -> Result<ArchivedVersions, Error> {
+        archived(&self.0)
+    }
+}
+
+impl Table {
+    /// Archives the versions that the rows of a plan no longer name, before the transaction that writes the rows is sent: a
+    /// caller that is killed in between leaves nothing that is not true. `archived` is what this request has archived before.
+    pub(super) async fn archive_dropped(
+        &self,
+        project: &ProjectId,
+        plan: &[PlannedRow],
+        archived: &mut HashSet<ArchivedVersions>,
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        let dropped = plan.iter().filter_map(|planned| planned.dropped.clone());
+        let new: Vec<ArchivedVersions> = dropped.filter(|dropped| !archived.contains(dropped)).collect();
+        self.put_archive(project, &new, deadline).await?;
+        archived.extend(new);
+        Ok(())
+    }
+
+    /// Writes archives, and returns once all of them are on the table. `Busy` at the deadline: some may be there by then.
+    pub async fn put_archive(
+        &self,
+        project: &ProjectId,
+        archived: &[ArchivedVersions],
+        deadline: Instant,
+    ) -> Result<(), Error> {
+        for batch in archived.chunks(BATCH) {
+            let mut writes = Vec::with_capacity(batch.len());
+            for archived in batch {
+                let put = PutRequest::builder().set_item(Some(item(project, archived))).build().map_err(unbuilt)?;
+                writes.push(WriteRequest::builder().put_request(put).build());
+            }
+            let mut backoff = Backoff::until(deadline);
+            while !writes.is_empty() {
+                let output = self.client.batch_write_item().request_items(&self.name, writes);
+                let output = output.send().await.map_err(unavailable)?;
+                writes = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
+                if !writes.is_empty() && !backoff.wait().await {
+                    return Err(Error::Busy);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes archives that the rows of a restored table do not bear out. Only while nothing else uses the table.
+    pub async fn remove_archive(&self, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<(), Error> {
+        for archived in archived {
+            let mut key = item(project, archived);
+            key.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
+            self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// The archives that hold a version above `after`, read strongly; none when they take more than 4 pages. `Overloaded` when it
+    /// is throttled.
+    pub async fn archived_above(
+        &self,
+        project: &ProjectId,
+        after: u64,
+    ) -> Result<Option<Vec<ArchivedVersions>>, Error> {
+        let mut found = Vec::new();
+        let mut start: Option<Item> = None;
+        for _ in 0..MAX_PAGES {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("project_id = :project AND entity BETWEEN :first AND :last")
+                .expression_attribute_values(":project", text(project.as_str()))
+                .expression_attribute_values(":first", text(entity(after + 1)))
+                .expression_attribute_values(":last", text(END))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?;
+            for item in output.items() {
+                found.push(archived(item)?);
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn entity(newest: u64) -> String {
+    format!("{PREFIX}{newest:016}")
+}
+
+fn item(project: &ProjectId, archived: &ArchivedVersions) -> Item {
+    let entity = entity(archived.newest());
+    let mut item = match archived.row() {
+        Some(_) => key(project, entity),
+        None => key(project, format!("{entity}#")),
+    };
+    if let Some(row) = archived.row() {
+        item.insert("row_entity".to_owned(), text(row.to_string()));
+    }
+    item.insert("versions".to_owned(), AttributeValue::B(Blob::new(archived.encode())));
+    item
+}
+
+fn archived(item: &Item) -> Result<ArchivedVersions, Error> {
+    let corrupt = |what: &str| layout::corrupt(item, what);
+    let digits = layout::string(item, "entity")?.strip_prefix(PREFIX).map(|digits| digits.trim_end_matches('#'));
+    let newest = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|newest| newest.try_into().ok());
+    let newest: ServerVersion = newest.ok_or_else(|| corrupt("entity"))?;
+    let row = match item.get("row_entity") {
+        // A collection that this code does not know: then it is as good as an archive without a row.
+        Some(_) => layout::string(item, "row_entity")?.parse().ok(),
+        None => None,
+    };
+    ArchivedVersions::decode(row, newest, layout::bytes(item, "versions")).map_err(|_| corrupt("versions"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::{COUNTER, FIRST_ROW};
+    use super::*;
+    use crate::domain::{Row, State, Superseded, Write};
+
+    fn project() -> ProjectId {
+        "p".parse().expect("a project")
+    }
+
+    fn versions(numbers: impl IntoIterator<Item = u64>) -> impl Iterator<Item = ServerVersion> {
+        numbers.into_iter().map(|number| ServerVersion::try_from(number).expect("a version"))
+    }
+
+    fn of_a_row() -> ArchivedVersions {
+        let key: crate::domain::RowKey = "tasks#a".parse().expect("a key");
+        let mut states = versions(1..=300).scan(None, |row: &mut Option<Row>, version| {
+            let put = Write::Put(serde_json::Map::new());
+            let next = Row::written_within(row.as_ref(), key.clone(), put, version, Superseded::MAX_BYTES);
+            let dropped = row.as_ref().and_then(|old| ArchivedVersions::dropped(old, &next));
+            assert!(matches!(next.state, State::Live(_)));
+            *row = Some(next);
+            Some(dropped)
+        });
+        states.find_map(|dropped| dropped).expect("an archive")
+    }
+
+    #[test]
+    fn an_archive_survives_the_table_and_is_in_no_index() {
+        for archived in ArchivedVersions::anonymous(versions([3, 9, 4_000])).into_iter().chain([of_a_row()]) {
+            let item = item(&project(), &archived);
+            assert_eq!(super::archived(&item).expect("an archive"), archived);
+            let stored = StoredItem(item);
+            assert!(stored.is_archive() && !stored.is_indexed() && !stored.has("user_id") && !stored.is_counter());
+        }
+    }
+
+    #[test]
+    fn archives_lie_between_the_counter_and_the_rows_in_the_order_of_their_newest_versions() {
+        let keys = [1, 9, 10, ServerVersion::MAX].map(entity);
+        assert!(keys.is_sorted() && COUNTER < keys[0].as_str() && keys.iter().all(|key| key.as_str() < END));
+        assert!(END < FIRST_ROW);
+    }
+
+    #[test]
+    fn an_archive_without_a_row_has_a_place_of_its_own() {
+        let named = of_a_row();
+        let anonymous = ArchivedVersions::anonymous(versions([named.newest()])).remove(0);
+        let [named, anonymous] = [named, anonymous].map(|archived| item(&project(), &archived)["entity"].clone());
+        assert_ne!(named, anonymous);
+        assert!(
+            named.as_s().expect("a text") < anonymous.as_s().expect("a text"),
+            "a query that begins there finds both"
+        );
+    }
+}

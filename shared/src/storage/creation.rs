@@ -1,0 +1,93 @@
+//! What is read before a project is made, and how many a user makes.
+//!
+//! Whoever creates a project names its id, and need not be a member of anything. So an id that is taken is looked at
+//! cheaply: the counter alone, with the caller's record and count, eventually consistent. Where there is no counter there
+//! are no rows either, and none is read; the transaction checks all of that. Where there is one, only a member goes on.
+//!
+//! **Count**, `project_id = user#<user>`, `entity = created#<day>`: `created` N (projects that the user created on that
+//! day, UTC), `expires_at` N. It is kept only where there is a quota, in the transaction that makes the project.
+
+use aws_sdk_dynamodb::types::{TransactWriteItem, Update};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+
+use super::layout::{self, Item, number, text};
+use super::new_projects;
+use super::read::Snapshot;
+use super::reading::Look;
+use super::table::Table;
+use super::transaction::unbuilt;
+use crate::domain::{Error, ProjectId, RowKey, UserId};
+
+/// How long a day's count is kept, in seconds: until no clock is in that day any more.
+const COUNT_TTL: i64 = 2 * 24 * 60 * 60;
+
+impl Table {
+    /// What a decision to make a project starts from: `IdTaken` when it is there and the caller is no member,
+    /// `QuotaExceeded` when the caller has made as many as a day allows. `again` when what was read last was outdated.
+    pub(super) async fn look_at_new_project(
+        &self,
+        project: &ProjectId,
+        creator: &UserId,
+        look: &Look,
+        record_id: Option<String>,
+        again: bool,
+    ) -> Result<Snapshot, Error> {
+        if self.members.knows(project, creator) {
+            return self.snapshot_with(project, &look.rows, record_id).await;
+        }
+        let mut keys = vec![layout::key(project, layout::COUNTER)];
+        keys.extend(record_id.clone().map(|id| layout::request_key(project, id)));
+        if look.start_above {
+            keys.push(new_projects::key());
+        }
+        let count = count_key(creator);
+        if self.quotas.max_projects_a_day > 0 {
+            keys.push(count.clone());
+        }
+        let found = self.batch_get_with(keys, again).await?.items;
+        let is_count = |item: &Item| item.get("project_id") == count.get("project_id");
+        let created =
+            found.iter().find(|item| is_count(item)).map(|item| layout::integer(item, "created")).transpose()?;
+        let is_note = |item: &Item| new_projects::is_note(item).unwrap_or(false);
+        let is_of_project = |item: &Item| item.get("project_id") == Some(&text(project.as_str()));
+        let has_counter = found.iter().any(is_of_project);
+        let has_record = found.iter().any(|item| !is_of_project(item) && !is_count(item) && !is_note(item));
+        if has_record {
+            return self.snapshot_with(project, &look.rows, record_id).await;
+        }
+        if has_counter {
+            return match self.expect_member(project, creator).await {
+                Ok(()) => self.snapshot_with(project, &look.rows, record_id).await,
+                Err(Error::NotAMember | Error::MembershipRevoked) => Err(Error::IdTaken(RowKey::project(project))),
+                Err(error) => Err(error),
+            };
+        }
+        self.quotas.expect_another_project(created.unwrap_or(0))?;
+        let note = found.iter().find(|item| is_note(item)).map(new_projects::start_above).transpose()?;
+        Ok(Snapshot::of_nothing(&look.rows).starting_above(note.unwrap_or(0)))
+    }
+
+    /// Counts a project that the user makes now, on the condition that there is room for it; nothing without a quota.
+    pub(super) fn count_creation(&self, creator: &UserId) -> Result<Option<TransactWriteItem>, Error> {
+        let max = self.quotas.max_projects_a_day;
+        if max == 0 {
+            return Ok(None);
+        }
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(count_key(creator)))
+            .condition_expression("attribute_not_exists(created) OR created < :max")
+            .update_expression("SET expires_at = :end ADD created :one")
+            .expression_attribute_values(":max", number(max))
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":end", number(Timestamp::now().as_second() + COUNT_TTL));
+        Ok(Some(TransactWriteItem::builder().update(update.build().map_err(unbuilt)?).build()))
+    }
+}
+
+fn count_key(creator: &UserId) -> Item {
+    let today = Zoned::new(Timestamp::now(), TimeZone::UTC).date();
+    [("project_id".to_owned(), text(layout::counts(creator))), ("entity".to_owned(), text(format!("created#{today}")))]
+        .into()
+}

@@ -1,0 +1,136 @@
+//! Who may cause dear reads: callers of whom this instance knows that they are members.
+//!
+//! A request reads the counter, the caller's membership and the rows that it names in one call, and is judged afterwards.
+//! That is one call fewer, but the reads are paid for by then, and a row may take 100 read units. So whoever is not known
+//! here as a member of the project is asked for first, alone: one call and one read unit, the same for a project that
+//! exists and for one that does not. To be known lets nobody in: each request reads the membership again.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::layout;
+use super::table::{Table, unavailable};
+use crate::domain::{Actor, Error, ProjectId, Role, Row, RowKey, UserId};
+
+/// The most members that an instance knows. The one known the longest is forgotten first, and asked for again.
+const MAX_KNOWN: usize = 10_000;
+
+/// Members whom an instance has met.
+#[derive(Debug, Default)]
+pub(super) struct KnownMembers(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    members: HashSet<(ProjectId, UserId)>,
+    /// The same, oldest first; also some that were forgotten since.
+    oldest_first: VecDeque<(ProjectId, UserId)>,
+}
+
+impl KnownMembers {
+    pub(super) fn knows(&self, project: &ProjectId, user: &UserId) -> bool {
+        self.known().members.contains(&(project.clone(), user.clone()))
+    }
+
+    pub(super) fn remember(&self, project: &ProjectId, user: &UserId) {
+        let mut known = self.known();
+        let member = (project.clone(), user.clone());
+        if known.members.insert(member.clone()) {
+            known.oldest_first.push_back(member);
+        }
+        while known.oldest_first.len() > MAX_KNOWN {
+            if let Some(oldest) = known.oldest_first.pop_front() {
+                known.members.remove(&oldest);
+            }
+        }
+    }
+
+    pub(super) fn forget(&self, project: &ProjectId, user: &UserId) {
+        self.known().members.remove(&(project.clone(), user.clone()));
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// Refuses whoever is not a member of the project, before anything is read whose size the caller chooses: `NotAMember`
+    /// (no such project looks and costs the same), `MembershipRevoked`.
+    ///
+    /// Reads one item, strongly, or nothing when this instance knows the caller as a member. So it lets nobody in: the
+    /// membership is to be read again with whatever the request is about, see [`authorize`](crate::domain::authorize).
+    pub async fn expect_member(&self, project: &ProjectId, user: &UserId) -> Result<(), Error> {
+        match self.expect_member_or_removed(project, user).await? {
+            true => Ok(()),
+            false => Err(Error::MembershipRevoked),
+        }
+    }
+
+    /// The same for a request that has an answer for removed members: whether the caller is still one.
+    pub async fn expect_member_or_removed(&self, project: &ProjectId, user: &UserId) -> Result<bool, Error> {
+        if self.members.knows(project, user) {
+            return Ok(true);
+        }
+        let membership = RowKey::membership(project, user);
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(layout::key_of_row(project, &membership)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let Some(item) = output.item else { return Err(Error::NotAMember) };
+        let is_member = !layout::is_deleted(&item);
+        if is_member {
+            self.members.remember(project, user);
+        }
+        Ok(is_member)
+    }
+
+    /// Lets a member in, see [`authorize`](crate::domain::authorize), by counter and membership as they are now.
+    ///
+    /// What was read before may be handed out: the caller was a member after it was.
+    pub async fn authorize(&self, project: &ProjectId, user: &UserId, needed: Role) -> Result<Actor, Error> {
+        let membership = RowKey::membership(project, user);
+        let snapshot = self.snapshot(project, std::slice::from_ref(&membership)).await?;
+        self.note(project, user, snapshot.row(&membership));
+        snapshot.authorize(project, user, needed)
+    }
+
+    /// Notes whether the user is a member, as their membership says that was read just now.
+    pub(super) fn note(&self, project: &ProjectId, user: &UserId, membership: Option<&Row>) {
+        match membership.is_some_and(|row| row.live().is_some()) {
+            true => self.members.remember(project, user),
+            false => self.members.forget(project, user),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn project(number: usize) -> ProjectId {
+        format!("p{number}").parse().expect("a project")
+    }
+
+    #[test]
+    fn a_member_is_known_until_forgotten_or_until_there_are_too_many_others() {
+        let (known, user) = (KnownMembers::default(), "ann".parse().expect("a user"));
+        assert!(!known.knows(&project(0), &user));
+        known.remember(&project(0), &user);
+        assert!(known.knows(&project(0), &user) && !known.knows(&project(1), &user));
+        known.forget(&project(0), &user);
+        assert!(!known.knows(&project(0), &user));
+        for number in 1..=MAX_KNOWN {
+            known.remember(&project(number), &user);
+            known.remember(&project(number), &user);
+        }
+        assert!(known.knows(&project(2), &user), "asked for twice is known once");
+        known.remember(&project(0), &user);
+        assert_eq!([1, 2, 0].map(|number| known.knows(&project(number), &user)), [false, true, true]);
+        assert!(known.known().oldest_first.len() <= MAX_KNOWN);
+    }
+}

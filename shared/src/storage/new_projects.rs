@@ -1,0 +1,65 @@
+//! Where the versions of new projects begin, on a table that was restored from a backup.
+//!
+//! A project that was made after the backup is unknown to the restored table, but devices hold marks of it. Made again
+//! under the same id, its versions must begin above those marks. So a restore leaves one note for the whole table, which
+//! the creation of a project under an id of the client's reads along (1 read unit; no other request reads it).
+//!
+//! The item: `project_id = table#`, `entity = new_projects`; `start_above` N, and of the restore that wrote it `restored` S
+//! (the table's identity) and `before` N (`start_above` as that restore found it).
+
+use super::layout::{self, Item, TABLE, number, text};
+use super::table::{Table, unavailable};
+use crate::domain::{Error, ServerVersion};
+
+const ENTITY: &str = "new_projects";
+
+/// Where the versions of new projects begin.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NewProjects {
+    /// Above this version.
+    pub start_above: u64,
+    /// The restored table that this was written for, see [`Table::identity`]; a backup of that table brings it along.
+    pub restored: String,
+    /// `start_above` as the restore found it.
+    pub before: u64,
+}
+
+pub(super) fn key() -> Item {
+    [("project_id".to_owned(), text(TABLE)), ("entity".to_owned(), text(ENTITY))].into()
+}
+
+/// Is this item, of whatever partition, the note?
+pub(super) fn is_note(item: &Item) -> Result<bool, Error> {
+    Ok(layout::string(item, "project_id")? == TABLE)
+}
+
+/// The version above which new projects begin.
+pub(super) fn start_above(note: &Item) -> Result<u64, Error> {
+    let version = layout::integer(note, "start_above")?;
+    // Two rows are written at once.
+    ServerVersion::try_from(version.saturating_add(2)).map_err(|_| layout::corrupt(note, "start_above"))?;
+    Ok(version)
+}
+
+impl Table {
+    /// The note about new projects; none on a table that was never restored.
+    pub async fn new_projects(&self) -> Result<Option<NewProjects>, Error> {
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(key())).consistent_read(true);
+        let Some(note) = get.send().await.map_err(unavailable)?.item else { return Ok(None) };
+        Ok(Some(NewProjects {
+            start_above: start_above(&note)?,
+            restored: layout::string(&note, "restored")?.to_owned(),
+            before: layout::integer(&note, "before")?,
+        }))
+    }
+
+    /// Writes the note about new projects. Only while nothing else uses the table.
+    pub async fn set_new_projects(&self, note: &NewProjects) -> Result<(), Error> {
+        let mut item = key();
+        item.insert("start_above".to_owned(), number(note.start_above));
+        item.insert("restored".to_owned(), text(&note.restored));
+        item.insert("before".to_owned(), number(note.before));
+        self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await.map_err(unavailable)?;
+        Ok(())
+    }
+}
