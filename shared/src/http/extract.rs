@@ -176,7 +176,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             return Ok(Self(None));
         }
         // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
-        let is_strong = |tag: &&str| !tag.strip_prefix("W/").is_some_and(|tag| entity_tag(tag).is_ok());
+        let is_strong = |tag: &&str| tag.strip_prefix("W/").is_none_or(|tag| entity_tag(tag).is_err());
         Ok(Self(Some(tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>()?)))
     }
 }

@@ -308,7 +308,7 @@ fn a_new_project_begins_above_the_marks_that_a_restore_took_back() {
     let named = || [(key("projects#p"), None)].into();
     let new = |draft: Draft| {
         let mut draft = draft;
-        draft.bury(key("projects#p"), columns(r#"{"name": "P"}"#));
+        draft.bury(&Row::written(None, key("projects#p"), Write::Put(columns(r#"{"name": "P"}"#)), version(1)));
         (draft.plan().expect("a plan")[0].row.version, draft.skips_at_creation())
     };
     let draft = |counter| Draft::new("p".parse().expect("a project"), counter, named(), HashSet::new(), vec![], 10);
