@@ -169,6 +169,30 @@ async fn an_unfinished_deletion_is_finished_without_the_name_of_the_one_who_aske
 }
 
 #[tokio::test]
+async fn a_run_over_the_whole_table_finds_every_project_and_what_is_counted_of_the_user() {
+    let app = TestApp::new().await;
+    let who = "mia-in-several-projects";
+    let projects = [app.with_project().with_member(who, Role::Admin).await, app.with_project().await];
+    projects[1].give(who, Role::Viewer).key("k").await.expect(201);
+    let put = app.look_into().put_item().table_name(&TestTable::of_this_process().await.name);
+    let put = put.item("project_id", S(format!("user#{who}"))).item("entity", S("created#2026-03-02".to_owned()));
+    put.send().await.expect("a count");
+    let table = TestTable::of_this_process().await.table().await;
+    let options = |dry_run| Options { target: user(who), project: None, rate: 1_000_000, dry_run };
+    let dry = erase::run(&table, &options(true), &ProgressBar::hidden()).await.expect("a report");
+    assert_eq!((dry.removed_memberships, dry.removed_counts), (2, 1));
+    // Other tests leave what cannot be read on the table: that is reported and holds nothing up.
+    let report = erase::run(&table, &options(false), &ProgressBar::hidden()).await.expect("a report");
+    assert_eq!((report.removed_memberships, report.removed_counts, report.erased_answers), (2, 1, 1), "{report}");
+    for project in &projects {
+        assert_eq!(names(project, who).await, [""; 0]);
+        assert_sound(project).await;
+    }
+    let again = erase::run(&table, &options(false), &ProgressBar::hidden()).await.expect("a report");
+    assert_eq!(again.changes(), 0);
+}
+
+#[tokio::test]
 async fn the_last_owner_is_left_until_there_is_another_or_the_project_is_deleted() {
     let app = TestApp::new().await;
     for deletes in [false, true] {

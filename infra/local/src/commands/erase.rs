@@ -31,7 +31,7 @@ pub(crate) struct Options {
     #[command(flatten)]
     what: What,
     /// With --deleted-before: also tombstones that do not say when they were written, since older code wrote them.
-    #[arg(long, requires = "deleted_before")]
+    #[arg(long, conflicts_with = "user")]
     undated: bool,
     /// Count what would be erased, and write nothing.
     #[arg(long)]

@@ -87,3 +87,34 @@ took  first_read, 2 calls, 2.5 read units, 0 write units
     let ahead = stack.run(&["pull", "--project", "p", "--since", "999"]).await;
     assert!(ahead.code == Some(2) && ahead.errors.contains("Pull from the beginning"), "{ahead:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_counts_first_and_then_says_what_it_did() {
+    let stack = Stack::start().await;
+    four_tasks(&stack).await;
+    stack.send("POST", "p/memberships/", json!({"user": "mia", "role": 100})).await;
+    stack.send("DELETE", "p/tasks/t3/", Value::Null).await;
+    let table = ["--table-name", "trueppm", "--dynamodb-url", &stack.dynamodb_url];
+    let run = async |what: &[&str]| stack.run(&[&["erase"][..], what, &table[..]].concat()).await;
+    let dry = run(&["--user", "mia", "--dry-run"]).await;
+    assert!(dry.code == Some(0) && dry.output.contains("memberships  1 removed\n"), "{dry:?}");
+    assert!(dry.output.ends_with("dry run: nothing was written\n"), "{dry:?}");
+    let done = run(&["--user", "mia", "--json"]).await;
+    let report: Value = serde_json::from_str(&done.output).expect("JSON");
+    assert_eq!(
+        (done.code, &report["removed_memberships"], &report["erased_tombstones"]),
+        (Some(0), &json!(1), &json!(1))
+    );
+    let owner = run(&["--user", "olga"]).await;
+    assert!(owner.code == Some(1) && owner.output.contains("the last owner"), "{owner:?}");
+    let old = run(&["--deleted-before", "2020-01-01"]).await;
+    assert!(old.code == Some(0) && old.output.contains("tombstones   0 erased"), "{old:?}");
+    let all = run(&["--deleted-before", "2999-01-01"]).await;
+    assert!(all.code == Some(0) && all.output.contains("tombstones   1 erased"), "{all:?}");
+    for wrong in [&["--dry-run"][..], &["--user", "a", "--deleted-before", "2020-01-01"], &["--user", "a", "--undated"]]
+    {
+        assert_eq!(run(wrong).await.code, Some(2), "{wrong:?}");
+    }
+    let sound = stack.run(&["verify", "--dynamodb-url", &stack.dynamodb_url]).await;
+    assert_eq!(sound.code, Some(0), "{sound:?}");
+}
