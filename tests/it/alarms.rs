@@ -117,6 +117,6 @@ fn a_refusal_of_the_gateway_or_of_a_function_is_counted() {
         assert_eq!(made["MetricName"], alarm["MetricName"]);
         assert_eq!(made["MetricNamespace"], alarm["Namespace"]);
     }
-    let format = template["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"].as_str();
+    let format = template["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"][0].as_str();
     assert!(format.is_some_and(|format| format.contains(r#""status":$context.status,"#)), "{format:?}");
 }

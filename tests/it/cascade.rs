@@ -90,7 +90,7 @@ async fn with_transactions(project: &TestProject, most: usize) -> TestProject {
 }
 
 /// Sends a deletion that is cut off after so many of its commits: nobody is told that nothing was written.
-async fn begin(project: &TestProject, commits: usize, deletion: impl Fn(&TestProject) -> Call) {
+pub(crate) async fn begin(project: &TestProject, commits: usize, deletion: impl Fn(&TestProject) -> Call) {
     let answer = deletion(&with_transactions(project, commits).await).await;
     answer.problem(503, "outcome_unknown");
     assert_eq!(answer.header("retry-after"), Some("1"));
@@ -98,7 +98,7 @@ async fn begin(project: &TestProject, commits: usize, deletion: impl Fn(&TestPro
 }
 
 /// The task is dead, after all its edges, and nothing is left to do.
-async fn assert_finished(project: &TestProject, task: &str) {
+pub(crate) async fn assert_finished(project: &TestProject, task: &str) {
     let stored = project.stored().await;
     let died = stored[&format!("tasks#{task}")].number("deleted_version");
     let names = |row: &Value| row["predecessor"] == task || row["successor"] == task;

@@ -35,6 +35,10 @@ impl Cost {
         Self { answers: 1, calls: calls as u32, reads, writes }
     }
 
+    pub(crate) fn reads(self) -> f64 {
+        self.reads
+    }
+
     fn and(self, other: Self) -> Self {
         Self {
             answers: self.answers + other.answers,

@@ -291,3 +291,18 @@ async fn nothing_that_anyone_wrote_is_in_any_line() {
         }
     }
 }
+
+#[test]
+fn the_access_log_says_where_a_request_came_from_only_if_a_parameter_asks_for_it() {
+    let template = include_str!("../../template.yaml");
+    let [_, parameter] = template.split("  LogSourceAddress:\n").collect::<Vec<_>>()[..] else {
+        panic!("no parameter")
+    };
+    assert!(parameter.starts_with("    Type: String\n    Default: \"false\"\n"));
+    assert!(template.contains("LogsSourceAddress: !Equals [!Ref LogSourceAddress, \"true\"]"));
+    let [_, format] = template.split("Format: !Sub\n").collect::<Vec<_>>()[..] else { panic!("no format") };
+    let (line, more) = format.split_once("- SourceAddress: ").expect("what the parameter adds");
+    assert!(line.trim_end().ends_with("${SourceAddress}}"), "{line}");
+    assert!(more.starts_with("!If [LogsSourceAddress, ',\"source_ip\":\"$context.identity.sourceIp\"', \"\"]\n"));
+    assert_eq!(template.matches("$context.identity").count(), 1);
+}

@@ -174,6 +174,7 @@ pub(crate) mod testing {
     pub(crate) struct World {
         pub(crate) rows: Vec<Row>,
         version: u64,
+        is_deleted: bool,
     }
 
     pub(crate) const OWNER: &str = "olga";
@@ -197,7 +198,7 @@ pub(crate) mod testing {
     impl World {
         /// A project with an owner.
         pub(crate) fn new() -> Self {
-            let world = Self { rows: vec![], version: 0 };
+            let world = Self { rows: vec![], version: 0, is_deleted: false };
             let project = json!({"name": "House", "description": "", "start_date": "2026-03-02", "calendar": null});
             world.with("projects#p", project).with_member(OWNER, 400)
         }
@@ -225,13 +226,27 @@ pub(crate) mod testing {
             self.with(&format!("dependencies#{id}"), edge)
         }
 
+        /// … whose project is deleted.
+        pub(crate) fn deleted(self) -> Self {
+            Self { is_deleted: true, ..self }
+        }
+
+        /// … with a tombstone without content in the place of this row.
+        pub(crate) fn erased(mut self, key: &RowKey) -> Self {
+            self.version += 1;
+            let version = ServerVersion::try_from(self.version).expect("a version");
+            let row = self.rows.iter_mut().find(|row| row.key == *key).expect("a row");
+            *row = Row::written(Some(row), key.clone(), Write::Delete, version).erased();
+            self
+        }
+
         pub(crate) fn draft(&self) -> Draft {
             self.draft_with_room(90)
         }
 
         pub(crate) fn draft_with_room(&self, room: usize) -> Draft {
             let current = ServerVersion::try_from(self.version).expect("a version");
-            let counter = Counter::at(current);
+            let counter = Counter { deleted_at: self.is_deleted.then_some(current), ..Counter::at(current) };
             let listed: HashSet<_> = Collection::ALL.into();
             Draft::new(project(), Some(counter), HashMap::new(), listed, self.rows.clone(), room)
         }

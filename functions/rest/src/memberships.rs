@@ -127,9 +127,23 @@ fn decide_update(
 }
 
 /// A member goes: by themselves, or by someone who may take the role.
+///
+/// Of a deleted project every member may leave, its last owner too: nobody needs an owner there, and it is the way out for
+/// whoever was made one against their will. Nothing else is written in a deleted project.
 fn decide_delete(draft: &mut Draft, caller: &UserId, key: &RowKey, if_match: &IfMatch) -> Result<Step<()>, Error> {
-    let actor = draft.authorize(caller, Role::Viewer)?;
+    let actor = match draft.authorize(caller, Role::Viewer) {
+        Err(Error::ProjectDeleted) if *key == RowKey::membership(draft.project(), caller) => {
+            decide::check_version(draft, key, if_match)?;
+            draft.delete(key.clone());
+            return Ok(Step::Last(()));
+        }
+        actor => actor?,
+    };
     let Some(row) = draft.row(key) else { return Err(Error::NotFound(key.clone())) };
+    if row.is_erased() {
+        expect_manages(&actor, Role::Viewer)?;
+        return Ok(Step::Last(()));
+    }
     let membership = understand::<Membership>(row.columns())?.resource;
     if membership.user != actor.user {
         expect_manages(&actor, membership.role)?;
@@ -219,6 +233,36 @@ mod tests {
         let two = world().with_member("otto", 400);
         let left = decide_delete(&mut two.draft(), &user(OWNER), &key(OWNER), &IfMatch::any());
         assert!(left.is_ok());
+    }
+
+    #[test]
+    fn everyone_may_leave_a_deleted_project_even_its_last_owner_and_nobody_is_removed_from_it() {
+        let world = world().deleted();
+        for name in [OWNER, "adam", "mia", "vic"] {
+            let mut draft = world.draft();
+            let left = decide_delete(&mut draft, &user(name), &key(name), &IfMatch::any());
+            assert!(left.is_ok() && written(&draft) == [key(name).to_string()], "{name}");
+        }
+        for (by, who) in [(OWNER, "mia"), ("adam", "vic"), ("mia", OWNER)] {
+            let removed = decide_delete(&mut world.draft(), &user(by), &key(who), &IfMatch::any());
+            assert!(matches!(removed, Err(Error::ProjectDeleted)), "{by} {who}");
+        }
+        let stranger = decide_delete(&mut world.draft(), &user("eve"), &key("eve"), &IfMatch::any());
+        assert!(matches!(stranger, Err(Error::NotAMember)));
+    }
+
+    #[test]
+    fn a_membership_whose_content_was_erased_is_dead_like_any_other() {
+        let world = world().erased(&key("mia"));
+        assert!(matches!(
+            decide_delete(&mut world.draft(), &user("adam"), &key("mia"), &IfMatch::any()),
+            Ok(Step::Last(()))
+        ));
+        assert!(too_low(decide_delete(&mut world.draft(), &user("vic"), &key("mia"), &IfMatch::any()).map(|_| ())));
+        let mut draft = world.draft();
+        let again = fields(json!({"user": "mia", "role": 100}));
+        assert!(decide_create(&mut draft, &user(OWNER), None, &again).is_ok());
+        assert_eq!(written(&draft), [key("mia").to_string()]);
     }
 
     #[test]

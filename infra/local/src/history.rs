@@ -4,6 +4,8 @@ use serde::Serialize;
 use shared::domain::{Columns, Counter, Error, ProjectId, Row};
 use shared::storage::{StoredItem, Table};
 
+use crate::written::Written;
+
 /// How often a project that moves meanwhile is read again.
 const READINGS: u32 = 3;
 
@@ -39,6 +41,9 @@ pub struct Held {
     pub change: Change,
     /// What became of it.
     pub fate: Fate,
+    /// Who wrote it, and when: known of the row's latest version only, and unless older code wrote that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
 }
 
 /// What a commit does to a row.
@@ -115,7 +120,8 @@ fn held(row: &Row) -> Vec<Held> {
         };
         there = change != Change::Deleted;
         let (collection, id) = (row.key.collection.name().to_owned(), row.key.id.to_string());
-        held.push(Held { version, collection, id, name: name.clone(), change, fate });
+        let written = (fate != Fate::Superseded).then(|| Written::of(row)).flatten();
+        held.push(Held { version, collection, id, name: name.clone(), change, fate, written });
     }
     held
 }

@@ -6,6 +6,7 @@ pub mod backfill;
 pub mod client;
 pub mod demo;
 pub mod engine;
+pub mod erase;
 pub mod history;
 pub mod loopback;
 mod operator;
@@ -18,5 +19,6 @@ pub mod token;
 mod unnamed;
 pub mod verify;
 pub mod watch;
+pub mod written;
 
 pub use reasons::reasons;

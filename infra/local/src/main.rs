@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{backfill, completions, describe, export, import, pull, restore, serve, token, verify, watch};
+use commands::{backfill, completions, describe, erase, export, import, pull, restore, serve, token, verify, watch};
 
 /// Runs TruePPM sync on this machine, and does by hand what has to be done to a project or a table.
 #[derive(Parser)]
@@ -41,6 +41,7 @@ enum Command {
     Verify(verify::Options),
     Restore(restore::Options),
     Backfill(backfill::Options),
+    Erase(erase::Options),
     #[command(name = "openapi")]
     OpenApi(describe::OpenApi),
     #[command(name = "typescript")]
@@ -62,6 +63,7 @@ async fn main() -> ExitCode {
         Command::Verify(options) => verify::run(options, json).await,
         Command::Restore(options) => restore::run(options, json).await,
         Command::Backfill(options) => backfill::run(options, json).await,
+        Command::Erase(options) => erase::run(options, json).await,
         Command::OpenApi(_) => describe::openapi(),
         Command::TypeScript(_) => describe::typescript(),
         Command::Completions(options) => completions::run::<Cli>(&options),

@@ -116,6 +116,7 @@ mod tests {
             name: String::new(),
             change: Change::Created,
             fate: Fate::Current,
+            written: None,
         };
         let versions = versions.into_iter().map(held).collect();
         History { current, deleted: false, latest_from, skipped: vec![], silent_below: 0, versions }

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::{
-    Actor, ArchivedVersions, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error, FieldError,
-    Graph, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Superseded, Understood, UnknownColumns,
-    UserId, Write, authorize, fields, understand,
+    Actor, ArchivedVersions, Author, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error,
+    FieldError, Graph, LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Superseded,
+    Understood, UnknownColumns, UserId, Write, authorize, fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -64,6 +64,8 @@ pub struct Draft {
     sizes: HashMap<RowKey, usize>,
     deletes_project: bool,
     room: usize,
+    /// What the rows that it writes are signed with.
+    last_write: Option<LastWrite>,
     /// The versions of a project that is not there yet begin above this one.
     starts_above: u64,
     max_history_bytes: usize,
@@ -113,6 +115,7 @@ impl Draft {
             room,
             starts_above,
             max_history_bytes,
+            last_write: None,
         }
     }
 
@@ -137,6 +140,20 @@ impl Draft {
     pub fn read_in_order(mut self) -> Self {
         self.conditions.clear();
         self
+    }
+
+    /// … whose rows say who wrote them, and when.
+    #[must_use]
+    pub fn signed(self, last_write: LastWrite) -> Self {
+        Self { last_write: Some(last_write), ..self }
+    }
+
+    /// Who commits, if it is a user.
+    pub fn user(&self) -> Option<&UserId> {
+        match self.last_write.as_ref()?.author.as_ref()? {
+            Author::User(user) => Some(user),
+            Author::Operator(_) => None,
+        }
     }
 
     /// The project that is written to.
@@ -238,9 +255,11 @@ impl Draft {
         let none = UnknownColumns::default();
         let unknown = self.row(&key).filter(|row| row.live().is_some()).map_or(&none, |row| &row.unknown);
         let size = Row::size(&self.project, &key, &columns, unknown);
-        if size > MAX_ROW_SIZE {
-            return Err(too_large(&columns, size));
+        // Whoever writes the row next, to delete it say, may have the longest id.
+        if size + LastWrite::MAX_SIZE > MAX_ROW_SIZE {
+            return Err(too_large(&columns, size + LastWrite::MAX_SIZE));
         }
+        let size = size + self.last_write.as_ref().map_or(0, LastWrite::size);
         if let Some(graph) = self.graph.get_mut().filter(|_| R::COLLECTION == Collection::Dependencies) {
             put_edge(graph, key.id.clone(), understand(&columns)?);
         }
@@ -281,7 +300,9 @@ impl Draft {
     }
 
     fn size_as_read(&self, key: &RowKey) -> usize {
-        self.row(key).map_or(0, |row| row.stored_size(&self.project))
+        let signature = |row: &Row| row.last_write.as_ref().map_or(0, LastWrite::size);
+        let signs = self.last_write.as_ref().map_or(0, LastWrite::size);
+        self.row(key).map_or(0, |row| row.stored_size(&self.project) + signs.saturating_sub(signature(row)))
     }
 
     /// The project shall be deleted.
@@ -403,7 +424,8 @@ impl Draft {
             let version = ServerVersion::to_give(number)
                 .map_err(|_| Error::Corrupt("the project's versions are used up".to_owned()))?;
             let old = self.read.get(key).and_then(Option::as_ref);
-            let row = Row::written_within(old, key.clone(), write.clone(), version, self.max_history_bytes);
+            let written = Row::written_within(old, key.clone(), write.clone(), version, self.max_history_bytes);
+            let row = Row { last_write: self.last_write.clone(), ..written };
             let dropped = old.and_then(|old| ArchivedVersions::dropped(old, &row));
             planned.push(PlannedRow { condition: old.map(|row| row.version), row, dropped });
         }

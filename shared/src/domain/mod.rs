@@ -2,6 +2,7 @@
 
 mod access;
 mod archive;
+mod author;
 mod changed;
 mod checksum;
 mod conflict;
@@ -22,6 +23,7 @@ mod version;
 
 pub use access::{Actor, Role, authorize};
 pub use archive::ArchivedVersions;
+pub use author::{Author, LastWrite};
 pub use changed::Changed;
 pub use checksum::Checksums;
 pub use conflict::concurrent_changes;

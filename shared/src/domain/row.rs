@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, Membership, Project, ProjectId, PromisedAnswer, Resource, RowId,
-    ServerVersion, Superseded, Task, UnknownColumns, UserId, membership_id,
+    Calendar, Changed, Checksums, Dependency, LastWrite, Membership, Project, ProjectId, PromisedAnswer, Resource,
+    RowId, ServerVersion, Superseded, Task, UnknownColumns, UserId, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -273,13 +273,16 @@ pub struct Row {
     /// On a membership: the versions at which it was removed, oldest first; the latest [`Row::MAX_REMOVALS`] of them. See
     /// [`Row::was_removed_at`].
     pub removed_at: Vec<ServerVersion>,
+    /// Who wrote it last, and when; none when older code did. On the table alone: neither a device nor REST is told.
+    pub last_write: Option<LastWrite>,
 }
 
 impl Row {
     /// The row after a write at `version`; `old` is the row before, if there was one.
     ///
     /// Deleting what never was is a tombstone without content. The columns that this code does not know stay as they are, but
-    /// for a row that is revived: it is as new, and lacks them like any row that this code makes.
+    /// for a row that is revived: it is as new, and lacks them like any row that this code makes. Who writes it is for the
+    /// draft to say.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
         Self::written_within(old, key, write, version, Superseded::MAX_BYTES)
     }
@@ -324,6 +327,7 @@ impl Row {
             state,
             unknown,
             removed_at,
+            last_write: None,
         }
     }
 
@@ -355,6 +359,17 @@ impl Row {
         }
     }
 
+    /// The tombstone without its last content. Which row it was, and at which versions, stays.
+    #[must_use]
+    pub fn erased(self) -> Self {
+        Self { state: State::Dead(Columns::new()), unknown: UnknownColumns::default(), ..self }
+    }
+
+    /// Is it a tombstone without content?
+    pub fn is_erased(&self) -> bool {
+        self.live().is_none() && self.unknown.is_empty() && self.columns().values().all(Value::is_null)
+    }
+
     /// The row as a device gets it: one flat JSON object with every column, nested values as JSON text.
     ///
     /// Flat, because WatermelonDB stores an array or an object as ''.
@@ -367,20 +382,23 @@ impl Row {
         json(project, &self.key, self.version, (self.columns(), &self.unknown), Value::clone)
     }
 
-    /// The most that a row with these columns takes on the table, in bytes: its JSON and what goes with it.
+    /// The most that a row with these columns takes on the table, in bytes: its JSON and what goes with it, but for its
+    /// [`LastWrite`].
     pub fn size(project: &ProjectId, key: &RowKey, columns: &Columns, unknown: &UnknownColumns) -> usize {
         json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
 
     /// The most that this row takes on the table, in bytes.
     pub fn stored_size(&self, project: &ProjectId) -> usize {
-        Self::size(project, &self.key, self.columns(), &self.unknown) + self.removed_at.len() * Self::BYTES_PER_REMOVAL
+        Self::size(project, &self.key, self.columns(), &self.unknown)
+            + self.removed_at.len() * Self::BYTES_PER_REMOVAL
+            + self.last_write.as_ref().map_or(0, LastWrite::size)
     }
 
     /// A version takes up to ten bytes in a list, and one more for its place.
     const BYTES_PER_REMOVAL: usize = 11;
 
-    /// The most that goes with a row's JSON on the table, names and keys included.
+    /// The most that goes with a row's JSON on the table, names and keys included, but for its [`LastWrite`].
     pub(super) const BESIDE_JSON: usize = 1024;
 
     /// The columns back out of [`Row::device_json`]: those of the collection, and those that this code does not know.
@@ -463,6 +481,15 @@ pub struct UnfinishedDeletion {
     pub task: RowId,
     /// What the last commit keeps for the request that asked for it, if that has a key.
     pub promised: Option<PromisedAnswer>,
+    /// Who asked for it; none when older code noted it.
+    pub by: Option<UserId>,
+}
+
+impl UnfinishedDeletion {
+    /// Is it the same deletion? Who asked for it does not count: older code drops that from the note, and an erasure may.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.task == other.task && self.promised == other.promised
+    }
 }
 
 impl Counter {
@@ -552,39 +579,6 @@ mod tests {
     }
 
     #[test]
-    fn a_membership_knows_its_latest_removals_exactly_and_takes_every_older_mark_for_one() {
-        let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
-        let mut row = Row::written(None, key("memberships#m"), put(), version(1));
-        let mut removals: Vec<u64> = Vec::new();
-        for round in 1..=40 {
-            row = Row::written(Some(&row), row.key.clone(), Write::Delete, version(round * 10));
-            row = Row::written(Some(&row), row.key.clone(), put(), version(round * 10 + 1));
-            removals.push(round * 10);
-            let kept = removals.len().min(Row::MAX_REMOVALS);
-            let exact = &removals[removals.len() - kept..];
-            assert_eq!(row.removed_at.iter().map(|version| version.get()).collect::<Vec<_>>(), exact);
-            assert!(removals.iter().all(|removal| row.was_removed_at(*removal)), "none is forgotten");
-            let known = |mark: &u64| row.was_removed_at(*mark);
-            let taken: Vec<u64> = (exact[0] + 1..=round * 10 + 5).filter(known).collect();
-            assert_eq!(taken, exact[1..], "between the exact ones no mark is taken for one");
-            assert_eq!(row.was_removed_at(exact[0] - 1), kept == Row::MAX_REMOVALS);
-        }
-    }
-
-    #[test]
-    fn a_longer_list_as_it_was_kept_before_is_read_as_exactly_as_a_short_one() {
-        let put = Write::Put(columns(json!({"user": "ann", "role": 100})));
-        let mut row = Row::written(None, key("memberships#m"), put, version(99));
-        row.removed_at = (1..=20).map(|round| version(round * 4)).collect();
-        let taken: Vec<u64> = (1..=80).filter(|mark| row.was_removed_at(*mark)).collect();
-        let expected: Vec<u64> = (1..=20).chain((6..=20).map(|round| round * 4)).collect();
-        assert_eq!(taken, expected);
-        let removed = Row::written(Some(&row), row.key.clone(), Write::Delete, version(100));
-        assert_eq!(removed.removed_at.len(), Row::MAX_REMOVALS);
-        assert!((1..=80).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
-    }
-
-    #[test]
     fn columns_of_a_newer_version_stay_through_every_write_and_a_revived_row_lacks_them() {
         let text = r#"{"id":"m","server_version":2,"project":"p","user":"ann","role":1,"z":"[1]","colour":1.50}"#;
         let key = key("memberships#m");
@@ -621,6 +615,39 @@ mod tests {
         let (columns, _) = Row::columns_of(Collection::Calendars.into(), text).expect("columns");
         assert_eq!(columns["exceptions"], "RRULE:FREQ=YEARLY");
         assert_eq!(flat(&columns["exceptions"]), columns["exceptions"]);
+    }
+
+    #[test]
+    fn a_membership_knows_its_latest_removals_exactly_and_takes_every_older_mark_for_one() {
+        let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
+        let mut row = Row::written(None, key("memberships#m"), put(), version(1));
+        let mut removals: Vec<u64> = Vec::new();
+        for round in 1..=40 {
+            row = Row::written(Some(&row), row.key.clone(), Write::Delete, version(round * 10));
+            row = Row::written(Some(&row), row.key.clone(), put(), version(round * 10 + 1));
+            removals.push(round * 10);
+            let kept = removals.len().min(Row::MAX_REMOVALS);
+            let exact = &removals[removals.len() - kept..];
+            assert_eq!(row.removed_at.iter().map(|version| version.get()).collect::<Vec<_>>(), exact);
+            assert!(removals.iter().all(|removal| row.was_removed_at(*removal)), "none is forgotten");
+            let known = |mark: &u64| row.was_removed_at(*mark);
+            let taken: Vec<u64> = (exact[0] + 1..=round * 10 + 5).filter(known).collect();
+            assert_eq!(taken, exact[1..], "between the exact ones no mark is taken for one");
+            assert_eq!(row.was_removed_at(exact[0] - 1), kept == Row::MAX_REMOVALS);
+        }
+    }
+
+    #[test]
+    fn a_longer_list_as_it_was_kept_before_is_read_as_exactly_as_a_short_one() {
+        let put = Write::Put(columns(json!({"user": "ann", "role": 100})));
+        let mut row = Row::written(None, key("memberships#m"), put, version(99));
+        row.removed_at = (1..=20).map(|round| version(round * 4)).collect();
+        let taken: Vec<u64> = (1..=80).filter(|mark| row.was_removed_at(*mark)).collect();
+        let expected: Vec<u64> = (1..=20).chain((6..=20).map(|round| round * 4)).collect();
+        assert_eq!(taken, expected);
+        let removed = Row::written(Some(&row), row.key.clone(), Write::Delete, version(100));
+        assert_eq!(removed.removed_at.len(), Row::MAX_REMOVALS);
+        assert!((1..=80).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
     }
 
     #[test]

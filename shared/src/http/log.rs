@@ -60,9 +60,9 @@ impl RequestLog {
     }
 }
 
-/// The same user has the same name in all lines of a stage: the first 16 hexadecimal digits of SHA-256 over
+/// What the lines of a stage call a user, as `caller`: the first 16 hexadecimal digits of SHA-256 over
 /// `<stage>:<user>`. Not a secret to whoever knows the users' ids.
-fn pseudonym(stage: &str, user: &str) -> String {
+pub fn pseudonym(stage: &str, user: &str) -> String {
     let digest = Sha256::digest(format!("{stage}:{user}"));
     digest.iter().take(8).fold(String::with_capacity(16), |mut text, byte| {
         // A String takes everything.

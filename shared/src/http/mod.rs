@@ -14,7 +14,7 @@ pub use budget::{BudgetError, CallerBudgets};
 pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
 pub use gateway::{MappingKey, request_of, run};
 pub use idempotency::Idempotency;
-pub use log::{RequestLog, log_to_stdout};
+pub use log::{RequestLog, log_to_stdout, pseudonym};
 pub use observe::{Outcome, observed};
 pub use problem::Problem;
 pub use route::{both_slashes, finish};

@@ -244,7 +244,7 @@ impl From<Error> for Problem {
                 S::CONFLICT,
                 "last_owner",
                 "Last owner",
-                "A project needs an owner. Make someone else an owner first.",
+                "A project needs an owner. Make someone else an owner first, or delete the project: then its last owner may leave, too.",
             ),
             Error::QuotaExceeded { what: "projects", max } => Self::new(
                 S::CONFLICT,

@@ -122,7 +122,12 @@ impl Table {
 
     /// All items of a project, read strongly from the table: its counter, its archive and its rows.
     pub async fn stored_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
-        page(self.client.query().consistent_read(true), &self.name, project, cursor).await
+        self.partition_page(project.as_str(), cursor).await
+    }
+
+    /// All items with this partition key, read strongly.
+    pub(super) async fn partition_page(&self, key: &str, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
+        page(self.client.query().consistent_read(true), &self.name, key, cursor).await
     }
 
     /// The same in one, for whoever needs them together. The counter sorts first, so it is read before the rows.
@@ -142,7 +147,7 @@ async fn pages(query: Query, table: &str, project: &ProjectId) -> Result<Vec<Sto
     let mut items = Vec::new();
     let mut cursor = None;
     loop {
-        let page = page(query.clone(), table, project, cursor).await?;
+        let page = page(query.clone(), table, project.as_str(), cursor).await?;
         items.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
@@ -151,11 +156,11 @@ async fn pages(query: Query, table: &str, project: &ProjectId) -> Result<Vec<Sto
     }
 }
 
-async fn page(query: Query, table: &str, project: &ProjectId, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
+async fn page(query: Query, table: &str, partition: &str, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
     let output = query
         .table_name(table)
         .key_condition_expression("project_id = :project")
-        .expression_attribute_values(":project", text(project.as_str()))
+        .expression_attribute_values(":project", text(partition))
         .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
         .send()
         .await

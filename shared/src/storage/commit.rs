@@ -226,7 +226,7 @@ impl Table {
                 Step::Last(_) => None,
                 Step::More { task, .. } => {
                     let promised = slot.as_ref().map(|slot| slot.promise(&answer));
-                    Some(UnfinishedDeletion { task: task.clone(), promised })
+                    Some(UnfinishedDeletion { task: task.clone(), promised, by: draft.user().cloned() })
                 }
             };
             let waited = course.contention.waited();

@@ -22,7 +22,7 @@ use super::reading::Look;
 use super::record::Slot;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate};
-use crate::domain::{Collection, Error, ProjectId, RowKey, ServerVersion, Step, UnfinishedDeletion};
+use crate::domain::{Author, Collection, Error, ProjectId, RowKey, ServerVersion, Step, UnfinishedDeletion};
 
 /// How long a request goes on with its own deletion before it leaves the rest to the next one. A function has 29 s.
 const MAX_FINISHING: Duration = Duration::from_secs(18);
@@ -67,7 +67,7 @@ impl Table {
         deletion: &UnfinishedDeletion,
         contention: &mut Contention,
     ) -> Result<Part, Error> {
-        let UnfinishedDeletion { task, promised } = deletion;
+        let UnfinishedDeletion { task, promised, by } = deletion;
         let key = RowKey::new(Collection::Tasks, task.clone());
         let record_id = promised.as_ref().map(|promised| promised.record_id.clone());
         let mut snapshot = self.snapshot_with(project, slice::from_ref(&key), record_id).await?;
@@ -78,7 +78,8 @@ impl Table {
             contention.wait().await?;
             return Ok(Part::Retry);
         }
-        let is_noted = counter.is_some_and(|counter| counter.unfinished.as_ref() == Some(deletion));
+        let is_noted =
+            counter.and_then(|counter| counter.unfinished.as_ref()).is_some_and(|noted| noted.is_same_as(deletion));
         let is_live = row.is_some_and(|row| row.live().is_some());
         if !is_noted || !is_live {
             return Ok(Part::Over(row.filter(|_| !is_live).map(|row| row.version)));
@@ -87,7 +88,9 @@ impl Table {
         // Older code may have kept an answer of its own.
         let promised = promised.as_ref().filter(|_| record.as_ref().is_none_or(|record| !record.is_valid()));
         let slot = promised.map(|promised| Slot::of_promise(project, promised, record.as_ref()));
-        let look = Look::of_operator([key]).at_all([Collection::Dependencies]);
+        // Whoever commits it, it is the write of the one who asked for it.
+        let author = by.clone().map(Author::User);
+        let look = Look::signed(author, [key]).at_all([Collection::Dependencies]);
         let reading = self.complete(project, &look, snapshot, slot, contention.deadline()).await?;
         let Some(mut reading) = reading else {
             contention.wait().await?;

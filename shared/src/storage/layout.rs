@@ -10,14 +10,16 @@
 //! commit's request had waited since it was first refused; see
 //! [`Contention`](super::backoff::Contention)), `unfinished` M while the deletion of a task has some of its commits and not
 //! the last one: `task` S (its id) and, if the request has a key, `record` M: what its record is going to say, with `entity` S,
-//! where it goes (see `record.rs`).
+//! where it goes (see `record.rs`); and `by` S, who asked for it.
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
-//! [`Row::was_removed_at`]. `archived_from` N once versions of it were archived: each version from there on that its list
+//! [`Row::was_removed_at`]. `written_at` N (seconds since 1970) and `written_by` S, a user's id, or `written_by_operator` S,
+//! the name of a command: the last write. No reader but an audit depends on them. Older code leaves them out, and an erasure
+//! takes `written_by` away. `archived_from` N once versions of it were archived: each version from there on that its list
 //! does not name is in an archive. Not in the index, and gone when code writes the row that does not know of it: then the
 //! list's floor counts.
 //!
@@ -40,8 +42,8 @@ use super::audit::Partition;
 use super::feed::FeedRow;
 use super::kept_body;
 use crate::domain::{
-    Answer, Changed, Checksums, Collection, CollectionName, Counter, Error, ProjectId, PromisedAnswer, Row, RowKey,
-    ServerVersion, State, Superseded, UnfinishedDeletion, UserId,
+    Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, ProjectId,
+    PromisedAnswer, Row, RowKey, ServerVersion, State, Superseded, UnfinishedDeletion, UserId,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -51,6 +53,10 @@ pub(super) const COUNTER: &str = "_counter";
 pub(super) const WAITED: &str = "waited_ms";
 /// The deletion that is not finished, on the counter.
 pub(super) const UNFINISHED: &str = "unfinished";
+/// Who wrote a row last.
+pub(super) const WRITTEN_BY: &str = "written_by";
+const WRITTEN_BY_OPERATOR: &str = "written_by_operator";
+const WRITTEN_AT: &str = "written_at";
 /// Where the rows of a project begin, behind its counter.
 pub(super) const FIRST_ROW: &str = "a";
 /// What template.yaml puts into `by_version`, keys of the table aside.
@@ -142,6 +148,14 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     if !row.removed_at.is_empty() {
         set("removed_at", AttributeValue::L(row.removed_at.iter().map(number).collect()));
     }
+    if let Some(LastWrite { author, at }) = &row.last_write {
+        set(WRITTEN_AT, number(at));
+        match author {
+            Some(Author::User(user)) => drop(set(WRITTEN_BY, text(user.as_str()))),
+            Some(Author::Operator(command)) => drop(set(WRITTEN_BY_OPERATOR, text(command))),
+            None => {}
+        }
+    }
     item
 }
 
@@ -168,8 +182,17 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
                 .collect::<Result<_, _>>()?,
             _ => vec![],
         },
+        last_write: last_write(item),
         key,
     })
+}
+
+/// Who wrote a row last, as far as its item says so. What cannot be read is left out: no row is refused for it.
+fn last_write(item: &Item) -> Option<LastWrite> {
+    let at = item.get(WRITTEN_AT)?.as_n().ok()?.parse().ok()?;
+    let user = string(item, WRITTEN_BY).ok().and_then(|user| user.parse().ok()).map(Author::User);
+    let operator = || string(item, WRITTEN_BY_OPERATOR).ok().map(|command| Author::Operator(command.to_owned()));
+    Some(LastWrite { author: user.or_else(operator), at })
 }
 
 /// The row of an item as a pull needs it: what [`super::page`] reads without making an item first.
@@ -227,6 +250,9 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
 /// `unfinished` as the counter keeps it.
 pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> AttributeValue {
     let mut note: Item = [("task".to_owned(), text(deletion.task.to_string()))].into();
+    if let Some(user) = &deletion.by {
+        note.insert("by".to_owned(), text(user.as_str()));
+    }
     if let Some(PromisedAnswer { record_id, fingerprint, answer }) = &deletion.promised {
         let mut record = kept_answer(fingerprint, answer);
         record.insert("entity".to_owned(), text(record_id));
@@ -247,7 +273,8 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
         Some(record) => Some(promised(record)?),
         None => None,
     };
-    Some(UnfinishedDeletion { task: string(note, "task").ok()?.parse().ok()?, promised })
+    let by = string(note, "by").ok().and_then(|user| user.parse().ok());
+    Some(UnfinishedDeletion { task: string(note, "task").ok()?.parse().ok()?, promised, by })
 }
 
 /// What an idempotency record says of the request and its answer.
@@ -414,8 +441,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_row_survives_the_table(row in life()) {
+        fn a_row_survives_the_table(row in life(), author in 0..4, at in any::<i64>()) {
             let mut row = row;
+            let author = match author {
+                0 => Some(None),
+                1 => Some(Some(Author::User("ann".parse().expect("a user")))),
+                2 => Some(Some(Author::Operator("ann".to_owned()))),
+                _ => None,
+            };
+            row.last_write = author.map(|author| LastWrite { author, at });
             if row.columns().is_empty() {
                 // A tombstone of what never was; its columns read back as null.
                 row.state = State::Dead(json!({"user": null, "role": null}).as_object().expect("columns").clone());
@@ -461,9 +495,29 @@ mod tests {
                 let write = if number == 399 { Write::Delete } else { Write::Put(columns.clone()) };
                 row = Row::written(Some(&row), row.key.clone(), write, version);
             }
-            let (size, reckoned) =
-                (size(&row_item(&project, &row)), Row::size(&project, &row.key, &columns, &row.unknown));
+            row.last_write = Some(LastWrite { author: None, at: i64::MAX });
+            let mut item = row_item(&project, &row);
+            // The longest `sub` that OpenID Connect allows, of the longest characters.
+            item.insert(WRITTEN_BY.to_owned(), text("😀".repeat(255)));
+            let reckoned = Row::size(&project, &row.key, &columns, &row.unknown) + LastWrite::MAX_SIZE;
+            let size = size(&item);
             assert!(size <= reckoned && reckoned - size < 700, "{size} of {reckoned}");
+        }
+    }
+
+    #[test]
+    fn who_wrote_a_row_takes_no_more_than_a_draft_reckons() {
+        let row = Row::written(None, "tasks#t".parse().expect("a key"), Write::Delete, ServerVersion::FIRST);
+        let longest = (1..=255).rev().find_map(|length| "😀".repeat(length).parse().ok()).expect("a user");
+        for author in [None, Some(Author::User(longest)), Some(Author::Operator("backfill".to_owned()))] {
+            let last_write = LastWrite { author, at: i64::MAX };
+            let signed = Row { last_write: Some(last_write.clone()), ..row.clone() };
+            let takes = size(&row_item(&project(), &signed)) - size(&row_item(&project(), &row));
+            let reckoned = last_write.size();
+            assert!(
+                takes <= reckoned && reckoned < takes + 32 && reckoned <= LastWrite::MAX_SIZE,
+                "{takes} of {reckoned}"
+            );
         }
     }
 
@@ -488,8 +542,8 @@ mod tests {
         let answer =
             Answer { status: 204, headers: [("a".to_owned(), "b".to_owned())].into(), body: String::new(), row: None };
         let promised = PromisedAnswer { record_id: "r".to_owned(), fingerprint: vec![1, 2], answer };
-        for promised in [None, Some(promised)] {
-            let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised };
+        for (promised, by) in [(None, None), (Some(promised), "ann".parse().ok())] {
+            let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised, by };
             item.insert(UNFINISHED.to_owned(), unfinished(&deletion));
             assert_eq!(counter(&item).expect("a counter").unfinished, Some(deletion));
         }

@@ -9,6 +9,7 @@
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
 //!   repairs a restored table
+//! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
 
 mod archive;
 mod audit;
@@ -17,6 +18,7 @@ mod capacity;
 mod commit;
 mod connector;
 mod creation;
+mod erasure;
 mod feed;
 mod finish;
 mod kept_body;

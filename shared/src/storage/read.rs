@@ -18,7 +18,8 @@ use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, Row
 const BATCH: usize = 100;
 /// A list looks at so many items a call at least, however few rows it may have: most may be tombstones.
 const MIN_PAGE: usize = 100;
-/// So many projects of a user are confirmed at once.
+/// So many projects of a user are confirmed at once. A page of the list of projects looks at as many memberships at least,
+/// however few projects it may hold: most may be of deleted projects.
 const MAX_CONFIRMED: usize = 100;
 /// How long keys that DynamoDB leaves unprocessed are asked for again.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -193,6 +194,10 @@ impl Table {
     /// Live projects that have the user as a member, in the order of their ids, and the id to go on behind if there are
     /// more: at most `limit`, and no more once their JSON exceeds `bytes`.
     ///
+    /// It looks at `limit` memberships, or at 100 if that is more. When most of them are of deleted projects, it returns
+    /// fewer projects than `limit`, or none, and an id to go on behind. So what others have made the user a member of does
+    /// not decide what a page costs: two read units for each membership, and more only for projects that are shown.
+    ///
     /// Found by an index that lags, so a membership of this moment may not be listed yet; each hit is confirmed by a strong
     /// read, so nothing is listed that the user may not see.
     pub async fn projects_of(
@@ -206,10 +211,13 @@ impl Table {
         let mut room = Some(bytes);
         let mut after = after.cloned();
         let mut page = 0;
+        let mut left = limit.max(MAX_CONFIRMED);
         loop {
             // Where many of them are deleted, more are looked at with each call.
-            page = (limit - rows.len()).max(page * 2).min(MAX_CONFIRMED);
+            page = (limit - rows.len()).max(page * 2).min(MAX_CONFIRMED).min(left);
             let (found, next) = self.memberships_of(user, after.as_ref(), page).await?;
+            // A page of the index may be empty and not be the last one.
+            left = left.saturating_sub(found.len().max(1));
             for (project, row, len) in self.confirm(user, found).await? {
                 room = room.and_then(|room| room.checked_sub(len));
                 rows.push((project, row));
@@ -220,7 +228,7 @@ impl Table {
                 let last = rows.last().map(|(project, _)| project.clone());
                 return Ok((rows, last));
             }
-            if rows.len() == limit || room.is_none() || after.is_none() {
+            if rows.len() == limit || room.is_none() || after.is_none() || left == 0 {
                 return Ok((rows, after));
             }
         }

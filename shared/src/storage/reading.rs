@@ -10,8 +10,8 @@ use super::record::Slot;
 use super::table::Table;
 use super::transaction::MAX_ITEMS;
 use crate::domain::{
-    Answered, Collection, Counter, Draft, Error, KeyedRequest, ProjectId, Role, RowId, RowKey, ServerVersion,
-    UnfinishedDeletion, UserId,
+    Answered, Author, Collection, Counter, Draft, Error, KeyedRequest, LastWrite, ProjectId, Role, RowId, RowKey,
+    ServerVersion, UnfinishedDeletion, UserId,
 };
 
 /// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
@@ -20,6 +20,7 @@ const MAX_CONDITIONS_ON_LAST: usize = 4;
 /// What a decision looks at.
 #[derive(Debug, Clone)]
 pub struct Look {
+    author: Option<Author>,
     /// Who asks; none for an operator.
     caller: Option<UserId>,
     /// The project is to be made: who asks need not be a member.
@@ -35,7 +36,10 @@ pub struct Look {
 impl Look {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
-        Self { caller: Some(caller.clone()), ..Self::of_operator([RowKey::membership(project, caller)]) }
+        Self {
+            caller: Some(caller.clone()),
+            ..Self::signed(Some(Author::User(caller.clone())), [RowKey::membership(project, caller)])
+        }
     }
 
     /// The same for a decision to make the project, which whoever asks need not be a member of.
@@ -43,11 +47,17 @@ impl Look {
         Self { creates: true, ..Self::by(project, caller) }
     }
 
-    /// Looks at these rows and nothing else: for an operator, who needs no membership.
-    pub fn of_operator(rows: impl IntoIterator<Item = RowKey>) -> Self {
+    /// Looks at these rows and nothing else: for an operator, who needs no membership. The rows that are written name the
+    /// command that does it.
+    pub fn of_operator(command: &str, rows: impl IntoIterator<Item = RowKey>) -> Self {
+        Self::signed(Some(Author::Operator(command.to_owned())), rows)
+    }
+
+    /// Looks at these rows, and signs what is written.
+    pub(super) fn signed(author: Option<Author>, rows: impl IntoIterator<Item = RowKey>) -> Self {
         let rows = rows.into_iter().collect();
         let (creates, one_commit, start_above) = Default::default();
-        Self { caller: None, creates, rows, sets: vec![], request: None, one_commit, start_above }
+        Self { author, caller: None, creates, rows, sets: vec![], request: None, one_commit, start_above }
     }
 
     /// … and at these rows, whether they are there or not.
@@ -203,7 +213,8 @@ impl Table {
         let listed = look.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room)
             .starting_above(start_above)
-            .with_max_history_bytes(self.max_history_bytes);
+            .with_max_history_bytes(self.max_history_bytes)
+            .signed(LastWrite { author: look.author.clone(), at: jiff::Timestamp::now().as_second() });
         let draft = if look.one_commit { draft.read_in_order() } else { draft };
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
     }

@@ -137,7 +137,9 @@ impl UnreliableTable {
         let (table, wanted) = request["RequestItems"].as_object().and_then(|t| t.iter().next()).expect("one table");
         expect_table(&json!(table));
         expect_only(wanted, &["Keys", "ConsistentRead"]);
-        assert_eq!(wanted["ConsistentRead"], true, "reads of the table are strong");
+        // As the table is now, or was at some moment of the last second.
+        let is_strong = wanted["ConsistentRead"] == true;
+        let consistency = if is_strong { Consistency::Strong } else { Consistency::Eventual };
         let keys = wanted["Keys"].as_array().expect("keys").iter();
         let mut keys: Vec<Key> = keys.map(|key| key_of(key.as_object().expect("a key"))).collect();
         assert!((1..=100).contains(&keys.len()), "{} keys", keys.len());
@@ -161,20 +163,23 @@ impl UnreliableTable {
             }
             let now = self.now();
             let (number, item) = {
-                let state = self.state();
-                let (number, item) = state.base.read(key, now);
+                let state = &mut *self.state();
+                let late = if is_strong { 0 } else { state.rng.u64(0..1_000) };
+                let (number, item) = state.base.read(key, now.saturating_sub(late));
                 (number, item.cloned())
             };
             seen.insert(key, number);
-            meter.read(item.as_ref().map_or(0, |item| size(item)), Consistency::Strong);
+            meter.read(item.as_ref().map_or(0, |item| size(item)), consistency);
             found.extend(item);
         }
-        self.state().note_torn("torn BatchGetItem", &seen);
+        if is_strong {
+            self.state().note_torn("torn BatchGetItem", &seen);
+        }
         let mut unprocessed = json!({});
         if !left.is_empty() {
             let keys =
                 left.iter().map(|(project, entity)| json!({"project_id": {"S": project}, "entity": {"S": entity}}));
-            unprocessed[NAME] = json!({"Keys": keys.collect::<Vec<_>>(), "ConsistentRead": true});
+            unprocessed[NAME] = json!({"Keys": keys.collect::<Vec<_>>(), "ConsistentRead": is_strong});
         }
         let found = list(found.iter().map(|item| item.text.as_str()));
         (200, format!(r#"{{"Responses":{{"{NAME}":{found}}},"UnprocessedKeys":{unprocessed}}}"#))

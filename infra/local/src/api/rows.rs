@@ -55,6 +55,11 @@ pub(super) fn references(collection: Collection) -> &'static [&'static str] {
     }
 }
 
+const ABOUT_LISTS: &str =
+    "By id, a page at a time. A page has fewer rows than `limit` when they would take more than 5 MB.";
+const ABOUT_PROJECTS: &str = " It looks at `limit` memberships, or at 100 if that is more, and leaves out deleted projects: it may \
+                              have fewer rows than `limit`, or none, and a `next`.";
+
 pub(super) fn list(collection: Collection) -> Result<Route, Error> {
     let name = singular(collection);
     let mut parameters = path_parameters(collection, false)?;
@@ -70,8 +75,7 @@ pub(super) fn list(collection: Collection) -> Result<Route, Error> {
         id: format!("list{name}s").replace("ys", "ies"),
         tag: collection.name(),
         summary: format!("Lists {what}"),
-        about: "By id, a page at a time. A page has fewer rows than `limit` when they would take more than 5 MB."
-            .to_owned(),
+        about: format!("{ABOUT_LISTS}{}", if is_project { ABOUT_PROJECTS } else { "" }),
         parameters,
         body: None,
         successes: vec![Success {
@@ -261,7 +265,7 @@ pub(super) fn delete(collection: Collection) -> Result<Route, Error> {
     let about = match collection {
         Collection::Projects => takes(Role::Owner),
         Collection::Memberships => {
-            format!("{} Anyone may leave, the last owner aside.", takes(Role::Admin))
+            format!("{} Anyone may leave but the last owner, who may leave a deleted project, too.", takes(Role::Admin))
         }
         Collection::Tasks => format!("{} Its dependencies go with it.", takes(Role::Member)),
         other => takes(writer(other)),

@@ -274,7 +274,7 @@ fn batch() -> Object {
     let operations = ArrayBuilder::new()
         .items(RefOr::from(operations.item(all_required(delete, &["method", "path"]))))
         .min_items(Some(1))
-        .max_items(Some(1_000))
+        .max_items(Some(shared::storage::MAX_ROWS))
         .description(Some("In the order in which they are made. Paths are below the project's."));
     all_required(closed().property("operations", operations), &["operations"])
 }

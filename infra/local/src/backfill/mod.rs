@@ -170,7 +170,7 @@ impl Backfill<'_> {
     }
 
     async fn write(&mut self, project: &ProjectId, batch: &[RowKey]) -> Result<(), Error> {
-        let look = Look::of_operator(batch.iter().cloned());
+        let look = Look::of_operator("backfill", batch.iter().cloned());
         let mut tries = 1;
         loop {
             self.pace.wait(batch.len()).await;

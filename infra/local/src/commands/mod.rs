@@ -4,6 +4,7 @@ pub(crate) mod api;
 pub(crate) mod backfill;
 pub(crate) mod completions;
 pub(crate) mod describe;
+pub(crate) mod erase;
 pub(crate) mod export;
 pub(crate) mod import;
 pub(crate) mod pull;

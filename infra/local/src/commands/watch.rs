@@ -12,6 +12,7 @@ use local::history::{Change, Fate, Held};
 use local::watch::{Seen, Watch};
 use serde_json::json;
 use shared::domain::Collection;
+use shared::http::pseudonym;
 use shared::storage::Table;
 
 use super::api::OneProject;
@@ -24,7 +25,7 @@ const NAMED: usize = 6;
 /// Follows a project's versions, a line for each commit
 ///
 /// What was created has a +, what was updated a ~, what was deleted a -; in parentheses what was written again since. Commits that
-/// came faster than they were looked at share a line. Each look is a strong read of the counter, and each line one of all rows: 10,000 rows take some
+/// came faster than they were looked at share a line. At its end it says who wrote the rows that were not written again since. Each look is a strong read of the counter, and each line one of all rows: 10,000 rows take some
 /// 860 read units. Until it is stopped by Ctrl-C.
 #[derive(Args)]
 #[command(after_help = "\
@@ -39,6 +40,9 @@ pub(crate) struct Options {
     /// Begin behind this version; without it, with what comes.
     #[arg(long, value_name = "VERSION")]
     since: Option<u64>,
+    /// Also say what the request log of this stage calls each user, as `caller`.
+    #[arg(long, value_name = "STAGE")]
+    stage: Option<String>,
     /// How long from one look to the next, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(10..))]
     interval: u64,
@@ -63,7 +67,12 @@ async fn follow(options: Options, json: bool) -> Ended {
     }
     let mut watch = options.since.map_or(now, |since| Watch::since(table, project.clone(), since));
     loop {
-        for seen in watch.look().await.map_err(failed)?.ok_or_else(none)? {
+        for mut seen in watch.look().await.map_err(failed)?.ok_or_else(none)? {
+            if let Some(stage) = &options.stage {
+                seen.rows.iter_mut().filter_map(|held| held.written.as_mut()).for_each(|written| {
+                    written.caller = written.by.as_ref().map(|user| pseudonym(stage, user));
+                });
+            }
             let at = Timestamp::now();
             if json {
                 let mut line = serde_json::to_value(&seen)?;
@@ -106,7 +115,13 @@ fn line(seen: &Seen, at: Timestamp) -> String {
     if seen.deleted {
         line.push_str(" the project is deleted;");
     }
-    line.trim_end_matches(';').to_owned()
+    let mut line = line.trim_end_matches(';').to_owned();
+    let authors: BTreeSet<String> =
+        seen.rows.iter().filter_map(|held| Some(one_line(&held.written.as_ref()?.who(), 60))).collect();
+    if !authors.is_empty() {
+        let _ = write!(line, " by {}", authors.into_iter().collect::<Vec<_>>().join(", "));
+    }
+    line
 }
 
 fn row(held: &Held) -> String {

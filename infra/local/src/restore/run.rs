@@ -223,7 +223,7 @@ impl Restoring<'_> {
         for fixes in fixes.chunks(FIXES) {
             self.pace.wait(fixes.len()).await;
             let keys: Vec<RowKey> = fixes.iter().map(|fix| fix.key(project)).collect();
-            let look = Look::of_operator(keys.clone());
+            let look = Look::of_operator("restore", keys.clone());
             let decide = |draft: &mut Draft| {
                 fixes.iter().try_for_each(|fix| fix.draft(draft))?;
                 Ok(Commit::Last(()))
@@ -242,7 +242,7 @@ impl Restoring<'_> {
             self.progress.set_message(format!("{project}: {written} of {all} rows"));
             self.pace.wait(batch.len()).await;
             // As one commit, in which the rows of the commit before take no place.
-            let look = Look::of_operator(batch.iter().map(|target| target.key.clone())).in_one_commit();
+            let look = Look::of_operator("restore", batch.iter().map(|target| target.key.clone())).in_one_commit();
             let decide = |draft: &mut Draft| {
                 for target in &batch {
                     match (draft.row(&target.key).map(|row| row.version), &target.lost) {

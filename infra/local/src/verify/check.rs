@@ -3,6 +3,8 @@
 use serde::Serialize;
 use shared::domain::ProjectId;
 
+use crate::written::Written;
+
 /// One thing that must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -105,11 +107,14 @@ pub struct Violation {
     pub check: Check,
     /// How it was noticed.
     pub detail: String,
+    /// Who wrote the item last, when that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
 }
 
 impl Violation {
     /// About a project as a whole.
     pub fn of_project(project: &ProjectId, check: Check, detail: impl Into<String>) -> Self {
-        Self { project: project.to_string(), entity: None, check, detail: detail.into() }
+        Self { project: project.to_string(), entity: None, check, detail: detail.into(), written: None }
     }
 }

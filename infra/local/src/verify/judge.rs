@@ -9,6 +9,7 @@ use shared::storage::StoredItem;
 
 use super::check::{Check, Violation};
 use super::{archive, counter, index, references, rows, versions};
+use crate::written::Written;
 
 /// One project as it was read.
 #[derive(Debug, Clone)]
@@ -77,7 +78,13 @@ pub fn judge(reading: &Reading) -> Judgement {
     archive::check(&mut world);
     references::check(&mut world);
     index::check(&mut world, reading);
+    let rows = world.rows;
     let mut judgement = world.judgement;
+    for violation in &mut judgement.violations {
+        let key = violation.entity.as_ref().and_then(|entity| entity.parse::<RowKey>().ok());
+        let row = key.and_then(|key| rows.get(&key));
+        violation.written = row.and_then(|(row, _)| Written::of(row));
+    }
     judgement.violations.sort_unstable();
     judgement.behind.sort_unstable();
     judgement

@@ -72,6 +72,7 @@ async fn projects(table: &Table, progress: &ProgressBar, report: &mut Report) ->
             Partition::Project(project) => projects.push(project),
             Partition::Requests(_) | Partition::Counts | Partition::Table => {}
             Partition::Unknown(key) => report.violation(Violation {
+                written: None,
                 project: key,
                 entity: None,
                 check: Check::PartitionKnown,

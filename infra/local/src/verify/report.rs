@@ -203,7 +203,8 @@ impl fmt::Display for Violation {
         f.write_str(": ")?;
         // The name that the JSON has.
         self.check.serialize(&mut *f)?;
-        write!(f, ": {}", self.detail)
+        write!(f, ": {}", self.detail)?;
+        self.written.as_ref().map_or(Ok(()), |written| write!(f, " (last written: {written})"))
     }
 }
 

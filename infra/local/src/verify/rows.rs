@@ -51,7 +51,7 @@ pub(super) fn check(world: &mut World<'_>) {
         if row.key.collection == Collection::Memberships {
             world.look(Check::MembershipId, 1);
             let user = user_of(row.columns());
-            if user.is_none_or(|user| membership_id(world.project, &user) != row.key.id) {
+            if !row.is_erased() && user.is_none_or(|user| membership_id(world.project, &user) != row.key.id) {
                 world.violation(Check::MembershipId, &row.key, "the id does not follow from project and user");
             }
         }
@@ -69,7 +69,7 @@ fn count(world: &mut World<'_>, row: &Row) {
     }
 }
 
-/// The rules of its collection that a row breaks; a dead one obeyed them too. Those of a collection that this code does not
+/// The rules of its collection that a row breaks; a dead one obeyed them too, unless its content was erased. Those of a collection that this code does not
 /// know are not known either.
 fn broken_rules(row: &Row) -> Vec<String> {
     fn faults<R: Resource>(columns: &Columns) -> Vec<String> {
@@ -81,6 +81,9 @@ fn broken_rules(row: &Row) -> Vec<String> {
     }
     let columns = row.columns();
     let CollectionName::Known(collection) = row.key.collection else { return vec![] };
+    if row.is_erased() {
+        return vec![];
+    }
     match collection {
         Collection::Projects => faults::<Project>(columns),
         Collection::Tasks => faults::<Task>(columns),
@@ -215,6 +218,29 @@ mod tests {
         assert_eq!(found, [at(Check::AttributesAgree, "notes#n")]);
         let uncounted = noted().set("_counter", "checksums", sound().item("_counter").0["checksums"].clone());
         assert_eq!(uncounted.violated(), [at(Check::ChecksumsAgree, "")]);
+    }
+
+    #[test]
+    fn a_tombstone_whose_content_was_erased_is_sound_and_a_live_row_without_content_is_not() {
+        let erased = |entity: &str| {
+            let row = sound().item(entity).row().expect("a row").erased();
+            sound().remove(entity).insert(StoredItem::of_row(&project_id(), &row))
+        };
+        for entity in [member("gone"), "tasks#dead".to_owned(), "dependencies#dead".to_owned()] {
+            assert_eq!(erased(&entity).violated(), [], "{entity}");
+        }
+        let live = sound().corrupt_json("tasks#c", r#""name":"Roof""#, r#""name":null"#);
+        assert_eq!(live.violated(), [at(Check::RowObeysRules, "tasks#c")]);
+    }
+
+    #[test]
+    fn a_violation_says_who_wrote_the_row_last() {
+        let found = sound()
+            .corrupt_json("tasks#c", r#""duration":1"#, r#""duration":-1"#)
+            .set("tasks#c", "written_by", text("ann"))
+            .set("tasks#c", "written_at", number(1_800_000_000));
+        let written = found.judged().violations[0].written.as_ref().map(ToString::to_string);
+        assert_eq!(written.as_deref(), Some("ann, 2027-01-15T08:00:00Z"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ async fn a_watch_shows_each_commit_with_what_it_did() {
         let mut command = stack.command(&[&watch[..], more].concat());
         Running(command.stdout(Stdio::piped()).spawn().expect("a command"))
     };
-    let (mut people, mut programs) = (start(&[]), start(&["--json", "--since", "2"]));
+    let (mut people, mut programs) = (start(&[]), start(&["--json", "--since", "2", "--stage", "prod"]));
     let (mut people, mut programs) = (people.lines(), programs.lines());
     let mut said = || people.next().expect("a line").expect("UTF-8");
     let mut json =
@@ -36,10 +36,13 @@ async fn a_watch_shows_each_commit_with_what_it_did() {
     assert_eq!((&edge["versions"], &edge["rows"][0]["change"]), (&json!([7, 7]), &json!("created")));
 
     stack.send("PATCH", "p/tasks/t3/", json!({"name": "Dig\u{1b}[2J"})).await;
-    assert_eq!(said().split_once("Z  ").expect("a time").1, "8          tasks ~Dig␣[2J");
-    assert_eq!(json()["rows"][0]["id"], "t3");
+    assert_eq!(said().split_once("Z  ").expect("a time").1, "8          tasks ~Dig␣[2J by olga");
+    let changed = json();
+    assert_eq!((&changed["rows"][0]["id"], &changed["rows"][0]["written"]["by"]), (&json!("t3"), &json!("olga")));
+    // printf 'prod:%s' olga | sha256sum | cut -c 1-16
+    assert_eq!(changed["rows"][0]["written"]["caller"], "fa2f11e72dcb979e");
     stack.send("DELETE", "p/tasks/t0/", Value::Null).await;
-    assert_eq!(said().split_once("Z  ").expect("a time").1, "9..10      tasks -Task 0; dependencies -t0 → t1");
+    assert_eq!(said().split_once("Z  ").expect("a time").1, "9..10      tasks -Task 0; dependencies -t0 → t1 by olga");
     let deletion = json();
     assert_eq!((&deletion["versions"], &deletion["one_commit"]), (&json!([9, 10]), &json!(true)));
     let changes: Vec<_> = deletion["rows"].as_array().expect("rows").iter().map(|row| &row["change"]).collect();
@@ -83,4 +86,35 @@ took  first_read, 2 calls, 2.5 read units, 0 write units
     assert!(stranger.errors.contains("call as one, with --user or --token"), "{stranger:?}");
     let ahead = stack.run(&["pull", "--project", "p", "--since", "999"]).await;
     assert!(ahead.code == Some(2) && ahead.errors.contains("Pull from the beginning"), "{ahead:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_counts_first_and_then_says_what_it_did() {
+    let stack = Stack::start().await;
+    four_tasks(&stack).await;
+    stack.send("POST", "p/memberships/", json!({"user": "mia", "role": 100})).await;
+    stack.send("DELETE", "p/tasks/t3/", Value::Null).await;
+    let table = ["--table-name", "trueppm", "--dynamodb-url", &stack.dynamodb_url];
+    let run = async |what: &[&str]| stack.run(&[&["erase"][..], what, &table[..]].concat()).await;
+    let dry = run(&["--user", "mia", "--dry-run"]).await;
+    assert!(dry.code == Some(0) && dry.output.contains("memberships  1 removed\n"), "{dry:?}");
+    assert!(dry.output.ends_with("dry run: nothing was written\n"), "{dry:?}");
+    let done = run(&["--user", "mia", "--json"]).await;
+    let report: Value = serde_json::from_str(&done.output).expect("JSON");
+    assert_eq!(
+        (done.code, &report["removed_memberships"], &report["erased_tombstones"]),
+        (Some(0), &json!(1), &json!(1))
+    );
+    let owner = run(&["--user", "olga"]).await;
+    assert!(owner.code == Some(1) && owner.output.contains("the last owner"), "{owner:?}");
+    let old = run(&["--deleted-before", "2020-01-01"]).await;
+    assert!(old.code == Some(0) && old.output.contains("tombstones   0 erased"), "{old:?}");
+    let all = run(&["--deleted-before", "2999-01-01"]).await;
+    assert!(all.code == Some(0) && all.output.contains("tombstones   1 erased"), "{all:?}");
+    for wrong in [&["--dry-run"][..], &["--user", "a", "--deleted-before", "2020-01-01"], &["--user", "a", "--undated"]]
+    {
+        assert_eq!(run(wrong).await.code, Some(2), "{wrong:?}");
+    }
+    let sound = stack.run(&["verify", "--dynamodb-url", &stack.dynamodb_url]).await;
+    assert_eq!(sound.code, Some(0), "{sound:?}");
 }

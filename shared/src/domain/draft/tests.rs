@@ -123,7 +123,7 @@ fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     assert!(!draft().rebase(counter(3, &[("tasks#b", 3)], None)), "a named row");
     assert!(!draft().rebase(counter(3, &[("dependencies#x", 3)], None)), "a listed collection");
     assert!(!draft().rebase(counter(3, &[("tasks#x", 3)], Some(version(3)))), "the project is gone");
-    let unfinished = UnfinishedDeletion { task: "z".parse().expect("an id"), promised: None };
+    let unfinished = UnfinishedDeletion { task: "z".parse().expect("an id"), promised: None, by: None };
     let begun = Counter { unfinished: Some(unfinished), ..counter(3, &[("dependencies#x", 3)], None) };
     let mut looks_at_no_set = Draft { listed: HashSet::new(), ..draft() };
     assert!(!looks_at_no_set.rebase(begun), "a deletion comes first");
@@ -223,7 +223,7 @@ fn a_row_takes_400_kb_and_no_byte_more() {
         let columns = serde_json::to_value(task).expect("JSON").as_object().expect("an object").clone();
         Row::size(&"p".parse().expect("a project"), &key("tasks#a"), &columns, &UnknownColumns::default())
     };
-    let most = MAX_ROW_SIZE - size(&task(0));
+    let most = MAX_ROW_SIZE - LastWrite::MAX_SIZE - size(&task(0));
     assert!(draft().put("a".parse().expect("an id"), &task(most)).is_ok());
     let refused = draft().put("a".parse().expect("an id"), &task(most + 1));
     assert!(matches!(refused, Err(Error::Invalid(fields)) if fields[0].field == "notes"));
@@ -283,6 +283,24 @@ fn a_row_that_was_lost_is_buried_and_a_project_with_it_deleted() {
     assert_eq!(plan.len(), 2);
     assert!(plan.iter().all(|planned| planned.row.live().is_none() && planned.row.columns().contains_key("name")));
     assert!(plan.iter().all(|planned| planned.row.unknown.names().eq(["colour"])));
+}
+
+#[test]
+fn a_row_counts_with_the_author_that_it_has_or_gets_whichever_is_longer() {
+    let by = |name: &str| LastWrite { author: Some(Author::User(name.parse().expect("a user"))), at: 1 };
+    let size = |had: Option<&str>, gets: &str| {
+        let task = Row::written(None, key("tasks#a"), put(r#"{"name": "A"}"#), version(1));
+        let row = Row { last_write: had.map(by), ..task };
+        let named = [(row.key.clone(), Some(row))].into();
+        let counter = Some(Counter::at(version(2)));
+        let mut draft = Draft::new("p".parse().expect("a project"), counter, named, HashSet::new(), vec![], 10);
+        draft = draft.signed(by(gets));
+        draft.delete(key("tasks#a"));
+        draft.bytes_written()
+    };
+    let short = size(None, "a");
+    assert_eq!(size(None, &"a".repeat(101)), short + 100);
+    assert_eq!(size(Some(&"a".repeat(101)), "a"), short + 100);
 }
 
 #[test]
