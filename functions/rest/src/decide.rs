@@ -160,6 +160,26 @@ pub(crate) fn named<Id: std::str::FromStr>(fields: &Columns, field: &str) -> Opt
 }
 
 #[cfg(test)]
+mod tests {
+    use shared::domain::{Calendar, Dependency, Project, Task};
+
+    use super::*;
+
+    #[test]
+    fn the_readme_names_the_roles_that_the_rules_ask_for() {
+        let readme = include_str!("../../../README.md");
+        assert_eq!(Calendar::WRITER, Project::WRITER, "they are in one line");
+        for (what, role) in [
+            ("create, change, delete tasks", Task::WRITER),
+            ("… dependencies", Dependency::WRITER),
+            ("… calendars and the project's settings; manage memberships below one's own role", Calendar::WRITER),
+        ] {
+            assert!(readme.contains(&format!("| {what} | {role:?} |\n")), "{what}: {role:?}");
+        }
+    }
+}
+
+#[cfg(test)]
 pub(crate) mod testing {
     //! A project to decide over, without any I/O.
 
