@@ -164,7 +164,11 @@ fn expect_smooth(outcome: &mut Outcome, seed: u64) {
 
 #[test]
 fn few_writers_on_one_project_hardly_wait() {
-    play_seeds(1, EXACT, |outcome, _| assert_eq!(outcome.percentile(100), Duration::from_millis(20)));
+    // The first request asks beside for the membership of whom the instance does not know.
+    play_seeds(1, EXACT, |outcome, _| {
+        assert_eq!(outcome.percentile(99), Duration::from_millis(20));
+        assert_eq!(outcome.percentile(100), Duration::from_millis(30));
+    });
     play_seeds(2, EXACT, |outcome, seed| assert!(outcome.percentile(99) < Duration::from_millis(50), "seed {seed}"));
     play_seeds(8, EXACT, |outcome, seed| {
         assert!(outcome.percentile(99) < Duration::from_millis(500), "seed {seed}: p99 {:?}", outcome.percentile(99));
