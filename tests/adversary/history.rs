@@ -129,7 +129,8 @@ impl History {
         if counter.contains_key("deleted_at") {
             self.deleted_at = Some(number(counter, "deleted_at"));
         }
-        rules::after_commit(&self.live)
+        // Whoever deleted a project may leave it, the last owner too.
+        if self.deleted_at.is_some() { Ok(()) } else { rules::after_commit(&self.live) }
     }
 
     /// What is archived was superseded, by the row that is named.
