@@ -92,7 +92,8 @@ async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_com
         }
         Ok(Step::Last(()))
     };
-    let answer = |_: &Committed<'_, ()>| Ok(Answer { status: 200, headers: BTreeMap::new(), body: String::new() });
+    let answer =
+        |_: &Committed<'_, ()>| Ok(Answer { status: 200, headers: BTreeMap::new(), body: String::new(), row: None });
     table.commit(project, &look, decide, answer).await?;
     Ok(())
 }
