@@ -86,6 +86,10 @@ class Stack:
     def template(self):
         """The built template without what ministack does not know; what is left out is printed once."""
         template = yaml_parse((self.built / "template.yaml").read_text())
+        for name in [name for name, resource in template["Resources"].items() if "Metrics" in resource["Properties"]]:
+            del template["Resources"][name]
+            if not self.revision:
+                print(f"left out: {name} (ministack adds up no metrics)")
         for name, resource in template["Resources"].items():
             if resource["Properties"].pop("DeploymentPreference", None) and not self.revision:
                 print(f"left out: DeploymentPreference of {name} (ministack has no AWS::CodeDeploy)")
