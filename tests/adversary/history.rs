@@ -81,6 +81,12 @@ impl History {
         versions.filter(|(_, version)| self.entry(*version).is_some_and(|entry| entry.live.is_some())).collect()
     }
 
+    /// Does the row that took this version have the mark there?
+    pub(crate) fn shows(&self, version: u64, mark: &str) -> bool {
+        let Some(Entry { row, live: Some(live), .. }) = self.entry(version) else { return false };
+        marks_of(row, live).iter().any(|shown| shown == mark)
+    }
+
     /// At which versions a row took on this mark.
     pub(crate) fn taken_on(&self, mark: &str) -> &[u64] {
         self.marks.get(mark).map_or(&[], Vec::as_slice)
