@@ -5,7 +5,7 @@ import lokijs from '@nozbe/watermelondb/adapters/lokijs'
 import logger from '@nozbe/watermelondb/utils/common/logger'
 import { LokiMemoryAdapter } from 'lokijs'
 import { app, tables } from '../../../../tests/client/schema.mjs'
-import { checksum } from 'readme'
+import { checksum } from '#checksum'
 
 export { tables }
 
