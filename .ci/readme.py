@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # No line for each request.
 os.environ.setdefault("RUST_LOG", "warn")
-DOCUMENTS = ["README.md", "infra/MOVING.md", ".github/CONTRIBUTING.md"]
+DOCUMENTS = ["README.md", ".github/CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("infra/docs/*.md"))]
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:cargo|sam|npm|pip|git|\.ci/run|tests/smoke|tests/mutants/run)(?: |$)")
 
 # Started, asked, and stopped. With --port, since 8080 may be taken.
@@ -116,10 +116,14 @@ def running(command):
         process.wait(30)
 
 
-def walk_through(text, address):
-    """The blocks that `call`, in one shell: each is answered as the block of JSON behind it says, and by no problem."""
+def blocks_of_calls(text):
+    """The blocks that `call`, each with the block of JSON behind it, or with nothing."""
     blocks = re.findall(r"^```sh\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", text, re.M | re.S)
-    blocks = [(typed, printed) for typed, printed in blocks if "call " in typed]
+    return [(typed, printed) for typed, printed in blocks if "call " in typed]
+
+
+def walk_through(name, blocks, address):
+    """Types these blocks in one shell: each is answered as the block of JSON behind it says, and by no problem."""
     script = "\necho ---\n".join(typed for typed, _ in blocks).replace("http://127.0.0.1:8080", address)
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     answers = done.stdout.split("---\n")
@@ -127,10 +131,11 @@ def walk_through(text, address):
         lines = [line for line in answered.splitlines() if line]
         # The documents show the answers to the last of them.
         if printed and lines[-len(printed.splitlines()) :] != printed.splitlines():
-            sys.exit(f"typed:\n{typed}\nanswered:\n{answered}\nthe README shows:\n{printed}")
+            sys.exit(f"typed:\n{typed}\nanswered:\n{answered}\n{name} shows:\n{printed}")
         if problems := [line for line in lines if "code" in json.loads(line)]:
             sys.exit(f"typed:\n{typed}\nanswered:\n{problems}")
-    print(f"ok  {len(blocks)} blocks of calls, {sum(1 for _, printed in blocks if printed)} of them compared", flush=True)
+    compared = sum(1 for _, printed in blocks if printed)
+    print(f"ok  {name}: {len(blocks)} blocks of calls, {compared} of them compared", flush=True)
 
 
 def main():
@@ -149,8 +154,12 @@ def main():
         with running(f"{command} --port 0") as (address, _):
             urllib.request.urlopen(address + path, timeout=30).close()
         print(f"ok  {command}", flush=True)
-    with running("cargo run -p local -- serve --port 0") as (address, _):
-        walk_through(texts["README.md"], address)
+    # Each on a server of its own, as its reader has it.
+    for name, blocks in ((name, blocks_of_calls(text)) for name, text in texts.items()):
+        if not blocks:
+            continue
+        with running("cargo run -p local -- serve --port 0") as (address, _):
+            walk_through(name, blocks, address)
 
     # What the last run exported is not overwritten.
     shutil.rmtree(ROOT / "target/plan", ignore_errors=True)
