@@ -1,7 +1,9 @@
 """Checks the Markdown of the repository: every relative link leads to a file and to a heading of it, every page is in the index, the
-code that pages show is the code in infra/docs/code, and the README stays short. External links are not fetched.
+code that pages show is the code in infra/docs/code, errors, parameters and fields are those of the API's description, and the README
+stays short. External links are not fetched.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -78,11 +80,59 @@ def faults_of_code(pages):
             yield f"infra/docs/code/{file.name} is on no page"
 
 
+def cells(text, head):
+    """The rows of the table that begins with this head, each as its cells."""
+    table = re.search(rf"^{re.escape(head)}\n\|[-| ]+\|\n((?:\|.*\n)+)", text, re.M)
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[1].splitlines()] if table else []
+
+
+def spans(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def objects(value):
+    """Every object inside a value."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else []:
+        yield from objects(inner)
+
+
+def faults_of_api(description, protocol, rest):
+    """What the pages list by hand is what the API's description says, which the tests hold against every answer."""
+    examples = (each for each in objects(description) if isinstance(each.get("code"), str) and isinstance(each.get("status"), int))
+    problems = {(str(problem["status"]), problem["code"]) for problem in examples}
+    rows = cells(protocol, "| status | `code` | what the app does |")
+    listed = [(status.split(", "), spans(codes)) for status, codes, _ in rows]
+    # A row with several statuses has its codes in any of them.
+    told = {(status, code) for statuses, codes in listed for code in codes for status in statuses}
+    for status, code in sorted(problems - told):
+        yield f"infra/docs/protocol.md: the table of errors lacks {status} {code}"
+    for code in sorted({code for _, code in told} - {code for _, code in problems}):
+        yield f"infra/docs/protocol.md: no answer has the code {code}"
+
+    pull = description["paths"]["/api/v1/projects/{project_id}/sync/"]["get"]
+    parameters = {parameter["name"] for parameter in pull["parameters"] if parameter["in"] == "query"}
+    if parameters != (told := {name for row in cells(protocol, "| parameter | values | meaning |") for name in spans(row[0])}):
+        yield f"infra/docs/protocol.md: the parameters of a pull are {sorted(parameters)}, not {sorted(told)}"
+
+    names = {"projects": "Project", "tasks": "Task", "dependencies": "Dependency", "calendars": "Calendar", "memberships": "Membership"}
+    fields = {collection: told for collection, told in cells(rest, "| collection | fields (default) |")}
+    for collection, name in names.items():
+        columns = set(description["components"]["schemas"][f"{name}Creation"]["properties"]) - {"id"}
+        told = {span for span in spans(fields.get(collection, "")) if re.fullmatch("[a-z_]+", span)}
+        if columns != told:
+            yield f"infra/docs/rest.md: the fields of {collection} are {sorted(columns)}, not {sorted(told)}"
+
+
 def main():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     tracked = {ROOT / name for name in listed.split("\0") if name and (ROOT / name).exists()}
     texts = {path: path.read_text() for path in sorted(tracked) if path.suffix == ".md"}
     faults = [fault for path in texts for fault in faults_of_links(path, texts, tracked)]
+
+    description = json.loads((ROOT / "infra/api/openapi.json").read_text())
+    faults += faults_of_api(description, texts[DOCS / "protocol.md"], texts[DOCS / "rest.md"])
 
     pages = {path: text for path, text in texts.items() if path.parent == DOCS}
     faults += faults_of_code({ROOT / "README.md": texts[ROOT / "README.md"]} | pages)
