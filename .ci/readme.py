@@ -30,7 +30,11 @@ SERVED = {
 # Typed, on one local stack, which is the product that commands call and the table that they find without being told. Some
 # words are replaced: by what they stand for, or for brevity.
 TYPED = {
-    "cargo run -p trueppm -- COMMAND": {"COMMAND": "help"},
+    "cargo run -q -p trueppm --": {"--": "-- help"},
+    # Into the files that are checked in, where they differ: `cargo test` compares them.
+    "cargo run -p trueppm -- openapi > infra/api/openapi.json": {"infra/api/openapi.json": "/dev/null"},
+    "cargo run -p trueppm -- typescript > infra/api/trueppm.ts": {"infra/api/trueppm.ts": "/dev/null"},
+    "cargo run -p trueppm -- pages": {"pages": "pages --check"},
     "cargo run -q -p trueppm -- import infra/cli/examples/house --dry-run": {},
     "cargo run -q -p trueppm -- import infra/cli/examples/house": {},
     "cargo run -q -p trueppm -- pull --project lakehouse --since 9": {},
@@ -41,10 +45,8 @@ TYPED = {
     "cargo run -q -p trueppm -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
         "cargo": "timeout --preserve-status --signal INT 5 cargo"
     },
-    "cargo run -p trueppm -- help serve": {},
     "cargo run -p trueppm -- token --user mia": {},
     "cargo run -p trueppm -- verify --table-name T": {"T": "trueppm"},
-    "cargo run -p trueppm -- backfill --table-name T": {"T": "trueppm"},
     "cargo run -p trueppm -- restore --table-name T": {"T": "trueppm"},
     "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
     "cargo test -p tests --test it reference::": {},
@@ -62,11 +64,18 @@ TYPED = {
 STAGES = {
     "cargo test --workspace": "test",
     "cargo test": "test",
+    "cargo test --workspace --lib": "test",
+    "cargo test -p tests --test adversary": "test",
+    "cargo test -p tests --test model": "test",
+    "cargo doc --document-private-items --open": "doc",
+    "npm test": "client",
+    "npm ci && npm test": "client",
     "cargo build": "client",
     "cargo test -p tests --test adversary lag -- --nocapture": "test",
     "CONTENTION_SECONDS=30 cargo test -p tests --test adversary contention -- --nocapture": "test",
     "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "adversary",
     "BASE_URL=… JWT_SECRET=… npm test": "lambda",
+    "tests/smoke": "lambda",
     "BASE_URL=https://… TOKEN=… tests/smoke": "lambda",
     "cargo run -p trueppm -- serve --dynamodb-port 8000": "lambda",
     "pip install cargo-lambda ziglang": "lambda",
@@ -74,13 +83,26 @@ STAGES = {
     "cargo lambda invoke rest -A 127.0.0.1 --data-file tests/events/02-create-project.json": "lambda",
     "cargo lambda invoke sync -A 127.0.0.1 --data-file tests/events/05-pull-everything.json": "lambda",
     "sam validate --lint": "template",
+    "sam build": "deploy",
+    "sam build --parameter-overrides Architecture=x86_64": "deploy",
     "sam build && sam deploy --guided": "deploy",
 }
 
 NOT_HERE = {
     ".ci/run": "this is part of it",
+    "cargo test -p tests --test it NAME": "any test of a stage",
+    "tests/mutants/run NAME": "any mutant: one is typed above",
+    "git diff": "shows what somebody has changed",
+    "cargo build --release -p ops": "takes minutes; the client stage builds all of it in another profile",
+    "sam deploy": "needs an account",
+    "sam deploy --parameter-overrides Revision=$(date +%s)": "the same",
+    "sam deploy --parameter-overrides Revision=2 …": "the same",
+    "sam deploy --parameter-overrides Revision=3 JwtSecretArn=<none> …": "the same",
+    "sam deploy --stack-name trueppm-dev --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides Architecture=x86_64 Stage=dev "
+    "JwtSecretArn=arn:aws:secretsmanager:… Revision=1": "the same",
+    "sam delete --stack-name <stack>": "the same",
     "cargo mutants -p shared -f 'shared/src/domain/**/*.rs' -- --lib": "takes hours",
-    "cargo mutants -p sync -f 'functions/sync/src/{evidence,pull,ranges,body,strong,encoding,migration,paths}.rs' -- --workspace --lib": (
+    "cargo mutants -p sync -f 'functions/sync/src/{proof,pull,ranges,body,strong_reads,encoding,migration,outcome}.rs' -- --workspace --lib": (
         "the same"
     ),
 }
