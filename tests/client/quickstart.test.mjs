@@ -149,6 +149,10 @@ test('something that is not this API is an error, and the phone keeps what it ha
   for (const answer of ['<!doctype html>', '{}']) {
     watch(async () => new Response(answer))
     await assert.rejects(phone.sync(), { status: 200 })
+    await assert.rejects(sendChange(phone.at, { method: 'POST', path: 'tasks/', body: { name: 'x' }, key: 'k' }), {
+      name: 'Error',
+      status: 200,
+    })
     mock.restoreAll()
   }
   assert.equal(await phone.cursor(), mark)

@@ -21,9 +21,11 @@ export async function sendChange({ baseUrl, projectId, token, wait = pause }, ch
       body,
     })
     if (response.status !== 429 && response.status < 500) {
-      const answer = response.status === 204 ? null : await response.json()
-      if (!response.ok) throw new SyncError(response.status, answer)
-      return { row: answer, version: Number(response.headers.get('X-Server-Version')) }
+      // A proxy may answer with something that is not JSON, and a login page may do so with 200.
+      const answer = response.status === 204 ? null : await response.json().catch(() => ({}))
+      const version = Number(response.headers.get('X-Server-Version'))
+      if (!response.ok || !version) throw new SyncError(response.status, answer ?? {})
+      return { row: answer, version }
     }
     // The same request again, with the same key: it takes effect once.
     await wait(Number(response.headers.get('Retry-After') ?? 1))
