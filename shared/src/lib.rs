@@ -8,6 +8,7 @@ pub mod architecture;
 pub mod auth;
 pub mod domain;
 pub mod http;
+pub mod idempotency;
 pub mod meter;
 pub mod outbound;
 pub mod protocol;
