@@ -1,5 +1,6 @@
 //! Tables for the pages in infra/docs.
 
+use std::error::Error as AnyError;
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -8,11 +9,11 @@ use shared::domain::{Collection, Error, Role};
 use super::columns::{self, Column, Kind};
 use super::problems;
 use super::rows::writer;
-use crate::AnyError;
 
 /// The fields of each collection: type, default, and what they are.
 pub fn columns() -> Result<String, Error> {
-    let mut table = "| collection | field | type | default | what it is |\n| --- | --- | --- | --- | --- |\n".to_owned();
+    let mut table =
+        "| collection | field | type | default | what it is |\n| --- | --- | --- | --- | --- |\n".to_owned();
     for collection in Collection::ALL {
         let defaults = columns::defaults(collection)?;
         for column in columns::columns(collection) {
