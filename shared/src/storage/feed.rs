@@ -106,7 +106,7 @@ impl Table {
     }
 }
 
-/// What [`FeedRow`] is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
+/// What a [`FeedRow`](super::FeedRow) is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
 const CONTENT: &str = "entity, server_version, writes, superseded, is_deleted, #row";
 
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {

@@ -1,6 +1,9 @@
 //! The rows that a pull reads, and pages of them.
 
-use super::layout::Item;
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use super::raw::Escaped;
 use crate::domain::{ProjectId, Row, RowKey, ServerVersion, Superseded};
 
@@ -66,7 +69,7 @@ impl RowVersions {
 
 /// Where the next page of a query begins.
 #[derive(Debug, Clone)]
-pub struct PageCursor(pub(super) Item);
+pub struct PageCursor(pub(super) HashMap<String, AttributeValue>);
 
 impl PageCursor {
     /// In the index, the version that was looked at last: 0, if it is not in there.

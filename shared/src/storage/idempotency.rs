@@ -13,10 +13,9 @@ use super::backoff::Backoff;
 use super::feed_row::PageCursor;
 use super::kept_body;
 use super::layout::{self, Item, number, text};
-use super::read::Snapshot;
 use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, unbuilt};
-use crate::domain::{Answer, Error, ProjectId, PromisedAnswer, ServerVersion};
+use crate::domain::{Answer, Error, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion};
 use crate::idempotency::{Answered, KeyedRequest};
 
 /// So long a repetition is recognised, in seconds.
@@ -75,19 +74,19 @@ impl Record {
 
     /// The answer again; `KeyReused` when the key was that of another request.
     ///
-    /// Where only the row is kept that the answer showed, the answer shows that row as it is now.
+    /// Where only the row is kept that the answer showed, the answer shows that row as it is now, which `current` says.
     pub(super) fn answer_to(
         &self,
         request: &KeyedRequest,
         project: &ProjectId,
-        snapshot: &Snapshot,
+        current: impl FnOnce(&RowKey) -> Option<Row>,
     ) -> Result<Answered, Error> {
         if self.fingerprint != request.fingerprint() {
             return Err(Error::KeyReused);
         }
         let mut answer = self.answer.clone();
         if let Some(key) = &self.answer.row {
-            let row = snapshot.row(key).ok_or_else(|| Error::NotFound(key.clone()))?;
+            let row = current(key).ok_or_else(|| Error::NotFound(key.clone()))?;
             answer.headers.insert("etag".to_owned(), format!("\"{}\"", row.version));
             answer.body = row.rest_json(project);
         }

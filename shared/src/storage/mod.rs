@@ -24,6 +24,7 @@ mod feed_row;
 mod finish;
 mod idempotency;
 mod kept_body;
+mod known_members;
 mod layout;
 mod members;
 mod new_projects;

@@ -3,7 +3,7 @@
 //! - `format.rs`: which file has which columns, and what a cell says
 //! - `file.rs` reads a file into lines that know where they are from; `check.rs` checks all of them, with each other and
 //!   with what the project has, before anything is written
-//! - [`import`] writes what is missing, over REST in batches; [`export`] writes the files
+//! - [`import()`] writes what is missing, over REST in batches; [`export()`] writes the files
 //! - [`Contents`] is what a project has, as a device would get it
 
 mod check;

@@ -17,7 +17,7 @@
 //!
 //! A project that cannot be restored is reported and left as it is, and the next one begins.
 //!
-//! [`run`] does it; what comes next is decided by a pure function over what the table holds (`plan.rs`), so that a run
+//! [`run()`] does it; what comes next is decided by a pure function over what the table holds (`plan.rs`), so that a run
 //! that was stopped anywhere is gone on with by the next. Rows are written by ordinary commits.
 
 mod access;

@@ -1,7 +1,7 @@
 //! The audit of a table: does it hold what the commits promise? Reads only, strongly, any endpoint.
 //!
-//! - [`run`] reads project by project and judges each once it stands still (`read.rs`)
-//! - [`judge`] is the judgement: a pure function over what was read. Its parts: `rows.rs` (each item by itself),
+//! - [`run()`] reads project by project and judges each once it stands still (`read.rs`)
+//! - [`judge()`] is the judgement: a pure function over what was read. Its parts: `rows.rs` (each item by itself),
 //!   `versions.rs` (who holds which version), `counter.rs`, `references.rs`, `index.rs`
 //! - [`Report`] is what comes out, as JSON and in a few lines
 
