@@ -1,5 +1,5 @@
 """Checks the Markdown of the repository: every relative link leads to a file and to a heading of it, every page is in the index, the
-code that pages show is the code in infra/docs/code, errors, parameters and fields are those of the API's description, and the README
+code that pages show is the code in infra/docs/code, errors and parameters are those of the API's description, and the README
 stays short. External links are not fetched.
 """
 
@@ -98,7 +98,7 @@ def objects(value):
         yield from objects(inner)
 
 
-def faults_of_api(description, protocol, rest):
+def faults_of_api(description, protocol):
     """What the pages list by hand is what the API's description says, which the tests hold against every answer."""
     examples = (each for each in objects(description) if isinstance(each.get("code"), str) and isinstance(each.get("status"), int))
     problems = {(str(problem["status"]), problem["code"]) for problem in examples}
@@ -116,14 +116,6 @@ def faults_of_api(description, protocol, rest):
     if parameters != (told := {name for row in cells(protocol, "| parameter | values | meaning |") for name in spans(row[0])}):
         yield f"infra/docs/protocol.md: the parameters of a pull are {sorted(parameters)}, not {sorted(told)}"
 
-    names = {"projects": "Project", "tasks": "Task", "dependencies": "Dependency", "calendars": "Calendar", "memberships": "Membership"}
-    fields = {collection: told for collection, told in cells(rest, "| collection | fields (default) |")}
-    for collection, name in names.items():
-        columns = set(description["components"]["schemas"][f"{name}Creation"]["properties"]) - {"id"}
-        told = {span for span in spans(fields.get(collection, "")) if re.fullmatch("[a-z_]+", span)}
-        if columns != told:
-            yield f"infra/docs/rest.md: the fields of {collection} are {sorted(columns)}, not {sorted(told)}"
-
 
 def main():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
@@ -132,7 +124,7 @@ def main():
     faults = [fault for path in texts for fault in faults_of_links(path, texts, tracked)]
 
     description = json.loads((ROOT / "infra/api/openapi.json").read_text())
-    faults += faults_of_api(description, texts[DOCS / "protocol.md"], texts[DOCS / "rest.md"])
+    faults += faults_of_api(description, texts[DOCS / "protocol.md"])
 
     pages = {path: text for path, text in texts.items() if path.parent == DOCS}
     faults += faults_of_code({ROOT / "README.md": texts[ROOT / "README.md"]} | pages)

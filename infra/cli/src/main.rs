@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{completions, describe, export, import, pull, serve, token};
+use commands::{completions, describe, export, import, pages, pull, serve, token};
 use ops::command::exit_code;
 use ops::commands::{backfill, erase, restore, verify, watch};
 
@@ -48,6 +48,7 @@ enum Command {
     OpenApi(describe::OpenApi),
     #[command(name = "typescript")]
     TypeScript(describe::TypeScript),
+    Pages(pages::Options),
     Completions(completions::Options),
 }
 
@@ -68,6 +69,7 @@ async fn main() -> ExitCode {
         Command::Erase(options) => erase::run(options, json).await,
         Command::OpenApi(_) => describe::openapi(),
         Command::TypeScript(_) => describe::typescript(),
+        Command::Pages(options) => pages::run::<Cli>(&options, json),
         Command::Completions(options) => completions::run::<Cli>(&options),
     };
     exit_code(ended)

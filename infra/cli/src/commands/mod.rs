@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod describe;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod pages;
 pub(crate) mod pull;
 pub(crate) mod serve;
 pub(crate) mod text;
