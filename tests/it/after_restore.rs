@@ -147,7 +147,7 @@ async fn who_lost_access_after_the_backup_has_none_after_the_restore_or_is_named
     users.sort_unstable();
     assert_eq!(have.project, project.id);
     assert_eq!(users, [("adam", 300), ("eve", 300), ("mia", 100), (OWNER, 400)]);
-    assert!(report.to_string().contains("4 memberships of 1 projects are as the backup has them"), "{report}");
+    assert!(report.to_string().contains("4 memberships of 1 projects are as in the backup"), "{report}");
     on(&new, &project).await.get("tasks").by("eve").await.expect(200);
 }
 

@@ -86,7 +86,7 @@ impl Backfill<'_> {
                 self.report.leave(
                     project,
                     "_counter",
-                    "there is no such project, or its counter is missing".to_owned(),
+                    "the project does not exist, or its counter is missing".to_owned(),
                 );
                 return Ok(());
             }
@@ -118,8 +118,7 @@ impl Backfill<'_> {
             versions = read(self.table, project).await?.unnamed(&counter);
         }
         let Some(versions) = versions else {
-            let detail =
-                "versions that rows superseded cannot be told from missing ones: see `trueppm verify`".to_owned();
+            let detail = "superseded versions cannot be told from missing ones; run `trueppm verify`".to_owned();
             self.report.failed.push(Failed { project: project.to_string(), detail });
             return Ok(());
         };
