@@ -10,6 +10,7 @@
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
 //!   repairs a restored table
 //! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
+//! - [`Table::expect_live_edges`], [`Table::set_live_edge`]: the index of live dependencies
 
 mod archive;
 mod audit;
@@ -21,8 +22,10 @@ mod creation;
 mod erasure;
 mod feed;
 mod finish;
+mod in_place;
 mod kept_body;
 mod layout;
+mod live_edges;
 mod members;
 mod new_projects;
 mod page;
@@ -43,4 +46,4 @@ pub use read::Snapshot;
 pub use reading::Look;
 pub use record::KeptAnswer;
 pub use restore::Restoration;
-pub use table::{BY_USER, BY_VERSION, ConfigError, Table};
+pub use table::{BY_USER, BY_VERSION, ConfigError, LIVE_EDGES, Table};

@@ -23,6 +23,8 @@ pub struct Report {
     pub filled_rows: u64,
     /// Versions archived that rows had superseded and that nothing named.
     pub archived_versions: u64,
+    /// Rows put into the index of live dependencies, or taken out of it.
+    pub listed_edges: u64,
     /// Rows that were left as they are.
     pub left: Vec<Left>,
     /// Projects that could not be read or written to the end.
@@ -66,6 +68,7 @@ impl fmt::Display for Report {
         writeln!(f, "projects  {}, and {} deleted ones left alone", self.projects, self.deleted_projects)?;
         writeln!(f, "rows      {} read, {} filled in", self.rows, self.filled_rows)?;
         writeln!(f, "versions  {} archived that nothing named any more", self.archived_versions)?;
+        writeln!(f, "edges     {} put into their index or taken out of it", self.listed_edges)?;
         for left in self.left.iter().take(SHOWN) {
             writeln!(f, "LEFT      {} {}: {}", left.project, left.entity, left.detail)?;
         }
