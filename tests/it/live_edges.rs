@@ -10,9 +10,9 @@ use aws_sdk_dynamodb::types::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use indicatif::ProgressBar;
-use local::backfill::{self, Options};
-use local::verify::{self, Patience, Verdict};
-use local::{reasons, restore};
+use ops::backfill::{self, Options};
+use ops::verify::{self, Patience, Verdict};
+use ops::{reasons, restore};
 use serde_json::{Value, json};
 use tests::support::{Answer, TestApp, TestProject, TestTable};
 
@@ -239,5 +239,5 @@ async fn a_table_that_was_made_without_the_index_is_refused_in_one_sentence() {
     refused(&backfill::run(&bare, &options, &progress).await.expect_err("no index"));
     let options = restore::Options { project: None, lost: None, rate: 1, raise: restore::RAISE };
     refused(restore::run(&bare, &options, &progress).await.expect_err("no index").as_ref());
-    refused(local::table::create(&client, &table.name).await.expect_err("no index").as_ref());
+    refused(stack::table::create(&client, &table.name).await.expect_err("no index").as_ref());
 }

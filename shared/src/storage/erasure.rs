@@ -5,7 +5,7 @@
 //! item anew; then nothing is changed, and whoever erases reads again.
 
 use super::audit::{StoredItem, StoredPage};
-use super::feed::PageCursor;
+use super::feed_row::PageCursor;
 use super::kept_body;
 use super::layout::{self, COUNTER, Item, UNFINISHED, WRITTEN_BY, key, key_of_row, number, text};
 use super::table::{Table, unavailable};
