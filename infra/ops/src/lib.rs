@@ -15,4 +15,5 @@ pub mod verify;
 pub mod watch;
 pub mod written;
 
+pub use operator::batches;
 pub use reasons::reasons;

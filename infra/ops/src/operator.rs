@@ -6,17 +6,38 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use shared::domain::{Answer, ArchivedVersions, Error, ProjectId};
 use shared::storage::{Committed, Partition, Table};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::reasons;
 
-/// So many bytes are written by one commit, well below the 4 MB of a transaction.
-pub(crate) const BYTES: usize = 3_000_000;
+/// The most bytes that one commit writes, well below the 4 MB of a transaction.
+pub(crate) const MAX_COMMIT_BYTES: usize = 3_000_000;
 
-/// How often something is tried when it is busy.
-pub(crate) const TRIES: u32 = 5;
-/// Before the second try, and so much longer before each after that.
-pub(crate) const PAUSE: Duration = Duration::from_millis(500);
+/// The tries of something that may find the project busy.
+pub(crate) struct Tries {
+    made: u32,
+}
+
+impl Tries {
+    const MAX: u32 = 5;
+    /// Before the second try; each later pause is longer by as much.
+    const PAUSE: Duration = Duration::from_millis(500);
+
+    /// The first try is about to be made.
+    pub(crate) fn new() -> Self {
+        Self { made: 1 }
+    }
+
+    /// Waits before the next try. False, and no pause, if there is none.
+    pub(crate) async fn another(&mut self) -> bool {
+        if self.made == Self::MAX {
+            return false;
+        }
+        sleep(Self::PAUSE * self.made).await;
+        self.made += 1;
+        true
+    }
+}
 
 /// Every partition of the table.
 pub(crate) async fn partitions(table: &Table, progress: &ProgressBar) -> Result<BTreeSet<Partition>, Error> {
@@ -34,18 +55,19 @@ pub(crate) async fn partitions(table: &Table, progress: &ProgressBar) -> Result<
     }
 }
 
-/// What is to be written, each with its bytes, in batches for one commit each, of at most so many rows.
-pub(crate) fn batches<T>(targets: impl IntoIterator<Item = (usize, T)>, rows: usize) -> Vec<Vec<T>> {
+/// Splits targets, each with its size in bytes, into batches of at most `rows` targets and `bytes` bytes. A target that is larger
+/// gets a batch of its own. The order stays.
+pub fn batches<T>(targets: impl IntoIterator<Item = (usize, T)>, rows: usize, bytes: usize) -> Vec<Vec<T>> {
     let mut batches: Vec<Vec<T>> = Vec::new();
     let mut room = 0;
-    for (bytes, target) in targets {
+    for (size, target) in targets {
         match batches.last_mut() {
-            Some(batch) if batch.len() < rows && bytes <= room => {
-                room -= bytes;
+            Some(batch) if batch.len() < rows && size <= room => {
+                room -= size;
                 batch.push(target);
             }
             _ => {
-                room = BYTES.saturating_sub(bytes);
+                room = bytes.saturating_sub(size);
                 batches.push(vec![target]);
             }
         }

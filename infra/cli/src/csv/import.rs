@@ -291,21 +291,9 @@ fn body(line: &Line) -> Value {
 
 /// The lines, each as an operation, so many as one batch takes.
 fn batches<'a>(lines: &[&'a Line]) -> Vec<Vec<(&'a Line, Value)>> {
-    let mut batches: Vec<Vec<(&Line, Value)>> = Vec::new();
-    let mut room = 0;
-    for line in lines {
+    let operations = lines.iter().map(|line| {
         let operation = json!({"method": "POST", "path": format!("{}/", line.collection.name()), "body": body(line)});
-        let bytes = operation.to_string().len();
-        match batches.last_mut() {
-            Some(batch) if batch.len() < MAX_ROWS && bytes <= room => {
-                room -= bytes;
-                batch.push((line, operation));
-            }
-            _ => {
-                room = BYTES.saturating_sub(bytes);
-                batches.push(vec![(line, operation)]);
-            }
-        }
-    }
-    batches
+        (operation.to_string().len(), (*line, operation))
+    });
+    ops::batches(operations, MAX_ROWS, BYTES)
 }

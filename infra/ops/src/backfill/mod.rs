@@ -22,11 +22,10 @@ use shared::domain::{
     ArchivedVersions, Collection, Columns, Counter, Draft, Error, ProjectId, Row, RowKey, ServerVersion, State, Step,
 };
 use shared::storage::{Look, Partition, StoredItem, Table};
-use tokio::time::sleep;
 
 pub use report::{Failed, Left, Report};
 
-use crate::operator::{PAUSE, Pace, TRIES, archive, batches, of_project, partitions, unasked};
+use crate::operator::{MAX_COMMIT_BYTES, Pace, Tries, archive, batches, of_project, partitions, unasked};
 use crate::unnamed::unnamed;
 
 /// So few rows are written by one commit, since others wait for it.
@@ -108,7 +107,7 @@ impl Backfill<'_> {
             self.list(project, row).await?;
         }
         let (all, mut done) = (lacking.len(), 0);
-        for batch in batches(lacking, ROWS) {
+        for batch in batches(lacking, ROWS, MAX_COMMIT_BYTES) {
             self.progress.set_message(format!("{project}: {done} of {all} rows"));
             self.write(project, &batch).await?;
             done += batch.len();
@@ -120,11 +119,8 @@ impl Backfill<'_> {
     /// commits were under way, and it is read again.
     async fn archive(&mut self, project: &ProjectId, versions: Option<Vec<ServerVersion>>) -> Result<(), Error> {
         let mut versions = versions;
-        for number in 1..TRIES {
-            if versions.is_some() {
-                break;
-            }
-            sleep(PAUSE * number).await;
+        let mut tries = Tries::new();
+        while versions.is_none() && tries.another().await {
             let Some(counter) = self.table.counter(project).await? else { break };
             versions = read(self.table, project).await?.unnamed(&counter);
         }
@@ -141,24 +137,24 @@ impl Backfill<'_> {
 
     /// Puts a row into the index of live dependencies, or takes it out.
     async fn list(&mut self, project: &ProjectId, read: Row) -> Result<(), Error> {
-        let mut row = read;
-        for number in 1..=TRIES {
+        let (mut row, mut tries) = (read, Tries::new());
+        loop {
             self.pace.wait(1).await;
             match self.table.set_live_edge(project, &row).await {
                 Ok(true) => {
                     self.report.listed_edges += 1;
                     return Ok(());
                 }
-                // Older code may have written it again.
-                Ok(false) => match self.table.row(project, &row.key).await? {
-                    Some(written) => row = written,
-                    None => return Ok(()),
-                },
-                Err(Error::Busy) => sleep(PAUSE * number).await,
+                Ok(false) | Err(Error::Busy) if tries.another().await => {}
+                Ok(false) => return Err(Error::Busy),
                 Err(error) => return Err(error),
             }
+            // Older code may have written it again.
+            match self.table.row(project, &row.key).await? {
+                Some(written) => row = written,
+                None => return Ok(()),
+            }
         }
-        Err(Error::Busy)
     }
 
     /// What is to be done at first sight.
@@ -198,7 +194,7 @@ impl Backfill<'_> {
 
     async fn write(&mut self, project: &ProjectId, batch: &[RowKey]) -> Result<(), Error> {
         let look = Look::of_operator("backfill", batch.iter().cloned());
-        let mut tries = 1;
+        let mut tries = Tries::new();
         loop {
             self.pace.wait(batch.len()).await;
             let mut filled = fill::Filled::default();
@@ -215,10 +211,7 @@ impl Backfill<'_> {
                     return Ok(());
                 }
                 // What an answer that was lost has written lacks nothing when it is read again.
-                Err(Error::Busy | Error::OutcomeUnknown) if tries < TRIES => {
-                    sleep(PAUSE * tries).await;
-                    tries += 1;
-                }
+                Err(Error::Busy | Error::OutcomeUnknown) if tries.another().await => {}
                 Err(error) => return Err(error),
             }
         }

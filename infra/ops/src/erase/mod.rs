@@ -17,12 +17,11 @@ use std::collections::BTreeSet;
 use indicatif::ProgressBar;
 use shared::domain::{Collection, Draft, Error, ProjectId, RowKey, Step, UserId};
 use shared::storage::{Look, Partition, StoredItem, Table};
-use tokio::time::sleep;
 
 pub use report::{Left, Report};
 pub use target::Target;
 
-use crate::operator::{PAUSE, Pace, TRIES, batches, of_project, partitions, unasked};
+use crate::operator::{MAX_COMMIT_BYTES, Pace, Tries, batches, of_project, partitions, unasked};
 use target::Action;
 
 /// What commits name as their author.
@@ -209,7 +208,7 @@ impl Erasure<'_> {
             }
         }
         if let Target::User(user) = &self.options.target {
-            for batch in batches(found.unassign, ROWS) {
+            for batch in batches(found.unassign, ROWS, MAX_COMMIT_BYTES) {
                 let look = Look::of_operator(COMMAND, batch.iter().cloned());
                 let unassign = |draft: &mut Draft| target::unassign(draft, &batch, user);
                 self.report.unassigned_tasks += self.commit(project, &look, batch.len(), unassign).await?;
@@ -232,7 +231,7 @@ impl Erasure<'_> {
         rows: usize,
         mut decide: impl FnMut(&mut Draft) -> Result<u64, Error>,
     ) -> Result<u64, Error> {
-        let mut tries = 1;
+        let mut tries = Tries::new();
         loop {
             self.pace.wait(rows).await;
             let mut counted = 0;
@@ -243,10 +242,7 @@ impl Erasure<'_> {
             match self.table.commit(project, look, decide, unasked).await {
                 Ok(_) => return Ok(counted),
                 // What an answer that was lost has written is not written again.
-                Err(Error::Busy | Error::OutcomeUnknown) if tries < TRIES => {
-                    sleep(PAUSE * tries).await;
-                    tries += 1;
-                }
+                Err(Error::Busy | Error::OutcomeUnknown) if tries.another().await => {}
                 Err(error) => return Err(error),
             }
         }
@@ -254,7 +250,7 @@ impl Erasure<'_> {
 
     /// Changes something in place; false when it was written meanwhile, and is looked at again in the next round.
     async fn change(&self, project: &ProjectId, change: &InPlace) -> Result<bool, Error> {
-        let mut tries = 1;
+        let mut tries = Tries::new();
         loop {
             let changed = match change {
                 InPlace::Replace(row) => self.table.replace_tombstone(project, row).await,
@@ -264,10 +260,7 @@ impl Erasure<'_> {
                 }
             };
             match changed {
-                Err(Error::Busy) if tries < TRIES => {
-                    sleep(PAUSE * tries).await;
-                    tries += 1;
-                }
+                Err(Error::Busy) if tries.another().await => {}
                 changed => return changed,
             }
         }

@@ -13,7 +13,7 @@ use shared::storage::Restoration;
 
 use super::access;
 use super::finish::{Fix, unfinished};
-use crate::operator::batches;
+use crate::operator::{MAX_COMMIT_BYTES, batches};
 use crate::unnamed::{Ranges, gaps, size, unnamed};
 
 /// So many rows fit into one commit beside the counter and the conditions on the rows of the commit before.
@@ -261,7 +261,11 @@ fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restorati
     if !targets.is_empty() {
         // In the order of a single commit, so that no page of a pull ends between an edge and its tasks.
         targets.sort_by_key(|(rank, _, _)| *rank);
-        return Ok(Some(Step::Rewrite(batches(targets.into_iter().map(|(_, bytes, target)| (bytes, target)), ROWS))));
+        return Ok(Some(Step::Rewrite(batches(
+            targets.into_iter().map(|(_, bytes, target)| (bytes, target)),
+            ROWS,
+            MAX_COMMIT_BYTES,
+        ))));
     }
     let mut counter = counter.clone();
     if aim.lost.is_some() {

@@ -6,12 +6,11 @@ use std::error::Error as AnyError;
 use indicatif::ProgressBar;
 use shared::domain::{Counter, Draft, Error, ProjectId, RowKey, Step as Commit};
 use shared::storage::{Look, NewProjects, Partition, Table};
-use tokio::time::sleep;
 
 use super::finish::Fix;
 use super::plan::{Aim, Damage, Step, Stored, Target, holds, next};
 use super::report::{Damaged, Report};
-use crate::operator::{PAUSE, Pace, TRIES, archive, of_project, partitions, unasked};
+use crate::operator::{Pace, Tries, archive, of_project, partitions, unasked};
 
 /// By how much counters are raised: 2^32.
 pub const RAISE: u64 = 1 << 32;
@@ -136,7 +135,7 @@ impl Restoring<'_> {
     }
 
     async fn project(&mut self, project: &ProjectId) -> Result<(), Error> {
-        let mut tries = 1;
+        let mut tries = Tries::new();
         loop {
             match self.steps(project).await {
                 Ok(()) => return Ok(()),
@@ -145,10 +144,7 @@ impl Restoring<'_> {
                     return Ok(());
                 }
                 // Something moved, or is throttled: what comes next is decided on what is there then.
-                Err(Stop::Failed(Error::Busy | Error::OutcomeUnknown)) if tries < TRIES => {
-                    sleep(PAUSE * tries).await;
-                    tries += 1;
-                }
+                Err(Stop::Failed(Error::Busy | Error::OutcomeUnknown)) if tries.another().await => {}
                 Err(Stop::Failed(error)) => return Err(error),
             }
         }
