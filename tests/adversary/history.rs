@@ -41,6 +41,8 @@ pub(crate) struct History {
     pub(crate) deleted_at: Option<u64>,
     /// The task of which a deletion has begun and not ended.
     pub(crate) unfinished: Option<String>,
+    /// Rows that older code took versions off without archiving them.
+    pub(crate) unarchived: BTreeSet<String>,
     /// The requests, by their records, whose deletion took its first commit and not its last at once.
     pub(crate) begun: BTreeSet<String>,
 }
@@ -199,6 +201,9 @@ impl History {
             return Err(format!("{row}@{version} does not count its writes"));
         }
         self.check_superseded(&row, version, &held, item)?;
+        if item.contains_key("live_edge") && (dead || !row.starts_with("dependencies#")) {
+            return Err(format!("{row}@{version} is in the index of live dependencies"));
+        }
         let previous = held.last().copied();
         let before = self.live.get(&row).cloned();
         if before.is_none() && previous.is_some() && !row.starts_with("memberships#") {
@@ -224,7 +229,7 @@ impl History {
     }
 
     /// The list names exactly the versions that the row held, down to where it says that it is silent.
-    fn check_superseded(&self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
+    fn check_superseded(&mut self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
         let current = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
         let list = match item.get("superseded").map(|list| list["B"].as_str().expect("bytes")) {
             None => Superseded::default(),
@@ -233,6 +238,9 @@ impl History {
                 Superseded::decode(&bytes, current).map_err(|error| format!("{row}@{version}: {error}"))?
             }
         };
+        if list.floor() > 0 && !item.contains_key("archived_from") {
+            self.unarchived.insert(row.to_owned());
+        }
         let listed = held.iter().rev().copied().filter(|version| *version >= list.floor());
         if listed.eq(list.versions().iter().copied()) && (list.floor() > 0 || list.versions().len() == held.len()) {
             return Ok(());

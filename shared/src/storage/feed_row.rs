@@ -65,6 +65,11 @@ impl RowVersions {
     pub fn existed_at(&self, then: ServerVersion) -> Option<bool> {
         self.superseded.existed_at(then, self.version, self.writes)
     }
+
+    /// How many of the versions before its list has no room for.
+    pub fn unlisted(&self) -> u64 {
+        self.writes.saturating_sub(self.superseded.versions().len() as u64 + 1)
+    }
 }
 
 /// Where the next page of a query begins.

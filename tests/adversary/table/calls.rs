@@ -13,6 +13,10 @@ use super::expression::{self, Condition, Item, Stored};
 use super::index::Reading;
 use super::{NAME, RECENT, Token, UnreliableTable, expect_only, pause};
 
+/// The local index of template.yaml, and what puts an item into it.
+const LIVE_EDGES: &str = "live_edges";
+const LIVE_EDGE: &str = "live_edge";
+
 /// A query that begins at the end.
 pub(crate) const DESCENDING: &str = "Query, descending";
 
@@ -211,8 +215,11 @@ impl UnreliableTable {
             ],
         );
         expect_table(&request["TableName"]);
-        let index = request["IndexName"].as_str();
+        let name = request["IndexName"].as_str();
+        // A local index is the table by another key: some of its items, read like it.
+        let index = name.filter(|name| *name != LIVE_EDGES);
         let range = match index {
+            None if name.is_some() => LIVE_EDGE,
             None => "entity",
             Some(name) => self.state().indexes.iter().find(|i| i.schema.name == name).expect("an index").schema.range,
         };
@@ -220,6 +227,7 @@ impl UnreliableTable {
             None => self.met_in_table(request).await,
             Some(name) => self.met_in_index(name, request).await,
         };
+        met.retain(|met| met.item.contains_key(range));
         let place = |item: &Item| (item[range].clone(), item["entity"]["S"].as_str().expect("a text").to_owned());
         let descends = request["ScanIndexForward"] == false;
         let order = |left: &Item, right: &Item| {

@@ -72,7 +72,8 @@ impl HttpConnector for Connection {
     }
 }
 
-/// What a caller sends whose code is older than the archive: it drops versions without archiving them, and rows without what it does not know.
+/// What a caller sends whose code is older than the archive and the index of live dependencies: it drops versions without archiving
+/// them, and writes rows without what it does not know.
 fn before_the_archive(mut request: HttpRequest) -> Option<HttpRequest> {
     let target = request.headers().get("x-amz-target").expect("a target");
     if target.ends_with("BatchWriteItem") {
@@ -83,6 +84,7 @@ fn before_the_archive(mut request: HttpRequest) -> Option<HttpRequest> {
         for item in body["TransactItems"].as_array_mut().into_iter().flatten() {
             if let Some(put) = item.get_mut("Put").and_then(|put| put["Item"].as_object_mut()) {
                 put.remove("archived_from");
+                put.remove("live_edge");
             }
         }
         *request.body_mut() = SdkBody::from(body.to_string());
