@@ -53,6 +53,8 @@ pub(crate) struct History {
     pub(crate) restores: u64,
     /// The latest restore raised the counter to this version: everything was written again above it.
     pub(crate) raised_to: u64,
+    /// … and each one before.
+    pub(crate) raises: Vec<u64>,
     /// Marks up to this version are refused.
     pub(crate) resync_through: Option<u64>,
     /// Versions of commits that a backup held a part of: nobody is told of the whole again.
@@ -183,7 +185,7 @@ impl History {
         };
         let current = number(counter, "current_version");
         if let (Some(restoring), true) = (&mut self.restoring, rows.is_empty()) {
-            restoring.take_counter(before, counter)?;
+            restoring.take_counter(self.current, before, current)?;
             self.current = current;
             return Ok(());
         }

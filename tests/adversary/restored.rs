@@ -17,7 +17,6 @@ pub(crate) struct Restoring {
     lost: Option<Backup>,
     /// By how much the counter must be raised.
     raise: u64,
-    current: u64,
     raised_to: Option<u64>,
 }
 
@@ -26,12 +25,13 @@ pub(crate) struct Restoring {
 struct Backup {
     rows: BTreeMap<String, Option<Content>>,
     counter: Option<Item>,
-    records: BTreeSet<Key>,
+    /// Each with the version that its request committed.
+    records: BTreeMap<Key, u64>,
 }
 
 impl Backup {
     fn of(items: &Items) -> Self {
-        let mut backup = Self { rows: BTreeMap::new(), counter: None, records: BTreeSet::new() };
+        let mut backup = Self { rows: BTreeMap::new(), counter: None, records: BTreeMap::new() };
         for (key, item) in items {
             match (key.0.as_str(), key.1.as_str()) {
                 (PROJECT, "_counter") => backup.counter = Some(Item::clone(item)),
@@ -40,7 +40,9 @@ impl Backup {
                     let live = text.map(|text| serde_json::from_str(text).expect("JSON"));
                     backup.rows.insert(row.to_owned(), live);
                 }
-                (partition, _) if partition.starts_with("request#") => drop(backup.records.insert(key.clone())),
+                (partition, _) if partition.starts_with("request#") => {
+                    backup.records.insert(key.clone(), number(item, "version"));
+                }
                 _ => {}
             }
         }
@@ -70,15 +72,13 @@ impl Backup {
 
 impl Restoring {
     /// A write of the counter alone: it never goes back.
-    pub(crate) fn take_counter(&mut self, before: u64, counter: &Item) -> Result<(), String> {
-        let current = number(counter, "current_version");
-        if before != self.current || current < before {
-            return Err(format!("the restore put the counter from {before} to {current}, it was at {}", self.current));
+    pub(crate) fn take_counter(&mut self, known: u64, before: u64, current: u64) -> Result<(), String> {
+        if before != known || current < before {
+            return Err(format!("the restore put the counter from {before} to {current}, it was at {known}"));
         }
         if current - before >= self.raise {
             self.raised_to = Some(current);
         }
-        self.current = current;
         Ok(())
     }
 }
@@ -107,7 +107,7 @@ impl History {
         self.live = backup.live();
         self.marks = marks(&self.entries);
         let is_whole = |last: u64, Commit { first, record }: &Commit| {
-            let has_record = record.as_ref().is_none_or(|record| backup.records.contains(record));
+            let has_record = record.as_ref().is_none_or(|record| backup.records.get(record) == Some(&last));
             has_record && (*first..=last).all(|version| self.entries.contains_key(&version))
         };
         for (last, commit) in self.commits.iter().filter(|(last, commit)| !is_whole(**last, commit)) {
@@ -120,9 +120,8 @@ impl History {
         self.unfinished = backup.unfinished().map(str::to_owned);
         // Who asked for such a deletion may be told anything again, unless the backup knows of it.
         self.begun.clear();
-        let current = self.current;
         let lost = lost.map(Backup::of);
-        self.restoring = Some(Restoring { backup, lost, raise, current, raised_to: None });
+        self.restoring = Some(Restoring { backup, lost, raise, raised_to: None });
         self.restores += 1;
     }
 
@@ -136,12 +135,13 @@ impl History {
         }
         self.deleted_at = counter.contains_key("deleted_at").then(|| number(counter, "deleted_at"));
         self.raised_to = restoring.raised_to.ok_or("the counter was not raised")?;
+        self.raises.push(self.raised_to);
         if restoring.lost.is_none() {
             self.resync_through = Some(self.raised_to);
         }
         self.expect_every_row_again()?;
         self.expect_rows(&restoring, &after)?;
-        self.expect_records(&restoring, items)
+        self.expect_records(&restoring, &after)
     }
 
     /// Whatever mark a device has, it is given every row again.
@@ -171,7 +171,7 @@ impl History {
             let expected = expected(row, backup, lost.as_ref());
             let found = after.rows.get(row).ok_or_else(|| format!("{row} is not there"))?;
             let is_same = found.as_ref().map(without_version) == expected.as_ref().map(without_version);
-            let is_owner = found.as_ref().is_some_and(|found| found["role"] == 400);
+            let is_owner = found.as_ref().is_some_and(|found| found.get("role").is_some_and(|role| *role == 400));
             match is_same {
                 true => {}
                 false if row.starts_with("memberships#") && is_owner => given.push(row),
@@ -182,7 +182,8 @@ impl History {
             return if given.is_empty() { Ok(()) } else { Err(format!("{given:?} own a deleted project")) };
         }
         let owned = |row: &String| {
-            row.starts_with("memberships#") && expected(row, backup, lost.as_ref()).is_some_and(|m| m["role"] == 400)
+            row.starts_with("memberships#")
+                && expected(row, backup, lost.as_ref()).is_some_and(|membership| membership["role"] == 400)
         };
         if given.len() > usize::from(!backup.rows.keys().any(owned)) {
             return Err(format!("{given:?} were made owners, and the project has one"));
@@ -197,12 +198,14 @@ impl History {
     }
 
     /// The record of a request stays if all that it did is there, and goes if any of it is not.
-    fn expect_records(&self, restoring: &Restoring, items: &Items) -> Result<(), String> {
-        for (last, commit) in &self.commits {
-            let Some(record) = &commit.record else { continue };
-            let all = (commit.first..=*last).all(|version| self.entries.contains_key(&version));
-            if restoring.backup.records.contains(record) && items.contains_key(record) != all {
-                let what = if all { "forgotten" } else { "kept" };
+    fn expect_records(&self, Restoring { backup, .. }: &Restoring, after: &Backup) -> Result<(), String> {
+        for (record, last) in &backup.records {
+            let Some(commit) = self.commits.get(last).filter(|commit| commit.record.as_ref() == Some(record)) else {
+                continue;
+            };
+            let is_whole = (commit.first..=*last).all(|version| self.entries.contains_key(&version));
+            if after.records.contains_key(record) != is_whole {
+                let what = if is_whole { "forgotten" } else { "kept" };
                 return Err(format!("the record of {}..={last} is {what}", commit.first));
             }
         }

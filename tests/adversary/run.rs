@@ -115,14 +115,14 @@ impl Play {
         let devices: Vec<JoinHandle<Device>> = (0..self.scenario.devices)
             .map(|number| tokio::spawn(self.clone().pull(self.device(number), Arc::clone(&numbers))))
             .collect();
+        if let Some(operator) = operator {
+            self.joined(operator).await;
+        }
         let mut fates = vec![];
         for writer in writers {
             fates.extend(self.joined(writer).await);
         }
         self.joined(newer).await;
-        if let Some(operator) = operator {
-            self.joined(operator).await;
-        }
         let mut drained = Vec::new();
         for device in devices {
             drained.extend(self.joined(device).await);

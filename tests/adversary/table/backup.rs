@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex};
 
 use fastrand::Rng;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use super::base::Base;
 use super::index::{INDEXES, Index};
@@ -22,27 +22,42 @@ impl UnreliableTable {
 
     /// Stops the functions: whatever they were asked is not answered any more.
     pub(crate) fn close(&self) {
-        self.open.send_replace(false);
         self.trace(|| "the functions are stopped".to_owned());
+        self.switch(true);
     }
 
     /// Lets the functions take requests again.
     pub(crate) fn reopen(&self) {
         self.trace(|| "the functions are started".to_owned());
-        self.open.send_replace(true);
+        self.switch(false);
+    }
+
+    fn switch(&self, is_closed: bool) {
+        self.state().is_closed = is_closed;
+        // All of them, in the order in which they came to wait.
+        self.switched.notify_waiters();
     }
 
     /// Waits until the functions take requests.
     pub(crate) async fn is_open(&self) {
-        self.open.subscribe().wait_for(|open| *open).await.expect("the table is there");
+        self.is(false).await;
+    }
+
+    async fn is(&self, closed: bool) {
+        loop {
+            let switched = self.switched.notified();
+            if self.state().is_closed == closed {
+                return;
+            }
+            switched.await;
+        }
     }
 
     /// What the functions answer; none when they are stopped before.
     pub(crate) async fn unless_closed<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
-        let mut open = self.open.subscribe();
         tokio::select! {
             biased;
-            _ = open.wait_for(|open| !*open) => None,
+            () = self.is(true) => None,
             answer = asked => Some(answer),
         }
     }
@@ -71,6 +86,7 @@ impl UnreliableTable {
             base: std::mem::replace(&mut state.base, Base::of(items, now)),
             incarnation: state.incarnation,
             is_lost: true,
+            is_closed: false,
             indexes: vec![],
             tokens: std::mem::take(&mut state.tokens),
             recent: std::mem::take(&mut state.recent),
@@ -85,6 +101,6 @@ impl UnreliableTable {
         };
         state.incarnation += 1;
         state.indexes = INDEXES.into_iter().map(|schema| Index::of(schema, items, now)).collect();
-        Arc::new(Self { epoch: self.epoch, state: Mutex::new(old), open: watch::Sender::new(false) })
+        Arc::new(Self { epoch: self.epoch, state: Mutex::new(old), switched: Notify::new() })
     }
 }

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep};
 
 pub(crate) use base::{Items, Key, Written};
@@ -45,8 +45,8 @@ pub(crate) const NAME: &str = "unreliable";
 pub(crate) struct UnreliableTable {
     epoch: Instant,
     state: Mutex<State>,
-    /// Do the functions take requests?
-    open: watch::Sender<bool>,
+    /// The functions were started or stopped.
+    switched: Notify,
 }
 
 /// Everything about a run that is shared, with the truth about what was committed.
@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) incarnation: u64,
     /// This one was lost: it is only read.
     is_lost: bool,
+    /// The functions are stopped.
+    is_closed: bool,
     indexes: Vec<Index>,
     tokens: BTreeMap<String, Token>,
     /// The latest transactions of several items: of which item each made which state.
@@ -90,6 +92,7 @@ impl UnreliableTable {
             base: Base::default(),
             incarnation: 0,
             is_lost: false,
+            is_closed: false,
             indexes: index::INDEXES.into_iter().map(Index::new).collect(),
             tokens: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -102,7 +105,7 @@ impl UnreliableTable {
             failure: None,
             trace: traced.then(Vec::new),
         };
-        Arc::new(Self { epoch: Instant::now(), state: Mutex::new(state), open: watch::Sender::new(true) })
+        Arc::new(Self { epoch: Instant::now(), state: Mutex::new(state), switched: Notify::new() })
     }
 
     /// What is known at this moment. Never held across an await.
