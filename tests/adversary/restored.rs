@@ -203,10 +203,20 @@ impl History {
             let Some(commit) = self.commits.get(last).filter(|commit| commit.record.as_ref() == Some(record)) else {
                 continue;
             };
-            let is_whole = (commit.first..=*last).all(|version| self.entries.contains_key(&version));
-            if after.records.contains_key(record) != is_whole {
-                let what = if is_whole { "forgotten" } else { "kept" };
-                return Err(format!("the record of {}..={last} is {what}", commit.first));
+            let is_there = |version: &u64| self.entries.contains_key(version);
+            // An edge that went with its task has gone for good.
+            let is_gone_too = |version: &u64| {
+                let edge = self.gone.get(version).filter(|entry| entry.live.is_none());
+                edge.is_some_and(|edge| edge.row.starts_with("dependencies#") && !after.is_live(&edge.row))
+            };
+            let mut versions = commit.first..=*last;
+            let is_kept = after.records.contains_key(record);
+            if !is_kept && versions.all(|version| is_there(&version)) {
+                return Err(format!("the record of {}..={last} is forgotten", commit.first));
+            }
+            let mut versions = commit.first..=*last;
+            if is_kept && !versions.all(|version| is_there(&version) || is_gone_too(&version)) {
+                return Err(format!("the record of {}..={last} is kept", commit.first));
             }
         }
         Ok(())

@@ -59,11 +59,20 @@ pub struct RowVersions {
     pub writes: u64,
     /// The ones before.
     pub superseded: Superseded,
+    /// It was a tombstone from its first version on: a restore wrote it for a row that only the lost table had.
+    pub is_buried: bool,
 }
 
 impl RowVersions {
     /// Did the row exist at this version? None where its list of versions is silent about that.
-    pub fn existed_at(&self, then: ServerVersion) -> Option<bool> {
+    ///
+    /// A buried row existed before the restore that wrote it. So it existed at each version of that restore and later: above
+    /// the last of the `skipped` versions that are below its own.
+    pub fn existed_at(&self, then: ServerVersion, skipped: &[(u64, u64)]) -> Option<bool> {
+        if self.is_buried {
+            let below = skipped.iter().map(|(_, last)| *last).filter(|last| *last < self.version.get());
+            return Some(below.max().is_some_and(|raised_to| then.get() > raised_to) || then >= self.version);
+        }
         self.superseded.existed_at(then, self.version, self.writes)
     }
 }
@@ -169,7 +178,7 @@ impl Table {
         project: &ProjectId,
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage<RowVersions>, Error> {
-        let query = self.all_rows(project, cursor).projection_expression("entity, server_version, writes, superseded");
+        let query = self.all_rows(project, cursor).projection_expression(VERSIONS);
         page::send_once_if_throttled(query).await
     }
 
@@ -188,6 +197,9 @@ impl Table {
 
 /// What [`FeedRow`] is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
 const CONTENT: &str = "entity, server_version, writes, superseded, is_deleted, #row";
+
+/// What [`RowVersions`] is read from.
+const VERSIONS: &str = "entity, server_version, writes, superseded, is_deleted";
 
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
     query.projection_expression(CONTENT).expression_attribute_names("#row", "row")
