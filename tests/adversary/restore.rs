@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
 use indicatif::ProgressBar;
-use local::restore::{self, Options, RAISE, Report};
+use ops::restore::{self, Options, RAISE, Report};
 use shared::storage::Table;
 use tokio::time::{Duration, sleep, timeout};
 

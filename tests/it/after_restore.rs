@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::Method;
 use indicatif::ProgressBar;
-use local::backfill;
-use local::restore::{self, Options, RAISE, Report};
+use ops::backfill;
+use ops::restore::{self, Options, RAISE, Report};
 use serde_json::{Value, json};
 use shared::domain::Role;
 use shared::storage::Table;
@@ -24,7 +24,7 @@ async fn run(table: &Table, lost: Option<&TestTable>) -> Result<Report, String> 
     };
     let options = Options { project: None, lost, rate: 1_000_000, raise: RAISE };
     let report = restore::run(table, &options, &ProgressBar::hidden()).await;
-    report.map_err(|error| local::reasons(error.as_ref()))
+    report.map_err(|error| ops::reasons(error.as_ref()))
 }
 
 /// A new table with what was in a backup, restored and found sound.
@@ -156,7 +156,7 @@ async fn who_is_out_after_a_restore_keeps_nothing_that_only_the_lost_table_had()
     let old = table("leaving").await;
     let old_app = app(&old).await;
     let project = old_app.with_project().with_tasks(2).with_member("eve", Role::Member).await;
-    let early = project.give("left", Role::Member).await.expect(201);
+    project.give("left", Role::Member).await.expect(201);
     let left = Phone::of("left", &project).await;
     project.remove("left").await.expect(204);
     let backup = items(&old).await;
@@ -180,7 +180,6 @@ async fn who_is_out_after_a_restore_keeps_nothing_that_only_the_lost_table_had()
         assert_eq!(phone.device.rows, BTreeMap::new());
     }
     // Who had left before the backup is told of nothing later.
-    assert!(left.device.mark > early.version());
     let pull = Pull::of(&on(&new, &project).await.sync(&format!("since={}", left.device.mark)).by("left").await);
     assert!(pull.deleted("tasks").contains(&"t1"), "{pull:?}");
     assert!(!pull.deleted("tasks").contains(&"later"), "{pull:?}");
