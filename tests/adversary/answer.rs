@@ -145,9 +145,14 @@ impl Device {
         for row in &answer.deleted {
             let held = history.rows().get(row).ok_or("an unknown id")?;
             // Of a row whose list was cut, the server does not know since when it exists. Lists of few bytes are cut early.
-            let existed = held[0] <= end || history.was_buried_before(held[0], end);
+            let existed = held[0] <= end || history.was_buried(row);
             ensure(existed || held.len() > 2, || format!("{row} was made after {end}"))?;
             self.rows.remove(row);
+        }
+        // Of a row that was buried, and written again by another restore, nobody can tell that it was known before.
+        let is_known = |row: &String| !history.was_buried(row) || history.rows()[row].len() == 1;
+        if !answer.has_more {
+            self.rows.retain(|row, _| is_known(row));
         }
         ensure(answer.has_more || self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
         self.mark = mark;

@@ -152,11 +152,10 @@ impl History {
         self.gone.iter().filter(|(_, entry)| entry.row == row).map(|(version, _)| *version).collect()
     }
 
-    /// Was this the first version of a row that only a lost table had, written by a restore that had begun at that version?
-    pub(crate) fn was_buried_before(&self, first: u64, then: u64) -> bool {
-        let is_buried = self.entry(first).is_some_and(|entry| entry.live.is_none() && entry.previous.is_none());
-        let raised_to = self.raises.iter().filter(|raise| **raise < first).max();
-        is_buried && raised_to.is_some_and(|raise| then > *raise)
+    /// Did only a lost table have this row, so that a restore made it a tombstone?
+    pub(crate) fn was_buried(&self, row: &str) -> bool {
+        let first = self.rows.get(row).and_then(|held| held.first());
+        first.and_then(|first| self.entry(*first)).is_some_and(|entry| entry.live.is_none())
     }
 
     /// Is a device with this mark told to start over?

@@ -103,7 +103,8 @@ pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Re
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => {
             let Pull { ref project, since, wipe_page, .. } = *pull;
-            let wipe = Wipe { table, strong, project, since, counter, budget: wipe_page };
+            let wipe =
+                Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
             Ok((wipe.answer(ended).await?, PullPath::Wiped))
         }
     }

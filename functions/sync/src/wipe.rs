@@ -8,7 +8,7 @@
 //! device's that has been told nothing yet. Rows come in the order of their keys, so that an id may be named on two pages,
 //! when rows were made before it in between, and none is left out.
 
-use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, WipePlace};
+use shared::domain::{Error, ProjectId, Row, RowKey, ServerVersion, Since, WipePlace};
 use shared::storage::{FeedPage, PageCursor, RowVersions, Table};
 use tokio::time::{Duration, Instant, sleep};
 
@@ -65,7 +65,8 @@ pub(crate) struct Wipe<'a> {
     pub(crate) strong: &'a StrongReads,
     pub(crate) project: &'a ProjectId,
     pub(crate) since: Since,
-    pub(crate) counter: &'a Counter,
+    /// The project's.
+    pub(crate) resync_through: Option<ServerVersion>,
     /// What one page may name.
     pub(crate) budget: IdBudget,
 }
@@ -96,9 +97,8 @@ impl Wipe<'_> {
                 page => page?,
             };
             for row in page.rows {
-                // Where the list is silent, the row is named: it may be on the device.
-                let existed = row.existed_at(ended.knew(), &self.counter.skipped).unwrap_or(true);
-                if !ids.take(row.key, existed) {
+                let is_named = row.may_be_known_at(ended.knew());
+                if !ids.take(row.key, is_named) {
                     return Ok(self.cut(ids));
                 }
             }
@@ -128,7 +128,7 @@ impl Wipe<'_> {
 
     /// The ids so far, and a mark that says how far that is.
     fn cut(&self, ids: Ids) -> Answer {
-        let place = WipePlace::new(self.counter.resync_through, ids.rows);
+        let place = WipePlace::new(self.resync_through, ids.rows);
         Answer { deleted: ids.deleted, has_more: true, ..Answer::empty(place.mark()) }
     }
 }
@@ -145,8 +145,8 @@ struct Ids {
 
 impl Ids {
     /// Deals with the next row; false when it has to be named and does not fit any more.
-    fn take(&mut self, row: RowKey, existed: bool) -> bool {
-        if existed && self.rows >= self.named_before {
+    fn take(&mut self, row: RowKey, is_named: bool) -> bool {
+        if is_named && self.rows >= self.named_before {
             if !self.left.take(&row) {
                 return false;
             }
