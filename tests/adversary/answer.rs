@@ -145,9 +145,14 @@ impl Device {
         for row in &answer.deleted {
             let held = history.rows().get(row).ok_or("an unknown id")?;
             // Of a row that lost versions to older code, the server does not know since when it exists.
-            let is_told = !history.unarchived.contains(row);
-            ensure(held[0] <= end || !is_told, || format!("{row} was made after {end}"))?;
+            let existed = held[0] <= end || history.was_buried(row) || history.unarchived.contains(row);
+            ensure(existed, || format!("{row} was made after {end}"))?;
             self.rows.remove(row);
+        }
+        // Of a row that was buried, and written again by another restore, nobody can tell that it was known before.
+        let is_known = |row: &String| !history.was_buried(row) || history.rows()[row].len() == 1;
+        if !answer.has_more {
+            self.rows.retain(|row, _| is_known(row));
         }
         ensure(answer.has_more || self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
         self.mark = mark;

@@ -100,15 +100,15 @@ impl Wipe<'_> {
                 page => page?,
             };
             for row in page.rows {
-                let existed = match row.existed_at(ended.knew()) {
-                    Some(existed) => existed,
+                let is_known = match row.may_be_known_at(ended.knew()) {
+                    Some(is_known) => is_known,
                     None if ids.are_named_before() => false,
                     None => match self.existed(&row, ended.knew(), &mut archived, deadline).await {
                         Err(Error::Overloaded) if !ids.deleted.is_empty() => return Ok(self.cut(ids)),
-                        existed => existed?,
+                        is_known => is_known?,
                     },
                 };
-                if !ids.take(row.key, existed) {
+                if !ids.take(row.key, is_known) {
                     return Ok(self.cut(ids));
                 }
             }
@@ -161,8 +161,8 @@ impl Ids {
     }
 
     /// Deals with the next row; false when it has to be named and does not fit any more.
-    fn take(&mut self, key: RowKey, existed: bool) -> bool {
-        if existed && !self.are_named_before() {
+    fn take(&mut self, key: RowKey, is_known: bool) -> bool {
+        if is_known && !self.are_named_before() {
             if !self.left.take(&key) {
                 return false;
             }
