@@ -23,6 +23,8 @@ pub struct Report {
     pub filled_rows: u64,
     /// Superseded versions that no version history named and that are archived now.
     pub archived_versions: u64,
+    /// Rows put into the index of live dependencies, or taken out of it.
+    pub listed_edges: u64,
     /// Rows that were not changed.
     pub left: Vec<Left>,
     /// Projects that failed.
@@ -66,6 +68,7 @@ impl fmt::Display for Report {
         writeln!(f, "projects  {} read, {} deleted ones skipped", self.projects, self.deleted_projects)?;
         writeln!(f, "rows      {} read, {} filled in", self.rows, self.filled_rows)?;
         writeln!(f, "versions  {} superseded versions archived", self.archived_versions)?;
+        writeln!(f, "edges     {} put into their index or taken out of it", self.listed_edges)?;
         for left in self.left.iter().take(SHOWN) {
             writeln!(f, "LEFT      {} {}: {}", left.project, left.entity, left.detail)?;
         }

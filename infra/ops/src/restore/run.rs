@@ -37,6 +37,7 @@ pub async fn run(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Report, Box<dyn AnyError + Send + Sync>> {
+    table.expect_live_edges().await?;
     let identity = table.identity().await?;
     if let Some(lost) = &options.lost
         && lost.identity().await? == identity

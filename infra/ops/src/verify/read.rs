@@ -38,6 +38,7 @@ pub async fn run(
     patience: Patience,
     progress: &ProgressBar,
 ) -> Result<Report, Error> {
+    table.expect_live_edges().await?;
     let mut report = Report { table: table.name().to_owned(), ..Report::default() };
     let projects = match project {
         Some(project) => vec![project],

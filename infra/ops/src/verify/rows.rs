@@ -140,6 +140,13 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
         item.has("user_id") == user.is_some() && item.text("user_id") == user.as_ref().map(UserId::as_str),
         "user_id must be the user of a live membership, and absent on other rows",
     );
+    let live_edge = (live && row.key.collection == Collection::Dependencies).then_some(row.key.id.as_str());
+    // No rule of a deleted project is ever applied again.
+    let may_lack = project_is_deleted && !item.has("live_edge");
+    require(
+        may_lack || (item.has("live_edge") == live_edge.is_some() && item.text("live_edge") == live_edge),
+        "live_edge is not the live dependency's id, or there is one on another row, which `trueppm backfill` repairs",
+    );
     require(
         row.archived_from.is_none_or(|from| from < row.superseded.floor()),
         "archived_from is not below the version history",
@@ -318,6 +325,18 @@ mod tests {
             let found = sound().set(&entity, "user_id", text("gone")).violated();
             assert_eq!(found, [at(Check::AttributesAgree, &entity)]);
         }
+    }
+
+    #[test]
+    fn a_live_dependency_out_of_their_index_and_any_other_row_in_it() {
+        let lacking = sound().unset("dependencies#ab", "live_edge");
+        assert_eq!(lacking.violated(), [at(Check::AttributesAgree, "dependencies#ab")]);
+        for entity in ["dependencies#ab", "dependencies#dead", "tasks#c"] {
+            let found = sound().set(entity, "live_edge", text("other")).violated();
+            assert_eq!(found, [at(Check::AttributesAgree, entity)]);
+        }
+        let deleted = Story::sound().deleted().reading().unset("dependencies#ab", "live_edge");
+        assert_eq!(deleted.violated(), []);
     }
 
     #[test]
