@@ -7,14 +7,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use shared::domain::{Answered, Columns, Draft, Error, Role, RowId, Step, UserId, read};
-use shared::http::{Caller, Idempotency, Json, Path, Problem};
+use shared::http::Problem;
 use shared::storage::{Committed, Look, MAX_BYTES, MAX_ROWS};
 
 use crate::App;
 use crate::answer;
 use crate::decide::refuse;
+use crate::mutation::{InProject, Mutation};
 use crate::operation::{Operation, Sent, below};
-use crate::resource::InProject;
 
 /// The largest body, in bytes. A function takes 6 MB, in which the body is a JSON string: however much of it has to be
 /// escaped, this much arrives.
@@ -25,15 +25,12 @@ const MAX_OPERATIONS: usize = MAX_ROWS;
 /// `POST /projects/{project_id}/batch/`
 pub(crate) async fn commit(
     State(app): State<App>,
-    Caller(caller): Caller,
-    Path(InProject { project_id }): Path<InProject>,
-    idempotency: Idempotency,
-    Json(body): Json<MAX_BODY>,
+    mutation: Mutation<InProject, MAX_BODY>,
 ) -> Result<Answered, Problem> {
-    let request = idempotency.request(&caller, &body);
+    let Mutation { caller, path: InProject { project_id }, body, request, .. } = mutation;
     let operations = operations(body)?;
     let look = Look::by(&project_id, &caller).in_one_commit().keyed(request);
-    let look = operations.iter().fold(look, |look, operation| (operation.looks)(operation, look, &project_id));
+    let look = operations.iter().fold(look, |look, operation| operation.look(look, &project_id));
     let decide = |draft: &mut Draft| decide(&operations, draft, &caller);
     let answer = |committed: &Committed<'_, Vec<StatusCode>>| {
         let outcomes = operations.iter().zip(committed.decided).map(|(Operation { key, .. }, status)| Outcome {
@@ -83,7 +80,7 @@ fn decide(operations: &[Operation], draft: &mut Draft, caller: &UserId) -> Resul
     let mut statuses = Vec::with_capacity(operations.len());
     let mut excess = None;
     for (index, operation) in operations.iter().enumerate() {
-        let status = (operation.decides)(operation, draft, caller);
+        let status = operation.decide(draft, caller);
         statuses.push(status.map_err(|error| refused(index, error))?);
         excess = expect_fits(draft).err().map(|error| excess.unwrap_or_else(|| refused(index, error)));
     }

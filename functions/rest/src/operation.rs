@@ -3,9 +3,9 @@
 use axum::http::StatusCode;
 use serde::Deserialize;
 use shared::domain::{
-    Calendar, Columns, Dependency, Draft, Error, FieldError, ProjectId, RowId, RowKey, Step, Task, UserId,
+    Calendar, Collection, Columns, Dependency, Draft, Error, FieldError, Precondition, ProjectId, RowId, RowKey, Step,
+    Task, UserId,
 };
-use shared::http::{BaseVersion, IfMatch};
 use shared::storage::Look;
 
 use crate::decide::{self, Creation, Rules, refuse};
@@ -31,42 +31,43 @@ enum Method {
     Delete,
 }
 
-/// One operation, with the rules of its collection.
+/// One operation, as far as it makes sense without the project.
 pub(crate) struct Operation {
+    kind: Kind,
     pub(crate) key: RowKey,
     change: Change,
-    /// Adds what the single request would look at.
-    pub(crate) looks: fn(&Self, Look, &ProjectId) -> Look,
-    /// Decides as the single request would, and says with which status that one would be answered.
-    pub(crate) decides: fn(&Self, &mut Draft, &UserId) -> Result<StatusCode, Error>,
 }
 
-pub(crate) enum Change {
+/// Of which collection.
+#[derive(Clone, Copy)]
+enum Kind {
+    Task,
+    Dependency,
+    Calendar,
+}
+
+enum Change {
     Create(Columns),
-    Update(Columns, IfMatch),
-    Delete(IfMatch),
+    Update(Columns, Precondition),
+    Delete(Precondition),
+}
+
+impl Kind {
+    fn collection(self) -> Collection {
+        match self {
+            Self::Task => Collection::Tasks,
+            Self::Dependency => Collection::Dependencies,
+            Self::Calendar => Collection::Calendars,
+        }
+    }
 }
 
 impl Sent {
     /// Makes sense of it, as far as that can be done without the project.
     pub(crate) fn understood(self) -> Result<Operation, Error> {
-        let path = self.path.strip_suffix('/').unwrap_or(&self.path);
-        let (collection, id) = path.split_once('/').map_or((path, None), |(collection, id)| (collection, Some(id)));
-        let id = id
-            .map(str::parse::<RowId>)
-            .transpose()
-            .map_err(|error| refuse("path", &format!("has an id that {error}")))?;
-        match collection {
-            "tasks" => self.of::<Task>(id),
-            "dependencies" => self.of::<Dependency>(id),
-            "calendars" => self.of::<Calendar>(id),
-            _ => Err(refuse("path", "must begin with tasks/, dependencies/ or calendars/")),
-        }
-    }
-
-    fn of<R: Rules>(self, id: Option<RowId>) -> Result<Operation, Error> {
+        let (kind, id) = self.row()?;
         let Self { method, body, if_match, .. } = self;
-        let versions = if_match.map_or_else(IfMatch::any, IfMatch::version);
+        let precondition = if_match.map_or(Precondition::None, |version| Precondition::Match(vec![version]));
         let (id, change) = match (method, id, body) {
             (Method::Post, Some(_), _) => return Err(refuse("path", "must be that of a collection, for POST")),
             (Method::Patch | Method::Delete, None, _) => {
@@ -79,47 +80,82 @@ impl Sent {
                 let id = take_id(&mut fields).map_err(|error| below("body.", error))?;
                 (id.unwrap_or_else(RowId::generate), Change::Create(fields))
             }
-            (Method::Patch, Some(id), Some(patch)) => (id, Change::Update(patch, versions)),
-            (Method::Delete, Some(id), None) => (id, Change::Delete(versions)),
+            (Method::Patch, Some(id), Some(patch)) => (id, Change::Update(patch, precondition)),
+            (Method::Delete, Some(id), None) => (id, Change::Delete(precondition)),
         };
-        let key = RowKey::new(R::COLLECTION, id);
-        Ok(Operation { key, change, looks: Operation::look::<R>, decides: Operation::decide::<R> })
+        Ok(Operation { kind, key: RowKey::new(kind.collection(), id), change })
+    }
+
+    /// What the path names: a collection, or a row of it.
+    fn row(&self) -> Result<(Kind, Option<RowId>), Error> {
+        let path = self.path.strip_suffix('/').unwrap_or(&self.path);
+        let (collection, id) = path.split_once('/').map_or((path, None), |(collection, id)| (collection, Some(id)));
+        let id = id
+            .map(str::parse::<RowId>)
+            .transpose()
+            .map_err(|error| refuse("path", &format!("has an id that {error}")))?;
+        let kind = match collection {
+            "tasks" => Kind::Task,
+            "dependencies" => Kind::Dependency,
+            "calendars" => Kind::Calendar,
+            _ => return Err(refuse("path", "must begin with tasks/, dependencies/ or calendars/")),
+        };
+        Ok((kind, id))
     }
 }
 
 impl Change {
-    fn has_if_match(&self) -> bool {
-        matches!(self, Self::Update(_, if_match) | Self::Delete(if_match) if !if_match.is_any())
+    fn has_precondition(&self) -> bool {
+        matches!(self, Self::Update(_, precondition) | Self::Delete(precondition) if !precondition.is_none())
     }
 }
 
 impl Operation {
     /// Looks at what the single request would look at.
-    fn look<R: Rules>(&self, look: Look, project: &ProjectId) -> Look {
+    pub(crate) fn look(&self, look: Look, project: &ProjectId) -> Look {
+        match self.kind {
+            Kind::Task => self.look_of::<Task>(look, project),
+            Kind::Dependency => self.look_of::<Dependency>(look, project),
+            Kind::Calendar => self.look_of::<Calendar>(look, project),
+        }
+    }
+
+    fn look_of<R: Rules>(&self, look: Look, project: &ProjectId) -> Look {
         let look = look.at([self.key.clone()]);
         match &self.change {
-            Change::Create(fields) | Change::Update(fields, _) => R::look_for_write(look, project, fields),
+            Change::Create(fields) => R::look_for_create(look, project, fields),
+            Change::Update(patch, _) => R::look_for_change(look, project, patch),
             Change::Delete(_) => R::look_for_delete(look, project),
         }
     }
 
     /// Decides as the single request would, and says with which status that one would be answered. All in one step: any
     /// number of rows may be drafted.
-    fn decide<R: Rules>(&self, draft: &mut Draft, caller: &UserId) -> Result<StatusCode, Error> {
+    pub(crate) fn decide(&self, draft: &mut Draft, caller: &UserId) -> Result<StatusCode, Error> {
+        match self.kind {
+            Kind::Task => self.decide_of::<Task>(draft, caller),
+            Kind::Dependency => self.decide_of::<Dependency>(draft, caller),
+            Kind::Calendar => self.decide_of::<Calendar>(draft, caller),
+        }
+    }
+
+    fn decide_of<R: Rules>(&self, draft: &mut Draft, caller: &UserId) -> Result<StatusCode, Error> {
         let Self { key, change, .. } = self;
-        if change.has_if_match() && draft.row(key).is_none() && draft.live(key).is_some() {
+        if change.has_precondition() && draft.row(key).is_none() && draft.live(key).is_some() {
             return Err(refuse("if_match", "must be left out: the batch itself makes the row"));
         }
         let status = match change {
-            Change::Create(fields) => decide::create::<R>(draft, caller, &key.id, fields).map(|step| match step {
-                Step::Last(Creation::Repeated) => StatusCode::OK,
-                _ => StatusCode::CREATED,
-            }),
-            Change::Update(patch, if_match) => {
-                decide::update::<R>(draft, caller, &key.id, patch, if_match, BaseVersion(None)).map(|_| StatusCode::OK)
+            Change::Create(fields) => {
+                decide::create::<R>(draft, caller, Some(&key.id), fields).map(|step| match step {
+                    Step::Last((Creation::Repeated, _)) => StatusCode::OK,
+                    _ => StatusCode::CREATED,
+                })
             }
-            Change::Delete(if_match) => {
-                decide::delete::<R>(draft, caller, &key.id, if_match).map(|_| StatusCode::NO_CONTENT)
+            Change::Update(patch, precondition) => {
+                decide::update::<R>(draft, caller, &key.id, patch, precondition).map(|_| StatusCode::OK)
+            }
+            Change::Delete(precondition) => {
+                decide::delete::<R>(draft, caller, &key.id, precondition).map(|_| StatusCode::NO_CONTENT)
             }
         };
         status.map_err(|error| below("body.", error))

@@ -151,4 +151,7 @@ pub enum Error {
     /// The table holds something that this code never writes.
     #[error("the table is corrupt: {0}")]
     Corrupt(String),
+    /// This code did something that it never does, whatever the table holds and the caller sends.
+    #[error("a bug: {0}")]
+    Bug(&'static str),
 }

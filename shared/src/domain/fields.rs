@@ -156,7 +156,7 @@ pub fn patched<R: Resource>(columns: &Columns, patch: &Columns) -> Result<Patche
 pub(super) fn columns_of<R: Resource>(resource: &R) -> Result<Columns, Error> {
     match serde_json::to_value(resource) {
         Ok(Value::Object(columns)) => Ok(columns),
-        _ => Err(Error::Corrupt("a row that is no JSON object".to_owned())),
+        _ => Err(Error::Bug("a row that is no JSON object")),
     }
 }
 

@@ -14,6 +14,7 @@ mod graph;
 mod id;
 pub mod json;
 mod model;
+mod precondition;
 mod quota;
 mod request;
 mod row;
@@ -36,6 +37,7 @@ pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
+pub use precondition::Precondition;
 pub use quota::{InvalidQuota, Quotas};
 pub use request::{Answer, Answered, KeyedRequest, PromisedAnswer};
 pub use row::{

@@ -15,7 +15,7 @@ use super::budget::CallerBudgets;
 use super::gateway::is_plain;
 use super::observe::CallerSlot;
 use crate::auth::{TokenError, Verifier};
-use crate::domain::{Columns, ServerVersion, UserId, json};
+use crate::domain::{Columns, Precondition, ServerVersion, UserId, json};
 
 /// Who is calling; 401 when nobody is, 429 when the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
@@ -135,33 +135,11 @@ impl Params {
     }
 }
 
-/// The `If-Match` header: which versions of the row the caller is ready to change. Without the header, any.
-#[derive(Debug, Clone)]
-pub struct IfMatch(Option<Vec<u64>>);
+const BASE_VERSION: &str = "X-Base-Version";
 
-impl IfMatch {
-    /// Without a header: any version will do.
-    pub fn any() -> Self {
-        Self(None)
-    }
-
-    /// As with a header that names this version.
-    pub fn version(version: u64) -> Self {
-        Self(Some(vec![version]))
-    }
-
-    /// Without a header: is any version allowed?
-    pub fn is_any(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// May a row at this version be changed?
-    pub fn allows(&self, version: ServerVersion) -> bool {
-        self.0.as_ref().is_none_or(|versions| versions.contains(&version.get()))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+/// What the headers of a PATCH or DELETE ask of the row: `If-Match`, which is strict, or `X-Base-Version`, the version that
+/// the change was made on, to merge it field by field with what others changed since. 400 for both at once.
+impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
@@ -169,46 +147,46 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             // A deletion has no fields to merge, and to overlook what the caller means to make sure of would be worse.
             return Err(Problem::parameter(BASE_VERSION, "is for PATCH alone: use If-Match"));
         }
-        let values = parts.headers.get_all(header::IF_MATCH).iter();
-        let tags: Vec<&str> =
-            values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
-        if tags.is_empty() || tags.contains(&"*") {
-            return Ok(Self(None));
-        }
-        // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
-        let is_strong = |tag: &&str| tag.strip_prefix("W/").is_none_or(|tag| entity_tag(tag).is_err());
-        Ok(Self(Some(tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>()?)))
+        let versions = if_match(&parts.headers)?;
+        let base = base_version(&parts.headers)?;
+        Ok(match (versions, base) {
+            (_, Some(base)) => Self::MergeSince(base),
+            (Some(versions), None) => Self::Match(versions),
+            (None, None) => Self::None,
+        })
     }
 }
 
-const BASE_VERSION: &str = "X-Base-Version";
-
-/// The `X-Base-Version` header of a PATCH: the version of the row that the change was made on, to merge it field by field
-/// with what others changed since. 400 beside `If-Match`, which is strict.
-#[derive(Debug, Clone, Copy)]
-pub struct BaseVersion(pub Option<ServerVersion>);
-
-impl<S: Send + Sync> FromRequestParts<S> for BaseVersion {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let refuse = |message: &str| Problem::parameter(BASE_VERSION, message);
-        let mut values = parts.headers.get_all(BASE_VERSION).iter();
-        let value = match (values.next(), values.next()) {
-            (None, _) => return Ok(Self(None)),
-            (Some(value), None) => value.to_str().unwrap_or(""),
-            (Some(_), Some(_)) => return Err(refuse("must be given once")),
-        };
-        if parts.headers.contains_key(header::IF_MATCH) {
-            return Err(refuse("must not be given together with If-Match"));
-        }
-        // `parse` alone would take a sign.
-        let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
-        let version = number.and_then(|number| number.try_into().ok());
-        version.map(|version| Self(Some(version))).ok_or_else(|| {
-            refuse("must be the server_version of the row that the change was made on, an integer from 1")
-        })
+/// The versions that `If-Match` names; none when any will do.
+fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, Problem> {
+    let values = headers.get_all(header::IF_MATCH).iter();
+    let tags: Vec<&str> = values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
+    if tags.is_empty() || tags.contains(&"*") {
+        return Ok(None);
     }
+    // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
+    let is_strong = |tag: &&str| tag.strip_prefix("W/").is_none_or(|tag| entity_tag(tag).is_err());
+    tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>().map(Some)
+}
+
+/// The version that `X-Base-Version` names, if there is the header and no `If-Match` beside it.
+fn base_version(headers: &HeaderMap) -> Result<Option<ServerVersion>, Problem> {
+    let refuse = |message: &str| Problem::parameter(BASE_VERSION, message);
+    let mut values = headers.get_all(BASE_VERSION).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().unwrap_or(""),
+        (Some(_), Some(_)) => return Err(refuse("must be given once")),
+    };
+    if headers.contains_key(header::IF_MATCH) {
+        return Err(refuse("must not be given together with If-Match"));
+    }
+    // `parse` alone would take a sign.
+    let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
+    let version = number.and_then(|number| number.try_into().ok());
+    version
+        .map(Some)
+        .ok_or_else(|| refuse("must be the server_version of the row that the change was made on, an integer from 1"))
 }
 
 fn entity_tag(tag: &str) -> Result<u64, Problem> {
@@ -273,19 +251,21 @@ mod tests {
             let request = |name| with_headers(name, &values);
             let text = |at: usize| String::from_utf8(values[at].clone()).unwrap_or_default();
             if let Some(request) = request("if-match") {
-                match extracted::<IfMatch, _>(request) {
-                    Ok(IfMatch(Some(versions))) => prop_assert!(!versions.is_empty() && !values.is_empty()),
-                    Ok(IfMatch(None)) => prop_assert!(values.is_empty() || (0..values.len()).any(|at| text(at).contains('*'))),
+                match extracted::<Precondition, _>(request) {
+                    Ok(Precondition::Match(versions)) => prop_assert!(!versions.is_empty() && !values.is_empty()),
+                    Ok(Precondition::None) => prop_assert!(values.is_empty() || (0..values.len()).any(|at| text(at).contains('*'))),
+                    Ok(Precondition::MergeSince(_)) => prop_assert!(false, "there is no X-Base-Version"),
                     Err(status) => prop_assert_eq!(status, StatusCode::BAD_REQUEST),
                 }
             }
             if let Some(request) = request("x-base-version") {
-                match extracted::<BaseVersion, _>(request) {
-                    Ok(BaseVersion(Some(version))) => {
+                match extracted::<Precondition, _>(request) {
+                    Ok(Precondition::MergeSince(version)) => {
                         let sent = text(0);
                         prop_assert_eq!(sent.trim_start_matches('0'), version.to_string());
                     }
-                    Ok(BaseVersion(None)) => prop_assert!(values.is_empty()),
+                    Ok(Precondition::None) => prop_assert!(values.is_empty()),
+                    Ok(Precondition::Match(_)) => prop_assert!(false, "there is no If-Match"),
                     Err(status) => prop_assert_eq!(status, StatusCode::BAD_REQUEST),
                 }
             }

@@ -128,6 +128,15 @@ impl Problem {
         self.with("operation", json!(index))
     }
 
+    fn internal_error() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Internal error",
+            "Something is wrong on the server. It has been logged.",
+        )
+    }
+
     fn retry_later(code: &'static str, title: &'static str, detail: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).header(header::RETRY_AFTER, "1")
     }
@@ -355,12 +364,11 @@ impl From<Error> for Problem {
             }
             Error::Corrupt(what) => {
                 tracing::error!(alarm = "corrupt", what, "the table holds something unexpected");
-                Self::new(
-                    S::INTERNAL_SERVER_ERROR,
-                    "internal_error",
-                    "Internal error",
-                    "Something is wrong on the server. It has been logged.",
-                )
+                Self::internal_error()
+            }
+            Error::Bug(what) => {
+                tracing::error!(alarm = "bug", what, "this code did what it never does");
+                Self::internal_error()
             }
         }
     }

@@ -74,7 +74,7 @@ impl<T> Committed<'_, T> {
     fn version(&self) -> Result<ServerVersion, Error> {
         let written = self.plan.last().map(|planned| planned.row.version);
         let version = written.or(self.draft.counter().map(|counter| counter.current));
-        version.ok_or_else(|| Error::Corrupt("a success without a project".to_owned()))
+        version.ok_or(Error::Bug("a success without a project"))
     }
 }
 

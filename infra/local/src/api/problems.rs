@@ -65,6 +65,7 @@ fn errors() -> Result<Vec<Error>, Error> {
         Error::Overloaded,
         Error::Unavailable(id.as_str().into()),
         Error::Corrupt(String::new()),
+        Error::Bug(""),
     ])
 }
 
