@@ -1,8 +1,8 @@
 //! The decisions that all resources share, as pure functions over what was read.
 
 use shared::domain::{
-    Actor, Columns, Counter, Draft, Error, FieldError, Precondition, ProjectId, Resource, Role, RowId, RowKey,
-    Standing, Step, UserId, concurrent_changes, parse, patched,
+    Actor, Base, Columns, Counter, Draft, Error, FieldError, Precondition, ProjectId, Resource, Role, Row, RowId,
+    RowKey, Standing, Step, UserId, concurrent_changes, expect_seen, parse, patched,
 };
 use shared::storage::Look;
 
@@ -106,7 +106,7 @@ pub(crate) fn repeated<R: Resource>(
 }
 
 /// The row with some fields changed; nothing is written when they all have their values already. With the fields that
-/// others changed since the version that the caller's change was made on, see [`check`].
+/// others changed since the version that the caller's change was made on, see [`check_change`].
 pub(crate) fn update<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
@@ -117,7 +117,7 @@ pub(crate) fn update<R: Rules>(
     let actor = draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
     let columns = draft.expect_live(&key)?.clone();
-    let merged = check(draft, &key, precondition, patch)?;
+    let merged = check_change::<R>(draft, &key, precondition, patch)?;
     let row = patched::<R>(&columns, &R::complete_change(patch.clone()))?;
     if row.changes {
         row.after.accept(id, Some(&row.before), draft, &actor)?;
@@ -140,24 +140,43 @@ pub(crate) fn delete<R: Rules>(
         Standing::Absent => return Err(Error::NotFound(key)),
         Standing::Dead => return Ok(Step::Last(())),
     }
-    check(draft, &key, precondition, &Columns::new())?;
+    check_deletion(draft, &key, precondition)?;
     R::delete(id, draft)
 }
 
 /// Refuses a change of a live row whose precondition does not hold: `Stale`, with the row as it was read, or `Conflict`. The
-/// fields that others changed meanwhile and that the change leaves alone, if the precondition is about fields: see
+/// fields that others changed meanwhile and that the patch leaves alone, if the precondition is about fields: see
 /// [`concurrent_changes`].
-fn check(draft: &Draft, key: &RowKey, precondition: &Precondition, patch: &Columns) -> Result<Vec<String>, Error> {
-    let (Some(row), Some(columns)) = (draft.row(key), draft.live(key)) else { return Ok(vec![]) };
-    let shown = || row.rest_json(draft.project());
+fn check_change<R: Rules>(
+    draft: &Draft,
+    key: &RowKey,
+    precondition: &Precondition,
+    patch: &Columns,
+) -> Result<Vec<String>, Error> {
+    let Some((row, columns, base)) = unsettled(draft, key, precondition)? else { return Ok(vec![]) };
+    let restored_through = draft.counter().map_or(0, Counter::restored_through);
+    concurrent_changes::<R>(row, columns, base, restored_through, patch, || row.rest_json(draft.project()))
+}
+
+/// The same for a deletion, for which every field of the row counts: see [`expect_seen`].
+fn check_deletion(draft: &Draft, key: &RowKey, precondition: &Precondition) -> Result<(), Error> {
+    let Some((row, columns, base)) = unsettled(draft, key, precondition)? else { return Ok(()) };
+    let restored_through = draft.counter().map_or(0, Counter::restored_through);
+    expect_seen(row, columns, base, restored_through, || row.rest_json(draft.project()))
+}
+
+/// What is still to be judged field by field: the row as it was read, its columns with the draft's own writes, and the base.
+fn unsettled<'a>(
+    draft: &'a Draft,
+    key: &RowKey,
+    precondition: &'a Precondition,
+) -> Result<Option<(&'a Row, &'a Columns, &'a Base)>, Error> {
+    let (Some(row), Some(columns)) = (draft.row(key), draft.live(key)) else { return Ok(None) };
     match precondition {
-        Precondition::None => Ok(vec![]),
-        Precondition::Match(_) if precondition.allows(row.version) => Ok(vec![]),
-        Precondition::Match(_) => Err(Error::Stale { version: row.version, row: shown() }),
-        Precondition::MergeSince(base) => {
-            let restored_through = draft.counter().map_or(0, Counter::restored_through);
-            concurrent_changes(row, columns, *base, restored_through, patch, shown)
-        }
+        Precondition::None => Ok(None),
+        Precondition::Match(versions) if versions.contains(&row.version.get()) => Ok(None),
+        Precondition::Match(_) => Err(Error::Stale { version: row.version, row: row.rest_json(draft.project()) }),
+        Precondition::MergeSince(base) => Ok(Some((row, columns, base))),
     }
 }
 
@@ -198,7 +217,7 @@ pub(crate) mod testing {
     use std::collections::{HashMap, HashSet};
 
     use serde_json::{Value, json};
-    use shared::domain::{Collection, Row, ServerVersion, Write, membership_id};
+    use shared::domain::{Collection, ServerVersion, Write, membership_id};
 
     use super::*;
 

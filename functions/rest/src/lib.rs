@@ -19,6 +19,7 @@ mod batch;
 mod calendars;
 mod decide;
 mod dependencies;
+mod each;
 mod memberships;
 mod mutation;
 mod operation;

@@ -1,12 +1,14 @@
 //! One operation of a batch: from what the client sends to a decision by the rules of its collection.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use serde::Deserialize;
 use shared::domain::{
-    Calendar, Collection, Columns, Dependency, Draft, Error, FieldError, Precondition, ProjectId, RowId, RowKey, Step,
-    Task, UserId,
+    Base, Calendar, Collection, Columns, Dependency, Draft, Error, FieldError, Precondition, ProjectId, RowId, RowKey,
+    Step, Task, UserId, read,
 };
-use shared::storage::Look;
+use shared::storage::{Look, MAX_BYTES, MAX_ROWS};
 
 use crate::decide::{self, Creation, Rules, refuse};
 use crate::resource::take_id;
@@ -14,13 +16,16 @@ use crate::resource::take_id;
 /// One operation, as the client sends it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Sent {
+struct Sent {
     method: Method,
     /// Below the project: `tasks/`, `tasks/t1/`.
     path: String,
     body: Option<Columns>,
     /// The version at which the row must have been before the batch.
     if_match: Option<u64>,
+    /// The version up to which the user has seen the fields of the row that `base_fields` does not name.
+    base_version: Option<u64>,
+    base_fields: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -32,6 +37,7 @@ enum Method {
 }
 
 /// One operation, as far as it makes sense without the project.
+#[derive(Debug)]
 pub(crate) struct Operation {
     kind: Kind,
     pub(crate) key: RowKey,
@@ -39,13 +45,14 @@ pub(crate) struct Operation {
 }
 
 /// Of which collection.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 enum Kind {
     Task,
     Dependency,
     Calendar,
 }
 
+#[derive(Debug)]
 enum Change {
     Create(Columns),
     Update(Columns, Precondition),
@@ -62,12 +69,34 @@ impl Kind {
     }
 }
 
+/// What an operation was decided to come to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Decided {
+    /// With which status the single request would be answered.
+    pub(crate) status: StatusCode,
+    /// The fields that others changed since the operation's base and that it leaves alone.
+    pub(crate) merged: Vec<String>,
+}
+
 impl Sent {
+    /// What must hold of the row, if the operation says so in a way that makes sense.
+    fn precondition(&mut self) -> Result<Precondition, Error> {
+        match (self.if_match, self.base_version, self.base_fields.take()) {
+            (Some(_), Some(_), _) => Err(refuse("base_version", "must not be given together with if_match")),
+            (_, None, Some(_)) => Err(refuse("base_fields", "must come with base_version")),
+            (None, Some(version), fields) => {
+                Ok(Precondition::MergeSince(Base { version, fields: fields.unwrap_or_default() }))
+            }
+            (Some(version), None, None) => Ok(Precondition::Match(vec![version])),
+            (None, None, None) => Ok(Precondition::None),
+        }
+    }
+
     /// Makes sense of it, as far as that can be done without the project.
-    pub(crate) fn understood(self) -> Result<Operation, Error> {
+    fn understood(mut self) -> Result<Operation, Error> {
         let (kind, id) = self.row()?;
-        let Self { method, body, if_match, .. } = self;
-        let precondition = if_match.map_or(Precondition::None, |version| Precondition::Match(vec![version]));
+        let precondition = self.precondition()?;
+        let Self { method, body, .. } = self;
         let (id, change) = match (method, id, body) {
             (Method::Post, Some(_), _) => return Err(refuse("path", "must be that of a collection, for POST")),
             (Method::Patch | Method::Delete, None, _) => {
@@ -75,7 +104,9 @@ impl Sent {
             }
             (Method::Post | Method::Patch, _, None) => return Err(refuse("body", "must be an object")),
             (Method::Delete, _, Some(_)) => return Err(refuse("body", "must be left out, for DELETE")),
-            (Method::Post, ..) if if_match.is_some() => return Err(refuse("if_match", "must be left out, for POST")),
+            (Method::Post, ..) if !precondition.is_none() => {
+                return Err(refuse(member_of(&precondition), "must be left out, for POST"));
+            }
             (Method::Post, None, Some(mut fields)) => {
                 let id = take_id(&mut fields).map_err(|error| below("body.", error))?;
                 (id.unwrap_or_else(RowId::generate), Change::Create(fields))
@@ -104,13 +135,29 @@ impl Sent {
     }
 }
 
+/// The member of an operation that says what must hold of the row.
+fn member_of(precondition: &Precondition) -> &'static str {
+    match precondition {
+        Precondition::MergeSince(_) => "base_version",
+        Precondition::None | Precondition::Match(_) => "if_match",
+    }
+}
+
 impl Change {
-    fn has_precondition(&self) -> bool {
-        matches!(self, Self::Update(_, precondition) | Self::Delete(precondition) if !precondition.is_none())
+    fn precondition(&self) -> &Precondition {
+        match self {
+            Self::Create(_) => &Precondition::None,
+            Self::Update(_, precondition) | Self::Delete(precondition) => precondition,
+        }
     }
 }
 
 impl Operation {
+    /// Out of what the client sends, if that makes sense as far as can be told without the project.
+    pub(crate) fn read(sent: Columns) -> Result<Self, Error> {
+        read::<Sent>(sent)?.understood()
+    }
+
     /// Looks at what the single request would look at.
     pub(crate) fn look(&self, look: Look, project: &ProjectId) -> Look {
         match self.kind {
@@ -129,9 +176,9 @@ impl Operation {
         }
     }
 
-    /// Decides as the single request would, and says with which status that one would be answered. All in one step: any
-    /// number of rows may be drafted.
-    pub(crate) fn decide(&self, draft: &mut Draft, caller: &UserId) -> Result<StatusCode, Error> {
+    /// Decides as the single request would. All in one step: any number of rows may be drafted. An error about a field of the
+    /// body names it below `body`.
+    pub(crate) fn decide(&self, draft: &mut Draft, caller: &UserId) -> Result<Decided, Error> {
         match self.kind {
             Kind::Task => self.decide_of::<Task>(draft, caller),
             Kind::Dependency => self.decide_of::<Dependency>(draft, caller),
@@ -139,32 +186,61 @@ impl Operation {
         }
     }
 
-    fn decide_of<R: Rules>(&self, draft: &mut Draft, caller: &UserId) -> Result<StatusCode, Error> {
+    fn decide_of<R: Rules>(&self, draft: &mut Draft, caller: &UserId) -> Result<Decided, Error> {
         let Self { key, change, .. } = self;
-        if change.has_precondition() && draft.row(key).is_none() && draft.live(key).is_some() {
-            return Err(refuse("if_match", "must be left out: the batch itself makes the row"));
+        let precondition = change.precondition();
+        if !precondition.is_none() && draft.row(key).is_none() && draft.live(key).is_some() {
+            return Err(refuse(member_of(precondition), "must be left out: the batch itself makes the row"));
         }
-        let status = match change {
+        let decided = |status| Decided { status, merged: vec![] };
+        let decision = match change {
             Change::Create(fields) => {
                 decide::create::<R>(draft, caller, Some(&key.id), fields).map(|step| match step {
-                    Step::Last((Creation::Repeated, _)) => StatusCode::OK,
-                    _ => StatusCode::CREATED,
+                    Step::Last((Creation::Repeated, _)) => decided(StatusCode::OK),
+                    _ => decided(StatusCode::CREATED),
                 })
             }
-            Change::Update(patch, precondition) => {
-                decide::update::<R>(draft, caller, &key.id, patch, precondition).map(|_| StatusCode::OK)
-            }
+            Change::Update(patch, precondition) => decide::update::<R>(draft, caller, &key.id, patch, precondition)
+                .map(|step| {
+                    let (Step::Last(merged) | Step::More { decided: merged, .. }) = step;
+                    Decided { status: StatusCode::OK, merged }
+                }),
             Change::Delete(precondition) => {
-                decide::delete::<R>(draft, caller, &key.id, precondition).map(|_| StatusCode::NO_CONTENT)
+                decide::delete::<R>(draft, caller, &key.id, precondition).map(|_| decided(StatusCode::NO_CONTENT))
             }
         };
-        status.map_err(|error| below("body.", error))
+        decision.map_err(|error| below("body.", error))
+    }
+}
+
+/// Do so many rows of so many bytes fit into one commit?
+pub(crate) fn expect_fits(rows: usize, bytes: usize) -> Result<(), Error> {
+    let too_large = |what, max| Err(Error::BatchTooLarge { what, max });
+    if rows > MAX_ROWS {
+        too_large("rows", MAX_ROWS)
+    } else if bytes > MAX_BYTES {
+        too_large("bytes", MAX_BYTES)
+    } else {
+        Ok(())
     }
 }
 
 /// The same error with this way to the fields that it names.
 pub(crate) fn below(way: &str, error: Error) -> Error {
+    renamed(error, |field| match field.as_str() {
+        // serde's name for the whole of it.
+        "." => way.trim_end_matches('.').to_owned(),
+        _ => format!("{way}{field}"),
+    })
+}
+
+/// The same error with the fields of the body named as in a request of its own.
+pub(crate) fn of_single_request(error: Error) -> Error {
+    renamed(error, |field| field.strip_prefix("body.").map_or(field.clone(), str::to_owned))
+}
+
+fn renamed(error: Error, rename: impl Fn(String) -> String) -> Error {
     let Error::Invalid(errors) = error else { return error };
-    let moved = |FieldError { field, message }| FieldError { field: format!("{way}{field}"), message };
-    Error::Invalid(errors.into_iter().map(moved).collect())
+    let renamed = |FieldError { field, message }| FieldError { field: rename(field), message };
+    Error::Invalid(errors.into_iter().map(renamed).collect())
 }

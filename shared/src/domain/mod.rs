@@ -27,7 +27,7 @@ pub use archive::ArchivedVersions;
 pub use author::{Author, LastWrite};
 pub use changed::Changed;
 pub use checksum::Checksums;
-pub use conflict::concurrent_changes;
+pub use conflict::{concurrent_changes, expect_seen};
 pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldConflict, FieldError};
 pub use escaped::{Escaped, NotEscaped, escape_into, escaped_len};
@@ -37,7 +37,7 @@ pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
-pub use precondition::Precondition;
+pub use precondition::{Base, Precondition};
 pub use quota::{InvalidQuota, Quotas};
 pub use request::{Answer, Answered, KeyedRequest, PromisedAnswer};
 pub use row::{

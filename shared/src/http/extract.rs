@@ -1,5 +1,6 @@
 //! What handlers ask for. Each extractor refuses bad input before the handler's body starts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -7,15 +8,16 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Problem;
 use super::budget::CallerBudgets;
 use super::gateway::is_plain;
 use super::observe::CallerSlot;
 use crate::auth::{TokenError, Verifier};
-use crate::domain::{Columns, Precondition, ServerVersion, UserId, json};
+use crate::domain::{Base, Columns, Precondition, ServerVersion, UserId, json};
 
 /// Who is calling; 401 when nobody is, 429 when the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
@@ -136,23 +138,23 @@ impl Params {
 }
 
 const BASE_VERSION: &str = "X-Base-Version";
+const BASE_FIELDS: &str = "X-Base-Fields";
 
-/// What the headers of a PATCH or DELETE ask of the row: `If-Match`, which is strict, or `X-Base-Version`, the version that
-/// the change was made on, to merge it field by field with what others changed since. 400 for both at once.
+/// What the headers of a PATCH or DELETE ask of the row: `If-Match`, which is strict, or `X-Base-Version`, the version up to
+/// which the user has seen its fields, and `X-Base-Fields`, the same for single fields, to merge the change field by field
+/// with what others changed since. 400 for both at once.
 impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        if parts.method == Method::DELETE && parts.headers.contains_key(BASE_VERSION) {
-            // A deletion has no fields to merge, and to overlook what the caller means to make sure of would be worse.
-            return Err(Problem::parameter(BASE_VERSION, "is for PATCH alone: use If-Match"));
-        }
         let versions = if_match(&parts.headers)?;
         let base = base_version(&parts.headers)?;
-        Ok(match (versions, base) {
-            (_, Some(base)) => Self::MergeSince(base),
-            (Some(versions), None) => Self::Match(versions),
-            (None, None) => Self::None,
+        let fields = base_fields(&parts.headers)?;
+        Ok(match (versions, base, fields) {
+            (_, Some(version), fields) => Self::MergeSince(Base { version, fields: fields.unwrap_or_default() }),
+            (_, None, Some(_)) => return Err(Problem::parameter(BASE_FIELDS, "must come with X-Base-Version")),
+            (Some(versions), None, None) => Self::Match(versions),
+            (None, None, None) => Self::None,
         })
     }
 }
@@ -170,23 +172,37 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, Problem> {
 }
 
 /// The version that `X-Base-Version` names, if there is the header and no `If-Match` beside it.
-fn base_version(headers: &HeaderMap) -> Result<Option<ServerVersion>, Problem> {
-    let refuse = |message: &str| Problem::parameter(BASE_VERSION, message);
-    let mut values = headers.get_all(BASE_VERSION).iter();
-    let value = match (values.next(), values.next()) {
-        (None, _) => return Ok(None),
-        (Some(value), None) => value.to_str().unwrap_or(""),
-        (Some(_), Some(_)) => return Err(refuse("must be given once")),
-    };
+fn base_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = only(headers, BASE_VERSION)? else { return Ok(None) };
     if headers.contains_key(header::IF_MATCH) {
-        return Err(refuse("must not be given together with If-Match"));
+        return Err(Problem::parameter(BASE_VERSION, "must not be given together with If-Match"));
     }
     // `parse` alone would take a sign.
     let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
-    let version = number.and_then(|number| number.try_into().ok());
-    version
-        .map(Some)
-        .ok_or_else(|| refuse("must be the server_version of the row that the change was made on, an integer from 1"))
+    let version = number.filter(|number| *number <= ServerVersion::MAX);
+    version.map(Some).ok_or_else(|| {
+        Problem::parameter(BASE_VERSION, "must be the server_version of the row that the change was made on, or 0")
+    })
+}
+
+/// The versions that `X-Base-Fields` names, by their fields.
+fn base_fields(headers: &HeaderMap) -> Result<Option<BTreeMap<String, u64>>, Problem> {
+    let Some(value) = only(headers, BASE_FIELDS)? else { return Ok(None) };
+    let fields = json::object(value.as_bytes()).ok().flatten();
+    let version = |value: &Value| value.as_u64().filter(|number| *number <= ServerVersion::MAX);
+    let read = |fields: Columns| fields.into_iter().map(|(field, value)| Some((field, version(&value)?))).collect();
+    fields.and_then(read).map(Some).ok_or_else(|| {
+        Problem::parameter(BASE_FIELDS, "must be a JSON object of versions by fields, as in {\"notes\":42}")
+    })
+}
+
+/// A header's value, empty if it is not ASCII; 400 when the header is repeated.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(|value| value.to_str().unwrap_or(""))),
+        (_, Some(_)) => Err(Problem::parameter(name, "must be given once")),
+    }
 }
 
 fn entity_tag(tag: &str) -> Result<u64, Problem> {
@@ -260,9 +276,10 @@ mod tests {
             }
             if let Some(request) = request("x-base-version") {
                 match extracted::<Precondition, _>(request) {
-                    Ok(Precondition::MergeSince(version)) => {
+                    Ok(Precondition::MergeSince(Base { version, fields })) => {
                         let sent = text(0);
-                        prop_assert_eq!(sent.trim_start_matches('0'), version.to_string());
+                        prop_assert!(!sent.is_empty() && fields.is_empty());
+                        prop_assert_eq!(sent.parse::<u64>(), Ok(version));
                     }
                     Ok(Precondition::None) => prop_assert!(values.is_empty()),
                     Ok(Precondition::Match(_)) => prop_assert!(false, "there is no If-Match"),

@@ -128,6 +128,17 @@ impl Problem {
         self.with("operation", json!(index))
     }
 
+    /// The status, and the body without the headers that may belong to it.
+    pub fn into_body(self) -> (StatusCode, Value) {
+        let mut body = self.members;
+        body.insert("type".to_owned(), json!(format!("urn:trueppm:problem:{}", self.code)));
+        body.insert("title".to_owned(), json!(self.title));
+        body.insert("status".to_owned(), json!(self.status.as_u16()));
+        body.insert("detail".to_owned(), json!(self.detail));
+        body.insert("code".to_owned(), json!(self.code));
+        (self.status, Value::Object(body))
+    }
+
     fn internal_error() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -143,18 +154,13 @@ impl Problem {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let mut body = self.members;
-        body.insert("type".to_owned(), json!(format!("urn:trueppm:problem:{}", self.code)));
-        body.insert("title".to_owned(), json!(self.title));
-        body.insert("status".to_owned(), json!(self.status.as_u16()));
-        body.insert("detail".to_owned(), json!(self.detail));
-        body.insert("code".to_owned(), json!(self.code));
-        let mut response = (self.status, Value::Object(body).to_string()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.headers);
-        response.extensions_mut().insert(ProblemCode(self.code));
+    fn into_response(mut self) -> Response {
+        let (headers, code) = (std::mem::take(&mut self.headers), self.code);
+        let (status, body) = self.into_body();
+        let mut response = (status, body.to_string()).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().extend(headers);
+        response.extensions_mut().insert(ProblemCode(code));
         response
     }
 }
@@ -222,7 +228,10 @@ impl From<Error> for Problem {
                 S::UNPROCESSABLE_ENTITY,
                 "batch_too_large",
                 "Batch too large",
-                format!("Up to here the batch writes more than {max} {what}, which is what one commit takes. Send less at once."),
+                format!(
+                    "With this one the commit would take more than {max} {what}. Send less at once; delete a task that has \
+                     very many dependencies by a request of its own."
+                ),
             )
             .with("limit", json!({ what: max })),
             Error::Operation { index, error } => Self::from(*error).in_operation(index),
@@ -278,17 +287,17 @@ impl From<Error> for Problem {
             .with("current", serde_json::from_str(&row).unwrap_or_default())
             .header(header::ETAG, format!("\"{version}\"")),
             Error::Conflict { version, fields } => {
-                let names: Vec<_> = fields.iter().map(|conflict| conflict.field).collect();
+                let names: Vec<_> = fields.iter().map(|conflict| conflict.field.as_str()).collect();
                 let values = |value: fn(&FieldConflict) -> &Value| -> Value {
-                    fields.iter().map(|conflict| (conflict.field.to_owned(), value(conflict).clone())).collect()
+                    fields.iter().map(|conflict| (conflict.field.clone(), value(conflict).clone())).collect()
                 };
                 Self::new(
                     S::CONFLICT,
                     "sync_conflict",
                     "Changed meanwhile",
                     format!(
-                        "Since the version in X-Base-Version someone else changed {}. Choose, and send the change again \
-                         with X-Base-Version: {version}.",
+                        "Since the version that this was made on someone else changed {}. Choose, and send the change \
+                         again with X-Base-Version: {version}, or in a batch with that base_version.",
                         names.join(", ")
                     ),
                 )

@@ -42,7 +42,7 @@ use super::record::Slot;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
 use crate::domain::{
-    Answer, Answered, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Role, Row, RowId, RowKey,
+    Answer, Answered, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Quotas, Role, Row, RowId, RowKey,
     ServerVersion, Step, UnfinishedDeletion,
 };
 
@@ -272,6 +272,11 @@ impl Table {
             }
             conditions = last;
         }
+    }
+
+    /// How much a project may hold: what a decision that judges its parts one by one is to judge each of them by.
+    pub fn quotas(&self) -> Quotas {
+        self.quotas
     }
 
     /// Refuses what makes more rows than a project may hold. An operator may.
