@@ -162,3 +162,105 @@ fn judge(operation: &Operation, draft: &mut Draft, caller: &UserId, quotas: Quot
         Err(Stop::Error(error)) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::storage::MAX_ROWS;
+
+    use super::*;
+    use crate::decide::testing::{OWNER, World, fields, user, written};
+
+    /// What is written, in the order of the versions, and what became of each operation: its status, or 0.
+    fn play(world: &World, list: &[Value], quotas: Quotas) -> (Vec<String>, Vec<u16>) {
+        let entries: Vec<_> = list.iter().map(|sent| Entry::read(fields(sent.clone()))).collect();
+        let mut draft = world.draft_with_room(usize::MAX);
+        let Ok(Step::Last(verdicts)) = decide(&entries, &mut draft, &user(OWNER), quotas) else {
+            panic!("not decided")
+        };
+        let status = |verdict: &Verdict| match verdict {
+            Verdict::Accepted(decided) => decided.status.as_u16(),
+            Verdict::Refused(refusal) => refusal.status.as_u16(),
+            Verdict::NotAttempted => 0,
+        };
+        (written(&draft), verdicts.iter().map(status).collect())
+    }
+
+    fn world() -> World {
+        World::new().with_task("a").with_task("b").with_task("c").with_edge("ab", "a", "b").with_edge("bc", "b", "c")
+    }
+
+    fn any_operation() -> impl Strategy<Value = Value> {
+        let id = || prop::sample::select(vec!["a", "b", "c", "d", "e"]);
+        let edge = || prop::sample::select(vec!["ab", "bc", "x", "y"]);
+        let base = || prop::option::of((0..9_u64, prop::option::of(0..9_u64)));
+        let based = |mut operation: Value, base: Option<(u64, Option<u64>)>| {
+            if let Some((version, name)) = base {
+                operation["base_version"] = json!(version);
+                if let Some(name) = name {
+                    operation["base_fields"] = json!({ "name": name });
+                }
+            }
+            operation
+        };
+        prop_oneof![
+            (id(), "[a-b]?").prop_map(|(id, name)| json!({"method": "POST", "path": "tasks", "body": {"id": id, "name": name}})),
+            (edge(), id(), id()).prop_map(|(edge, from, to)| {
+                json!({"method": "POST", "path": "dependencies", "body": {"id": edge, "predecessor": from, "successor": to}})
+            }),
+            (id(), "[a-c]?", base()).prop_map(move |(id, name, base)| {
+                based(json!({"method": "PATCH", "path": format!("tasks/{id}"), "body": {"name": name}}), base)
+            }),
+            (edge(), id(), base()).prop_map(move |(edge, to, base)| {
+                based(json!({"method": "PATCH", "path": format!("dependencies/{edge}"), "body": {"successor": to}}), base)
+            }),
+            (id(), base()).prop_map(move |(id, base)| based(json!({"method": "DELETE", "path": format!("tasks/{id}")}), base)),
+            edge().prop_map(|edge| json!({"method": "DELETE", "path": format!("dependencies/{edge}")})),
+            Just(json!({"method": "GET", "path": "tasks/a"})),
+        ]
+    }
+
+    proptest! {
+        /// What was refused might as well not have been sent.
+        #[test]
+        fn a_refused_operation_leaves_no_trace(
+            list in prop::collection::vec(any_operation(), 1..12),
+            max_rows in prop::sample::select(vec![0, 3, 4]),
+        ) {
+            let quotas = Quotas { max_rows, ..Quotas::default() };
+            let (all, statuses) = play(&world(), &list, quotas);
+            let accepted: Vec<Value> =
+                list.iter().zip(&statuses).filter(|(_, status)| **status < 300).map(|(sent, _)| sent.clone()).collect();
+            let (alone, again) = play(&world(), &accepted, quotas);
+            prop_assert!(again.iter().all(|status| *status < 300), "{:?} of {:?} with {:?}", again, accepted, statuses);
+            prop_assert_eq!(all, alone);
+        }
+    }
+
+    #[test]
+    fn rows_of_a_refused_deletion_are_there_for_what_comes_behind_it() {
+        let used = json!({"name": "House", "description": "", "start_date": "2026-03-02", "calendar": "used"});
+        let world = world().with("projects#p", used).with("calendars#used", json!({"name": "Site"}));
+        let list = [
+            json!({"method": "DELETE", "path": "calendars/used"}),
+            json!({"method": "DELETE", "path": "tasks/b", "base_version": 1}),
+            json!({"method": "PATCH", "path": "dependencies/ab", "body": {"lag": 2}}),
+        ];
+        assert_eq!(play(&world, &list, Quotas::default()), (vec!["dependencies#ab".to_owned()], vec![409, 409, 200]));
+    }
+
+    #[test]
+    fn an_operation_waits_for_the_next_commit_only_if_it_fits_into_one() {
+        let hub = |spokes: usize| {
+            let world = (0..spokes).fold(World::new().with_task("hub"), |world, n| world.with_task(&format!("s{n}")));
+            (0..spokes).fold(world, |world, n| world.with_edge(&format!("e{n}"), "hub", &format!("s{n}")))
+        };
+        let task = json!({"method": "POST", "path": "tasks", "body": {"id": "new", "name": "new"}});
+        let delete = json!({"method": "DELETE", "path": "tasks/hub"});
+        let list = [task.clone(), delete.clone(), json!({"method": "DELETE", "path": "tasks/s1"})];
+        assert_eq!(play(&hub(MAX_ROWS - 1), &list, Quotas::default()).1, [201, 0, 0]);
+        assert_eq!(play(&hub(MAX_ROWS - 2), &list, Quotas::default()).1, [201, 204, 0]);
+        assert_eq!(play(&hub(MAX_ROWS), &list, Quotas::default()).1, [201, 422, 204]);
+        assert_eq!(play(&hub(MAX_ROWS - 1), &[delete, task], Quotas::default()).1, [204, 0]);
+    }
+}

@@ -4,10 +4,10 @@ use shared::domain::ServerVersion;
 use utoipa::openapi::content::Content;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Required};
 
-use super::schemas::{id, integer, string, version};
+use super::schemas::{id, integer, string};
 
 /// On every answer.
 pub(super) const ALWAYS: [&str; 4] =
@@ -99,18 +99,37 @@ pub(super) fn in_path(name: &str, example: &str) -> Parameter {
     parameter(ParameterIn::Path, name, id(), "").description(None::<String>).example(Some(example.into())).build()
 }
 
-pub(super) fn if_match() -> Parameter {
+/// What a change or a deletion of a row may say.
+pub(super) fn of_changes() -> [Parameter; 4] {
+    [if_match(), base_version(), base_fields(), idempotency_key()]
+}
+
+fn if_match() -> Parameter {
     let tags = string().pattern(Some("^(\\*|(W/)?\"[0-9]{1,18}\"(, (W/)?\"[0-9]{1,18}\")*)$"));
     let about = "Only if the row is still at (one of) these versions: 412 otherwise, and for a weak tag (`W/`) always. Not together with \
                  `X-Base-Version`.";
     parameter(ParameterIn::Header, "If-Match", tags, about).build()
 }
 
-pub(super) fn base_version() -> Parameter {
-    let about = "The version of the row that the user saw. The change is merged field by field with what others changed \
-                 since; a field that was changed to another value is 409 `sync_conflict`. A version from before a restore \
-                 counts as before every field.";
-    parameter(ParameterIn::Header, "X-Base-Version", version(), about).build()
+fn base_version() -> Parameter {
+    let about = "The version of the row that the user saw, or 0. A change is merged field by field with what others changed \
+                 since; a field that was changed to another value is 409 `sync_conflict`. A deletion is one when any field was \
+                 changed. A version from before a restore counts as 0.";
+    parameter(ParameterIn::Header, "X-Base-Version", integer(0, ServerVersion::MAX), about).build()
+}
+
+fn base_fields() -> Parameter {
+    let versions = ObjectBuilder::new()
+        .additional_properties(Some(AdditionalProperties::from(RefOr::from(integer(0, ServerVersion::MAX).build()))));
+    let about = "Up to which version the user saw single fields, where that is another one than in `X-Base-Version`, beside which \
+                 it must stand.";
+    let parameter = ParameterBuilder::new().name("X-Base-Fields").parameter_in(ParameterIn::Header);
+    parameter
+        .required(Required::False)
+        .description(Some(about))
+        .content("application/json", Content::new(Some(versions)))
+        .example(Some(serde_json::json!({"notes": 42})))
+        .build()
 }
 
 pub(super) fn idempotency_key() -> Parameter {

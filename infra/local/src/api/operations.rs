@@ -56,15 +56,17 @@ fn batch() -> Route {
         id: "commitBatch".to_owned(),
         tag: "batch",
         summary: "Makes many changes as one".to_owned(),
-        about: "All of them or none, each judged as the single request would be and with what those before it did. A refusal \
-                has the status and the problem of the single request, and the index of the `operation`. At most 98 \
+        about: "Each operation is judged as the single request would be and with what those before it did. In the mode `all` all of \
+                them are made or none: a refusal has the status and the problem of the single request, and the index of the \
+                `operation`. In the mode `each` the answer is 200 and says of each operation what became of it: a refused one \
+                leaves no trace, the accepted ones are one commit, and what does not fit into it is not attempted. At most 98 \
                 operations, 98 rows and 4,000,000 bytes of rows."
             .to_owned(),
         parameters: vec![headers::in_path("project_id", crate::demo::PROJECT), headers::idempotency_key()],
         body: Some(Body { schema: "Batch".to_owned(), example: operations, max: 2048 * KB, is_patch: false }),
         successes: vec![Success {
             status: 200,
-            about: "All are made.",
+            about: "What became of each operation.",
             body: Some(("BatchResults".to_owned(), results)),
             headers: vec!["X-Server-Version", "Idempotent-Replay"],
             ..Success::default()
@@ -73,7 +75,7 @@ fn batch() -> Route {
             TOKEN,
             MEMBER,
             COMMIT,
-            &["invalid_parameter", "not_found", "id_taken", "id_deleted", "version_mismatch", "batch_too_large"],
+            &["invalid_parameter", "not_found", "id_taken", "id_deleted", "version_mismatch", "sync_conflict", "batch_too_large"],
             BODY,
             references(Collection::Dependencies),
             &["calendar_in_use", "quota_exceeded"],
