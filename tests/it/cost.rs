@@ -164,6 +164,16 @@ async fn each_request_costs_what_the_readme_says() {
     }
     lines.call("delete a task with 50 dependencies", small.delete("tasks/t1")).await;
     lines.call("batch that creates 98 tasks", small.post("batch", &creations(0..98))).await;
+    let edits = json!([
+        {"method": "PATCH", "path": "tasks/task-000000/", "body": {"percent_complete": 50}, "base_version": 0,
+            "base_fields": {"percent_complete": small.current_version().await}},
+        {"method": "PATCH", "path": "tasks/task-000001/", "body": {"name": "mine"}, "base_version": 0},
+    ]);
+    let each = |operations: &[Value]| small.post("batch", &json!({"mode": "each", "operations": operations}));
+    let [accepted, refused] = edits.as_array().expect("edits").as_slice() else { panic!("two") };
+    let mixed = each(&[accepted.clone(), refused.clone()]).key("mixed");
+    lines.call("batch in the mode `each`, with a key: one of two `PATCH`es is refused", mixed).await;
+    lines.call("… both of them are refused", each(&[refused.clone(), refused.clone()]).key("refused")).await;
     let body = json!({"id": format!("made-{}", small.id), "name": "House", "start_date": "2026-03-02"});
     lines.call("create a project", small.app.call(Method::POST, "/api/v1/projects/").by(OWNER).json(&body)).await;
     let other = TestApp::new().await.with_project().await;

@@ -338,7 +338,7 @@ async fn each_operation_takes_the_role_of_the_single_request() {
 
 #[tokio::test]
 async fn a_quota_refuses_the_operation_that_passes_it_and_no_other() {
-    let table = TestTable::shared().await;
+    let table = TestTable::of_this_process().await;
     let quotas = Quotas { max_rows: 3, ..Quotas::default() };
     let app = TestApp::on(table, table.table().await.with_quotas(quotas)).await;
     let project = app.with_project().with_tasks(2).await;
@@ -346,7 +346,7 @@ async fn a_quota_refuses_the_operation_that_passes_it_and_no_other() {
         [task("a"), task("b"), patch("tasks/t1", json!({"name": "x"})), delete("tasks/t2"), task("c"), task("d")];
     let full = "quota_exceeded";
     assert_eq!(outcomes(each(&project, operations)).await, ["201", full, "200", "204", "201", full]);
-    assert_eq!(project.pull(0).await.updated("tasks"), ["t1", "a", "c"]);
+    assert_eq!(project.pull(0).await.updated("tasks"), ["a", "c", "t1"]);
 }
 
 #[tokio::test]
@@ -370,7 +370,7 @@ async fn an_operation_that_makes_no_sense_is_refused_alone_and_names_what_is_wro
         (with_fields(json!({"name": "1"}), on(1, with("method", json!("PATCH")))), "base_fields.name", json!("t1")),
         (both, "base_version", json!("t1")),
         (on(1, task("n")), "base_version", json!("n")),
-        (json!({"method": "DELETE"}), "", json!(null)),
+        (json!({"method": "DELETE"}), "path", json!(null)),
     ];
     let sent = operations.iter().map(|(operation, ..)| operation.clone()).chain([task("good")]);
     let results = results(&each(&project, sent).await.expect(200));
@@ -422,7 +422,7 @@ async fn of_devices_that_push_one_field_at_once_one_is_accepted_and_the_others_a
         let own = on(base, patch(&format!("tasks/t{}", device + 1), json!({"name": format!("own {device}")})));
         let shared = on(base, patch("tasks/t1", json!({"notes": format!("by {device}")})));
         pushes.spawn(
-            each(&project, [shared, own, task(&format!("n{device}"))]).key(&format!("push {device}")).into_future(),
+            each(&project, [shared, own, task(&format!("n{device}"))]).key(&format!("push-{device}")).into_future(),
         );
     }
     let (mut accepted, mut refused) = (vec![], 0);

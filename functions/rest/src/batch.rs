@@ -285,7 +285,7 @@ mod tests {
             field(json!([{"method": "POST", "path": "tasks", "body": {}, "if_match": 1}])),
             "operations[0].if_match"
         );
-        assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0]");
+        assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0].path");
         let of_all = |member: &str, value: Value| {
             let mut all = json!({"operations": [task("n")]});
             all[member] = value;

@@ -155,7 +155,7 @@ impl Change {
 impl Operation {
     /// Out of what the client sends, if that makes sense as far as can be told without the project.
     pub(crate) fn read(sent: Columns) -> Result<Self, Error> {
-        read::<Sent>(sent)?.understood()
+        read::<Sent>(sent).map_err(naming_what_lacks)?.understood()
     }
 
     /// Looks at what the single request would look at.
@@ -227,11 +227,18 @@ pub(crate) fn expect_fits(rows: usize, bytes: usize) -> Result<(), Error> {
 
 /// The same error with this way to the fields that it names.
 pub(crate) fn below(way: &str, error: Error) -> Error {
-    renamed(error, |field| match field.as_str() {
-        // serde's name for the whole of it.
-        "." => way.trim_end_matches('.').to_owned(),
-        _ => format!("{way}{field}"),
-    })
+    renamed(error, |field| format!("{way}{field}"))
+}
+
+/// The same error with a member that is missing named, and not the operation that lacks it.
+fn naming_what_lacks(error: Error) -> Error {
+    let Error::Invalid(errors) = error else { return error };
+    let named = |error: FieldError| match error.message.strip_prefix("lacks `").and_then(|name| name.strip_suffix('`'))
+    {
+        Some(name) if error.field == "." => FieldError { field: name.to_owned(), message: "is required".to_owned() },
+        _ => error,
+    };
+    Error::Invalid(errors.into_iter().map(named).collect())
 }
 
 /// The same error with the fields of the body named as in a request of its own.

@@ -291,6 +291,7 @@ pub(super) fn delete(collection: Collection) -> Result<Route, Error> {
             headers: vec!["X-Server-Version", "Idempotent-Replay"],
             ..Success::default()
         }],
-        problems: [TOKEN, MEMBER, COMMIT, &["invalid_parameter", "version_mismatch"], refused, TABLE].concat(),
+        problems: [TOKEN, MEMBER, COMMIT, &["invalid_parameter", "version_mismatch", "sync_conflict"], refused, TABLE]
+            .concat(),
     })
 }
