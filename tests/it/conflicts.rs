@@ -164,7 +164,7 @@ async fn a_deletion_is_made_by_who_has_seen_the_whole_row() {
     for (row, theirs, field) in [
         ("dependencies/t1-t2", json!({"lag": 3}), "lag"),
         ("tasks/t1", json!({"name": "theirs"}), "name"),
-        ("calendars/site", json!({"hours_per_day": 7}), "hours_per_day"),
+        ("calendars/site", json!({"hours_per_day": 7.5}), "hours_per_day"),
         (mia.as_str(), json!({"role": 200}), "role"),
         ("", json!({"description": "theirs"}), "description"),
     ] {

@@ -164,16 +164,14 @@ async fn each_request_costs_what_the_readme_says() {
     }
     lines.call("delete a task with 50 dependencies", small.delete("tasks/t1")).await;
     lines.call("batch that creates 98 tasks", small.post("batch", &creations(0..98))).await;
-    let edits = json!([
-        {"method": "PATCH", "path": "tasks/task-000000/", "body": {"percent_complete": 50}, "base_version": 0,
-            "base_fields": {"percent_complete": small.current_version().await}},
-        {"method": "PATCH", "path": "tasks/task-000001/", "body": {"name": "mine"}, "base_version": 0},
-    ]);
-    let each = |operations: &[Value]| small.post("batch", &json!({"mode": "each", "operations": operations}));
-    let [accepted, refused] = edits.as_array().expect("edits").as_slice() else { panic!("two") };
-    let mixed = each(&[accepted.clone(), refused.clone()]).key("mixed");
-    lines.call("batch in the mode `each`, with a key: one of two `PATCH`es is refused", mixed).await;
-    lines.call("… both of them are refused", each(&[refused.clone(), refused.clone()]).key("refused")).await;
+    let pushed = TestApp::new().await.with_project().with_tasks(3).await;
+    let rename = |task: &str, base: u64| {
+        json!({"method": "PATCH", "path": format!("tasks/{task}/"), "body": {"name": "mine"}, "base_version": base})
+    };
+    let (seen, unseen) = (rename("t1", pushed.get("tasks/t1/").await.version()), rename("t2", 0));
+    let each = |operations: [&Value; 2]| pushed.post("batch", &json!({"mode": "each", "operations": operations}));
+    lines.call("batch in the mode `each` with a key, of two `PATCH`es one refused", each([&seen, &unseen]).key("1")).await;
+    lines.call("… both refused", each([&unseen, &unseen]).key("2")).await;
     let body = json!({"id": format!("made-{}", small.id), "name": "House", "start_date": "2026-03-02"});
     lines.call("create a project", small.app.call(Method::POST, "/api/v1/projects/").by(OWNER).json(&body)).await;
     let other = TestApp::new().await.with_project().await;

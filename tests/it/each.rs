@@ -416,10 +416,11 @@ async fn problems_that_are_too_long_for_one_answer_wait_for_the_next_request_and
 #[tokio::test]
 async fn of_devices_that_push_one_field_at_once_one_is_accepted_and_the_others_are_told_of_it() {
     let project = TestApp::new().await.with_project().with_tasks(8).await;
-    let base = project.current_version().await;
+    let base = seen(&project, "tasks/t1").await;
     let mut pushes = JoinSet::new();
     for device in 0..8 {
-        let own = on(base, patch(&format!("tasks/t{}", device + 1), json!({"name": format!("own {device}")})));
+        let own_base = seen(&project, &format!("tasks/t{}", device + 1)).await;
+        let own = on(own_base, patch(&format!("tasks/t{}", device + 1), json!({"name": format!("own {device}")})));
         let shared = on(base, patch("tasks/t1", json!({"notes": format!("by {device}")})));
         pushes.spawn(
             each(&project, [shared, own, task(&format!("n{device}"))]).key(&format!("push-{device}")).into_future(),
