@@ -214,8 +214,12 @@ pub(crate) fn judge(operation: &Operation, reply: &Reply, history: &History) -> 
         [commit] if commit.is_some() && reply.committed >= commit => commit,
         ref commits => return Err(format!("made by {commits:?} and answered as {:?}", reply.committed)),
     };
-    // A row that was dead already may have been deleted by anyone; one that dies in this commit, by this batch.
-    for part in parts.iter().filter(|part| part.deletes()) {
+    // A row that was dead already may have been deleted by anyone; one that dies in this commit, by this batch. A dependency may
+    // have gone with its task, and is not judged then.
+    let takes_dependencies = parts.iter().any(|part| part.deletes() && part.row().starts_with("tasks#"));
+    let is_judged =
+        |part: &&Part<'_>| part.deletes() && !(takes_dependencies && part.row().starts_with("dependencies#"));
+    for part in parts.iter().filter(is_judged) {
         let Some(version) = part.result["server_version"].as_u64() else { continue };
         let before = history.entry(version).filter(|_| history.commit_of(version) == commit).and_then(|e| e.previous);
         if let Some(lost) = before.and_then(|before| part.unseen(before, history).into_iter().next()) {

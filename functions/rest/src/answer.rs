@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::Value;
 use serde_json::value::RawValue;
-use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowId, RowKey, escaped_len};
+use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowKey};
 use shared::http::Problem;
 use shared::storage::Committed;
+use shared::storage::raw::escaped_len;
 
 use crate::decide::Creation;
-use crate::operation::{Decided, Operation};
 
 /// 200 with the row and its `ETag`.
 pub(crate) fn found(project: &ProjectId, row: &Row) -> Answer {
@@ -88,49 +87,8 @@ pub(crate) fn list(
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// What became of an operation of a batch, as the answer says it.
-#[derive(Debug, serde::Serialize)]
-#[serde(untagged)]
-pub(crate) enum Outcome<'a> {
-    Accepted {
-        /// As a single request would have been answered.
-        status: u16,
-        id: &'a RowId,
-        /// Where the row is after the batch; null when the batch both made and deleted it.
-        server_version: Option<u64>,
-        /// What others changed since the operation's base and it leaves alone.
-        #[serde(skip_serializing_if = "<[String]>::is_empty")]
-        merged_fields: &'a [String],
-    },
-    Refused {
-        status: u16,
-        /// None when it cannot be told.
-        id: Option<&'a RowId>,
-        /// What the single request would have been answered.
-        problem: &'a Value,
-    },
-    NotAttempted {
-        /// 0: there is no answer.
-        status: u16,
-        id: Option<&'a RowId>,
-        code: &'static str,
-    },
-}
-
-impl<'a> Outcome<'a> {
-    /// Of an operation that is made by this commit, or was made before.
-    pub(crate) fn accepted<T>(operation: &'a Operation, decided: &'a Decided, committed: &Committed<'_, T>) -> Self {
-        Self::Accepted {
-            status: decided.status.as_u16(),
-            id: &operation.key.id,
-            server_version: committed.row(&operation.key).ok().map(|row| row.version.get()),
-            merged_fields: &decided.merged,
-        }
-    }
-}
-
 /// 200 with the outcomes of a batch.
-pub(crate) fn batch(results: &[Outcome<'_>]) -> Result<Answer, Error> {
+pub(crate) fn batch(results: &[impl serde::Serialize]) -> Result<Answer, Error> {
     let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(unwritten)?;
     Ok(Answer { status: 200, headers: BTreeMap::new(), body, row: None })
 }

@@ -4,8 +4,9 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use shared::domain::{Columns, KeyedRequest, Precondition, ProjectId, RowId, UserId};
+use shared::domain::{Columns, Precondition, ProjectId, RowId, UserId};
 use shared::http::{Caller, Idempotency, Json, Path, Problem};
+use shared::idempotency::KeyedRequest;
 
 use crate::App;
 

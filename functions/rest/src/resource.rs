@@ -3,8 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use shared::domain::{Answer, Answered, Collection, Columns, Error, Resource, Role, RowId, RowKey};
+use shared::domain::{Answer, Collection, Columns, Error, Resource, Role, RowId, RowKey};
 use shared::http::{Caller, Params, Path, Problem};
+use shared::idempotency::Answered;
 use shared::storage::{Committed, Look};
 
 use crate::App;

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::Problem;
 use super::budget::CallerBudgets;
 use super::gateway::is_plain;
-use super::observe::CallerSlot;
+use super::seen::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Base, Columns, Precondition, ServerVersion, UserId, json};
 
