@@ -229,8 +229,8 @@ impl From<Error> for Problem {
                 "batch_too_large",
                 "Batch too large",
                 format!(
-                    "With this one the commit would take more than {max} {what}. Send less at once; delete a task that has \
-                     very many dependencies by a request of its own."
+                    "With this operation the commit would exceed {max} {what}. Send fewer at once. Delete a task with very \
+                     many dependencies by itself."
                 ),
             )
             .with("limit", json!({ what: max })),
@@ -296,8 +296,8 @@ impl From<Error> for Problem {
                     "sync_conflict",
                     "Changed meanwhile",
                     format!(
-                        "Since the version that this was made on someone else changed {}. Choose, and send the change \
-                         again with X-Base-Version: {version}, or in a batch with that base_version.",
+                        "Someone else changed {} since the version that this change is based on. Choose the values, and \
+                         send the change again with X-Base-Version: {version} (in a batch: base_version).",
                         names.join(", ")
                     ),
                 )
