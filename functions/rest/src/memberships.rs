@@ -20,7 +20,7 @@ impl Rules for Membership {
     fn new_id(project: &ProjectId, chosen: Option<&RowId>, fields: &Columns) -> Result<RowId, Error> {
         let id = membership_id(project, &parse::<Self>(fields)?.user);
         if chosen.is_some_and(|chosen| *chosen != id) {
-            return Err(refuse("id", &format!("must be left out, or be {id}, which follows from project and user")));
+            return Err(refuse("id", &format!("must be {id}, which is derived from project and user, or be left out")));
         }
         Ok(id)
     }

@@ -1,4 +1,4 @@
-//! A change that was made on an older version of its row, field by field.
+//! Field-by-field merge of a patch that is based on an older version of its row.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What handlers ask for. Each extractor refuses bad input before the handler's body starts.
+//! Extractors of handlers. Each one refuses invalid input before the handler's body starts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::seen::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Base, Columns, Precondition, ServerVersion, UserId, json};
 
-/// Who is calling; 401 when nobody is, 429 when the caller's [budget](CallerBudgets) is spent.
+/// The caller. 401 without a valid token, 429 if the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
 pub struct Caller(pub UserId);
 
@@ -35,7 +35,7 @@ where
         let authorization = match (headers.next(), headers.next()) {
             (Some(value), None) => Some(value.to_str().map_err(|_| TokenError::Invalid)?),
             (None, _) => None,
-            // Two tokens: which of them a gateway looked at is anyone's guess.
+            // With two tokens, it is not clear which one a gateway has checked.
             (Some(_), Some(_)) => return Err(TokenError::Invalid.into()),
         };
         let caller = Arc::<Verifier>::from_ref(state).caller(authorization).await?;
@@ -49,7 +49,7 @@ where
     }
 }
 
-/// The parts of the path; 400 naming the one that is no id.
+/// The ids in the path. 400 names the one that is not valid.
 #[derive(Debug)]
 pub struct Path<T>(pub T);
 
@@ -73,7 +73,7 @@ where
     }
 }
 
-/// A JSON object of at most so many bytes, 256 KB unless a route says otherwise: 413, 415 or 400 otherwise.
+/// A JSON object of at most `MAX_BODY` bytes, by default 256 KB. Otherwise 413, 415 or 400.
 #[derive(Debug)]
 pub struct Json<const MAX_BODY: usize = { 256 * 1024 }>(pub Columns);
 
@@ -101,7 +101,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     ["application/json", "application/merge-patch+json"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
-/// The query's parameters. One that is unknown is ignored, one that is repeated is 400 when it is asked for.
+/// The query's parameters. Unknown ones are ignored. A repeated one is 400 if the handler reads it.
 #[derive(Debug)]
 pub struct Params(Vec<(String, String)>);
 
@@ -115,17 +115,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// A parameter's value, if it is there.
+    /// The value of a parameter, if it is present.
     pub fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let value = values.next();
         if values.next().is_some() {
-            return Err(Problem::parameter(name, "must be given once"));
+            return Err(Problem::parameter(name, "must be sent once"));
         }
         Ok(value)
     }
 
-    /// A parameter's value as an integer in a range: digits and nothing else.
+    /// The value of a parameter as an integer in a range. Only digits are allowed.
     pub fn integer(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Problem> {
         let Some(text) = self.get(name)? else { return Ok(None) };
         // `parse` alone would take a sign.
@@ -209,7 +209,7 @@ fn entity_tag(tag: &str) -> Result<u64, Problem> {
     tag.strip_prefix('"')
         .and_then(|tag| tag.strip_suffix('"'))
         .and_then(|version| version.parse().ok())
-        .ok_or_else(|| Problem::parameter("If-Match", "must be an ETag of this server, as in \"42\""))
+        .ok_or_else(|| Problem::parameter("If-Match", "must be an ETag from this server, such as \"42\""))
 }
 
 #[cfg(test)]

@@ -91,7 +91,7 @@ fn look_at<'a>(look: Look, project: &ProjectId, operations: impl IntoIterator<It
 fn batch(body: Columns) -> Result<Batch, Error> {
     let batch: Batch = read(body)?;
     if batch.operations.is_empty() {
-        return Err(refuse("operations", &format!("must be 1 to {MAX_OPERATIONS} operations")));
+        return Err(refuse("operations", &format!("must have 1 to {MAX_OPERATIONS} elements")));
     }
     if batch.operations.len() > MAX_OPERATIONS {
         return Err(refused(MAX_OPERATIONS, Error::BatchTooLarge { what: "operations", max: MAX_OPERATIONS }));

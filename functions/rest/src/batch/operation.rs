@@ -98,14 +98,16 @@ impl Sent {
         let precondition = self.precondition()?;
         let Self { method, body, .. } = self;
         let (id, change) = match (method, id, body) {
-            (Method::Post, Some(_), _) => return Err(refuse("path", "must be that of a collection, for POST")),
-            (Method::Patch | Method::Delete, None, _) => {
-                return Err(refuse("path", "must be that of a row: tasks/<id>/"));
+            (Method::Post, Some(_), _) => {
+                return Err(refuse("path", "must name a collection for POST, such as tasks/"));
             }
-            (Method::Post | Method::Patch, _, None) => return Err(refuse("body", "must be an object")),
-            (Method::Delete, _, Some(_)) => return Err(refuse("body", "must be left out, for DELETE")),
+            (Method::Patch | Method::Delete, None, _) => {
+                return Err(refuse("path", "must name a row for PATCH and DELETE, such as tasks/<id>/"));
+            }
+            (Method::Post | Method::Patch, _, None) => return Err(refuse("body", "must be a JSON object")),
+            (Method::Delete, _, Some(_)) => return Err(refuse("body", "must be left out for DELETE")),
             (Method::Post, ..) if !precondition.is_none() => {
-                return Err(refuse(member_of(&precondition), "must be left out, for POST"));
+                return Err(refuse(member_of(&precondition), "must be left out for POST"));
             }
             (Method::Post, None, Some(mut fields)) => {
                 let id = take_id(&mut fields).map_err(|error| below("body.", error))?;
@@ -124,7 +126,7 @@ impl Sent {
         let id = id
             .map(str::parse::<RowId>)
             .transpose()
-            .map_err(|error| refuse("path", &format!("has an id that {error}")))?;
+            .map_err(|error| refuse("path", &format!("has an invalid id: the id {error}")))?;
         let kind = match collection {
             "tasks" => Kind::Task,
             "dependencies" => Kind::Dependency,
@@ -155,7 +157,7 @@ impl Change {
 impl Operation {
     /// Out of what the client sends, if that makes sense as far as can be told without the project.
     pub(crate) fn read(sent: Columns) -> Result<Self, Error> {
-        read::<Sent>(sent).map_err(naming_what_lacks)?.understood()
+        read::<Sent>(sent)?.understood()
     }
 
     /// Looks at what the single request would look at.
@@ -190,7 +192,7 @@ impl Operation {
         let Self { key, change, .. } = self;
         let precondition = change.precondition();
         if !precondition.is_none() && draft.row(key).is_none() && draft.live(key).is_some() {
-            return Err(refuse(member_of(precondition), "must be left out: the batch itself makes the row"));
+            return Err(refuse(member_of(precondition), "must be left out, because this batch creates the row"));
         }
         let decided = |status| Decided { status, merged: vec![] };
         let decision = match change {
@@ -228,17 +230,6 @@ pub(crate) fn expect_fits(rows: usize, bytes: usize) -> Result<(), Error> {
 /// The same error with this way to the fields that it names.
 pub(crate) fn below(way: &str, error: Error) -> Error {
     renamed(error, |field| format!("{way}{field}"))
-}
-
-/// The same error with a member that is missing named, and not the operation that lacks it.
-fn naming_what_lacks(error: Error) -> Error {
-    let Error::Invalid(errors) = error else { return error };
-    let named = |error: FieldError| match error.message.strip_prefix("lacks `").and_then(|name| name.strip_suffix('`'))
-    {
-        Some(name) if error.field == "." => FieldError { field: name.to_owned(), message: "is required".to_owned() },
-        _ => error,
-    };
-    Error::Invalid(errors.into_iter().map(named).collect())
 }
 
 /// The same error with the fields of the body named as in a request of its own.
