@@ -137,6 +137,8 @@ export type Problem = {
   errors?: { field: string; message: string }[]
   /** Index of the refused operation of a batch, from 0. */
   operation?: number
+  /** In the mode `each`: values are left out because they are too long. */
+  shortened?: true
   /** The limit of a batch that was exceeded. */
   limit?: { rows?: number; bytes?: number }
   /** The tasks of a cycle, in order. */
