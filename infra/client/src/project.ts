@@ -82,7 +82,7 @@ export class Project {
       await this.#push()
       await this.#pull()
       await forgetNeverSent(this.#context)
-      if (!(await this.sendable()).length) {
+      if (!(await this.survey()).sendable.length) {
         await this.store.update((draft) => {
           draft.lastSyncedAt = Date.now()
         })
@@ -106,10 +106,14 @@ export class Project {
 
   // ---- push
 
-  /** Operations that are to be sent now. */
-  async sendable(): Promise<Operation[]> {
+  /** What waits: the operations that can be sent now, and how many rows have something unsent. */
+  async survey(): Promise<{ sendable: Operation[]; pending: number }> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
-    return operationsOf(this.store.state, dirty, Date.now()).filter((operation) => !isUnsendable(operation))
+    const { state } = this.store
+    const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
+    const pending = dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
+    const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !isUnsendable(operation))
+    return { sendable, pending }
   }
 
   async #push(): Promise<void> {
@@ -170,7 +174,9 @@ export class Project {
   // ---- pull
 
   async #pull(): Promise<void> {
-    const differing = await this.#differing(await pull(this.#context))
+    const pulled = await pull(this.#context)
+    this.progress = null
+    const differing = await this.#differing(pulled)
     if (!differing) return this.#noteBroken(null)
     if (this.store.state.broken) throw mismatch(differing)
     await this.repair()
@@ -210,14 +216,6 @@ export class Project {
       }
     })
     return sums
-  }
-
-  /** How many rows have something unsent. */
-  async pending(): Promise<number> {
-    const dirty = await this.#deps.database.read(() => this.rows.dirty())
-    const { state } = this.store
-    const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
-    return dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
   }
 }
 

@@ -158,8 +158,9 @@ async function fetchGivenUp({ api, project, tables, store }: PullContext, givenU
     const row = await api.row(project, table, id)
     if (row) found.push([table, row])
     else if (store.state.fetch[key] && '*' in store.state.fetch[key]) {
-      // There is nothing to bring back: the deletion goes on.
+      // There is nothing to bring back. If the server never had the row, there is nothing to delete either.
       await store.update((draft) => {
+        if (draft.fetch[key]?.['*'] === 0) draft.acks[key] = { v: 0, deleted: true, never: true, fields: {} }
         delete draft.fetch[key]
       })
     }

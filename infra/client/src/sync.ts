@@ -281,8 +281,9 @@ class DatabaseSync implements Sync {
     try {
       for (const project of this.#projects.values()) {
         if (project.store.state.status !== 'live') continue
-        this.#toldOf(project.id).pending = await project.pending()
-        if (!(await project.sendable()).length) continue
+        const { pending, sendable } = await project.survey()
+        this.#toldOf(project.id).pending = pending
+        if (!sendable.length) continue
         this.#wanted.add(project.id)
         this.#schedule.changed()
       }

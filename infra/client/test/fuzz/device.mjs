@@ -1,7 +1,7 @@
 // A phone: WatermelonDB over an adapter that can be stopped between any two calls, and the client over a network that loses
 // requests and answers.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Database, Model, Q } from '@nozbe/watermelondb'
@@ -18,7 +18,8 @@ logger.default.error = (...message) => complaints.push(message.join(' '))
 // That a writer has to wait for another is no complaint: the seed makes it wait.
 logger.default.warn = (...message) => /can't be performed yet/.test(message[0]) || complaints.push(message.join(' '))
 
-const home = mkdtempSync(join(tmpdir(), 'trueppm-fuzz-'))
+// In memory if there is such a place: what is tested is not the disk.
+const home = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'trueppm-fuzz-'))
 process.once('exit', () => rmSync(home, { recursive: true, force: true }))
 let files = 0
 
@@ -120,6 +121,7 @@ export class Device {
     this.events.drop(this.life)
     this.adapter.close(this.storage, this.real)
     this.open()
+    if (this.onShow) this.sync.status$.subscribe(this.onShow)
   }
 
   fetch(life, url, init) {

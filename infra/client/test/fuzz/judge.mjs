@@ -47,6 +47,7 @@ export class Judge {
   }
 
   #judge({ project, user, table, id, replaced, fields }, memory) {
+    if (process.env.TRACE) console.log('written', user, table, id, fields ? Object.entries(fields).filter(([c, v]) => replaced?.[c] !== v).join(' ') : 'deleted')
     for (const column of TABLES[table]) {
       const field = `${table}/${id}.${column}`
       const value = fields?.[column] ?? null
@@ -54,8 +55,8 @@ export class Judge {
       const isSame = JSON.stringify(before) === JSON.stringify(value)
       if (fields) this.#remember(field, value)
       if (!memory || (fields && isSame)) continue
-      if (fields && memory.projectOf.get(`${table}/${id}`) !== project) this.violation('f', `${user} wrote ${field} into ${project}`)
-      if (fields && UNIQUE.has(column)) this.#judgeOnce(memory, user, field, value)
+      if (fields && (memory.projectOf.get(`${table}/${id}`) ?? project) !== project) this.violation('f', `${user} wrote ${field} into ${project}`)
+      if (fields && UNIQUE.has(column) && value) this.#judgeOnce(memory, user, field, value)
       const isCascade = !fields && (table === 'dependencies' || table === 'projects' || table === 'memberships')
       if (before === undefined || isCascade) continue
       if (!memory.hasSeen(field, before)) this.violation('b', `${user} replaced ${field} ${text(before)} by ${text(fields && value)} unseen`)
@@ -105,6 +106,8 @@ export class Memory {
   last = new Map()
   givenUp = new Set()
   projectOf = new Map()
+  blind = new Set()
+  begun = new Set()
 
   constructor(user) {
     this.user = user
@@ -115,14 +118,27 @@ export class Memory {
   }
 
   show(table, row) {
+    // What an older app has no column for, its user cannot see: the server judges it by the lowest base.
+    for (const column of TABLES[table]) if (row[column] === undefined) this.blind.add(`${table}/${row.id}.${column}`)
     for (const column of TABLES[table]) if (row[column] !== undefined) this.#add(this.shown, `${table}/${row.id}.${column}`, comparable(column, row[column]))
+  }
+
+  see(table, id, column, value) {
+    this.#add(this.shown, `${table}/${id}.${column}`, comparable(column, value))
   }
 
   make(table, id, column, value) {
     this.#add(this.own, `${table}/${id}.${column}`, comparable(column, value))
   }
 
+  /** An edit, or a deletion, that a kill may leave done or not done, without telling. */
+  begin(table, id, columns) {
+    for (const column of columns) this.begun.add(`${table}/${id}.${column}`)
+  }
+
   edit(table, id, column, value, before, wasDirty) {
+    if (process.env.TRACE) console.log('edit', this.user, table, id, column, value)
+    this.begun.delete(`${table}/${id}.${column}`)
     const field = `${table}/${id}.${column}`
     this.make(table, id, column, value)
     if (!wasDirty) this.under.set(field, text(before))
@@ -131,10 +147,11 @@ export class Memory {
   }
 
   hasSeen(field, value) {
-    return this.shown.get(field)?.has(text(value)) || this.own.get(field)?.has(text(value)) || false
+    return this.shown.get(field)?.has(text(value)) || this.own.get(field)?.has(text(value)) || this.blind.has(field)
   }
 
   giveUp(table, id, column, value) {
+    if (process.env.TRACE) console.log('give up', this.user, table, id, column, value)
     this.givenUp.add(`${table}/${id}.${column} ${text(comparable(column, value))}`)
   }
 

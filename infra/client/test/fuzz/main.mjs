@@ -1,5 +1,6 @@
 // node test/fuzz/main.mjs [--worlds N] [--from SEED] [--adapter loki|sqlite|both] [--mutant RULE] [--seconds N]
 
+import './events.mjs' // First: it sets the stage for WatermelonDB.
 import { parseArgs } from 'node:util'
 import { client, serverSchema } from '../build.mjs'
 import { mutants } from './mutants.mjs'

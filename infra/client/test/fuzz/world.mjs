@@ -12,6 +12,8 @@ const PROJECTS = ['p', 'q']
 const NO_FAULTS = { lost: 0, busy: 0, late: 0, garbled: 0 }
 /** What one sync may take at most. */
 const MAX_REQUESTS = 150
+/** And when nothing has changed: a list of projects, and a pull of each. */
+const IDLE_REQUESTS = 3
 
 export class World {
   violations = []
@@ -35,12 +37,18 @@ export class World {
     this.devices = ['ann', 'bob'].map((user) => {
       for (const project of this.projects) this.server.join(project, user, random.pick([100, 200, 300]))
       this.memories.set(user, new Memory(user))
-      return new Device({
+      const device = new Device({
         name: user, user, random, createSync, events: this.events, server: this.server, faults: this.faults,
         adapter: adapter === 'both' ? random.pick(['loki', 'loki', 'sqlite']) : adapter,
         schemas: random.chance(0.1) ? apps.before : apps.today,
         projects: random.chance(0.3) ? 'mine' : PROJECTS,
       })
+      device.onShow = ({ projects }) => {
+        const half = Object.values(projects).find(({ progress, lastSyncedAt }) => progress && lastSyncedAt !== null)
+        if (half) this.violation('g', `${user} is shown a delta by halves`)
+      }
+      device.sync.status$.subscribe(device.onShow)
+      return device
     })
     for (const device of this.devices) device.onAnswer = () => this.judge.commit(this.memories)
     this.judge.commit(this.memories)
@@ -92,6 +100,7 @@ export class World {
     const device = this.random.pick(this.devices)
     if (action === 'late') return device.arriveLate()
     if (action === 'kill') return this.#kill(device)
+    if (process.env.TRACE) console.log(action, device.name, device.lives)
     const running = this.busy.get(device.life) ?? new Map()
     this.busy.set(device.life, running)
     const kind = action === 'sync' ? 'sync' : 'user'
@@ -236,6 +245,8 @@ export class World {
       Object.assign(fields, { predecessor, successor, dep_type: 'FS', lag: 0 })
     }
     memory.projectOf.set(`${table}/${id}`, project)
+    memory.show(table, fields)
+    memory.begin(table, id, TABLES[table])
     await database.batch(database.get(table).prepareCreateFromDirtyRaw({ ...fields, _status: 'created', _changed: '' }))
     for (const column of TABLES[table]) if (fields[column] !== undefined) memory.edit(table, id, column, fields[column], undefined, false)
   }
@@ -243,6 +254,7 @@ export class World {
   async #delete(memory, table, row) {
     if (table === 'projects' || (table === 'memberships' && row._raw.user !== memory.user)) return
     const { id } = row
+    memory.begin(table, id, TABLES[table])
     await row.markAsDeleted()
     memory.forget(table, id)
   }
@@ -253,13 +265,17 @@ export class World {
     if (!columns.length) return
     const before = { ...row._raw }
     const wasDirty = (column) => before._status === 'created' || before._changed.split(',').includes(column)
+    memory.begin(table, row.id, columns)
+    for (const column of columns) {
+      memory.make(table, row.id, column, fields[column])
+      this.#follow(memory, table, row.id, column, fields[column])
+    }
     await row.update((record) => {
       for (const column of columns) record._setRaw(column, fields[column])
     })
     for (const column of columns) {
       if (!TABLES[table].includes(column) || before[column] === fields[column]) continue
       memory.edit(table, row.id, column, fields[column], before[column], wasDirty(column))
-      this.#follow(memory, table, row.id, column, fields[column])
     }
   }
 
@@ -311,7 +327,7 @@ export class World {
     const memory = this.memories.get(device.user)
     const choice = field === null ? this.random.pick(['mine', 'theirs']) : this.random.pick(['mine', 'theirs', 'theirs', 'value'])
     // What the question shows has been seen; of a deletion, the whole row.
-    memory.show(table, { id, ...(field === null ? theirs : { [field]: theirs }) })
+    for (const [column, value] of Object.entries(field === null ? theirs : { [field]: theirs })) memory.see(table, id, column, value)
     const raw = await this.#raw(device, table, id)
     if (!raw) return
     const columns = field === null ? TABLES[table] : table === 'tasks' && ['duration', 'is_milestone'].includes(field) ? ['duration', 'is_milestone'] : [field]
@@ -324,6 +340,7 @@ export class World {
     } else if (choice === 'value' && field !== null && ['name', 'notes'].includes(field)) {
       const value = this.unique('merged ')
       memory.make(table, id, field, value)
+      memory.begin(table, id, [field])
       await device.sync.resolve(conflict, { value })
       memory.edit(table, id, field, value, null, true)
     } else await device.sync.resolve(conflict, 'mine')
@@ -369,11 +386,14 @@ export class World {
     for (const device of this.devices) {
       while (device.late.length) device.arriveLate()
       this.busy.delete(device.life)
-      if (device.schemas === this.apps.before) this.#kill(device)
+      if (device.schemas !== this.apps.before) continue
+      device.schemas = this.apps.today
+      device.kill()
     }
     for (const project of this.projects) for (const { user } of this.devices) if (!project.live('memberships', `${project.id}-${user}`) && this.random.chance(0.5)) this.server.join(project, user, 300)
     await this.#quiesce()
     await this.#judgeEdits()
+    await this.#judgeWaiting()
     for (let n = 0; n < 8 && (await this.#decideAll()); n += 1) await this.#quiesce()
     await this.#judgeAgreement()
   }
@@ -381,7 +401,10 @@ export class World {
   async #quiesce() {
     for (let n = 0; n < 4; n += 1) {
       for (const device of this.devices) {
+        const before = device.stats.requests
         const status = await this.events.until(this.#sync(device))
+        device.requests = device.stats.requests - before
+        if (n === 3 && device.requests > IDLE_REQUESTS) this.violation('e', `${device.name} takes ${device.requests} requests when there is nothing to do`)
         if (n === 3 && status.problem) this.violation('d', `${device.name} ends with ${status.problem.code}: ${status.problem.detail}`)
       }
     }
@@ -405,6 +428,7 @@ export class World {
       const memory = this.memories.get(device.user)
       const aside = device.sync.aside$.value
       for (const [field, value] of memory.last) {
+        if (memory.begun.has(field)) continue
         const [row, column] = field.split('.')
         const [table, id] = row.split('/')
         const raw = await this.events.until(this.#raw(device, table, id))
@@ -413,8 +437,29 @@ export class World {
         const isThere = this.judge.wasOnServer(field, value)
         const isSynced = raw?._status === 'synced' && same(column, raw[column], value)
         if (!isDirty && !isAside && !isThere && !isSynced && !memory.restoring?.has(row) && !memory.gaveUp(field, value)) {
-          this.violation('a', `${device.user}'s ${field} ${JSON.stringify(value)} is lost`)
+          this.violation('a', `${device.user}'s ${field} ${JSON.stringify(value)} is lost: ${JSON.stringify(raw)}`)
         }
+      }
+    }
+  }
+
+  /** (d) What waits for its user waits for a reason, and holds up nothing else. */
+  async #judgeWaiting() {
+    for (const device of this.devices) {
+      for (const { project, table, id, method, values } of device.sync.rejected$.value) {
+        const state = await this.events.until(device.state(project))
+        if (state.parked[`${table}/${id}`]?.tries > 3 || !['tasks', 'dependencies', 'calendars'].includes(table)) continue
+        if (this.server.wouldTake(device.user, project, method, table, id, values)) this.violation('d', `${device.name} keeps back ${method} ${table}/${id}, which would be accepted`)
+      }
+      for (const { project, table, id, field } of device.sync.conflicts$.value) {
+        const row = this.server.projects.get(project).live(table, id)
+        const raw = await this.events.until(this.#raw(device, table, id))
+        const state = await this.events.until(device.state(project))
+        if (field === null || !row || !raw || state.parked[`${table}/${id}`]) continue
+        const held = ['duration', 'is_milestone', ...Object.keys(state.conflicts[`${table}/${id}`].fields)]
+        const free = raw._changed.split(',').filter((column) => TABLES[table].includes(column) && !held.includes(column))
+        const given = state.fetch[`${table}/${id}`] ?? {}
+        for (const column of free) if (!(column in given) && !same(column, raw[column], row.fields[column])) this.violation('d', `${device.name} keeps back ${table}/${id}.${column}`)
       }
     }
   }

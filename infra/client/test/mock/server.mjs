@@ -236,6 +236,23 @@ export class MockServer {
     return answer
   }
 
+  /** Whether an operation without bases would be accepted now. */
+  wouldTake(user, id, method, table, rowId, values) {
+    const project = this.projects.get(id)
+    const before = project.snapshot()
+    const judged = this.judge?.mark()
+    try {
+      const json = (column, value) => (column === 'exceptions' ? JSON.parse(value) : value)
+      const body = Object.fromEntries(Object.entries(values).map(([column, value]) => [column, json(column, value)]))
+      this.#apply(project, user, method, table, rowId, { body: method === 'POST' ? { id: rowId, ...body } : body }, new Set())
+      return true
+    } catch {
+      return false
+    } finally {
+      this.#undo(project, before, judged)
+    }
+  }
+
   #undo(project, { counter, rows }, judged) {
     Object.assign(project, { counter, rows })
     this.judge?.rollBack(judged)
