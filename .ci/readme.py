@@ -23,29 +23,29 @@ COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:cargo|sam|npm|pip|git|\.ci/run|tests/
 
 # Started, asked, and stopped. With --port, since 8080 may be taken.
 SERVED = {
-    "cargo run -p local -- demo": "/",
-    "cargo run -p local -- serve": "/health",
+    "cargo run -p trueppm -- demo": "/",
+    "cargo run -p trueppm -- serve": "/health",
 }
 
 # Typed, on one local stack, which is the product that commands call and the table that they find without being told. Some
 # words are replaced: by what they stand for, or for brevity.
 TYPED = {
-    "cargo run -p local -- COMMAND": {"COMMAND": "help"},
-    "cargo run -q -p local -- import infra/local/examples/house --dry-run": {},
-    "cargo run -q -p local -- import infra/local/examples/house": {},
-    "cargo run -q -p local -- pull --project lakehouse --since 9": {},
-    "cargo run -q -p local -- export target/plan --project lakehouse": {},
-    "cargo run -q -p local -- import target/plan --project copy": {},
-    "cargo run -q -p local -- verify --dynamodb-url http://127.0.0.1:8000": {},
+    "cargo run -p trueppm -- COMMAND": {"COMMAND": "help"},
+    "cargo run -q -p trueppm -- import infra/cli/examples/house --dry-run": {},
+    "cargo run -q -p trueppm -- import infra/cli/examples/house": {},
+    "cargo run -q -p trueppm -- pull --project lakehouse --since 9": {},
+    "cargo run -q -p trueppm -- export target/plan --project lakehouse": {},
+    "cargo run -q -p trueppm -- import target/plan --project copy": {},
+    "cargo run -q -p trueppm -- verify --dynamodb-url http://127.0.0.1:8000": {},
     # Until Ctrl-C.
-    "cargo run -q -p local -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
+    "cargo run -q -p trueppm -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
         "cargo": "timeout --preserve-status --signal INT 5 cargo"
     },
-    "cargo run -p local -- help serve": {},
-    "cargo run -p local -- token --user mia": {},
-    "cargo run -p local -- verify --table-name T": {"T": "trueppm"},
-    "cargo run -p local -- backfill --table-name T": {"T": "trueppm"},
-    "cargo run -p local -- restore --table-name T": {"T": "trueppm"},
+    "cargo run -p trueppm -- help serve": {},
+    "cargo run -p trueppm -- token --user mia": {},
+    "cargo run -p trueppm -- verify --table-name T": {"T": "trueppm"},
+    "cargo run -p trueppm -- backfill --table-name T": {"T": "trueppm"},
+    "cargo run -p trueppm -- restore --table-name T": {"T": "trueppm"},
     "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
     "cargo test -p tests --test it reference::": {},
     "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
@@ -68,7 +68,7 @@ STAGES = {
     "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "adversary",
     "BASE_URL=… JWT_SECRET=… npm test": "lambda",
     "BASE_URL=https://… TOKEN=… tests/smoke": "lambda",
-    "cargo run -p local -- serve --dynamodb-port 8000": "lambda",
+    "cargo run -p trueppm -- serve --dynamodb-port 8000": "lambda",
     "pip install cargo-lambda ziglang": "lambda",
     "cargo lambda watch -A 127.0.0.1 --env-file infra/watch.env": "lambda",
     "cargo lambda invoke rest -A 127.0.0.1 --data-file tests/events/02-create-project.json": "lambda",
@@ -149,12 +149,12 @@ def main():
         with running(f"{command} --port 0") as (address, _):
             urllib.request.urlopen(address + path, timeout=30).close()
         print(f"ok  {command}", flush=True)
-    with running("cargo run -p local -- serve --port 0") as (address, _):
+    with running("cargo run -p trueppm -- serve --port 0") as (address, _):
         walk_through(texts["README.md"], address)
 
     # What the last run exported is not overwritten.
     shutil.rmtree(ROOT / "target/plan", ignore_errors=True)
-    with running("cargo run -p local -- serve --port 0") as (address, said):
+    with running("cargo run -p trueppm -- serve --port 0") as (address, said):
         endpoint = re.search(r"http://[^,\s]+", said["table"])[0]
         keys = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_REGION": "us-east-1"}
         environment = os.environ | keys | {"AWS_ENDPOINT_URL_DYNAMODB": endpoint, "BASE_URL": address}

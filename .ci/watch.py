@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LOCAL = Path(os.environ["CARGO_TARGET_DIR"], "debug/local")
+LOCAL = Path(os.environ["CARGO_TARGET_DIR"], "debug/trueppm")
 LOGS = Path(os.environ["CARGO_TARGET_DIR"], "ci")
 
 # What each event is answered with, in the order in which they are sent.

@@ -5,6 +5,7 @@
 pub mod auth;
 pub mod domain;
 pub mod http;
+pub mod idempotency;
 pub mod meter;
 pub mod outbound;
 pub mod storage;

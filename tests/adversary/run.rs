@@ -6,11 +6,11 @@ use std::sync::{Arc, LazyLock};
 use axum::Router;
 use axum::http::Method;
 use fastrand::Rng;
-use local::token::{LOCAL_SECRET, sign};
 use serde_json::{Value, json};
 use shared::auth::Verifier;
 use shared::domain::{RowKey, UserId};
 use shared::storage::Table;
+use stack::token::{LOCAL_SECRET, sign};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use fastrand::Rng;
 use serde_json::{Map, Value};
-use shared::domain::KeyedRequest;
+use shared::idempotency::KeyedRequest;
 use tokio::time::{Duration, timeout};
 
 use crate::history::History;

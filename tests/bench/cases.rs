@@ -6,10 +6,10 @@ use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode, header};
 use http_body_util::BodyExt;
-use local::{table, token};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::storage::Table;
+use stack::token;
 use tower::ServiceExt;
 
 use crate::seed::{self, Seeded, TABLE, USER};
@@ -105,7 +105,7 @@ pub(crate) fn run(case: &str, endpoint: &str, since: &str) -> Outcome<()> {
 }
 
 async fn measure(case: Case, endpoint: &str, since: u64) -> Outcome<Measured> {
-    let table = Table::new(table::client(endpoint).await, TABLE);
+    let table = Table::new(ops::endpoint::client(endpoint).await, TABLE);
     let router = sync::router(sync::App::new(table, seed::verifier()?));
     let token = token::sign(token::LOCAL_SECRET, USER)?;
     let path = format!("/api/v1/projects/{}/sync/", seed::id(case.tasks));

@@ -36,7 +36,7 @@ impl Drop for Engine {
 
 /// Is the engine until the standard input closes, as it also does when the parent is killed.
 pub(crate) fn run() -> Outcome<()> {
-    println!("{}", local::engine::start(None)?);
+    println!("{}", stack::engine::start(None)?);
     std::io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }

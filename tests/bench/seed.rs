@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use local::{serve, table, token};
 use serde_json::{Value, json};
 use shared::auth::Verifier;
 use shared::domain::{Answer, Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
 use shared::storage::{Committed, Look, Table};
+use stack::{serve, table, token};
 use tower::ServiceExt;
 
 use crate::Outcome;
@@ -40,7 +40,7 @@ pub(crate) fn id(size: usize) -> String {
 
 /// An empty table.
 pub(crate) async fn table(endpoint: &str) -> Outcome<Table> {
-    let client = table::client(endpoint).await;
+    let client = ops::endpoint::client(endpoint).await;
     table::create(&client, TABLE).await?;
     Ok(Table::new(client, TABLE))
 }

@@ -1,5 +1,5 @@
 // The server under test: the deployment at BASE_URL, whose JWT_SECRET must then be given too, or else a local stack
-// (LOCAL_BIN) that each test file starts for itself.
+// (TRUEPPM_BIN) that each test file starts for itself.
 
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
@@ -10,7 +10,7 @@ import { after } from 'node:test'
 import { promisify } from 'node:util'
 
 assert.ok(process.env.JWT_SECRET || !process.env.BASE_URL, 'BASE_URL needs its JWT_SECRET')
-const binary = process.env.LOCAL_BIN ?? fileURLToPath(new URL('../../target/debug/local', import.meta.url))
+const binary = process.env.TRUEPPM_BIN ?? fileURLToPath(new URL('../../target/debug/trueppm', import.meta.url))
 
 /** Of the local stack: its table, and the address of the engine that has it. Empty for a deployment. */
 export const stack = {}

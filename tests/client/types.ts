@@ -1,9 +1,9 @@
-// What the types of infra/trueppm.ts say, held against WatermelonDB's own: `npm test` compiles this before anything runs.
+// What the types of infra/api/trueppm.ts say, held against WatermelonDB's own: `npm test` compiles this before anything runs.
 
 import type { AppSchema } from '@nozbe/watermelondb'
 import type { SyncPullResult } from '@nozbe/watermelondb/sync'
-import { Role, schema } from '../../infra/trueppm'
-import type { Calendar, CalendarException, Membership, Problem, Project, SyncResponse, Task } from '../../infra/trueppm'
+import { Role, schema } from '../../infra/api/trueppm'
+import type { Calendar, CalendarException, Membership, Problem, Project, SyncResponse, Task } from '../../infra/api/trueppm'
 
 export const theSchemaIsOne: AppSchema = schema
 

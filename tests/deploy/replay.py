@@ -1,6 +1,6 @@
 """Plays recorded events, and others like them, to the two functions as they are deployed, on the local stack's engine.
 
-    python3 tests/deploy/replay.py target/ci/sam-build/{RestFunction,SyncFunction}/bootstrap target/debug/local
+    python3 tests/deploy/replay.py target/ci/sam-build/{RestFunction,SyncFunction}/bootstrap target/debug/trueppm
 
 Standard library only. Shows of itself that it notices a response that is too large, and a wrong secret.
 """

@@ -1,5 +1,6 @@
 //! The arrows between the parts, as the sources have them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -90,13 +91,83 @@ fn storage_and_http_do_not_know_each_other() {
 
 #[test]
 fn no_function_depends_on_another_and_shared_on_none_of_them() {
-    let ours = ["rest", "sync", "local", "tests", "shared"];
+    let ours = ["rest", "sync", "stack", "ops", "api", "trueppm", "tests", "shared"];
     let of_ours = |manifest| -> Vec<String> {
         dependencies(manifest).into_iter().filter(|name| ours.contains(&name.as_str())).collect()
     };
     assert_eq!(of_ours("functions/rest/Cargo.toml"), ["shared"]);
     assert_eq!(of_ours("functions/sync/Cargo.toml"), ["shared"]);
     assert!(of_ours("shared/Cargo.toml").is_empty());
+    assert_eq!(of_ours("infra/stack/Cargo.toml"), ["shared", "rest", "sync"]);
+    assert_eq!(of_ours("infra/api/Cargo.toml"), ["shared"]);
+}
+
+#[test]
+fn the_operators_commands_need_no_database_engine() {
+    assert!(!dependencies("infra/ops/Cargo.toml").iter().any(|name| ["dynoxide-rs", "stack"].contains(&name.as_str())));
+}
+
+/// The files of the same folder that a source names: `super::name` and, in the crate's root, `crate::name`. A file without its
+/// tests, which may name whom they test with.
+fn siblings_named_by(path: &str, source: &str, siblings: &BTreeSet<String>) -> BTreeSet<String> {
+    let product = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+    let prefixes: &[&str] = if path.ends_with("/src") { &["super::", "crate::"] } else { &["super::"] };
+    let mut named = BTreeSet::new();
+    for line in product.lines().filter(|line| !line.trim_start().starts_with("//")) {
+        for prefix in prefixes {
+            for (at, _) in line.match_indices(prefix).filter(|(at, _)| !line[..*at].ends_with("::")) {
+                let rest = &line[at + prefix.len()..];
+                let list = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or(rest, |(list, _)| list);
+                let list: Vec<&str> = if rest.starts_with('{') { list.split(", ").collect() } else { vec![list] };
+                let word = |text: &str| {
+                    text.split(|sign: char| !sign.is_alphanumeric() && sign != '_').next().map(str::to_owned)
+                };
+                named.extend(list.into_iter().filter_map(word).filter(|name| siblings.contains(name)));
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn no_two_files_of_a_folder_import_each_other() {
+    let mut folders: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for directory in [
+        "shared/src",
+        "functions/rest/src",
+        "functions/sync/src",
+        "infra/stack/src",
+        "infra/ops/src",
+        "infra/api/src",
+        "infra/cli/src",
+    ] {
+        for (path, source) in sources(directory) {
+            let (folder, file) = path.rsplit_once('/').expect("a folder");
+            let name = file.trim_end_matches(".rs");
+            if !["mod", "lib", "main", "tests", "testing"].contains(&name) {
+                folders.entry(folder.to_owned()).or_default().insert(name.to_owned(), source);
+            }
+        }
+    }
+    let mut circles = Vec::new();
+    for (folder, files) in &folders {
+        let siblings: BTreeSet<String> = files.keys().cloned().collect();
+        let names: BTreeMap<&String, BTreeSet<String>> =
+            files.iter().map(|(name, source)| (name, siblings_named_by(folder, source, &siblings))).collect();
+        for (start, named) in &names {
+            // Everything that can be reached from a file: the file itself, if it is on a circle.
+            let (mut reached, mut next) = (BTreeSet::new(), named.iter().collect::<Vec<_>>());
+            while let Some(name) = next.pop() {
+                if reached.insert(name) {
+                    next.extend(&names[name]);
+                }
+            }
+            if reached.contains(start) {
+                circles.push(format!("{folder}/{start}.rs"));
+            }
+        }
+    }
+    assert!(circles.is_empty(), "on a circle: {circles:?}");
 }
 
 #[test]

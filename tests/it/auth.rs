@@ -4,9 +4,9 @@ use axum::http::Method;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
-use local::token::LOCAL_SECRET;
 use ring::hmac;
 use serde_json::{Value, json};
+use stack::token::LOCAL_SECRET;
 use tests::support::{Answer, Call, OWNER, TestApp, TestProject, TestTable};
 
 /// A token's three parts over any header and claims, signed with HS256.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use indicatif::ProgressBar;
-use local::backfill::{self, Options, Report};
-use local::verify::{self, Patience, Verdict};
+use ops::backfill::{self, Options, Report};
+use ops::verify::{self, Patience, Verdict};
 use serde_json::json;
 use shared::domain::Collection;
 use shared::storage::Table;
@@ -61,7 +61,7 @@ async fn a_device_gets_the_default_of_a_column_that_rows_lacked_with_its_next_pu
     strip(&project, "calendars#site", "exceptions").await;
     let report = audit(&project).await;
     assert_eq!(report.verdict, Verdict::Violated);
-    assert!(report.to_string().contains("lacks the column notes, which `local backfill` fills in"), "{report}");
+    assert!(report.to_string().contains("lacks the column notes, which `trueppm backfill` fills in"), "{report}");
     let before = project.stored().await;
 
     let table = TestTable::of_this_process().await.table().await;

@@ -35,7 +35,7 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(service.clone().accept(listener));
-        (service, Table::new(local::table::client(&endpoint).await, "table"))
+        (service, Table::new(ops::endpoint::client(&endpoint).await, "table"))
     }
 
     async fn accept(self, listener: TcpListener) {

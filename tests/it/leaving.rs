@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 use indicatif::ProgressBar;
-use local::verify::{self, Patience, Verdict};
+use ops::verify::{self, Patience, Verdict};
 use serde_json::{Value, json};
 use shared::domain::Role;
 use tests::support::{Device, OWNER, Pull, TestApp, TestProject, TestTable};

@@ -9,6 +9,7 @@ mod access;
 mod after_restore;
 mod alarms;
 mod architecture;
+mod audit;
 mod auth;
 mod backfill;
 mod bad_input;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use indicatif::ProgressBar;
-use local::backfill;
-use local::verify::{self, Patience, Verdict};
+use ops::backfill;
+use ops::verify::{self, Patience, Verdict};
 use serde_json::{Value, json};
 use shared::domain::{Changed, Collection, CollectionName, Role, ServerVersion};
 use tests::support::{Device, Pull, TestApp, TestProject, TestTable};

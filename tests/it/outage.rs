@@ -83,7 +83,7 @@ async fn a_missing_table_is_503_without_details_and_logged_once() {
 async fn an_unreachable_table_is_503_without_details_and_logged_once() {
     let table = TestTable::of_this_process().await;
     // Nothing listens on the discard port.
-    let client = local::table::client("http://127.0.0.1:9").await;
+    let client = ops::endpoint::client("http://127.0.0.1:9").await;
     let app = TestApp::on(table, Table::new(client, &table.name)).await;
     assert_unavailable(&app, &["127.0.0.1", "onnect", table.name.as_str()]).await;
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use lambda_http::request::LambdaRequest;
 use lambda_http::{Context, LambdaEvent};
-use local::restore::RAISE;
+use ops::restore::RAISE;
 use serde_json::{Value, json};
 use shared::domain::{Counter, ServerVersion};
 use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject, TestTable};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use local::token::LOCAL_SECRET;
 use serde_json::{Value, json};
 use shared::auth::Verifier;
 use shared::domain::{Collection, CollectionName, ProjectId, Row, RowKey, UserId, Write};
 use shared::storage::Table;
+use stack::token::LOCAL_SECRET;
 use tests::support::{Reference, Replay, TestApp};
 use tower::ServiceExt;
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use indicatif::ProgressBar;
-use local::restore::{self, Options, RAISE};
-use local::verify::{self, Patience, Verdict};
+use ops::restore::{self, Options, RAISE};
+use ops::verify::{self, Patience, Verdict};
 use serde_json::json;
 use shared::domain::Role;
 use tests::support::{Answer, Device, OWNER, Pull, TestApp, TestProject, TestTable};
@@ -22,7 +22,7 @@ pub(crate) async fn table(name: &str) -> TestTable {
     let shared = TestTable::of_this_process().await;
     let number = TABLES.fetch_add(1, Ordering::Relaxed);
     let table = TestTable { endpoint: shared.endpoint.clone(), name: format!("{}-{name}-{number}", shared.name) };
-    local::table::create(&table.client().await, &table.name).await.expect("a table");
+    stack::table::create(&table.client().await, &table.name).await.expect("a table");
     table
 }
 

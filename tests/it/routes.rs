@@ -96,10 +96,10 @@ async fn an_id_in_the_address_that_is_none_is_named() {
 #[tokio::test]
 async fn behind_one_address_each_request_reaches_its_function_and_browsers_may_call() {
     let project = TestApp::new().await.with_project().with_tasks(1).await;
-    let variable = |name: &str| (name == "JWT_SECRET").then(|| local::token::LOCAL_SECRET.to_owned());
+    let variable = |name: &str| (name == "JWT_SECRET").then(|| stack::token::LOCAL_SECRET.to_owned());
     let verifier = shared::auth::Verifier::configured(variable).expect("a verifier");
     let table = TestTable::of_this_process().await.table().await;
-    let gateway = local::serve::router(table, std::sync::Arc::new(verifier));
+    let gateway = stack::serve::router(table, std::sync::Arc::new(verifier));
     let call = |method, path: &str| {
         Call::new(gateway.clone(), method, &format!("/api/v1/projects/{}/{path}", project.id)).by(OWNER)
     };

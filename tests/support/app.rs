@@ -5,9 +5,9 @@ use std::sync::Arc;
 use aws_sdk_dynamodb::Client;
 use axum::Router;
 use axum::http::Method;
-use local::token::{LOCAL_SECRET, sign};
 use shared::auth::Verifier;
 use shared::storage::Table;
+use stack::token::{LOCAL_SECRET, sign};
 use sync::PullPaths;
 
 use super::{Call, Setup, TestTable};

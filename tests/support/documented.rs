@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// The document as it is checked in.
 pub static DOCUMENT: LazyLock<Value> =
-    LazyLock::new(|| serde_json::from_str(include_str!("../../infra/openapi.json")).expect("the document is JSON"));
+    LazyLock::new(|| serde_json::from_str(include_str!("../../infra/api/openapi.json")).expect("the document is JSON"));
 
 /// The documented address that a path has, with or without the slash at its end.
 pub fn template(path: &str) -> Option<&'static str> {

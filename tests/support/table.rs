@@ -31,7 +31,7 @@ impl TestTable {
 
     /// A client of the caller's own: its pooled connections belong to the runtime that opens them, and each test has one.
     pub async fn client(&self) -> Client {
-        local::table::client(&self.endpoint).await
+        ops::endpoint::client(&self.endpoint).await
     }
 
     /// The table as the product knows it, behind a client of its own.
@@ -63,13 +63,13 @@ impl TestTable {
         let name = format!("test-{}-{}", now.as_millis(), std::process::id());
         let (endpoint, kind) = match Self::elsewhere() {
             Some(endpoint) => (endpoint, "TEST_DYNAMODB_ENDPOINT"),
-            None => (local::engine::start(None).expect("the embedded engine"), "the embedded engine"),
+            None => (stack::engine::start(None).expect("the embedded engine"), "the embedded engine"),
         };
         // Past the test harness, which shows what is printed only when a test fails.
         writeln!(std::io::stderr(), "tests run on table {name} at {endpoint} ({kind})").expect("standard error");
         let table = Self { endpoint, name };
         let client = table.client().await;
-        local::table::create(&client, &table.name).await.expect("a table");
+        stack::table::create(&client, &table.name).await.expect("a table");
         for _ in 0..240 {
             let described = client.describe_table().table_name(&table.name).send().await.expect("the table");
             let status = described.table.and_then(|table| table.table_status);

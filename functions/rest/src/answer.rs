@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
-use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowKey, escaped_len};
+use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowKey};
 use shared::http::Problem;
 use shared::storage::Committed;
+use shared::storage::raw::escaped_len;
 
 use crate::decide::Creation;
 

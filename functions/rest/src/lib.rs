@@ -20,7 +20,6 @@ mod calendars;
 mod decide;
 mod dependencies;
 mod memberships;
-mod operation;
 mod projects;
 mod resource;
 mod tasks;

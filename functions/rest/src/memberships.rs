@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::routing::{MethodRouter, get};
 use shared::domain::{
-    Actor, Answered, Collection, Columns, Draft, Error, Membership, Patched, Role, RowId, RowKey, Step, UserId,
-    membership_id, parse, patched, understand,
+    Actor, Collection, Columns, Draft, Error, Membership, Patched, Role, RowId, RowKey, Step, UserId, membership_id,
+    parse, patched, understand,
 };
 use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Path, Problem};
+use shared::idempotency::Answered;
 use shared::storage::{Committed, Look};
 
 use crate::App;

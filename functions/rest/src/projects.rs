@@ -4,10 +4,11 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
 use shared::domain::{
-    Answer, Answered, Collection, Columns, Draft, Error, KeyedRequest, Membership, Project, ProjectId, Role, RowId,
-    RowKey, Step, UserId, membership_id, parse,
+    Answer, Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step, UserId,
+    membership_id, parse,
 };
 use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::idempotency::{Answered, KeyedRequest};
 use shared::storage::{Committed, Look};
 
 use crate::App;

@@ -4,8 +4,9 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use serde::Deserialize;
-use shared::domain::{Answer, Answered, Collection, Columns, Error, ProjectId, Resource, Role, RowId, RowKey};
+use shared::domain::{Answer, Collection, Columns, Error, ProjectId, Resource, Role, RowId, RowKey};
 use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::idempotency::Answered;
 use shared::storage::{Committed, Look};
 
 use crate::App;

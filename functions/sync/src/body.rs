@@ -9,8 +9,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use shared::domain::{Checksums, Collection, CollectionName, Error, Escaped, NotEscaped, RowKey, escape_into};
+use shared::domain::{Checksums, Collection, CollectionName, Error, RowKey};
 use shared::storage::FeedRow;
+use shared::storage::raw::{Escaped, NotEscaped, escape_into};
 
 use crate::encoding::Encoding;
 

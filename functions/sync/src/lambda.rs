@@ -19,9 +19,10 @@ use base64::engine::general_purpose::STANDARD;
 use lambda_http::lambda_runtime::{self, LambdaEvent};
 use lambda_http::tower::ServiceExt;
 use lambda_http::{Error, service_fn};
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use shared::http::{CallerBudgets, RequestLog, request_of};
+use shared::storage::raw::serialize_pieces;
 
 use crate::body::{Answer, Unwritten};
 use crate::{App, router_without_bodies};
@@ -113,25 +114,20 @@ fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     joined
 }
 
-/// What [`RawValue`] is, but for the look through the whole text with which one is made, and in pieces. Its way to tell
-/// `serde_json` is no public promise; the tests here would notice if it changed.
-const RAW_VALUE: &str = "$serde_json::private::RawValue";
-
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut raw = serializer.serialize_struct(RAW_VALUE, 1)?;
-        let mut out = |piece: &str| raw.serialize_field(RAW_VALUE, piece);
-        out(&self.head)?;
-        match &self.body {
-            PayloadBody::Answer(answer) => {
-                out("\"")?;
-                answer.write_escaped(&mut out)?;
-                out("\"")?;
+        serialize_pieces(serializer, |mut out| {
+            out(&self.head)?;
+            match &self.body {
+                PayloadBody::Answer(answer) => {
+                    out("\"")?;
+                    answer.write_escaped(&mut out)?;
+                    out("\"")?;
+                }
+                PayloadBody::Json(body) => out(body)?,
             }
-            PayloadBody::Json(body) => out(body)?,
-        }
-        out("}")?;
-        raw.end()
+            out("}")
+        })
     }
 }
 

@@ -17,22 +17,22 @@ use shared::storage::Table;
 
 mod body;
 mod encoding;
-mod evidence;
 mod lambda;
 mod migration;
-mod paths;
+mod outcome;
+mod proof;
 mod pull;
 mod ranges;
-mod strong;
+mod strong_reads;
 mod wipe;
 
 pub use body::MAX_RESPONSE;
 use body::{Budget, IdBudget, Unwritten};
 use encoding::Encoding;
 pub use lambda::run;
-pub use paths::{PullPath, PullPaths};
+pub use outcome::{PullPath, PullPaths};
 use pull::{Pull, pull};
-use strong::StrongReads;
+use strong_reads::StrongReads;
 
 /// What the handler needs.
 #[derive(Clone)]

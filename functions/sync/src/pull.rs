@@ -34,10 +34,10 @@ use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget, IdBudget};
-use crate::evidence::Evidence;
-use crate::paths::PullPath;
+use crate::outcome::PullPath;
+use crate::proof::Evidence;
 use crate::ranges::{FromTheEnd, Range, Ranges};
-use crate::strong::StrongReads;
+use crate::strong_reads::StrongReads;
 use crate::wipe::{Ended, Wipe};
 
 /// How long a pull tries to prove its answer.

@@ -13,7 +13,7 @@ use shared::storage::{FeedPage, PageCursor, RowVersions, Table};
 use tokio::time::{Duration, Instant, sleep};
 
 use crate::body::{Answer, IdBudget};
-use crate::strong::StrongReads;
+use crate::strong_reads::StrongReads;
 
 /// How long a page is read, waiting for a throttled partition included. The function has 29 s.
 const DEADLINE: Duration = Duration::from_secs(20);

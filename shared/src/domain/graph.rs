@@ -123,6 +123,34 @@ fn cycle<'a, Successors: Iterator<Item = &'a RowId>>(
     None
 }
 
+/// The tasks on one cycle, if there is any.
+///
+/// Tasks that nothing comes before are on none; they are taken away, and their edges with them, until none is left.
+pub fn find_cycle(mut edges: Vec<(&RowId, &RowId)>) -> Option<Vec<RowId>> {
+    let mut waits_for: HashMap<&RowId, usize> = HashMap::new();
+    let mut successors: HashMap<&RowId, Vec<&RowId>> = HashMap::new();
+    for (predecessor, successor) in &edges {
+        *waits_for.entry(successor).or_default() += 1;
+        waits_for.entry(predecessor).or_default();
+        successors.entry(predecessor).or_default().push(successor);
+    }
+    let mut free: Vec<&RowId> = waits_for.iter().filter(|(_, n)| **n == 0).map(|(task, _)| *task).collect();
+    let mut gone: HashSet<&RowId> = HashSet::new();
+    while let Some(task) = free.pop() {
+        gone.insert(task);
+        for successor in successors.get(task).into_iter().flatten() {
+            if let Some(left) = waits_for.get_mut(successor) {
+                *left -= 1;
+                if *left == 0 {
+                    free.push(successor);
+                }
+            }
+        }
+    }
+    edges.retain(|(predecessor, _)| !gone.contains(predecessor));
+    edges.iter().find_map(|(predecessor, successor)| cycle_through(edges.iter().copied(), predecessor, successor))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,14 +8,13 @@ mod checksum;
 mod conflict;
 mod draft;
 mod error;
-mod escaped;
 mod fields;
 mod graph;
 mod id;
 pub mod json;
 mod model;
+mod promised;
 mod quota;
-mod request;
 mod row;
 mod superseded;
 mod unknown;
@@ -29,15 +28,14 @@ pub use checksum::Checksums;
 pub use conflict::concurrent_changes;
 pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldConflict, FieldError};
-pub use escaped::{Escaped, NotEscaped, escape_into, escaped_len};
 pub use fields::{FieldErrors, Patched, Understood, merge, parse, patched, read, understand};
-pub use graph::{Graph, cycle_through};
+pub use graph::{Graph, cycle_through, find_cycle};
 pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
+pub use promised::{Answer, PromisedAnswer};
 pub use quota::{InvalidQuota, Quotas};
-pub use request::{Answer, Answered, KeyedRequest, PromisedAnswer};
 pub use row::{
     Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,
 };

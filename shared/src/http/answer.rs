@@ -3,8 +3,9 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::observe::Outcome;
-use crate::domain::{Answer, Answered};
+use super::seen::Outcome;
+use crate::domain::Answer;
+use crate::idempotency::Answered;
 
 /// The version that a mutation committed.
 const SERVER_VERSION: HeaderName = HeaderName::from_static("x-server-version");

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::Problem;
 use super::budget::CallerBudgets;
 use super::gateway::is_plain;
-use super::observe::CallerSlot;
+use super::seen::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Columns, ServerVersion, UserId, json};
 

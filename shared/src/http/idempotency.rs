@@ -5,7 +5,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
 
 use super::Problem;
-use crate::domain::{Columns, IdempotencyKey, KeyedRequest, UserId};
+use crate::domain::{Columns, IdempotencyKey, UserId};
+use crate::idempotency::KeyedRequest;
 
 /// Headers that change what a mutation means.
 const MEANING: [HeaderName; 2] = [header::IF_MATCH, HeaderName::from_static("x-base-version")];

@@ -14,7 +14,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use super::observe::Seen;
+use super::seen::Seen;
 
 /// Writes what a function says beside its lines about requests to the standard output. `RUST_LOG` says how much: levels, by
 /// crate or module, as in `info,shared=debug`; what is no such list counts as `info`.

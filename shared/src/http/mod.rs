@@ -9,12 +9,14 @@ mod log;
 mod observe;
 mod problem;
 mod route;
+mod seen;
 
 pub use budget::{BudgetError, CallerBudgets};
 pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
 pub use gateway::{MappingKey, request_of, run};
 pub use idempotency::Idempotency;
 pub use log::{RequestLog, log_to_stdout, pseudonym};
-pub use observe::{Outcome, observed};
+pub use observe::observed;
 pub use problem::Problem;
 pub use route::{both_slashes, finish};
+pub use seen::Outcome;

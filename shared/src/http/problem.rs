@@ -6,7 +6,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-use super::observe::ProblemCode;
+use super::seen::ProblemCode;
 use crate::auth::TokenError;
 use crate::domain::json::InvalidJson;
 use crate::domain::{Error, FieldConflict, FieldError};

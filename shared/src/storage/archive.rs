@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::audit::StoredItem;
 use super::backoff::Backoff;
 use super::layout::{self, Item, key, text};
-use super::page::is_throttle;
+use super::raw::is_throttle;
 use super::table::{Table, unavailable};
 use super::transaction::unbuilt;
 use crate::domain::{ArchivedVersions, Error, PlannedRow, ProjectId, ServerVersion};

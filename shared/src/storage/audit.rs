@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::feed::PageCursor;
-use super::layout::{self, COUNTER, Item, PROJECTED, text};
+use super::feed_row::PageCursor;
+use super::layout::{self, COUNTER, Item, PROJECTED, Partition, text};
 use super::table::{BY_VERSION, Table, unavailable};
 use crate::domain::{Counter, Error, ProjectId, Row};
 
@@ -18,21 +18,6 @@ pub struct StoredPage {
     pub items: Vec<StoredItem>,
     /// Where the next page begins, if there is one.
     pub next: Option<PageCursor>,
-}
-
-/// What shares a partition key.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Partition {
-    /// The counter, the archive and the rows of a project.
-    Project(ProjectId),
-    /// Idempotency records of a project.
-    Requests(ProjectId),
-    /// What is counted of a user.
-    Counts,
-    /// What is about the table as a whole.
-    Table,
-    /// Nothing that is ever written here.
-    Unknown(String),
 }
 
 impl StoredItem {

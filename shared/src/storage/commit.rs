@@ -37,14 +37,15 @@ use tokio::time::{Instant, timeout};
 
 use super::backoff::Contention;
 use super::finish::Part;
+use super::idempotency::Slot;
 use super::reading::{Look, Reading, Start};
-use super::record::Slot;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
 use crate::domain::{
-    Answer, Answered, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Role, Row, RowId, RowKey,
-    ServerVersion, Step, UnfinishedDeletion,
+    Answer, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Role, Row, RowId, RowKey, ServerVersion, Step,
+    UnfinishedDeletion,
 };
+use crate::idempotency::Answered;
 
 /// How long the record of a request is asked for when it is not known what became of it.
 const MAX_SETTLING: Duration = Duration::from_secs(2);

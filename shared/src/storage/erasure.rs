@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 
 use super::audit::{StoredItem, StoredPage};
-use super::feed::PageCursor;
+use super::feed_row::PageCursor;
 use super::kept_body;
 use super::layout::{self, COUNTER, Item, UNFINISHED, WRITTEN_BY, key, key_of_row, number, text};
 use super::table::{Table, unavailable};

@@ -3,91 +3,11 @@
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::layout::{self, Item, number, text};
-use super::page;
+use super::feed_row::{FeedPage, PageCursor, RowVersions, Superseding};
+use super::layout::{self, number, text};
+use super::raw;
 use super::table::{BY_VERSION, Table};
-use crate::domain::{Error, Escaped, ProjectId, Row, RowKey, ServerVersion, Superseded};
-
-/// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FeedRow {
-    /// Which row.
-    pub key: RowKey,
-    /// The version of this copy.
-    pub version: ServerVersion,
-    /// How many versions it had held then.
-    pub writes: u64,
-    /// Which ones.
-    pub superseded: Superseded,
-    /// Of a copy from the table: every version from here on that the list does not name is archived. The index does not have it.
-    pub archived_from: Option<u64>,
-    /// The row as a device gets it; none for a tombstone.
-    pub json: Option<Escaped>,
-}
-
-impl FeedRow {
-    /// A row that was read whole, as the feed shows it.
-    pub fn of(project: &ProjectId, row: &Row) -> Self {
-        Self {
-            key: row.key.clone(),
-            version: row.version,
-            writes: row.writes,
-            superseded: row.superseded.clone(),
-            archived_from: row.archived_from,
-            json: row.live().map(|_| Escaped::of(&row.device_json(project))),
-        }
-    }
-}
-
-/// What a copy of a row that was written more than once says of versions, when the row itself is not wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Superseding {
-    /// The version of this copy.
-    pub version: ServerVersion,
-    /// The versions before, which no row holds any more.
-    pub superseded: Superseded,
-}
-
-/// Which versions a row held, when the row itself is not wanted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RowVersions {
-    /// Which row.
-    pub key: RowKey,
-    /// The version it is at.
-    pub version: ServerVersion,
-    /// How many it ever held, this one included.
-    pub writes: u64,
-    /// The ones before.
-    pub superseded: Superseded,
-}
-
-impl RowVersions {
-    /// Did the row exist at this version? None where its list of versions is silent about that.
-    pub fn existed_at(&self, then: ServerVersion) -> Option<bool> {
-        self.superseded.existed_at(then, self.version, self.writes)
-    }
-}
-
-/// Where the next page of a query begins.
-#[derive(Debug, Clone)]
-pub struct PageCursor(pub(super) Item);
-
-impl PageCursor {
-    /// In the index, the version that was looked at last: 0, if it is not in there.
-    pub fn version(&self) -> u64 {
-        let digits = self.0.get("server_version").and_then(|version| version.as_n().ok());
-        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
-    }
-}
-
-/// One page, at most 1 MB of items.
-#[derive(Debug)]
-pub struct FeedPage<R = FeedRow> {
-    /// The rows; from the index in the order of their versions, up or down, from the table in the order of their keys.
-    pub rows: Vec<R>,
-    /// Where the next page begins, if there is one.
-    pub next: Option<PageCursor>,
-}
+use crate::domain::{Error, ProjectId};
 
 impl Table {
     /// The rows of a project with a `server_version` above `after` and, if there is an end, up to `to`, ascending, as the
@@ -103,7 +23,7 @@ impl Table {
         to: Option<u64>,
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage, Error> {
-        page::send(content(self.by_version(project, after, to, cursor))).await
+        raw::send(content(self.by_version(project, after, to, cursor))).await
     }
 
     /// What the rows of a project with a `server_version` above `after` and, if there is an end, up to `to` superseded,
@@ -123,7 +43,7 @@ impl Table {
             // A row that was written once has none.
             .filter_expression("attribute_exists(superseded)")
             .projection_expression("entity, server_version, superseded");
-        page::send(query).await
+        raw::send(query).await
     }
 
     /// A query of the index, from `cursor` on if that is given.
@@ -159,7 +79,7 @@ impl Table {
     /// for the caller to wait: the dearest of all reads is not to press on a partition that commits need, too.
     pub async fn rows_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
         let query = content(self.all_rows(project, cursor)).projection_expression(format!("{CONTENT}, archived_from"));
-        page::send_once_if_throttled(query).await
+        raw::send_once_if_throttled(query).await
     }
 
     /// The keys of all rows of a project, tombstones included, each with the versions that it held, read strongly from the
@@ -170,7 +90,7 @@ impl Table {
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage<RowVersions>, Error> {
         let query = self.all_rows(project, cursor).projection_expression("entity, server_version, writes, superseded");
-        page::send_once_if_throttled(query).await
+        raw::send_once_if_throttled(query).await
     }
 
     /// A strong query of all rows, from `cursor` on if that is given.
@@ -186,7 +106,7 @@ impl Table {
     }
 }
 
-/// What [`FeedRow`] is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
+/// What a [`FeedRow`](super::FeedRow) is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
 const CONTENT: &str = "entity, server_version, writes, superseded, is_deleted, #row";
 
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {

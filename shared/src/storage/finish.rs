@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Contention;
+use super::idempotency::Slot;
 use super::reading::Look;
-use super::record::Slot;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate};
 use crate::domain::{Author, Collection, Error, ProjectId, RowKey, ServerVersion, Step, UnfinishedDeletion};

@@ -10,7 +10,7 @@
 //! commit's request had waited since it was first refused; see
 //! [`Contention`](super::backoff::Contention)), `unfinished` M while the deletion of a task has some of its commits and not
 //! the last one: `task` S (its id) and, if the request has a key, `record` M: what its record is going to say, with `entity` S,
-//! where it goes (see `record.rs`); and `by` S, who asked for it.
+//! where it goes (see `idempotency.rs`); and `by` S, who asked for it.
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
 //! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
@@ -25,7 +25,7 @@
 //!
 //! **Archive**, `entity = _dropped#<newest version, 16 digits>`: versions that rows' lists have no room for, see `archive.rs`.
 //!
-//! **Request**, `project_id = request#<project>`: an idempotency record, see `record.rs`.
+//! **Request**, `project_id = request#<project>`: an idempotency record, see `idempotency.rs`.
 //!
 //! **Count**, `project_id = user#<user>`: the projects that a user created on a day, see `creation.rs`.
 //!
@@ -37,9 +37,8 @@ use std::time::Duration;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::audit::Partition;
 #[cfg(test)]
-use super::feed::FeedRow;
+use super::feed_row::FeedRow;
 use super::kept_body;
 use crate::domain::{
     Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, ProjectId,
@@ -89,6 +88,21 @@ pub(super) fn request_key(project: &ProjectId, id: String) -> Item {
 /// The key of a row.
 pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
     key(project, row.to_string())
+}
+
+/// What shares a partition key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Partition {
+    /// The counter, the archive and the rows of a project.
+    Project(ProjectId),
+    /// Idempotency records of a project.
+    Requests(ProjectId),
+    /// What is counted of a user.
+    Counts,
+    /// What is about the table as a whole.
+    Table,
+    /// Nothing that is ever written here.
+    Unknown(String),
 }
 
 /// What is in the partition with this key.
@@ -201,7 +215,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
     let version = version_of(&item, "server_version")?;
     let deleted = is_deleted(&item);
     let json = match item.remove("row") {
-        Some(AttributeValue::S(json)) if !deleted => Some(crate::domain::Escaped::of(&json)),
+        Some(AttributeValue::S(json)) if !deleted => Some(crate::storage::raw::Escaped::of(&json)),
         None if deleted => None,
         _ => return Err(corrupt(&item, "row")),
     };
@@ -460,7 +474,7 @@ mod tests {
         #[test]
         fn a_row_in_the_feed_says_the_same_as_in_the_table(row in life()) {
             let fed = feed_row(row_item(&project(), &row)).expect("a row");
-            prop_assert_eq!(fed.json, row.live().map(|_| crate::domain::Escaped::of(&row.device_json(&project()))));
+            prop_assert_eq!(fed.json, row.live().map(|_| crate::storage::raw::Escaped::of(&row.device_json(&project()))));
             prop_assert_eq!((fed.key, fed.version, fed.writes, fed.superseded),
                 (row.key, row.version, row.writes, row.superseded));
         }

@@ -5,53 +5,9 @@
 //! here as a member of the project is asked for first, alone: one call and one read unit, the same for a project that
 //! exists and for one that does not. To be known lets nobody in: each request reads the membership again.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use super::layout;
 use super::table::{Table, unavailable};
 use crate::domain::{Actor, Error, ProjectId, Role, Row, RowKey, UserId};
-
-/// The most members that an instance knows. The one known the longest is forgotten first, and asked for again.
-const MAX_KNOWN: usize = 10_000;
-
-/// Members whom an instance has met.
-#[derive(Debug, Default)]
-pub(super) struct KnownMembers(Mutex<Known>);
-
-#[derive(Debug, Default)]
-struct Known {
-    members: HashSet<(ProjectId, UserId)>,
-    /// The same, oldest first; also some that were forgotten since.
-    oldest_first: VecDeque<(ProjectId, UserId)>,
-}
-
-impl KnownMembers {
-    pub(super) fn knows(&self, project: &ProjectId, user: &UserId) -> bool {
-        self.known().members.contains(&(project.clone(), user.clone()))
-    }
-
-    pub(super) fn remember(&self, project: &ProjectId, user: &UserId) {
-        let mut known = self.known();
-        let member = (project.clone(), user.clone());
-        if known.members.insert(member.clone()) {
-            known.oldest_first.push_back(member);
-        }
-        while known.oldest_first.len() > MAX_KNOWN {
-            if let Some(oldest) = known.oldest_first.pop_front() {
-                known.members.remove(&oldest);
-            }
-        }
-    }
-
-    pub(super) fn forget(&self, project: &ProjectId, user: &UserId) {
-        self.known().members.remove(&(project.clone(), user.clone()));
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Table {
     /// Refuses whoever is not a member of the project, before anything is read whose size the caller chooses: `NotAMember`
@@ -105,32 +61,5 @@ impl Table {
             true => self.members.remember(project, user),
             false => self.members.forget(project, user),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn project(number: usize) -> ProjectId {
-        format!("p{number}").parse().expect("a project")
-    }
-
-    #[test]
-    fn a_member_is_known_until_forgotten_or_until_there_are_too_many_others() {
-        let (known, user) = (KnownMembers::default(), "ann".parse().expect("a user"));
-        assert!(!known.knows(&project(0), &user));
-        known.remember(&project(0), &user);
-        assert!(known.knows(&project(0), &user) && !known.knows(&project(1), &user));
-        known.forget(&project(0), &user);
-        assert!(!known.knows(&project(0), &user));
-        for number in 1..=MAX_KNOWN {
-            known.remember(&project(number), &user);
-            known.remember(&project(number), &user);
-        }
-        assert!(known.knows(&project(2), &user), "asked for twice is known once");
-        known.remember(&project(0), &user);
-        assert_eq!([1, 2, 0].map(|number| known.knows(&project(number), &user)), [false, true, true]);
-        assert!(known.known().oldest_first.len() <= MAX_KNOWN);
     }
 }

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
+use super::idempotency::Record;
 use super::layout::{self, COUNTER, Item, key, key_of_row, text};
-use super::record::Record;
 use super::table::{BY_USER, Table, unavailable};
 use super::transaction::unbuilt;
 use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};

@@ -5,14 +5,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
+use super::idempotency::Slot;
 use super::read::Snapshot;
-use super::record::Slot;
 use super::table::Table;
 use super::transaction::MAX_ITEMS;
 use crate::domain::{
-    Answered, Author, Collection, Counter, Draft, Error, KeyedRequest, LastWrite, ProjectId, Role, RowId, RowKey,
-    ServerVersion, UnfinishedDeletion, UserId,
+    Author, Collection, Counter, Draft, Error, LastWrite, ProjectId, Role, RowId, RowKey, ServerVersion,
+    UnfinishedDeletion, UserId,
 };
+use crate::idempotency::{Answered, KeyedRequest};
 
 /// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
 const MAX_CONDITIONS_ON_LAST: usize = 4;
@@ -168,7 +169,7 @@ impl Table {
                 return Ok(Start::Torn);
             }
             snapshot.authorize(project, request.caller(), Role::Viewer)?;
-            return Ok(Start::Answered(record.answer_to(request, project, &snapshot)?));
+            return Ok(Start::Answered(record.answer_to(request, project, |key| snapshot.row(key).cloned())?));
         }
         if let Some(deletion) = unfinished(snapshot.counter.as_ref(), over) {
             return Ok(Start::Unfinished(deletion.clone()));

@@ -14,10 +14,10 @@ use aws_sdk_dynamodb::error::SdkError;
 
 use super::capacity::AskForCapacity;
 use super::connector::Connector;
-use super::layout::text;
-use super::members::KnownMembers;
+use super::known_members::KnownMembers;
 use crate::domain::{Error, InvalidQuota, Quotas, Superseded};
 use crate::outbound;
+use aws_sdk_dynamodb::types::AttributeValue;
 
 /// The index that feeds pulls: the rows of a project by `server_version`.
 pub const BY_VERSION: &str = "by_version";
@@ -119,8 +119,9 @@ impl Table {
     ///
     /// Says in the log when that fails: the first request will try again.
     pub async fn connect(&self) {
+        let nothing = AttributeValue::S("_".to_owned());
         let absent =
-            self.client.get_item().table_name(&self.name).key("project_id", text("_")).key("entity", text("_"));
+            self.client.get_item().table_name(&self.name).key("project_id", nothing.clone()).key("entity", nothing);
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         if let Err(error) = absent.customize().config_override(once).send().await {
             tracing::warn!(error = %reasons(&error), "no connection to the table yet");

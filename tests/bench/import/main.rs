@@ -24,11 +24,11 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterce
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
-use local::{table, token};
 use program::Outcome;
 use serde_json::{Value, json};
 use shared::auth::Verifier;
 use shared::storage::{MAX_ROWS, Table};
+use stack::{table, token};
 use tower::ServiceExt;
 
 const PROJECT: &str = "/api/v1/projects/bVvC2oXCRx4Ts0aL/";
@@ -138,7 +138,7 @@ type Measured = Vec<(&'static str, usize, [Cost; 2])>;
 /// The import, and at its end one more batch of edges.
 async fn measure(endpoint: &str) -> Outcome<(Measured, Cost)> {
     let calls = Calls::default();
-    let client = table::client(endpoint).await;
+    let client = ops::endpoint::client(endpoint).await;
     table::create(&client, "import").await?;
     let client = Client::from_conf(client.config().to_builder().interceptor(calls.clone()).build());
     let secret = |name: &str| (name == "JWT_SECRET").then(|| token::LOCAL_SECRET.to_owned());

@@ -19,11 +19,11 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use local::token;
 use serde_json::json;
 use shared::auth::Verifier;
 use shared::domain::{Collection, ProjectId, Row, RowKey, UserId, Write};
 use shared::storage::Table;
+use stack::token;
 use tests::support::{Reference, Replay};
 use tower::ServiceExt;
 

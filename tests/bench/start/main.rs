@@ -28,10 +28,10 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use distance::Distance;
 use http_body_util::BodyExt;
-use local::token;
 use program::Outcome;
 use shared::outbound;
 use shared::storage::Table;
+use stack::token;
 use tokio::runtime::Builder;
 use tower::ServiceExt;
 

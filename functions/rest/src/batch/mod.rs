@@ -1,0 +1,346 @@
+//! A batch: an ordered list of changes to tasks, dependencies and calendars, of which one commit makes all or none.
+//!
+//! Each operation is decided by the rules of the single request, over one draft, in which it sees what those before it
+//! did. What one commit takes is the limit; a batch is never spread over several.
+
+mod operation;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use shared::domain::{Columns, Draft, Error, Role, RowId, Step, UserId, read};
+use shared::http::{Caller, Idempotency, Json, Path, Problem};
+use shared::idempotency::Answered;
+use shared::storage::{Committed, Look, MAX_BYTES, MAX_ROWS};
+
+use crate::App;
+use crate::answer;
+use crate::decide::refuse;
+use crate::resource::InProject;
+use operation::{Operation, Sent, below};
+
+/// The largest body, in bytes. A function takes 6 MB, in which the body is a JSON string: however much of it has to be
+/// escaped, this much arrives.
+const MAX_BODY: usize = 2 * 1024 * 1024;
+/// The most operations: as many as one commit writes rows.
+const MAX_OPERATIONS: usize = MAX_ROWS;
+
+/// `POST /projects/{project_id}/batch/`
+pub(crate) async fn commit(
+    State(app): State<App>,
+    Caller(caller): Caller,
+    Path(InProject { project_id }): Path<InProject>,
+    idempotency: Idempotency,
+    Json(body): Json<MAX_BODY>,
+) -> Result<Answered, Problem> {
+    let request = idempotency.request(&caller, &body);
+    let operations = operations(body)?;
+    let look = Look::by(&project_id, &caller).in_one_commit().keyed(request);
+    let look = operations.iter().fold(look, |look, operation| (operation.looks)(operation, look, &project_id));
+    let decide = |draft: &mut Draft| decide(&operations, draft, &caller);
+    let answer = |committed: &Committed<'_, Vec<StatusCode>>| {
+        let outcomes = operations.iter().zip(committed.decided).map(|(Operation { key, .. }, status)| Outcome {
+            status: status.as_u16(),
+            id: &key.id,
+            server_version: committed.row(key).ok().map(|row| row.version.get()),
+        });
+        answer::batch(&outcomes.collect::<Vec<_>>())
+    };
+    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
+}
+
+/// What became of an operation.
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    /// As a single request would have been answered.
+    status: u16,
+    id: &'a RowId,
+    /// Where the row is after the batch; null when the batch both made and deleted it.
+    server_version: Option<u64>,
+}
+
+/// What the client sends.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Batch {
+    operations: Vec<Sent>,
+}
+
+/// What the client asks for, if it makes sense as far as can be told without the project.
+fn operations(body: Columns) -> Result<Vec<Operation>, Error> {
+    let Batch { operations } = read(body)?;
+    if operations.is_empty() {
+        return Err(refuse("operations", &format!("must be 1 to {MAX_OPERATIONS} operations")));
+    }
+    if operations.len() > MAX_OPERATIONS {
+        return Err(refused(MAX_OPERATIONS, Error::BatchTooLarge { what: "operations", max: MAX_OPERATIONS }));
+    }
+    let understood = |(index, sent): (usize, Sent)| sent.understood().map_err(|error| refused(index, error));
+    operations.into_iter().enumerate().map(understood).collect()
+}
+
+/// All operations in their order, or the refusal of the first that is refused, or of the one with which the batch became
+/// too large and stayed so.
+fn decide(operations: &[Operation], draft: &mut Draft, caller: &UserId) -> Result<Step<Vec<StatusCode>>, Error> {
+    draft.authorize(caller, Role::Viewer)?;
+    let mut statuses = Vec::with_capacity(operations.len());
+    let mut excess = None;
+    for (index, operation) in operations.iter().enumerate() {
+        let status = (operation.decides)(operation, draft, caller);
+        statuses.push(status.map_err(|error| refused(index, error))?);
+        excess = expect_fits(draft).err().map(|error| excess.unwrap_or_else(|| refused(index, error)));
+    }
+    excess.map_or(Ok(Step::Last(statuses)), Err)
+}
+
+/// Does what is drafted fit into one commit?
+fn expect_fits(draft: &Draft) -> Result<(), Error> {
+    let too_large = |what, max| Err(Error::BatchTooLarge { what, max });
+    if draft.rows_written() > MAX_ROWS {
+        too_large("rows", MAX_ROWS)
+    } else if draft.bytes_written() > MAX_BYTES {
+        too_large("bytes", MAX_BYTES)
+    } else {
+        Ok(())
+    }
+}
+
+/// The refusal of one operation.
+fn refused(index: usize, error: Error) -> Error {
+    Error::Operation { index, error: Box::new(below(&format!("operations[{index}]."), error)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::decide::testing::{OWNER, World, fields, refused_fields, user, written};
+
+    fn post(collection: &str, body: Value) -> Value {
+        json!({"method": "POST", "path": format!("{collection}/"), "body": body})
+    }
+
+    fn task(id: &str) -> Value {
+        post("tasks", json!({"id": id, "name": id}))
+    }
+
+    fn edge(id: &str, predecessor: &str, successor: &str) -> Value {
+        post("dependencies", json!({"id": id, "predecessor": predecessor, "successor": successor}))
+    }
+
+    fn patch(row: &str, body: Value) -> Value {
+        json!({"method": "PATCH", "path": row, "body": body})
+    }
+
+    fn delete(row: &str) -> Value {
+        json!({"method": "DELETE", "path": row})
+    }
+
+    fn understood(list: Value) -> Result<Vec<Operation>, Error> {
+        operations(fields(json!({ "operations": list })))
+    }
+
+    /// What the batch writes, in the order of the versions, and the statuses.
+    fn play(world: &World, list: impl IntoIterator<Item = Value>) -> Result<(Vec<String>, Vec<u16>), Error> {
+        let operations = understood(list.into_iter().collect())?;
+        let mut draft = world.draft_with_room(usize::MAX);
+        let Step::Last(statuses) = decide(&operations, &mut draft, &user(OWNER))? else { panic!("more than one step") };
+        Ok((written(&draft), statuses.iter().map(StatusCode::as_u16).collect()))
+    }
+
+    fn refusal(world: &World, list: impl IntoIterator<Item = Value>) -> (usize, Error) {
+        match play(world, list) {
+            Err(Error::Operation { index, error }) => (index, *error),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn two() -> World {
+        World::new().with_task("a").with_task("b").with_edge("ab", "a", "b")
+    }
+
+    #[test]
+    fn later_operations_see_what_earlier_ones_did() {
+        let list = [task("c"), edge("bc", "b", "c"), patch("tasks/c", json!({"name": "C"})), delete("tasks/a")];
+        let (written, statuses) = play(&two(), list).expect("a batch");
+        assert_eq!(statuses, [201, 201, 200, 204]);
+        assert_eq!(written, ["dependencies#ab", "tasks#c", "dependencies#bc", "tasks#a"]);
+        let (index, error) = refusal(&two(), [edge("bc", "b", "c"), task("c")]);
+        assert_eq!((index, refused_fields::<()>(Err(error))), (0, vec!["operations[0].body.successor".to_owned()]));
+        let (index, error) = refusal(&two(), [delete("tasks/a"), patch("dependencies/ab", json!({"lag": 1}))]);
+        assert!(index == 1 && matches!(error, Error::NotFound(_)), "{error:?}");
+    }
+
+    #[test]
+    fn several_operations_on_one_row_are_one_write_and_made_and_deleted_is_none() {
+        let twice = [patch("tasks/a", json!({"name": "A"})), patch("tasks/a", json!({"notes": "n"}))];
+        assert_eq!(play(&two(), twice).expect("a batch").0, ["tasks#a"]);
+        let (written, statuses) = play(&two(), [task("c"), edge("bc", "b", "c"), delete("tasks/c")]).expect("a batch");
+        assert_eq!((written.len(), statuses), (0, vec![201, 201, 204]));
+        let (written, _) = play(&two(), [task("c"), delete("tasks/c"), task("c")]).expect("never used");
+        assert_eq!(written, ["tasks#c"]);
+        let (index, error) = refusal(&two(), [delete("tasks/a"), task("a")]);
+        assert!(index == 1 && matches!(error, Error::IdDeleted(_)), "{error:?}");
+    }
+
+    #[test]
+    fn the_same_creation_again_changes_nothing_and_another_one_is_refused() {
+        assert_eq!(
+            play(&two(), [task("c"), task("c"), delete("tasks/b"), delete("tasks/b")]).expect("a batch").1,
+            [201, 200, 204, 204]
+        );
+        let other = post("tasks", json!({"id": "c", "name": "other"}));
+        assert!(matches!(refusal(&two(), [task("c"), other]), (1, Error::IdTaken(_))));
+    }
+
+    #[test]
+    fn a_cycle_or_a_duplicate_that_the_batch_itself_would_make_is_refused() {
+        let (index, error) = refusal(&two(), [task("c"), edge("bc", "b", "c"), edge("ca", "c", "a")]);
+        assert!(matches!((index, error), (2, Error::DependencyCycle { tasks }) if tasks.len() == 3));
+        let (index, error) = refusal(&two(), [edge("ab2", "a", "b")]);
+        assert!(matches!((index, error), (0, Error::DuplicateDependency { id }) if id.as_str() == "ab"));
+        assert!(play(&two(), [delete("dependencies/ab"), edge("ba", "b", "a")]).is_ok(), "turned round");
+    }
+
+    #[test]
+    fn a_version_is_that_of_the_row_before_the_batch() {
+        let at = |version: u64, mut operation: Value| {
+            operation["if_match"] = json!(version);
+            operation
+        };
+        let twice = [patch("tasks/a", json!({"name": "1"})), patch("tasks/a", json!({"name": "2"}))];
+        assert!(play(&two(), twice.clone().map(|operation| at(3, operation))).is_ok());
+        assert!(matches!(refusal(&two(), twice.map(|operation| at(2, operation))), (0, Error::Stale { .. })));
+        let (index, error) = refusal(&two(), [task("c"), at(1, delete("tasks/c"))]);
+        assert_eq!((index, refused_fields::<()>(Err(error))), (1, vec!["operations[1].if_match".to_owned()]));
+    }
+
+    #[test]
+    fn the_operation_with_which_the_batch_is_too_large_is_named_unless_a_later_one_makes_room() {
+        let tasks = |n: usize| (0..n).map(|n| task(&format!("n{n}"))).collect::<Vec<_>>();
+        assert!(play(&two(), tasks(MAX_ROWS)).is_ok());
+        // A deleted task takes its two dependencies along.
+        let three = || two().with_task("c").with_edge("ac", "a", "c");
+        let cascade = |new| tasks(new).into_iter().chain([delete("tasks/a")]);
+        assert!(play(&three(), cascade(MAX_ROWS - 3)).is_ok());
+        let (index, error) = refusal(&three(), cascade(MAX_ROWS - 2));
+        assert!(matches!(error, Error::BatchTooLarge { what: "rows", max: MAX_ROWS }), "{error:?}");
+        assert_eq!(index, MAX_ROWS - 2);
+        let room_made = cascade(MAX_ROWS - 2).chain([delete("tasks/n5")]);
+        assert!(play(&three(), room_made).is_ok());
+    }
+
+    #[test]
+    fn deleting_and_changing_long_rows_counts_what_they_hold() {
+        let notes = "x".repeat(50_000);
+        let long = |world: World, n: usize| {
+            world.with(&format!("tasks#l{n}"), json!({"name": "l", "duration": 1, "notes": notes}))
+        };
+        let world = (0..90).fold(World::new(), long);
+        let most = MAX_BYTES / 52_000;
+        let deletions = |n: usize| (0..n).map(|n| delete(&format!("tasks/l{n}"))).collect::<Vec<_>>();
+        assert!(play(&world, deletions(most)).is_ok());
+        assert!(matches!(refusal(&world, deletions(90)), (_, Error::BatchTooLarge { what: "bytes", .. })));
+        let changes = (0..90).map(|n| patch(&format!("tasks/l{n}"), json!({"notes": ""})));
+        assert!(matches!(refusal(&world, changes), (_, Error::BatchTooLarge { what: "bytes", .. })));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_named() {
+        let field = |list: Value| match understood(list) {
+            Err(Error::Operation { error, .. }) => refused_fields::<()>(Err(*error)).remove(0),
+            other => refused_fields(other.map(|operations| operations.len())).remove(0),
+        };
+        let with = |member: &str, value: Value| {
+            let mut operation = patch("tasks/a/", json!({"name": "A"}));
+            operation[member] = value;
+            json!([task("n"), operation])
+        };
+        assert_eq!(field(json!([])), "operations");
+        assert_eq!(field(json!({})), "operations");
+        let too_many = understood((0..=MAX_OPERATIONS).map(|_| task("n")).collect());
+        assert!(matches!(too_many.err(), Some(Error::Operation { index: MAX_OPERATIONS, .. })));
+        assert_eq!(field(with("method", json!("GET"))), "operations[1].method");
+        assert_eq!(field(with("bdy", json!({}))), "operations[1].bdy");
+        assert_eq!(field(with("if_match", json!("\"3\""))), "operations[1].if_match");
+        assert_eq!(field(with("body", json!(null))), "operations[1].body");
+        for path in ["", "tasks", "tasks/a/b", "/tasks/a", "memberships/a", "projects/p", "tasks//", "../x/tasks/a"] {
+            assert_eq!(field(with("path", json!(path))), "operations[1].path", "{path}");
+        }
+        assert_eq!(field(json!([post("tasks", json!({"id": "a/b"}))])), "operations[0].body.id");
+        assert_eq!(field(json!([{"method": "DELETE", "path": "tasks/a", "body": {}}])), "operations[0].body");
+        assert_eq!(
+            field(json!([{"method": "POST", "path": "tasks", "body": {}, "if_match": 1}])),
+            "operations[0].if_match"
+        );
+        assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0]");
+        let unknown = operations(fields(json!({"operations": [task("n")], "atomic": true})));
+        assert_eq!(refused_fields(unknown.map(|operations| operations.len())), ["atomic"]);
+    }
+
+    /// An operation as nobody should write it, and now and then as they should.
+    fn any_operation() -> impl Strategy<Value = Value> {
+        let id = prop::sample::select(vec!["a", "b", "ab", "n", "", "a/b", "../a"]);
+        let collection = prop::sample::select(vec!["tasks", "dependencies", "calendars", "memberships", ""]);
+        let path = (collection, prop_oneof![Just("".to_owned()), id.clone().prop_map(|id| format!("/{id}"))], "/?");
+        let value = prop_oneof![
+            id.prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1..3_i64).prop_map(Value::from),
+            any::<bool>().prop_map(Value::from),
+            prop::sample::select(vec![
+                json!(null),
+                json!(0.5),
+                json!([]),
+                json!({}),
+                json!([{"start": "2026-01-01"}]),
+                json!("\0")
+            ]),
+            any::<String>().prop_map(Value::from),
+        ];
+        let field = prop::sample::select(vec![
+            "id",
+            "name",
+            "duration",
+            "is_milestone",
+            "assignee",
+            "predecessor",
+            "successor",
+            "lag",
+            "exceptions",
+            "status",
+            "x",
+        ]);
+        let body = prop::collection::btree_map(field, value.clone(), 0..4);
+        let method = prop::sample::select(vec!["POST", "PATCH", "DELETE", "GET"]);
+        (method, path, prop::option::of(body), prop::option::weighted(0.2, value)).prop_map(
+            |(method, (collection, id, slash), body, if_match)| {
+                let mut operation = json!({"method": method, "path": format!("{collection}{id}{slash}")});
+                if let Some(body) = body {
+                    operation["body"] = json!(body);
+                }
+                if let Some(if_match) = if_match {
+                    operation["if_match"] = if_match;
+                }
+                operation
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn any_batch_is_decided_or_refused_with_its_operation(list in prop::collection::vec(any_operation(), 0..6)) {
+            match play(&two(), list.clone()) {
+                Ok((_, statuses)) => prop_assert_eq!(statuses.len(), list.len()),
+                Err(Error::Operation { index, .. }) => prop_assert!(index < list.len()),
+                Err(Error::Invalid(fields)) => {
+                    let of_list = |field: &str| field.is_empty() || field.starts_with("operations");
+                    prop_assert!(fields.iter().all(|error| of_list(&error.field)), "{:?}", fields);
+                }
+                Err(other) => prop_assert!(false, "{:?}", other),
+            }
+        }
+    }
+}

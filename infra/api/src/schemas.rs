@@ -1,0 +1,324 @@
+//! The bodies: rows, what creates and changes them, the sync response, problems.
+
+use serde_json::{Value, json};
+use shared::domain::{Collection, Error, ServerVersion};
+use utoipa::openapi::schema::{
+    AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, Object, ObjectBuilder, Ref, Schema, SchemaFormat,
+    SchemaType, Type,
+};
+use utoipa::openapi::{KnownFormat, RefOr};
+
+use super::columns::{self, Column, Kind, columns, singular};
+
+/// The five in a batch that are not about the project itself.
+const IN_BATCHES: [Collection; 3] = [Collection::Tasks, Collection::Dependencies, Collection::Calendars];
+
+/// Who looks at a row.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    OverRest,
+    ByDevices,
+}
+
+/// Every schema that others refer to, by its name.
+pub(super) fn all() -> Result<Vec<(String, RefOr<Schema>)>, Error> {
+    let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
+    for collection in Collection::ALL {
+        let name = singular(collection);
+        all.push((name.to_owned(), row(collection, Seen::OverRest)?));
+        all.push((format!("{name}Creation"), creation(collection)?));
+        all.push((format!("{name}Patch"), patch(collection)));
+        all.push((format!("{name}Page"), page(collection)));
+        all.push((format!("Synced{name}"), row(collection, Seen::ByDevices)?));
+    }
+    all.push(("CalendarException".to_owned(), exception().into()));
+    all.push(("SyncResponse".to_owned(), sync_response().into()));
+    all.push(("Batch".to_owned(), batch().into()));
+    all.push(("BatchResults".to_owned(), batch_results().into()));
+    all.push(("Problem".to_owned(), problem().into()));
+    all.push(("Health".to_owned(), health().into()));
+    Ok(all)
+}
+
+/// The schema with this name.
+pub(super) fn named(name: &str) -> RefOr<Schema> {
+    Ref::from_schema_name(name).into()
+}
+
+/// A problem with this status and one of these codes.
+pub(super) fn problem_of(status: u16, codes: &[&str]) -> RefOr<Schema> {
+    let exactly = ObjectBuilder::new()
+        .property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status])))
+        .property("code", string().enum_values(Some(codes.iter().copied())));
+    AllOfBuilder::new().item(named("Problem")).item(exactly).into()
+}
+
+/// An object that has these properties and no others.
+fn closed() -> ObjectBuilder {
+    ObjectBuilder::new().additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)))
+}
+
+pub(super) fn string() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+pub(super) fn integer(minimum: i64, maximum: u64) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(minimum)).maximum(Some(maximum))
+}
+
+pub(super) fn id() -> ObjectBuilder {
+    string().pattern(Some("^[A-Za-z0-9_-]+$")).min_length(Some(1)).max_length(Some(64))
+}
+
+pub(super) fn version() -> ObjectBuilder {
+    integer(1, ServerVersion::MAX)
+}
+
+fn array(items: impl Into<RefOr<Schema>>) -> ArrayBuilder {
+    ArrayBuilder::new().items(items.into())
+}
+
+fn all_required(object: ObjectBuilder, names: &[&str]) -> Object {
+    names.iter().fold(object, |object, name| object.required(*name)).build()
+}
+
+/// Characters of a user's id: no control characters, none that are invisible or change the direction of writing. Those beyond the
+/// first 65,536 are left out, since patterns write them in different ways.
+const VISIBLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890-\\u0891\\u08e2\
+                       \\u115f-\\u1160\\u17b4-\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\
+                       \\ufeff\\uffa0\\ufff0-\\ufffb]*$";
+
+/// What a column takes and shows.
+fn value(column: &Column, seen: Seen) -> ObjectBuilder {
+    let value = match column.kind {
+        Kind::Text { min: 0, max } => string().max_length(Some(max)).pattern(Some("^[^\\u0000]*$")),
+        Kind::Text { min, max } => {
+            string().min_length(Some(min)).max_length(Some(max)).pattern(Some("^[^\\u0000]*[^\\s\\u0000][^\\u0000]*$"))
+        }
+        Kind::Id => id(),
+        Kind::User => string().min_length(Some(1)).max_length(Some(255)).pattern(Some(VISIBLE)),
+        Kind::Date => string()
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+            .pattern(Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}$")),
+        Kind::OutlinePath => string().max_length(Some(255)).pattern(Some("^[1-9][0-9]*(\\.[1-9][0-9]*)*$")),
+        Kind::Integer { min, max } => {
+            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(min)).maximum(Some(max))
+        }
+        Kind::Hours => ObjectBuilder::new().schema_type(Type::Number).exclusive_minimum(Some(0)).maximum(Some(24)),
+        Kind::Boolean => ObjectBuilder::new().schema_type(Type::Boolean),
+        Kind::OneOf(values) => string().enum_values(Some(values.iter().copied())),
+        Kind::Role => {
+            ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some(columns::roles().map(|(role, _)| role)))
+        }
+        Kind::TimeZone => string().min_length(Some(1)),
+        // Over REST, see `property`.
+        Kind::Exceptions => string().content_media_type("application/json"),
+    };
+    let value = value.description(Some(column.about));
+    let value = if column.nullable { or_null(value) } else { value };
+    let example = match (&column.example, seen) {
+        (Value::Array(items), Seen::ByDevices) => Value::Array(items.clone()).to_string().into(),
+        (example, _) => example.clone(),
+    };
+    value.examples([example])
+}
+
+fn or_null(object: ObjectBuilder) -> ObjectBuilder {
+    let mut object = object.build();
+    if let SchemaType::Type(one) = object.schema_type {
+        object.schema_type = SchemaType::from_iter([one, Type::Null]);
+    }
+    object.into()
+}
+
+fn property(column: &Column, seen: Seen, default: Option<Value>) -> RefOr<Schema> {
+    match (column.kind, seen) {
+        (Kind::Exceptions, Seen::OverRest) => array(named("CalendarException"))
+            .max_items(Some(1_000))
+            .description(Some(column.about))
+            .default(default)
+            .examples([column.example.clone()])
+            .into(),
+        _ => value(column, seen).default(default).into(),
+    }
+}
+
+/// A row: every column is there, always.
+fn row(collection: Collection, seen: Seen) -> Result<RefOr<Schema>, Error> {
+    let about = "The value that the project's counter took when the row was last written. Its `ETag`.";
+    let mut names = vec!["id", "server_version"];
+    let mut object = closed()
+        .property("id", id().examples([columns::place(collection)?.id.as_str()]))
+        .property("server_version", version().description(Some(about)));
+    if collection != Collection::Projects {
+        object = object.property("project", id().examples([crate::EXAMPLE_PROJECT]));
+        names.push("project");
+    }
+    for column in columns(collection) {
+        object = object.property(column.name, property(&column, seen, None));
+        names.push(column.name);
+    }
+    let about = match seen {
+        Seen::OverRest => format!("A row of {}, as REST shows it.", collection.name()),
+        Seen::ByDevices => format!("A row of {}, as a device gets it: flat.", collection.name()),
+    };
+    Ok(all_required(object.description(Some(about)), &names).into())
+}
+
+fn creation(collection: Collection) -> Result<RefOr<Schema>, Error> {
+    let about = match collection {
+        Collection::Memberships => "Left out, or the one that follows from project and user.",
+        _ => "Made by the server when it is left out.",
+    };
+    let object = closed().property("id", id().description(Some(about)));
+    let defaults = columns::defaults(collection)?;
+    let object = columns(collection).iter().fold(object, |object, column| {
+        object.property(column.name, property(column, Seen::OverRest, defaults.get(column.name).cloned()))
+    });
+    let required = columns::required(collection);
+    Ok(all_required(object.description(Some("What is left out has its default.")), required).into())
+}
+
+/// A JSON merge patch (RFC 7396).
+fn patch(collection: Collection) -> RefOr<Schema> {
+    let about = "A JSON merge patch (RFC 7396): what is left out stays as it is.";
+    let object = closed().description(Some(about));
+    columns(collection)
+        .iter()
+        .fold(object, |object, column| object.property(column.name, property(column, Seen::OverRest, None)))
+        .into()
+}
+
+fn page(collection: Collection) -> RefOr<Schema> {
+    let next = or_null(string()).description(Some("The path of the next page, or null."));
+    let object = closed().property("results", array(named(singular(collection)))).property("next", next);
+    all_required(object, &["results", "next"]).into()
+}
+
+fn exception() -> Object {
+    let day = |about: &str| {
+        string()
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Date)))
+            .pattern(Some("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"))
+            .description(Some(about.to_owned()))
+    };
+    let description = string().max_length(Some(255)).pattern(Some("^[^\\u0000]*$")).default(Some(json!("")));
+    let object = closed()
+        .property("start", day("The first day."))
+        .property("end", day("The last day, not before the first."))
+        .property("description", description);
+    all_required(object, &["start", "end"])
+}
+
+fn sync_response() -> Object {
+    let mut changes = closed();
+    let mut checksum = closed();
+    for collection in Collection::ALL {
+        let rows = array(named(&format!("Synced{}", singular(collection))));
+        let lists = closed()
+            .property("created", array(ObjectBuilder::new()).max_items(Some(0)).description(Some("Always empty.")))
+            .property("updated", rows.description(Some("Whole live rows, new ones too.")))
+            .property("deleted", array(id()).unique_items(true).description(Some("Ids of deleted rows.")));
+        changes = changes.property(collection.name(), all_required(lists, &["created", "updated", "deleted"]));
+        let sums = array(integer(0, u64::from(u32::MAX))).min_items(Some(3)).max_items(Some(3));
+        checksum = checksum.property(collection.name(), sums);
+    }
+    let names = Collection::ALL.map(Collection::name);
+    let checksum = checksum.description(Some(
+        "What the device holds now, if it does hold exactly what the server does: for each collection the number of \
+         rows and two sums over their ids and versions.",
+    ));
+    let has_more = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).description(Some(
+        "The answer was cut to fit: ask again at once, from `timestamp`. Left out when there is no more.",
+    ));
+    let timestamp = version().description(Some("The version that this is complete up to: the next `since`."));
+    let changes = changes.description(Some(
+        "What changed in each collection. While a newer version of the server is at work beside this one, there may be more \
+         collections, and rows may have more columns: WatermelonDB passes over both.",
+    ));
+    let object = closed()
+        .property("changes", all_required(changes, &names))
+        .property("timestamp", timestamp)
+        .property("has_more", has_more)
+        .property("checksum", all_required(checksum, &names));
+    all_required(object, &["changes", "timestamp"])
+}
+
+fn batch() -> Object {
+    let method = |name: &str| string().enum_values(Some([name]));
+    let if_match = || {
+        let object = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        object.description(Some("The `server_version` that the row must have before the batch."))
+    };
+    let mut operations = AnyOfBuilder::new();
+    for collection in IN_BATCHES {
+        let (path, name) = (collection.name(), singular(collection));
+        let rows = string().pattern(Some(format!("^{path}/?$"))).examples([format!("{path}/")]);
+        let row = string().pattern(Some(format!("^{path}/[A-Za-z0-9_-]{{1,64}}/?$")));
+        let create = closed()
+            .property("method", method("POST"))
+            .property("path", rows)
+            .property("body", named(&format!("{name}Creation")));
+        let change = closed()
+            .property("method", method("PATCH"))
+            .property("path", row)
+            .property("body", named(&format!("{name}Patch")))
+            .property("if_match", if_match());
+        operations = operations
+            .item(all_required(create, &["method", "path", "body"]))
+            .item(all_required(change, &["method", "path", "body"]));
+    }
+    let paths = IN_BATCHES.map(Collection::name).join("|");
+    let row = string().pattern(Some(format!("^({paths})/[A-Za-z0-9_-]{{1,64}}/?$")));
+    let delete = closed().property("method", method("DELETE")).property("path", row).property("if_match", if_match());
+    let operations = ArrayBuilder::new()
+        .items(RefOr::from(operations.item(all_required(delete, &["method", "path"]))))
+        .min_items(Some(1))
+        .max_items(Some(shared::storage::MAX_ROWS))
+        .description(Some("In the order in which they are made. Paths are below the project's."));
+    all_required(closed().property("operations", operations), &["operations"])
+}
+
+fn batch_results() -> Object {
+    let status = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([200, 201, 204]));
+    let at = or_null(version()).description(Some("The version at which the row is now; null if it never was."));
+    let result = closed()
+        .property("status", status.description(Some("As the single request would have been answered.")))
+        .property("id", id())
+        .property("server_version", at);
+    let results = array(all_required(result, &["status", "id", "server_version"]));
+    let results = results.description(Some("In the order of the operations."));
+    all_required(closed().property("results", results), &["results"])
+}
+
+/// Base and members of all problems. Nothing that the plain client could take for a sync response.
+fn problem() -> Object {
+    let error = closed().property("field", string()).property("message", string());
+    let names = || array(string());
+    let any_row = ObjectBuilder::new().description(Some("The row as it is now."));
+    let values = |about: &str| ObjectBuilder::new().description(Some(about.to_owned()));
+    let limit = ObjectBuilder::new().description(Some("How much of what fits."));
+    let object = closed()
+        .description(Some("RFC 9457. `code` is stable, `detail` is for people."))
+        .property("type", string().pattern(Some("^urn:trueppm:problem:[a-z_]+$")))
+        .property("title", string())
+        .property("status", integer(400, 599))
+        .property("detail", string().description(Some("What is wrong and what to do.")))
+        .property("code", string())
+        .property("errors", array(all_required(error, &["field", "message"])))
+        .property("operation", integer(0, 999).description(Some("Which operation of a batch, from 0.")))
+        .property("limit", limit)
+        .property("tasks", names().description(Some("The tasks on the cycle, in its order.")))
+        .property("id", id().description(Some("The dependency that is there.")))
+        .property("current", any_row)
+        .property("conflict_fields", names().description(Some("The fields that someone else changed.")))
+        .property("server_value", values("The value that each has now."))
+        .property("client_value", values("The value that the request would give each."))
+        .property("server_version", version().description(Some("Where the row is now.")));
+    all_required(object, &["type", "title", "status", "detail", "code"])
+}
+
+fn health() -> Object {
+    let object = closed().property("status", string().enum_values(Some(["ok"]))).property("version", string());
+    all_required(object, &["status", "version"])
+}

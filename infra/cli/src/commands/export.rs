@@ -1,0 +1,58 @@
+//! `trueppm export`
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use ops::command::{Ended, Failure, OneProject, put};
+use trueppm::csv;
+
+use super::api::{Api, of_call};
+use super::import::of_plan;
+
+/// Writes a project's plan as the CSV files that `import` reads
+///
+/// The project, its calendars, tasks and dependencies; `trueppm help import` describes the files. With --json all of it goes to the
+/// standard output instead.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  trueppm export plan --project demo
+  trueppm export --project demo --json
+  trueppm export plan --project demo && trueppm import plan --project copy --add-members")]
+pub(crate) struct Options {
+    /// Where the files go; it is made if it is missing.
+    directory: Option<PathBuf>,
+    #[command(flatten)]
+    project: OneProject,
+    /// Replace files that are there.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    api: Api,
+}
+
+struct Written(Vec<(String, usize)>);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(|(file, rows)| format!("{file}: {rows} rows")).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+pub(crate) async fn run(options: Options, json: bool) -> Ended {
+    if options.directory.is_some() == json {
+        let asked = if json { "with --json there are no files" } else { "it is not said where the files shall go" };
+        return Err(Failure::new(asked).next("Name a directory, or let --json write to the standard output."));
+    }
+    let project = options.project.project;
+    let contents = csv::read(&options.api.client()?, &project).await.map_err(of_call)?;
+    match options.directory {
+        Some(directory) => {
+            put(Written(csv::export(&contents, &directory, options.force).map_err(of_plan)?))?;
+        }
+        None => put(serde_json::to_string_pretty(&csv::to_json(&contents))?)?,
+    }
+    Ok(0)
+}

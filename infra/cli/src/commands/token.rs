@@ -1,0 +1,47 @@
+//! `trueppm token`
+
+use std::fmt;
+
+use clap::Args;
+use serde::Serialize;
+
+use ops::command::{Ended, print};
+
+use super::Signing;
+
+/// Prints a token for a user, good for 30 days, or as long as JWT_MAX_LIFETIME says
+///
+/// With the iss and aud that JWT_ISSUER and JWT_AUDIENCE name.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  trueppm token --user mia
+  curl -H \"Authorization: Bearer $(trueppm token --user mia)\" http://127.0.0.1:8080/api/v1/projects/
+  JWT_SECRET=… trueppm token --user mia --json     for a stage that has this secret")]
+pub(crate) struct Options {
+    /// The user's id, which becomes the token's `sub`.
+    #[arg(long)]
+    user: String,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+#[derive(Serialize)]
+struct Token {
+    user: String,
+    token: String,
+    /// In seconds since 1970.
+    expires_at: u64,
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.token)
+    }
+}
+
+pub(crate) fn run(options: &Options, json: bool) -> Ended {
+    let (token, expires_at) = options.signing.signer().sign_until(&options.user)?;
+    print(&Token { user: options.user.clone(), token, expires_at }, json)?;
+    Ok(0)
+}

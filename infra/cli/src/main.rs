@@ -1,0 +1,92 @@
+//! The command `trueppm`: reads the command line, and hands over to the command's own module.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{completions, describe, export, import, pull, serve, token};
+use ops::command::exit_code;
+use ops::commands::{backfill, erase, restore, verify, watch};
+
+/// Runs TruePPM sync on this machine, and does by hand what has to be done to a project or a table.
+#[derive(Parser)]
+#[command(version, subcommand_required = true, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What comes out is JSON.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes, of every command:
+  0  done, and nothing was found
+  1  done, and something is wrong with what was looked at: a table, its rows, a plan's files
+  2  could not be done, or not wholly; the standard error says why, and what to do
+
+Results go to the standard output, everything else to the standard error. Colours only on a terminal, never with NO_COLOR.
+In the examples, which `help COMMAND` has, `trueppm` is short for `cargo run -q -p trueppm --` in the workspace, or for the path of
+the program (target/debug/trueppm).";
+
+#[derive(Subcommand)]
+enum Command {
+    Serve(serve::Options),
+    Demo(serve::Demo),
+    Token(token::Options),
+    Import(import::Options),
+    Export(export::Options),
+    Pull(pull::Options),
+    Watch(watch::Options),
+    Verify(verify::Options),
+    Restore(restore::Options),
+    Backfill(backfill::Options),
+    Erase(erase::Options),
+    #[command(name = "openapi")]
+    OpenApi(describe::OpenApi),
+    #[command(name = "typescript")]
+    TypeScript(describe::TypeScript),
+    Completions(completions::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { command, json } = Cli::parse();
+    let ended = match command {
+        Command::Serve(options) => serve::run(options, json).await,
+        Command::Demo(demo) => serve::run_demo(demo, json).await,
+        Command::Token(options) => token::run(&options, json),
+        Command::Import(options) => import::run(options, json).await,
+        Command::Export(options) => export::run(options, json).await,
+        Command::Pull(options) => pull::run(options, json).await,
+        Command::Watch(options) => watch::run(options, json).await,
+        Command::Verify(options) => verify::run(options, json).await,
+        Command::Restore(options) => restore::run(options, json).await,
+        Command::Backfill(options) => backfill::run(options, json).await,
+        Command::Erase(options) => erase::run(options, json).await,
+        Command::OpenApi(_) => describe::openapi(),
+        Command::TypeScript(_) => describe::typescript(),
+        Command::Completions(options) => completions::run::<Cli>(&options),
+    };
+    exit_code(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_makes_sense_and_each_command_has_examples() {
+        let command = Cli::command();
+        command.clone().debug_assert();
+        for command in command.get_subcommands() {
+            let name = command.get_name();
+            let examples = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(examples.contains(&format!("\n  trueppm {name}")), "{name} has no example");
+        }
+    }
+}

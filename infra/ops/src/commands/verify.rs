@@ -1,0 +1,34 @@
+//! `trueppm verify`
+
+use crate::verify::{self, Patience};
+use clap::Args;
+use shared::storage::Table;
+
+use crate::command::{Ended, PROJECTS, SomeProjects, TableOptions, of_table, print, progress};
+
+/// Audits a table: does it hold what commits promise?
+///
+/// Reads only, strongly, under traffic or not.
+#[derive(Args)]
+#[command(after_help = "\
+Exit codes: 0 sound, 1 violated, 2 could not be (wholly) judged.
+
+Examples:
+  trueppm verify --dynamodb-url http://127.0.0.1:8000     the table of `trueppm serve --dynamodb-port 8000`
+  trueppm verify --table-name T --project house --json    a table of the AWS environment's account")]
+pub struct Options {
+    #[command(flatten)]
+    table: TableOptions,
+    #[command(flatten)]
+    projects: SomeProjects,
+}
+
+/// Runs the command.
+pub async fn run(options: Options, json: bool) -> Ended {
+    let name = &options.table.table_name;
+    let table = Table::new(options.table.client().await, name);
+    let report = verify::run(&table, options.projects.project, Patience::default(), &progress(PROJECTS)).await;
+    let report = report.map_err(|error| of_table(&format!("the table {name} could not be audited"), &error))?;
+    print(&report, json)?;
+    Ok(report.verdict.exit_code())
+}

@@ -1,0 +1,19 @@
+//! What operators do to a table: verify, restore, backfill, erase, watch. None of it needs the embedded engine.
+
+pub mod backfill;
+pub mod command;
+pub mod commands;
+pub mod endpoint;
+pub mod erase;
+pub mod history;
+mod operator;
+mod reasons;
+pub mod restore;
+pub mod text;
+mod unnamed;
+pub mod verify;
+pub mod watch;
+pub mod written;
+
+pub use operator::batches;
+pub use reasons::reasons;

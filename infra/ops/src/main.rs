@@ -1,0 +1,48 @@
+//! The operators' command: `verify`, `restore`, `backfill`, `erase` and `watch` of `trueppm`, without the local stack.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use ops::command::exit_code;
+use ops::commands::{backfill, erase, restore, verify, watch};
+
+/// Check and repair a table of TruePPM sync
+#[derive(Parser)]
+#[command(version, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Print output as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Verify(verify::Options),
+    Restore(restore::Options),
+    Backfill(backfill::Options),
+    Erase(erase::Options),
+    Watch(watch::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let parsed = Cli::from_arg_matches(&with_own_name(Cli::command()).get_matches());
+    let Cli { command, json } = parsed.unwrap_or_else(|error| error.exit());
+    exit_code(match command {
+        Command::Verify(options) => verify::run(options, json).await,
+        Command::Restore(options) => restore::run(options, json).await,
+        Command::Backfill(options) => backfill::run(options, json).await,
+        Command::Erase(options) => erase::run(options, json).await,
+        Command::Watch(options) => watch::run(options, json).await,
+    })
+}
+
+/// The examples are written for `trueppm`, which has the same commands.
+fn with_own_name(command: clap::Command) -> clap::Command {
+    command.mut_subcommands(|command| match command.get_after_help().map(ToString::to_string) {
+        Some(examples) => command.after_help(examples.replace("\n  trueppm ", "\n  trueppm-ops ")),
+        None => command,
+    })
+}

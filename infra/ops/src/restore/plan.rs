@@ -1,0 +1,308 @@
+//! What is to be done next to a project of a restored table: a pure function over what the table holds.
+//!
+//! Nothing is remembered between two steps but what is on the table, so that it does not matter where an earlier run
+//! stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use shared::domain::{
+    ArchivedVersions, Checksums, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write,
+};
+use shared::storage::Restoration;
+
+use super::access;
+use super::finish::{Fix, unfinished};
+use crate::operator::{MAX_COMMIT_BYTES, batches};
+use crate::unnamed::{Ranges, gaps, size, unnamed};
+
+/// So many rows fit into one commit beside the counter and the conditions on the rows of the commit before.
+const ROWS: usize = 95;
+/// A creation writes two rows.
+const CREATED: u64 = 2;
+
+/// A project as the table holds it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stored {
+    pub(super) counter: Option<Counter>,
+    pub(super) restoration: Option<Restoration>,
+    pub(super) rows: BTreeMap<RowKey, Row>,
+    pub(super) archive: Vec<ArchivedVersions>,
+}
+
+/// What is restored, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Aim {
+    /// The identity of the table.
+    pub(super) table: String,
+    /// By how much counters are raised.
+    pub(super) raise: u64,
+    /// The project as the lost table holds it, if that is there to be read.
+    pub(super) lost: Option<Stored>,
+    /// The versions above which new projects began on the table, before this restore and since.
+    pub(super) starts: Vec<u64>,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// The project's creation was cut in two: what there is of it goes, and it was never made.
+    Remove,
+    /// Archives that the rows do not bear out go: they are newer than their rows.
+    DropArchive(Vec<ArchivedVersions>),
+    /// The counter is made to agree with the rows; so many versions that no row holds become skipped.
+    Repair(Counter, u64),
+    /// Versions that were superseded and that nothing names are archived.
+    Archive(Vec<ArchivedVersions>),
+    /// The counter is raised above every version that was ever handed out.
+    Raise(Counter, Restoration),
+    /// Rows that must be otherwise than the backup has them are written, above the range.
+    Finish(Vec<Fix>),
+    /// Every row is written again above the range, in these batches.
+    Rewrite(Vec<Vec<Target>>),
+    /// The restoring is over.
+    Complete(Counter, Restoration),
+}
+
+/// A row to be above the range.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Target {
+    pub(super) key: RowKey,
+    /// The row as only the lost table has it.
+    pub(super) lost: Option<Row>,
+}
+
+/// More is wrong with a project than a restore explains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damage(pub(super) String);
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Stored {
+    fn is_empty(&self) -> bool {
+        self.counter.is_none() && self.rows.is_empty()
+    }
+
+    /// Rows that the counter names and that are not there at that version, each with the version that is.
+    pub(super) fn torn(&self) -> Vec<(RowKey, Option<ServerVersion>)> {
+        let last = self.counter.iter().flat_map(|counter| &counter.last);
+        let at = last.map(|(key, version)| (key, *version, self.rows.get(key).map(|row| row.version)));
+        at.filter(|(_, named, at)| at.is_none_or(|at| at < *named)).map(|(key, _, at)| (key.clone(), at)).collect()
+    }
+
+    /// Was this cut out of a creation? All that there ever was then is the counter and one of two rows.
+    fn is_torn_creation(&self, starts: &[u64]) -> bool {
+        let versions = self.counter.iter().map(|counter| counter.current).chain(self.rows.values().map(|r| r.version));
+        let created = |version: u64| starts.iter().chain([&0]).any(|at| (at + 1..=at + CREATED).contains(&version));
+        self.rows.len() <= 1 && versions.max().is_none_or(|version| created(version.get()))
+    }
+}
+
+/// The next step for a project; none when nothing is left to do.
+pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Option<Step>, Damage> {
+    let own = RowKey::project(project);
+    match &stored.restoration {
+        Some(note) if note.table == aim.table => return after_raise(project, stored, aim, note),
+        _ => {}
+    }
+    if stored.is_empty() {
+        // All of it is lost; unless it never was whole on the lost table either.
+        let was_whole = aim.lost.as_ref().is_some_and(|lost| lost.rows.contains_key(&own));
+        return if was_whole { raise(stored, None, aim).map(Some) } else { Ok(None) };
+    }
+    if stored.is_torn_creation(&aim.starts) {
+        return Ok(Some(Step::Remove));
+    }
+    if !stored.rows.contains_key(&own) {
+        return Err(Damage("the project's own row is missing".to_owned()));
+    }
+    if !stored.rows.keys().any(|key| key.collection == Collection::Memberships) {
+        return Err(Damage("nobody ever was a member".to_owned()));
+    }
+    let untrue = not_borne_out(stored);
+    if !untrue.is_empty() {
+        return Ok(Some(Step::DropArchive(untrue)));
+    }
+    let (repaired, skipped) = repaired(stored, &own)?;
+    if stored.counter.as_ref() != Some(&repaired) {
+        return Ok(Some(Step::Repair(repaired, skipped)));
+    }
+    let unnamed = unnamed(&repaired, stored.rows.values(), &stored.archive).unwrap_or_default();
+    if !unnamed.is_empty() {
+        return Ok(Some(Step::Archive(ArchivedVersions::anonymous(unnamed))));
+    }
+    raise(stored, Some(&repaired), aim).map(Some)
+}
+
+/// The counter as the rows that are there make it, and how many versions turn out to be held by none.
+fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
+    let before = stored.counter.as_ref();
+    let skipped_before = before.map(|counter| counter.skipped.clone()).unwrap_or_default();
+    let mut held: Ranges = Vec::new();
+    for row in stored.rows.values() {
+        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
+        held.extend(versions.map(|version| (version, version)));
+    }
+    held.extend(&skipped_before);
+    held.sort_unstable();
+    if let Some(pair) = held.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
+        return Err(Damage(format!("version {} is held twice", pair[1].0)));
+    }
+    let newest = held.last().map_or(0, |(_, last)| *last);
+    let current = before.map_or(0, |counter| counter.current.get()).max(newest);
+    held.extend(stored.archive.iter().flat_map(|archived| archived.versions()).map(|version| (*version, *version)));
+    held.sort_unstable();
+    // Below its list's floor a row may have held versions that it does not list any more: those that it had archived, unless
+    // an archive is missing.
+    let floor = |of: fn(&Row) -> u64| stored.rows.values().map(of).max().unwrap_or(0).max(1);
+    let archived = floor(|row| row.archived_from.unwrap_or(row.superseded.floor()).min(row.superseded.floor()));
+    let listed = floor(|row| row.superseded.floor());
+    let writes: u64 = stored.rows.values().map(|row| row.writes).sum();
+    let holes = |floor| {
+        let gaps = gaps(&held, floor, current);
+        let skipped = joined([skipped_before.clone(), gaps.clone()].concat());
+        (writes + size(&skipped), skipped, size(&gaps))
+    };
+    let found = [archived, listed].map(holes);
+    let Some((_, skipped, new)) = found.iter().find(|(accounted, ..)| *accounted == current).cloned() else {
+        let accounted = found[0].0;
+        let detail = format!("the rows and the skipped versions account for {accounted} versions out of {current}");
+        return Err(Damage(detail));
+    };
+    let tombstone = stored.rows.get(own).filter(|row| row.live().is_none()).map(|row| row.version);
+    let live = stored.rows.values().filter(|row| row.live().is_some());
+    let counter = Counter {
+        current: version(current)?,
+        last: vec![],
+        // Deleted, and the tombstone is missing: it is made when what is half done is finished.
+        deleted_at: tombstone.or(before.and_then(|counter| counter.deleted_at)),
+        skipped,
+        resync_through: before.and_then(|counter| counter.resync_through),
+        checksums: Checksums::of(live.map(|row| (&row.key, row.version))),
+        unfinished: before.and_then(|counter| counter.unfinished.clone()),
+    };
+    Ok((counter, new))
+}
+
+/// The archives that say more than the rows do: of a row that is older than what was archived of it, or of versions that are
+/// skipped, above the counter or some row's own.
+fn not_borne_out(stored: &Stored) -> Vec<ArchivedVersions> {
+    let counter = stored.counter.as_ref();
+    let newest = stored.rows.values().map(|row| row.version.get()).chain(counter.map(|c| c.current.get())).max();
+    let own: BTreeSet<u64> = stored.rows.values().map(|row| row.version.get()).collect();
+    let skipped = counter.map(|counter| counter.skipped.clone()).unwrap_or_default();
+    let impossible = |version: &u64| {
+        Some(*version) > newest
+            || own.contains(version)
+            || skipped.iter().any(|(first, last)| (*first..=*last).contains(version))
+    };
+    let is_newer = |archived: &ArchivedVersions| {
+        let row = archived.row().map(|key| stored.rows.get(key));
+        row.is_some_and(|row| row.is_none_or(|row| row.version.get() < archived.newest()))
+    };
+    let untrue = |archived: &&ArchivedVersions| is_newer(archived) || archived.versions().iter().any(impossible);
+    stored.archive.iter().filter(untrue).cloned().collect()
+}
+
+/// Does a project hold this version, its counter being the repaired one?
+pub(super) fn holds(counter: Option<&Counter>, version: u64) -> bool {
+    let skipped = |counter: &Counter| counter.skipped.iter().any(|(first, last)| (*first..=*last).contains(&version));
+    counter.is_some_and(|counter| version <= counter.current.get() && !skipped(counter))
+}
+
+/// Above every mark that was ever handed out: nobody commits 2^32 versions between a backup and its restore.
+fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, Damage> {
+    let current = counter.map_or(0, |counter| counter.current.get());
+    let lost = aim.lost.as_ref().and_then(|lost| lost.counter.as_ref()).map_or(0, |counter| counter.current.get());
+    let range = (current + 1, current.max(lost) + aim.raise);
+    let last = version(range.1)?;
+    let resync_before = counter.and_then(|counter| counter.resync_through);
+    let skipped = counter.map(|counter| counter.skipped.clone()).unwrap_or_default();
+    let raised = Counter {
+        current: last,
+        last: vec![],
+        deleted_at: counter.and_then(|counter| counter.deleted_at),
+        skipped: joined([skipped, vec![range]].concat()),
+        // Until the restoring is over no device is told anything that may be half the truth.
+        resync_through: Some(last),
+        checksums: counter.map(|counter| counter.checksums.clone()).unwrap_or_default(),
+        unfinished: counter.and_then(|counter| counter.unfinished.clone()),
+    };
+    debug_assert_eq!(stored.counter.as_ref(), counter);
+    let note = Restoration { table: aim.table.clone(), raised: range, resync_before, done: false };
+    Ok(Step::Raise(raised, note))
+}
+
+fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restoration) -> Result<Option<Step>, Damage> {
+    let Some(counter) = stored.counter.as_ref().filter(|_| !note.done) else { return Ok(None) };
+    let lost = aim.lost.as_ref().and_then(|lost| lost.counter.as_ref()).map_or(0, |counter| counter.current.get());
+    if lost > note.raised.1 {
+        let detail = "this began without the lost table, whose marks are not all below the range: go on without it";
+        return Err(Damage(detail.to_owned()));
+    }
+    let fixes = fixes(project, counter, stored, aim).map_err(|error| Damage(error.to_string()))?;
+    if !fixes.is_empty() {
+        return Ok(Some(Step::Finish(fixes)));
+    }
+    let below = stored.rows.values().filter(|row| row.version.get() <= note.raised.1);
+    let mut targets: Vec<(u8, usize, Target)> = below
+        .map(|row| {
+            let write = row.live().map_or(Write::Delete, |columns| Write::Put(columns.clone()));
+            target(project, &write, row, None)
+        })
+        .collect();
+    for row in aim.lost.iter().flat_map(|lost| lost.rows.values()).filter(|row| !stored.rows.contains_key(&row.key)) {
+        targets.push(target(project, &Write::Delete, row, Some(row.clone())));
+    }
+    if !targets.is_empty() {
+        // In the order of a single commit, so that no page of a pull ends between an edge and its tasks.
+        targets.sort_by_key(|(rank, _, _)| *rank);
+        return Ok(Some(Step::Rewrite(batches(
+            targets.into_iter().map(|(_, bytes, target)| (bytes, target)),
+            ROWS,
+            MAX_COMMIT_BYTES,
+        ))));
+    }
+    let mut counter = counter.clone();
+    if aim.lost.is_some() {
+        // What the restore took back is a tombstone now.
+        counter.resync_through = note.resync_before;
+    }
+    Ok(Some(Step::Complete(counter, Restoration { done: true, ..note.clone() })))
+}
+
+/// What has to be written before every row is: half a commit, and who may come in.
+fn fixes(project: &ProjectId, counter: &Counter, stored: &Stored, aim: &Aim) -> Result<Vec<Fix>, Error> {
+    let mut fixes = unfinished(project, counter, &stored.rows)?;
+    let lost = aim.lost.as_ref().map(|lost| &lost.rows);
+    // A project of which nothing was brought back becomes a tombstone.
+    let deleted = counter.deleted_at.is_some() || !stored.rows.contains_key(&RowKey::project(project));
+    fixes.extend(access::unfit(&stored.rows, lost, deleted)?);
+    Ok(fixes)
+}
+
+/// A row to be written, with its place among the others and what it takes on the table.
+fn target(project: &ProjectId, write: &Write, row: &Row, lost: Option<Row>) -> (u8, usize, Target) {
+    (write.rank(row.key.collection), row.stored_size(project), Target { key: row.key.clone(), lost })
+}
+
+/// The same versions in as few ranges as it takes, in order.
+fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    ranges.sort_unstable();
+    let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match joined.last_mut() {
+            Some(before) if before.1 + 1 >= first => before.1 = before.1.max(last),
+            _ => joined.push((first, last)),
+        }
+    }
+    joined
+}
+
+fn version(number: u64) -> Result<ServerVersion, Damage> {
+    ServerVersion::to_give(number).map_err(|error| Damage(format!("{number}: {error}")))
+}

@@ -1,0 +1,77 @@
+//! The table as template.yaml describes it, made on any endpoint.
+
+use std::error::Error;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
+};
+use yaml_rust2::{Yaml, YamlLoader};
+
+/// What is deployed, so that there is one description of the table.
+const TEMPLATE: &str = include_str!("../../../template.yaml");
+
+/// Makes the table unless it is there.
+pub async fn create(client: &Client, name: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
+    match describe(client.create_table().table_name(name))?.send().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
+        Err(error) => Err(DisplayErrorContext(error).to_string().into()),
+    }
+}
+
+/// The request with everything that the template's table has.
+fn describe(mut request: CreateTableFluentBuilder) -> Result<CreateTableFluentBuilder, Box<dyn Error + Send + Sync>> {
+    let template = YamlLoader::load_from_str(TEMPLATE)?;
+    let table = &template[0]["Resources"]["Table"]["Properties"];
+    request = request.billing_mode(BillingMode::from(text(&table["BillingMode"])?));
+    for attribute in list(&table["AttributeDefinitions"])? {
+        request = request.attribute_definitions(
+            AttributeDefinition::builder()
+                .attribute_name(text(&attribute["AttributeName"])?)
+                .attribute_type(ScalarAttributeType::from(text(&attribute["AttributeType"])?))
+                .build()?,
+        );
+    }
+    request = request.set_key_schema(Some(key_schema(table)?));
+    for index in list(&table["GlobalSecondaryIndexes"])? {
+        let projection = &index["Projection"];
+        let mut projected =
+            Projection::builder().projection_type(ProjectionType::from(text(&projection["ProjectionType"])?));
+        for attribute in projection["NonKeyAttributes"].as_vec().into_iter().flatten() {
+            projected = projected.non_key_attributes(text(attribute)?);
+        }
+        request = request.global_secondary_indexes(
+            GlobalSecondaryIndex::builder()
+                .index_name(text(&index["IndexName"])?)
+                .set_key_schema(Some(key_schema(index)?))
+                .projection(projected.build())
+                .build()?,
+        );
+    }
+    Ok(request)
+}
+
+fn key_schema(of: &Yaml) -> Result<Vec<KeySchemaElement>, Box<dyn Error + Send + Sync>> {
+    let mut schema = Vec::new();
+    for element in list(&of["KeySchema"])? {
+        schema.push(
+            KeySchemaElement::builder()
+                .attribute_name(text(&element["AttributeName"])?)
+                .key_type(KeyType::from(text(&element["KeyType"])?))
+                .build()?,
+        );
+    }
+    Ok(schema)
+}
+
+fn text(yaml: &Yaml) -> Result<&str, Box<dyn Error + Send + Sync>> {
+    yaml.as_str().ok_or_else(|| "template.yaml: the table is not described in plain texts".into())
+}
+
+fn list(yaml: &Yaml) -> Result<&Vec<Yaml>, Box<dyn Error + Send + Sync>> {
+    yaml.as_vec().ok_or_else(|| "template.yaml: the table lacks a list".into())
+}

@@ -1,0 +1,106 @@
+//! A request and its answer, as far as the log and `Server-Timing` tell of them.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, RawPathParams, Request};
+use axum::http::Method;
+
+use crate::domain::{ProjectId, UserId};
+use crate::meter::Cost;
+
+/// What an answer is about, put into a response's extensions for the log.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outcome {
+    /// The version that it is complete up to, or that it committed.
+    pub mark: Option<u64>,
+    /// How many rows and tombstones it has.
+    pub rows: Option<usize>,
+    /// Which way a pull took.
+    pub path: Option<&'static str>,
+}
+
+/// The `code` of a problem, in a response's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ProblemCode(pub(super) &'static str);
+
+/// In a request's extensions: who is calling, once that is known.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CallerSlot(pub(super) Arc<OnceLock<UserId>>);
+
+/// A request that was answered. Of what the client wrote there are only ids in it, and of the path only the route.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) start: Instant,
+    pub(super) request_id: Option<String>,
+    pub(super) trace_id: Option<String>,
+    pub(super) method: &'static str,
+    pub(super) route: String,
+    pub(super) project: Option<String>,
+    pub(super) caller: CallerSlot,
+    pub(super) status: u16,
+    pub(super) code: Option<&'static str>,
+    pub(super) outcome: Outcome,
+    pub(super) cost: Cost,
+}
+
+impl Seen {
+    pub(super) fn of(request: &Request, params: Option<&RawPathParams>) -> Self {
+        let context = request.extensions().get::<lambda_http::Context>();
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let project = params.into_iter().flatten().find(|(name, _)| *name == "project_id").map(|(_, id)| id);
+        Self {
+            start: Instant::now(),
+            request_id: context.map(|context| context.request_id.clone()),
+            trace_id: context.and_then(|context| context.xray_trace_id.clone()),
+            method: known(request.method()),
+            route: route.unwrap_or("none").to_owned(),
+            // What is no id may be anything.
+            project: project.filter(|id| id.parse::<ProjectId>().is_ok()).map(str::to_owned),
+            caller: CallerSlot::default(),
+            status: 0,
+            code: None,
+            outcome: Outcome::default(),
+            cost: Cost::default(),
+        }
+    }
+
+    /// `pull;desc="first_read", table;dur=12.3;desc="2 calls", rcu;desc="2.5 read units", wcu;desc="0 write units"`.
+    ///
+    /// Milliseconds are the only unit that `dur` knows, so units are in the description, which begins with the number.
+    pub(super) fn server_timing(&self) -> String {
+        let Cost { calls, time, read_units, write_units, .. } = self.cost;
+        let pull = self.outcome.path.map(|path| format!("pull;desc=\"{path}\", ")).unwrap_or_default();
+        let (ms, s) = (time.as_secs_f64() * 1e3, if calls == 1 { "" } else { "s" });
+        format!(
+            "{pull}table;dur={ms:.1};desc=\"{calls} call{s}\", rcu;desc=\"{read_units} read units\", \
+             wcu;desc=\"{write_units} write units\""
+        )
+    }
+
+    /// The line as a developer reads it.
+    pub(super) fn trace(&self) {
+        let Cost { calls, time, read_units, write_units, .. } = self.cost;
+        tracing::info!(
+            status = self.status,
+            code = self.code,
+            duration_ms = self.start.elapsed().as_millis(),
+            table_ms = time.as_millis(),
+            calls,
+            read_units,
+            write_units,
+            mark = self.outcome.mark,
+            rows = self.outcome.rows,
+            pull = self.outcome.path,
+            "{} {}",
+            self.method,
+            self.route,
+        );
+    }
+}
+
+/// A client may make up any other.
+fn known(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD", "PUT"];
+    KNOWN.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")
+}

@@ -1,0 +1,233 @@
+//! Idempotency records: what a keyed request was answered, in the transaction that did what it asks for.
+//!
+//! The item, in a partition of its own beside the project's, so that reading a project does not read it:
+//! `project_id = request#<project>`, `entity =` the hash of caller and key; `fingerprint` B (of the request),
+//! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, or B, compressed
+//! with gzip, when it is long, and `expires_at` N (seconds since 1970), by which DynamoDB removes it some time later.
+
+use aws_sdk_dynamodb::types::{DeleteRequest, TransactWriteItem, WriteRequest};
+use serde::Deserialize;
+use tokio::time::{Duration, Instant};
+
+use super::backoff::Backoff;
+use super::feed_row::PageCursor;
+use super::kept_body;
+use super::layout::{self, Item, number, text};
+use super::table::{Table, unavailable};
+use super::transaction::{self, Condition, unbuilt};
+use crate::domain::{Answer, Error, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion};
+use crate::idempotency::{Answered, KeyedRequest};
+
+/// So long a repetition is recognised, in seconds.
+const KEPT: i64 = 24 * 60 * 60;
+/// The longest body that is kept of a request which had nothing to write: so much is paid for each time, for no change.
+const MAX_BODY_OF_NO_CHANGE: usize = 4 * 1024;
+/// How long records are removed.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The most items one `BatchWriteItem` takes.
+const BATCH: usize = 25;
+/// What a keyed request was answered.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) version: ServerVersion,
+    expires_at: i64,
+    fingerprint: Vec<u8>,
+    answer: Answer,
+}
+
+impl Record {
+    /// The record of an item.
+    pub(super) fn of(item: &Item) -> Result<Self, Error> {
+        let (fingerprint, answer) = layout::answer_of(item)?;
+        let expires_at = layout::integer(item, "expires_at")?;
+        Ok(Self {
+            version: layout::version_of(item, "version")?,
+            expires_at: i64::try_from(expires_at).map_err(|_| layout::corrupt(item, "expires_at"))?,
+            fingerprint,
+            answer,
+        })
+    }
+
+    /// The versions that the answer speaks of: the one that was committed, and those of the rows in the body.
+    fn versions(&self) -> Vec<u64> {
+        #[derive(Deserialize)]
+        struct AtVersion {
+            server_version: Option<u64>,
+        }
+        #[derive(Deserialize)]
+        struct Body {
+            server_version: Option<u64>,
+            #[serde(default)]
+            results: Vec<AtVersion>,
+        }
+        let body: Option<Body> = serde_json::from_str(&self.answer.body).ok();
+        let in_body = body.into_iter().flat_map(|body| {
+            body.server_version.into_iter().chain(body.results.into_iter().filter_map(|row| row.server_version))
+        });
+        std::iter::once(self.version.get()).chain(in_body).collect()
+    }
+
+    /// Does it still count? It may be there long after its time.
+    pub(super) fn is_valid(&self) -> bool {
+        self.expires_at > now()
+    }
+
+    /// The answer again; `KeyReused` when the key was that of another request.
+    ///
+    /// Where only the row is kept that the answer showed, the answer shows that row as it is now, which `current` says.
+    pub(super) fn answer_to(
+        &self,
+        request: &KeyedRequest,
+        project: &ProjectId,
+        current: impl FnOnce(&RowKey) -> Option<Row>,
+    ) -> Result<Answered, Error> {
+        if self.fingerprint != request.fingerprint() {
+            return Err(Error::KeyReused);
+        }
+        let mut answer = self.answer.clone();
+        if let Some(key) = &self.answer.row {
+            let row = current(key).ok_or_else(|| Error::NotFound(key.clone()))?;
+            answer.headers.insert("etag".to_owned(), format!("\"{}\"", row.version));
+            answer.body = row.rest_json(project);
+        }
+        Ok(Answered { answer, version: self.version, replayed: true })
+    }
+}
+
+/// The place of a keyed request's record, with no valid one in it when it was read.
+#[derive(Debug)]
+pub(super) struct Slot {
+    record_id: String,
+    fingerprint: Vec<u8>,
+    key: Item,
+    /// When the record that was there had its time.
+    expired: Option<i64>,
+}
+
+impl Slot {
+    /// For a request.
+    pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&Record>) -> Self {
+        Self::at(project, request.record_id(), request.fingerprint().to_vec(), expired)
+    }
+
+    /// For a request to which an answer was promised.
+    pub(super) fn of_promise(project: &ProjectId, promised: &PromisedAnswer, expired: Option<&Record>) -> Self {
+        Self::at(project, promised.record_id.clone(), promised.fingerprint.clone(), expired)
+    }
+
+    fn at(project: &ProjectId, record_id: String, fingerprint: Vec<u8>, expired: Option<&Record>) -> Self {
+        let key = layout::request_key(project, record_id.clone());
+        Self { record_id, fingerprint, key, expired: expired.map(|record| record.expires_at) }
+    }
+
+    /// The answer that a later commit is to keep here.
+    pub(super) fn promise(&self, answer: &Answer) -> PromisedAnswer {
+        let (record_id, fingerprint) = (self.record_id.clone(), self.fingerprint.clone());
+        PromisedAnswer { record_id, fingerprint, answer: answer.clone() }
+    }
+
+    /// Keeps the answer to a request that had nothing to write, see [`Slot::put`]; of a long row only which one it is.
+    pub(super) fn put_unchanged(
+        &self,
+        table: &Table,
+        answer: &Answer,
+        version: ServerVersion,
+    ) -> Result<TransactWriteItem, Error> {
+        if answer.body.len() <= MAX_BODY_OF_NO_CHANGE {
+            return self.put(table, answer, version);
+        }
+        self.put_item(table, layout::kept_without_body(&self.fingerprint, answer), version)
+    }
+
+    /// Keeps the answer of a commit at this version, on the condition that the place is as it was read.
+    pub(super) fn put(
+        &self,
+        table: &Table,
+        answer: &Answer,
+        version: ServerVersion,
+    ) -> Result<TransactWriteItem, Error> {
+        self.put_item(table, layout::kept_answer(&self.fingerprint, answer), version)
+    }
+
+    fn put_item(&self, table: &Table, kept: Item, version: ServerVersion) -> Result<TransactWriteItem, Error> {
+        let mut item = self.key.clone();
+        item.extend(kept);
+        if !kept_body::fits(&item) {
+            return Err(Error::Corrupt("an answer is too long to be kept".to_owned()));
+        }
+        item.insert("version".to_owned(), number(version));
+        item.insert("expires_at".to_owned(), number(now() + KEPT));
+        transaction::put(table, item, &self.condition())
+    }
+
+    /// The same condition without writing.
+    pub(super) fn check(&self, table: &Table) -> Result<TransactWriteItem, Error> {
+        transaction::check(table, self.key.clone(), &self.condition())
+    }
+
+    fn condition(&self) -> Condition {
+        Condition::number("expires_at", self.expired)
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// An idempotency record, as a restore looks at it.
+#[derive(Debug)]
+pub struct KeptAnswer {
+    key: Item,
+    /// The versions that the answer speaks of; none when it cannot be read.
+    pub versions: Option<Vec<u64>>,
+}
+
+impl Table {
+    /// The idempotency records of a project, read strongly, and where the next page begins.
+    pub async fn kept_answers(
+        &self,
+        project: &ProjectId,
+        cursor: Option<PageCursor>,
+    ) -> Result<(Vec<KeptAnswer>, Option<PageCursor>), Error> {
+        let output = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("project_id = :requests")
+            .expression_attribute_values(":requests", text(layout::requests(project)))
+            .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let kept = |mut item: Item| {
+            let versions = Record::of(&item).ok().map(|record| record.versions());
+            item.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
+            KeptAnswer { key: item, versions }
+        };
+        let answers = output.items.unwrap_or_default().into_iter().map(kept).collect();
+        Ok((answers, output.last_evaluated_key.map(PageCursor)))
+    }
+
+    /// Removes idempotency records. Only while nothing else uses the table.
+    pub async fn drop_answers(&self, answers: Vec<KeptAnswer>) -> Result<(), Error> {
+        let mut backoff = Backoff::until(Instant::now() + DEADLINE);
+        let mut deletes = Vec::with_capacity(answers.len());
+        for KeptAnswer { key, .. } in answers {
+            let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuilt)?;
+            deletes.push(WriteRequest::builder().delete_request(delete).build());
+        }
+        while !deletes.is_empty() {
+            let rest = deletes.split_off(deletes.len().min(BATCH));
+            let batch = self.client.batch_write_item().request_items(&self.name, deletes);
+            let output = batch.send().await.map_err(unavailable)?;
+            deletes = output.unprocessed_items.unwrap_or_default().into_values().next().unwrap_or_default();
+            if !deletes.is_empty() && !backoff.wait().await {
+                return Err(Error::Busy);
+            }
+            deletes.extend(rest);
+        }
+        Ok(())
+    }
+}
