@@ -53,8 +53,9 @@ async function remembered({ tables, rows, store }: Place, { arrived, givenUp }: 
   for (const map of [acks, parked, conflicts, insist, shadow, givenUp]) for (const key of Object.keys(map)) want(...splitKey(key))
   const local: Local = new Map()
   for (const table of tables.values()) {
-    const dirty = new Set((await rows.dirtyOf(table)).map(({ id }) => id))
-    for (const { id } of arrived.get(table) ?? []) if (dirty.has(id)) want(table.name, id)
+    const came = arrived.get(table) ?? []
+    const dirty = new Set((came.length ? await rows.dirtyOf(table) : []).map(({ id }) => id))
+    for (const { id } of came) if (dirty.has(id)) want(table.name, id)
     for (const raw of await rows.byIds(table, [...(wanted.get(table.name) ?? [])])) local.set(keyOf(table.name, raw.id), { table, raw })
   }
   return local

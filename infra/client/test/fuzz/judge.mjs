@@ -80,7 +80,8 @@ export class Judge {
   }
 
   /** New entries of what a device shows its user. */
-  judgeConflict(memory, { table, id, field, theirs }) {
+  judgeConflict(memory, { table, id, field, theirs, version }) {
+    if (memory.decided.has(`${table}/${id}.${field}@${version}`)) this.violation('f', `${memory.user} is asked again about ${table}/${id}.${field}`)
     if (this.wasRestored || field === null || !UNIQUE.has(field)) return
     const name = `${table}/${id}.${field}`
     if (memory.under.get(name) === text(theirs) || memory.own.get(name)?.has(text(theirs))) {
@@ -108,6 +109,7 @@ export class Memory {
   projectOf = new Map()
   blind = new Set()
   begun = new Set()
+  decided = new Set()
 
   constructor(user) {
     this.user = user

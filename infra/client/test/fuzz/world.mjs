@@ -344,6 +344,7 @@ export class World {
       await device.sync.resolve(conflict, { value })
       memory.edit(table, id, field, value, null, true)
     } else await device.sync.resolve(conflict, 'mine')
+    if (!device.sync.conflicts$.value.some((open) => JSON.stringify(open) === JSON.stringify(conflict))) memory.decided.add(`${table}/${id}.${field}@${conflict.version}`)
   }
 
   async #discard(device, rejected) {
