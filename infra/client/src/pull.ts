@@ -25,6 +25,9 @@ export interface PullContext extends Place {
 /** What one pull came to. */
 export interface Pulled {
   checksum: Page['checksum']
+  timestamp: number
+  /** It brought nothing. */
+  isIdle: boolean
 }
 
 /** Codes after which the device has to take everything anew. */
@@ -86,7 +89,7 @@ export async function pull(context: PullContext, anew = false): Promise<Pulled> 
     for (const [table, row] of fetched) arrivals.addFetched(table, row)
     await apply(context, arrivals, givenUp)
     stored += arrivals.size
-    if (!arrivals.hasMore) return { checksum: arrivals.checksum }
+    if (!arrivals.hasMore) return { checksum: arrivals.checksum, timestamp: arrivals.timestamp, isIdle: stored === 0 }
     context.progress(stored, totalOf(arrivals.checksum))
   }
 }

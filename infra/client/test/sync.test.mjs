@@ -235,11 +235,14 @@ test('a token that has expired is renewed once', async () => {
 })
 
 test('rows that differ from the server for no reason are repaired once, and told if they differ still', async () => {
-  const phone = await synced()
-  const loki = phone.database.adapter.underlyingAdapter._driver.loki
-  loki.getCollection('tasks').findAndRemove({ id: 't' })
+  const before = await synced()
+  const { database, server } = before
+  await before.sync.stop()
+  database.adapter.underlyingAdapter._driver.loki.getCollection('tasks').findAndRemove({ id: 't' })
+  const phone = new Phone({ database, server })
   assert.equal((await phone.sync.now()).state, 'synced')
   assert.equal((await phone.row('tasks', 't')).name, 'Dig')
+  web(server, 'PATCH', 'tasks', 't', { notes: 'Something new' })
   phone.meanwhile = async (_, plain) => {
     const answer = await plain()
     const body = JSON.parse(await answer.text())

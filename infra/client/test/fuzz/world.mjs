@@ -24,7 +24,7 @@ export class World {
     this.random = new Random(seed)
     const { random } = this
     this.judge = new Judge()
-    this.server = new MockServer({ limit: 4, pageSize: 3 + random.below(6), judge: this.judge })
+    this.server = new MockServer({ limit: 4, pageSize: 3 + random.below(6), judge: this.judge, random: () => random.next() })
     this.server.tokens = 0
     this.events = new Events(random)
     this.faults = random.chance(0.15) ? { ...NO_FAULTS } : { lost: 0.06, busy: 0.03, late: 0.15, garbled: 0.02 }

@@ -76,9 +76,21 @@ class Project {
     return row && !row.deleted ? row : undefined
   }
 
-  /** What a batch may still undo. */
-  snapshot() {
-    return { counter: this.counter, rows: new Map([...this.rows].map(([key, row]) => [key, { ...row, changed: { ...row.changed } }])) }
+  /** The rows as they were before each write since the request began: what a refusal takes back. */
+  journal = []
+
+  note(table, id) {
+    const row = this.row(table, id)
+    this.journal.push([`${table}/${id}`, this.counter, row && { ...row, changed: { ...row.changed } }])
+  }
+
+  takeBack(length) {
+    while (this.journal.length > length) {
+      const [key, counter, row] = this.journal.pop()
+      this.counter = counter
+      if (row) this.rows.set(key, row)
+      else this.rows.delete(key)
+    }
   }
 }
 
@@ -110,6 +122,11 @@ export class MockServer {
     this.#kill(project, '', project.live('memberships', `${project.id}-${user}`))
   }
 
+  /** A row, without being judged or looked at. */
+  addForVolume(id, table, { id: rowId, ...fields }) {
+    this.#put(this.projects.get(id), '', table, rowId, undefined, { ...DEFAULTS[table], ...fields })
+  }
+
   backup(project) {
     return JSON.stringify([project.counter, [...project.rows], [...project.keys]])
   }
@@ -124,6 +141,7 @@ export class MockServer {
     for (const row of project.rows.values()) {
       project.counter += 1
       row.version = project.counter
+      delete row.older
       for (const column of Object.keys(row.changed)) row.changed[column] = project.counter
     }
     project.resyncBelow = project.restoredThrough + 1
@@ -187,10 +205,22 @@ export class MockServer {
       if (row.deleted) changes[row.table].deleted.push(row.id)
       else changes[row.table].updated.push(this.pulled(project, row))
     }
-    if (page.length < rows.length) return { changes, timestamp: page.at(-1).version, has_more: true }
+    if (page.length < rows.length) {
+      const upTo = page.at(-1).version
+      this.#showOlder(project, changes, from, upTo)
+      return { changes, timestamp: upTo, has_more: true }
+    }
     const live = [...project.rows.values()].filter(({ deleted }) => !deleted)
     const sums = NAMES.map((table) => [table, checksum(live.filter((row) => row.table === table))])
     return { changes, timestamp: project.counter, checksum: Object.fromEntries(sums) }
+  }
+
+  /** A page that is not the last one may show a row as it was, up to its own version: a later page has it as it is. */
+  #showOlder(project, changes, from, upTo) {
+    for (const row of project.rows.values()) {
+      const older = row.older?.findLast(({ version }) => version > from && version <= upTo)
+      if (row.version > upTo && older && this.random() < 0.5) changes[row.table].updated.push(this.pulled(project, { ...row, ...older }))
+    }
   }
 
   // ---- writing
@@ -203,6 +233,7 @@ export class MockServer {
       if (kept.body !== body) throw new Refusal(422, 'idempotency_key_reused')
       return JSON.parse(kept.answer)
     }
+    project.journal.length = 0
     const { mode, operations, ...unknown } = JSON.parse(body)
     if (mode !== 'each') throw invalid('mode', 'must be each')
     if (Object.keys(unknown).length) throw invalid(Object.keys(unknown)[0], 'is not known here')
@@ -211,7 +242,7 @@ export class MockServer {
     let isFull = false
     const results = operations.map((operation, index) => {
       if (isFull) return { status: 0, id: operation.id ?? null, code: 'not_attempted' }
-      const before = project.snapshot()
+      const before = project.journal.length
       const judged = this.judge?.mark()
       const { method, table, rowId } = this.#understood(operation)
       try {
@@ -239,7 +270,7 @@ export class MockServer {
   /** Whether an operation without bases would be accepted now. */
   wouldTake(user, id, method, table, rowId, values) {
     const project = this.projects.get(id)
-    const before = project.snapshot()
+    const before = project.journal.length
     const judged = this.judge?.mark()
     try {
       const json = (column, value) => (column === 'exceptions' ? JSON.parse(value) : value)
@@ -253,8 +284,8 @@ export class MockServer {
     }
   }
 
-  #undo(project, { counter, rows }, judged) {
-    Object.assign(project, { counter, rows })
+  #undo(project, before, judged) {
+    project.takeBack(before)
     this.judge?.rollBack(judged)
   }
 
@@ -274,7 +305,7 @@ export class MockServer {
       if (kept.body !== print) throw new Refusal(422, 'idempotency_key_reused')
       return JSON.parse(kept.answer)
     }
-    const before = project.snapshot()
+    const before = project.journal.length
     const judged = this.judge?.mark()
     try {
       const result = this.#apply(project, user, method, table, rowId, { body, ...base }, new Set())
@@ -379,6 +410,7 @@ export class MockServer {
   }
 
   #put(project, user, table, id, before, fields, touched) {
+    project.note(table, id)
     project.counter += 1
     const version = project.counter
     const row = before ?? { table, id, changed: {}, made: version }
@@ -387,6 +419,7 @@ export class MockServer {
       fields[column] ??= null
       if (!replaced || !same(replaced[column], fields[column])) row.changed[column] = version
     }
+    if (replaced) row.older = [...(row.older ?? []).slice(-3), { version: row.version, fields: row.fields }]
     Object.assign(row, { fields: { ...fields }, version, deleted: false })
     project.rows.set(`${table}/${id}`, row)
     touched?.add(`${table}/${id}`)
@@ -395,6 +428,7 @@ export class MockServer {
   }
 
   #kill(project, user, row, touched) {
+    project.note(row.table, row.id)
     project.counter += 1
     row.version = project.counter
     row.deleted = true
