@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # No line for each request.
 os.environ.setdefault("RUST_LOG", "warn")
-DOCUMENTS = ["README.md", "infra/MOVING.md", ".github/CONTRIBUTING.md"]
+DOCUMENTS = ["README.md", ".github/CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("infra/docs/*.md"))]
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:cargo|sam|npm|pip|git|\.ci/run|tests/smoke|tests/mutants/run)(?: |$)")
 
 # Started, asked, and stopped. With --port, since 8080 may be taken.
@@ -30,7 +30,11 @@ SERVED = {
 # Typed, on one local stack, which is the product that commands call and the table that they find without being told. Some
 # words are replaced: by what they stand for, or for brevity.
 TYPED = {
-    "cargo run -p trueppm -- COMMAND": {"COMMAND": "help"},
+    "cargo run -q -p trueppm --": {"--": "-- help"},
+    # Into the files that are checked in, where they differ: `cargo test` compares them.
+    "cargo run -p trueppm -- openapi > infra/api/openapi.json": {"infra/api/openapi.json": "/dev/null"},
+    "cargo run -p trueppm -- typescript > infra/api/trueppm.ts": {"infra/api/trueppm.ts": "/dev/null"},
+    "cargo run -p trueppm -- pages": {"pages": "pages --check"},
     "cargo run -q -p trueppm -- import infra/cli/examples/house --dry-run": {},
     "cargo run -q -p trueppm -- import infra/cli/examples/house": {},
     "cargo run -q -p trueppm -- pull --project lakehouse --since 9": {},
@@ -41,10 +45,8 @@ TYPED = {
     "cargo run -q -p trueppm -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
         "cargo": "timeout --preserve-status --signal INT 5 cargo"
     },
-    "cargo run -p trueppm -- help serve": {},
     "cargo run -p trueppm -- token --user mia": {},
     "cargo run -p trueppm -- verify --table-name T": {"T": "trueppm"},
-    "cargo run -p trueppm -- backfill --table-name T": {"T": "trueppm"},
     "cargo run -p trueppm -- restore --table-name T": {"T": "trueppm"},
     "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
     "cargo test -p tests --test it reference::": {},
@@ -62,11 +64,18 @@ TYPED = {
 STAGES = {
     "cargo test --workspace": "test",
     "cargo test": "test",
+    "cargo test --workspace --lib": "test",
+    "cargo test -p tests --test adversary": "test",
+    "cargo test -p tests --test model": "test",
+    "cargo doc --document-private-items --open": "doc",
+    "npm test": "client",
+    "npm ci && npm test": "client",
     "cargo build": "client",
     "cargo test -p tests --test adversary lag -- --nocapture": "test",
     "CONTENTION_SECONDS=30 cargo test -p tests --test adversary contention -- --nocapture": "test",
     "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "adversary",
     "BASE_URL=… JWT_SECRET=… npm test": "lambda",
+    "tests/smoke": "lambda",
     "BASE_URL=https://… TOKEN=… tests/smoke": "lambda",
     "cargo run -p trueppm -- serve --dynamodb-port 8000": "lambda",
     "pip install cargo-lambda ziglang": "lambda",
@@ -74,13 +83,26 @@ STAGES = {
     "cargo lambda invoke rest -A 127.0.0.1 --data-file tests/events/02-create-project.json": "lambda",
     "cargo lambda invoke sync -A 127.0.0.1 --data-file tests/events/05-pull-everything.json": "lambda",
     "sam validate --lint": "template",
+    "sam build": "deploy",
+    "sam build --parameter-overrides Architecture=x86_64": "deploy",
     "sam build && sam deploy --guided": "deploy",
 }
 
 NOT_HERE = {
     ".ci/run": "this is part of it",
+    "cargo test -p tests --test it NAME": "any test of a stage",
+    "tests/mutants/run NAME": "any mutant: one is typed above",
+    "git diff": "shows what somebody has changed",
+    "cargo build --release -p ops": "takes minutes; the client stage builds all of it in another profile",
+    "sam deploy": "needs an account",
+    "sam deploy --parameter-overrides Revision=$(date +%s)": "the same",
+    "sam deploy --parameter-overrides Revision=2 …": "the same",
+    "sam deploy --parameter-overrides Revision=3 JwtSecretArn=<none> …": "the same",
+    "sam deploy --stack-name trueppm-dev --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides Architecture=x86_64 Stage=dev "
+    "JwtSecretArn=arn:aws:secretsmanager:… Revision=1": "the same",
+    "sam delete --stack-name <stack>": "the same",
     "cargo mutants -p shared -f 'shared/src/domain/**/*.rs' -- --lib": "takes hours",
-    "cargo mutants -p sync -f 'functions/sync/src/{evidence,pull,ranges,body,strong,encoding,migration,paths}.rs' -- --workspace --lib": (
+    "cargo mutants -p sync -f 'functions/sync/src/{proof,pull,ranges,body,strong_reads,encoding,migration,outcome}.rs' -- --workspace --lib": (
         "the same"
     ),
 }
@@ -116,10 +138,14 @@ def running(command):
         process.wait(30)
 
 
-def walk_through(text, address):
-    """The blocks that `call`, in one shell: each is answered as the block of JSON behind it says, and by no problem."""
+def blocks_of_calls(text):
+    """The blocks that `call`, each with the block of JSON behind it, or with nothing."""
     blocks = re.findall(r"^```sh\n(.*?)^```\n(?:\n```json\n(.*?)^```\n)?", text, re.M | re.S)
-    blocks = [(typed, printed) for typed, printed in blocks if "call " in typed]
+    return [(typed, printed) for typed, printed in blocks if "call " in typed]
+
+
+def walk_through(name, blocks, address):
+    """Types these blocks in one shell: each is answered as the block of JSON behind it says, and by no problem."""
     script = "\necho ---\n".join(typed for typed, _ in blocks).replace("http://127.0.0.1:8080", address)
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     answers = done.stdout.split("---\n")
@@ -127,10 +153,11 @@ def walk_through(text, address):
         lines = [line for line in answered.splitlines() if line]
         # The documents show the answers to the last of them.
         if printed and lines[-len(printed.splitlines()) :] != printed.splitlines():
-            sys.exit(f"typed:\n{typed}\nanswered:\n{answered}\nthe README shows:\n{printed}")
+            sys.exit(f"typed:\n{typed}\nanswered:\n{answered}\n{name} shows:\n{printed}")
         if problems := [line for line in lines if "code" in json.loads(line)]:
             sys.exit(f"typed:\n{typed}\nanswered:\n{problems}")
-    print(f"ok  {len(blocks)} blocks of calls, {sum(1 for _, printed in blocks if printed)} of them compared", flush=True)
+    compared = sum(1 for _, printed in blocks if printed)
+    print(f"ok  {name}: {len(blocks)} blocks of calls, {compared} of them compared", flush=True)
 
 
 def main():
@@ -149,8 +176,12 @@ def main():
         with running(f"{command} --port 0") as (address, _):
             urllib.request.urlopen(address + path, timeout=30).close()
         print(f"ok  {command}", flush=True)
-    with running("cargo run -p trueppm -- serve --port 0") as (address, _):
-        walk_through(texts["README.md"], address)
+    # Each on a server of its own, as its reader has it.
+    for name, blocks in ((name, blocks_of_calls(text)) for name, text in texts.items()):
+        if not blocks:
+            continue
+        with running("cargo run -p trueppm -- serve --port 0") as (address, _):
+            walk_through(name, blocks, address)
 
     # What the last run exported is not overwritten.
     shutil.rmtree(ROOT / "target/plan", ignore_errors=True)

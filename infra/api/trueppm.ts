@@ -12,13 +12,13 @@ export type Project = {
   id: string
   /** The value that the project's counter took when the row was last written. */
   server_version: number
-  /** The project's name. */
+  /** Name of the project. */
   name: string
-  /** What it is about. */
+  /** Description of the project. */
   description: string
-  /** When the project starts. */
+  /** Start date of the project. */
   start_date: string
-  /** The calendar that holds for the project: one of its own. */
+  /** Id of the project's calendar, one of its own. */
   calendar: string | null
 }
 
@@ -28,29 +28,29 @@ export type Task = {
   /** The value that the project's counter took when the row was last written. */
   server_version: number
   project: string
-  /** What is to be done. */
+  /** Name of the task. */
   name: string
-  /** The place in the outline (work breakdown structure). */
+  /** Position in the outline (work breakdown structure), such as 1.2.3. */
   wbs_path: string | null
-  /** Working days. 0 exactly when `is_milestone`. */
+  /** Working days. 0 exactly if `is_milestone` is true. */
   duration: number
-  /** How much of it is done. */
+  /** Progress in percent. */
   percent_complete: number
-  /** Anything else. */
+  /** Free text. */
   notes: string
-  /** When it is to start. */
+  /** Planned start date. */
   planned_start: string | null
-  /** Where it stands. */
+  /** Status of the work. */
   status: 'BACKLOG' | 'NOT_STARTED' | 'IN_PROGRESS' | 'REVIEW' | 'COMPLETE' | 'ON_HOLD'
-  /** A point in time: exactly when `duration` is 0. */
+  /** True exactly if `duration` is 0. */
   is_milestone: boolean
-  /** Who does it: a member when the task was assigned. */
+  /** User id of the assignee, who must be a member when the task is assigned. */
   assignee: string | null
-  /** Working days if all goes well, not above `most_likely_duration`. */
+  /** Working days at best. Not above `most_likely_duration`. */
   optimistic_duration: number | null
-  /** Working days in the ordinary course of things. */
+  /** Working days, most likely. */
   most_likely_duration: number | null
-  /** Working days if all goes wrong, not below `most_likely_duration`. */
+  /** Working days at worst. Not below `most_likely_duration`. */
   pessimistic_duration: number | null
 }
 
@@ -60,13 +60,13 @@ export type Dependency = {
   /** The value that the project's counter took when the row was last written. */
   server_version: number
   project: string
-  /** The task that comes first: a live one of the project. */
+  /** Id of the task that comes first: a live task of the project. */
   predecessor: string
-  /** The task that waits: another live one of the project. */
+  /** Id of the task that waits: another live task of the project. */
   successor: string
-  /** Finish or start of the predecessor to start or finish of the successor. */
+  /** From finish or start of the predecessor to start or finish of the successor. */
   dep_type: 'FS' | 'SS' | 'FF' | 'SF'
-  /** Working days between the two. */
+  /** Working days between the two tasks. */
   lag: number
 }
 
@@ -76,15 +76,15 @@ export type Calendar = {
   /** The value that the project's counter took when the row was last written. */
   server_version: number
   project: string
-  /** The calendar's name. */
+  /** Name of the calendar. */
   name: string
-  /** The working days as bits: Monday 1, Tuesday 2, Wednesday 4, … Sunday 64. */
+  /** Working days as bits: Monday 1, Tuesday 2, Wednesday 4, … Sunday 64. */
   working_days: number
-  /** Hours of work on a working day, with at most two decimals. */
+  /** Working hours of a working day, with at most two decimals. */
   hours_per_day: number
-  /** A name of the IANA time zone database, spelled as there. */
+  /** Name from the IANA time zone database, spelled as there. */
   timezone: string
-  /** Days on which the ordinary hours do not hold. JSON of `CalendarException[]`. */
+  /** Days without regular working hours, such as holidays. JSON of `CalendarException[]`. */
   exceptions: string
 }
 
@@ -94,9 +94,9 @@ export type Membership = {
   /** The value that the project's counter took when the row was last written. */
   server_version: number
   project: string
-  /** Who: a token's `sub`. Stays what it is. */
+  /** User id: the `sub` of the member's token. Immutable. */
   user: string
-  /** As what: 1 Viewer, 100 Member, 200 Scheduler, 300 Admin, 400 Owner. */
+  /** Role: 1 Viewer, 100 Member, 200 Scheduler, 300 Admin, 400 Owner. */
   role: Role
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { checksum } from './readme.mjs'
+import { checksum } from './pages.mjs'
 import { schema, tables } from './schema.mjs'
 import { request, syncPath } from './server.mjs'
 
@@ -51,7 +51,7 @@ export async function assertDeviceCompleteUpTo(device, mark) {
   }
 }
 
-/** What the app computes of a device, table by table, with the lines of the README. */
+/** What the app computes of a device, table by table, with the code of the pages. */
 export async function checksumOf(device) {
   const sums = async (table) => [table, checksum(await device.database.get(table).query().unsafeFetchRaw())]
   return Object.fromEntries(await Promise.all(tables.map(sums)))

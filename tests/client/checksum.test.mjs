@@ -1,10 +1,10 @@
-// A device that checks itself, with the lines of the README.
+// A device that checks itself, with the code of the pages.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { assertDeviceEqualsServer, checksumOf } from './assertions.mjs'
 import { Device, onEachAdapter } from './device.mjs'
-import { checksum } from './readme.mjs'
+import { checksum } from './pages.mjs'
 import { tables } from './schema.mjs'
 import { Project } from './server.mjs'
 

@@ -1,4 +1,4 @@
-// What the README's table of troubles says that an app developer sees: each message is brought about.
+// What infra/docs/client.md says that an app developer sees: each message is brought about.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { schemaMigrations } from '@nozbe/watermelondb/Schema/migrations/index.js'
 import { synchronize } from '@nozbe/watermelondb/sync/index.js'
 import { cursorKey, Device, onEachAdapter } from './device.mjs'
-import { messages } from './readme.mjs'
+import { messages } from './pages.mjs'
 import { app, appOf, table, tables } from './schema.mjs'
 import { newUser, Project, Role, tokenFor } from './server.mjs'
 
@@ -124,7 +124,7 @@ const causes = {
 const pattern = (message) =>
   new RegExp(message.split('…').map((part) => part.trim().replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*'))
 
-test('the README explains the messages that are brought about here, and no others', () => {
+test('the page explains the messages that are brought about here, and no others', () => {
   assert.deepEqual(messages.toSorted(), Object.keys(causes).toSorted())
 })
 

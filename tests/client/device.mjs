@@ -51,8 +51,8 @@ export function onEachAdapter(define) {
   for (const name of Object.keys(adapters)) describe(name, () => define(name))
 }
 
-// WatermelonDB complains of a server's faults in its log.
-const complaints = []
+/** What WatermelonDB logged: it complains of a server's faults there. */
+export const complaints = []
 logger.default.log = () => {}
 logger.default.warn = logger.default.error = (...message) => complaints.push(message.join(' '))
 

@@ -92,15 +92,15 @@ fn each_alarm_tells_whoever_is_on_call() {
 
 #[test]
 fn the_runbook_has_each_alarm_and_says_which_of_them_roll_back() {
-    let (template, runbook) = (&template(), read("infra/OPERATING.md"));
+    let (template, runbook) = (&template(), read("infra/docs/operate.md"));
     let roll_back = &roll_back(template, "Sync") | &roll_back(template, "Rest");
     let rows: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next()).collect();
     for (name, alarm) in alarms(template) {
         let shown = alarm["AlarmName"].as_str().and_then(|name| name.strip_prefix("${AWS::StackName}-${Stage}-"));
         let shown = shown.unwrap_or_else(|| panic!("{name} has a name of its own"));
         let row = rows.iter().find(|row| row.split('`').any(|word| word == shown));
-        let row = row.unwrap_or_else(|| panic!("infra/OPERATING.md does not say what {shown} means"));
-        assert_eq!(row.contains("(roll"), roll_back.contains(name), "infra/OPERATING.md: {row}");
+        let row = row.unwrap_or_else(|| panic!("infra/docs/operate.md does not say what {shown} means"));
+        assert_eq!(row.contains("(roll"), roll_back.contains(name), "infra/docs/operate.md: {row}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What each kind of request takes of the table: the README's table, line by line.
+//! What each kind of request takes of the table: the table of `infra/docs/cost.md`, line by line.
 //!
 //! `cargo test -p tests --test it cost:: -- --nocapture --include-ignored` prints it. The figures are the embedded engine's, which counts by
 //! DynamoDB's documented rules: in transactions twice in the table and once in an index, a moved index entry as a deletion
@@ -70,14 +70,14 @@ impl Lines {
         answer
     }
 
-    /// Each is in the README, as it is.
+    /// Each line is in the page, word for word.
     #[track_caller]
-    fn assert_in_the_readme(&self) {
+    fn assert_in_the_page(&self) {
         println!("{}", self.0.join("\n"));
-        let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md");
-        let readme = std::fs::read_to_string(readme).expect("the README");
-        let missing: Vec<&String> = self.0.iter().filter(|line| !readme.contains(line.as_str())).collect();
-        assert!(missing.is_empty(), "the README has other figures than these:\n{missing:#?}");
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/docs/cost.md");
+        let page = std::fs::read_to_string(page).expect("the page");
+        let missing: Vec<&String> = self.0.iter().filter(|line| !page.contains(line.as_str())).collect();
+        assert!(missing.is_empty(), "infra/docs/cost.md has other figures than these:\n{missing:#?}");
     }
 }
 
@@ -126,7 +126,7 @@ async fn pull(project: &TestProject, mut since: u64) -> Cost {
 }
 
 #[tokio::test]
-async fn each_request_costs_what_the_readme_says() {
+async fn each_request_costs_what_the_page_says() {
     if TestTable::may_count_differently() {
         return;
     }
@@ -169,12 +169,12 @@ async fn each_request_costs_what_the_readme_says() {
     let other = TestApp::new().await.with_project().await;
     lines.call("`PATCH` a project", other.patch("", &json!({"name": "Home"}))).await;
     lines.call("delete a project", other.delete("")).await;
-    lines.assert_in_the_readme();
+    lines.assert_in_the_page();
 }
 
 #[tokio::test]
 #[ignore = "makes 110,000 rows and changes them"]
-async fn a_long_pull_costs_what_the_readme_says() {
+async fn a_long_pull_costs_what_the_page_says() {
     let mut lines = Lines::default();
     let mut add = async |what: &str, project: &TestProject| {
         lines.add(what, pull(project, 0).await);
@@ -196,5 +196,5 @@ async fn a_long_pull_costs_what_the_readme_says() {
         change(&project, &tasks[..50_000], percent).await;
     }
     add("… 100,000 changes later, in random order", &project).await;
-    lines.assert_in_the_readme();
+    lines.assert_in_the_page();
 }

@@ -38,6 +38,7 @@ mod observe;
 mod openapi;
 mod outage;
 mod overflow;
+mod pages;
 mod paging;
 mod policy;
 mod preconditions;

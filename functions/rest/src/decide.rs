@@ -166,15 +166,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_readme_names_the_roles_that_the_rules_ask_for() {
-        let readme = include_str!("../../../README.md");
+    fn the_page_names_the_roles_that_the_rules_ask_for() {
+        let page = include_str!("../../../infra/docs/rest.md");
         assert_eq!(Calendar::WRITER, Project::WRITER, "they are in one line");
-        for (what, role) in [
-            ("create, change, delete tasks", Task::WRITER),
-            ("… dependencies", Dependency::WRITER),
-            ("… calendars and the project's settings; manage memberships below one's own role", Calendar::WRITER),
+        for (action, role) in [
+            ("create, change and delete tasks", Task::WRITER),
+            ("create, change and delete dependencies", Dependency::WRITER),
+            (
+                "create, change and delete calendars, change the project, manage memberships below one's own role",
+                Calendar::WRITER,
+            ),
         ] {
-            assert!(readme.contains(&format!("| {what} | {role:?} |\n")), "{what}: {role:?}");
+            assert!(page.contains(&format!("| {action} | {role:?} |\n")), "{action}: {role:?}");
         }
     }
 }

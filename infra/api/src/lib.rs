@@ -3,6 +3,7 @@
 //!
 //! - `columns.rs` says what each column of each row is, for both
 //! - `operations.rs` and `rows.rs`, `headers.rs`, `schemas.rs` and `problems.rs` make the document out of that and of the domain's own errors
+//! - `markdown.rs` makes tables for the pages in infra/docs
 //! - `typescript.rs` writes the types of rows and answers, and WatermelonDB's schema
 //!
 //! Both files are checked in, `openapi.json` and `trueppm.ts`: `trueppm openapi` and `trueppm typescript` print them.
@@ -10,6 +11,7 @@
 
 mod columns;
 mod headers;
+pub mod markdown;
 mod operations;
 mod problems;
 mod route;

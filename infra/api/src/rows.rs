@@ -34,7 +34,8 @@ fn path_parameters(collection: Collection, row: bool) -> Result<Vec<Parameter>, 
     })
 }
 
-fn writer(collection: Collection) -> Role {
+/// The role that it takes at least to write a row.
+pub(super) fn writer(collection: Collection) -> Role {
     match collection {
         Collection::Tasks => Role::Member,
         Collection::Dependencies => Role::Scheduler,

@@ -1,27 +1,12 @@
 // Bundles src into dist, or into the directory that is named: one script, one style sheet, one document; and beside it the
 // reference, which is Swagger UI as it comes from npm. The same sources make the same bytes.
 
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url))
-
-/** The JavaScript that the README gives to app developers is what runs here: `import { checksum } from 'readme'`. */
-const readme = {
-  name: 'readme',
-  setup({ onResolve, onLoad }) {
-    const path = here('../../../README.md')
-    onResolve({ filter: /^readme$/ }, () => ({ path, namespace: 'readme' }))
-    onLoad({ filter: /./, namespace: 'readme' }, () => {
-      const blocks = [...readFileSync(path, 'utf8').matchAll(/^```js\n(.*?)^```$/gms)].map(([, code]) => code)
-      const [contents, ...others] = blocks.filter((code) => code.includes('export function checksum('))
-      if (!contents || others.length) throw new Error('the README has not one block with a checksum')
-      return { contents, loader: 'js' }
-    })
-  },
-}
 
 const outdir = process.argv[2] ?? here('dist')
 
@@ -36,12 +21,12 @@ await build({
   jsx: 'automatic',
   jsxImportSource: 'preact',
   define: { 'process.env.NODE_ENV': '"production"' },
-  // infra/api has no packages of its own.
+  // infra/api has no packages of its own. The checksum is the one that the pages give to app developers.
   alias: {
     '@nozbe/watermelondb': here('node_modules/@nozbe/watermelondb'),
+    '#checksum': here('../../docs/code/checksum.js'),
     '#trueppm': here('../../api/trueppm.ts'),
   },
-  plugins: [readme],
   legalComments: 'eof',
   logLevel: 'warning',
 })

@@ -6,30 +6,30 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{completions, describe, export, import, pull, serve, token};
+use commands::{completions, describe, export, import, pages, pull, serve, token};
 use ops::command::exit_code;
 use ops::commands::{backfill, erase, restore, verify, watch};
 
-/// Runs TruePPM sync on this machine, and does by hand what has to be done to a project or a table.
+/// Run TruePPM sync locally, and administer projects and tables.
 #[derive(Parser)]
 #[command(version, subcommand_required = true, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What comes out is JSON.
+    /// Print output as JSON.
     #[arg(long, global = true)]
     json: bool,
 }
 
 const AFTER_HELP: &str = "\
-Exit codes, of every command:
-  0  done, and nothing was found
-  1  done, and something is wrong with what was looked at: a table, its rows, a plan's files
-  2  could not be done, or not wholly; the standard error says why, and what to do
+Exit status of every command:
+  0  success
+  1  problems found in a table, its rows, or CSV files
+  2  the command failed; the standard error says why, and what to do
 
-Results go to the standard output, everything else to the standard error. Colours only on a terminal, never with NO_COLOR.
-In the examples, which `help COMMAND` has, `trueppm` is short for `cargo run -q -p trueppm --` in the workspace, or for the path of
-the program (target/debug/trueppm).";
+Results go to the standard output, everything else to the standard error. Colours are used on a terminal only, and not with NO_COLOR.
+`help COMMAND` has examples. There `trueppm` stands for `cargo run -q -p trueppm --` in the workspace, or for the path of the
+program (target/debug/trueppm).";
 
 #[derive(Subcommand)]
 enum Command {
@@ -48,6 +48,7 @@ enum Command {
     OpenApi(describe::OpenApi),
     #[command(name = "typescript")]
     TypeScript(describe::TypeScript),
+    Pages(pages::Options),
     Completions(completions::Options),
 }
 
@@ -68,6 +69,7 @@ async fn main() -> ExitCode {
         Command::Erase(options) => erase::run(options, json).await,
         Command::OpenApi(_) => describe::openapi(),
         Command::TypeScript(_) => describe::typescript(),
+        Command::Pages(options) => pages::run::<Cli>(&options, json),
         Command::Completions(options) => completions::run::<Cli>(&options),
     };
     exit_code(ended)

@@ -5,7 +5,7 @@ import lokijs from '@nozbe/watermelondb/adapters/lokijs'
 import logger from '@nozbe/watermelondb/utils/common/logger'
 import { LokiMemoryAdapter } from 'lokijs'
 import { schema } from '#trueppm'
-import { checksum } from 'readme'
+import { checksum } from '#checksum'
 import { appWith } from '../../../api/schema.mjs'
 
 const { app, tables } = appWith({ appSchema, Model, tableSchema }, schema)

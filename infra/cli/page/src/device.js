@@ -151,7 +151,7 @@ export class Device {
     return reached
   }
 
-  /** The README's `syncProject`, which also keeps what went over the line. */
+  /** The `syncProject` of infra/docs/app-quickstart.md, which also keeps what went over the line. */
   async #pull(minVersion, anew) {
     const pull = { pages: [], rows: 0, deleted: 0, bytes: 0, transferred: 0, ms: 0, units: 0, timings: [] }
     const ask = async (since) => {
@@ -220,7 +220,7 @@ export class Device {
   async #refused({ code, message }) {
     this.notice.value = message
     this.agreement.value = 'unknown'
-    // The README's table: what the app does.
+    // What infra/docs/protocol.md tells an app to do.
     if (code === 'membership_revoked' || code === 'not_a_member') {
       this.outbox.value = []
       await this.#forget()

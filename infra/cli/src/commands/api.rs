@@ -10,13 +10,13 @@ use super::Signing;
 /// Which deployment is called, as whom.
 #[derive(Args)]
 pub(crate) struct Api {
-    /// Where the product is; `/api/v1/…` follows.
+    /// Address of the service, without `/api/v1/…`.
     #[arg(long, env = "BASE_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// The token to call with; without it one for --user is signed.
+    /// Token to call with. Without it, one for --user is signed.
     #[arg(long, env = "TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Call as this user and not with --token: a token is signed here, which the local stack takes [default: olga]
+    /// User to call as, instead of --token. The token is signed here; the local stack accepts it [default: olga]
     #[arg(long, value_name = "ID")]
     user: Option<String>,
     #[command(flatten)]

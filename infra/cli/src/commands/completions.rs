@@ -5,16 +5,17 @@ use clap_complete::{Shell, generate};
 
 use ops::command::{Ended, put};
 
-/// Prints a script that completes commands and options in a shell
+/// Print a completion script for a shell
 #[derive(Args)]
 #[command(after_help = "\
-They are for the program under its name, `trueppm`.
+The script completes the program under its name, `trueppm`.
 
 Examples:
   trueppm completions bash > ~/.local/share/bash-completion/completions/trueppm
   trueppm completions fish > ~/.config/fish/completions/trueppm.fish
   trueppm completions zsh > ~/.zfunc/_trueppm     a directory in $fpath, before compinit")]
 pub(crate) struct Options {
+    /// The shell.
     shell: Shell,
 }
 

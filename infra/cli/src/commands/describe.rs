@@ -4,18 +4,18 @@ use clap::Args;
 
 use ops::command::{Ended, put};
 
-/// Prints the OpenAPI document of both functions
+/// Print the OpenAPI document of both functions
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  trueppm openapi > infra/api/openapi.json     as it is checked in; `serve` serves it under /openapi.json")]
+  trueppm openapi > infra/api/openapi.json     the checked-in file, which `serve` serves as /openapi.json")]
 pub(crate) struct OpenApi;
 
-/// Prints the TypeScript file for app developers: types of what a pull answers, and WatermelonDB's schema
+/// Print the TypeScript file for apps: the types of responses, and the WatermelonDB schema
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  trueppm typescript > infra/api/trueppm.ts     as it is checked in; copy it into the app")]
+  trueppm typescript > infra/api/trueppm.ts     the checked-in file, to be copied into the app")]
 pub(crate) struct TypeScript;
 
 pub(crate) fn openapi() -> Ended {

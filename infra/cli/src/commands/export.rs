@@ -10,10 +10,10 @@ use trueppm::csv;
 use super::api::{Api, of_call};
 use super::import::of_plan;
 
-/// Writes a project's plan as the CSV files that `import` reads
+/// Export a project to the CSV files that `import` reads
 ///
-/// The project, its calendars, tasks and dependencies; `trueppm help import` describes the files. With --json all of it goes to the
-/// standard output instead.
+/// Writes the project, its calendars, tasks and dependencies. `trueppm help import` describes the files. With --json everything goes
+/// to the standard output instead.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -21,11 +21,11 @@ Examples:
   trueppm export --project demo --json
   trueppm export plan --project demo && trueppm import plan --project copy --add-members")]
 pub(crate) struct Options {
-    /// Where the files go; it is made if it is missing.
+    /// Directory for the files. It is created if it is missing.
     directory: Option<PathBuf>,
     #[command(flatten)]
     project: OneProject,
-    /// Replace files that are there.
+    /// Replace existing files.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -43,8 +43,8 @@ impl fmt::Display for Written {
 
 pub(crate) async fn run(options: Options, json: bool) -> Ended {
     if options.directory.is_some() == json {
-        let asked = if json { "with --json there are no files" } else { "it is not said where the files shall go" };
-        return Err(Failure::new(asked).next("Name a directory, or let --json write to the standard output."));
+        let asked = if json { "a directory and --json exclude each other" } else { "no output directory given" };
+        return Err(Failure::new(asked).next("Name a directory, or use --json to write to the standard output."));
     }
     let project = options.project.project;
     let contents = csv::read(&options.api.client()?, &project).await.map_err(of_call)?;

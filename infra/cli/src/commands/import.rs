@@ -10,19 +10,19 @@ use trueppm::csv::{self, Import, PlanError};
 
 use super::api::{Api, of_call};
 
-/// Brings a plan's CSV files into a project
+/// Import CSV files into a project
 ///
-/// All files are checked first, with each other and with the project; only then the missing rows are made, in batches that are
-/// made wholly or not at all. Nothing that is there is changed. Stopped anywhere, it goes on when run again.
+/// All files are checked first, with each other and with the project. Then the missing rows are created, in batches that are
+/// applied wholly or not at all. Existing rows are never changed. Safe to interrupt and to run again.
 #[derive(Args)]
 #[command(after_help = FILES)]
 pub(crate) struct Options {
-    /// Where the files are: projects.csv, calendars.csv, tasks.csv, dependencies.csv; each may be missing.
+    /// Directory with projects.csv, calendars.csv, tasks.csv and dependencies.csv. Each may be missing.
     directory: PathBuf,
-    /// Into the project with this id; without it the one that projects.csv names.
+    /// Id of the project. Without it, the one that projects.csv names.
     #[arg(long, value_name = "ID")]
     project: Option<ProjectId>,
-    /// Make Members of those who are given a task and do not belong to the project.
+    /// Add assignees who are not members to the project, with the role Member.
     #[arg(long)]
     add_members: bool,
     /// Check the files and write nothing.
@@ -33,16 +33,16 @@ pub(crate) struct Options {
 }
 
 const FILES: &str = "\
-The files have a header with the names of REST's fields, in any order; columns that are left out have REST's defaults:
-  projects.csv      id, name, description, start_date, calendar; one row. Only where the project is to be made
+The files have a header with the field names of REST, in any order. Columns that are left out have REST's defaults:
+  projects.csv      id, name, description, start_date, calendar; one row. Needed only to create the project
   calendars.csv     id, name, working_days (bits, Monday 1 to Sunday 64), hours_per_day, timezone, exceptions (JSON)
   tasks.csv         id, name, wbs_path, duration, percent_complete, notes, planned_start, status, is_milestone, assignee,
                     optimistic_duration, most_likely_duration, pessimistic_duration
-  dependencies.csv  id, predecessor, successor, dep_type (FS, SS, FF, SF), lag; an id follows from the others if it is left out
-An empty cell is null, or the default where a field cannot be null. UTF-8, commas, quotes where a text has commas or lines.
-Values that begin with = + - or @ are texts like any other: a spreadsheet may take them for formulas.
+  dependencies.csv  id, predecessor, successor, dep_type (FS, SS, FF, SF), lag; without an id, the id is made from the others
+An empty cell is null, or the default if the field cannot be null. Files are UTF-8, with commas, and quotes around texts with
+commas or line breaks. Values that begin with = + - or @ are plain texts, but a spreadsheet may read them as formulas.
 
-Exit codes: 0 imported, 1 something is wrong with the files, 2 could not go on.
+Exit status: 0 imported, 1 problems in the files, 2 failed.
 
 Examples:
   trueppm import infra/cli/examples/house

@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod describe;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod pages;
 pub(crate) mod pull;
 pub(crate) mod serve;
 pub(crate) mod text;
@@ -16,7 +17,7 @@ use stack::token::{LOCAL_SECRET, Signer};
 /// What tokens are signed with.
 #[derive(Args)]
 pub(crate) struct Signing {
-    /// What tokens are signed with (HS256), at least 32 bytes; without it a secret that everyone knows.
+    /// Secret that tokens are signed with (HS256), at least 32 bytes. By default one that is public.
     #[arg(long, env = "JWT_SECRET", hide_env_values = true, hide_default_value = true, default_value = LOCAL_SECRET)]
     pub(crate) jwt_secret: String,
 }

@@ -19,10 +19,10 @@ const WIDEST: usize = 32;
 /// So many ids of deleted rows are listed.
 const LISTED: usize = 20;
 
-/// Shows what a device would get
+/// Show what a device would get
 ///
-/// The rows that changed since a version, the ids of those that were deleted, the mark to go on from, and what the pull took of
-/// the table. Columns that are null in all rows are left out. With --json the answer as it came, a line for each page.
+/// Prints the rows that changed since a version, the ids of deleted rows, the new mark, and what the pull cost. Columns that are null
+/// in all rows are left out. With --json it prints the responses as they came, a line for each page.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -33,13 +33,13 @@ Examples:
 pub(crate) struct Options {
     #[command(flatten)]
     project: OneProject,
-    /// What changed since this version, the mark of the pull before; 0 is everything.
+    /// Mark of the previous pull. 0 is everything.
     #[arg(long, value_name = "VERSION", default_value_t = 0)]
     since: u64,
-    /// At most so many rows.
+    /// At most this many rows in a page.
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Go on until there is no more.
+    /// Pull all pages.
     #[arg(long)]
     all: bool,
     #[command(flatten)]

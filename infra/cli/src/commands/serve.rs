@@ -18,40 +18,40 @@ use trueppm::{demo, reference};
 
 use super::Signing;
 
-/// Runs the product: an embedded table, both functions, one address
+/// Run the service: an embedded table and both functions, on one port
 ///
-/// Until it is stopped by Ctrl-C. Tokens are checked as the functions' variables say (JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_ISSUER,
-/// JWT_AUDIENCE, JWT_MAX_LIFETIME), but for JWT_JWKS and JWT_JWKS_URL, which are not used.
+/// Stop it with Ctrl-C. Tokens are verified as the functions' variables say (JWT_SECRET, JWT_SECRET_PREVIOUS, JWT_ISSUER,
+/// JWT_AUDIENCE, JWT_MAX_LIFETIME). JWT_JWKS and JWT_JWKS_URL are not used.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   trueppm serve
-  trueppm serve --data ./data --dynamodb-port 8000     keeps the data; the engine for the AWS CLI, `trueppm verify`, …
+  trueppm serve --data ./data --dynamodb-port 8000     keep the data; open the engine to the AWS CLI and `trueppm verify`
   trueppm serve --dynamodb-url http://127.0.0.1:8001   another DynamoDB
-  RUST_LOG=warn trueppm serve --port 0                 no line for each request; any free port")]
+  RUST_LOG=warn trueppm serve --port 0                 any free port, and no log line for each request")]
 pub(crate) struct Options {
-    /// Where to listen on 127.0.0.1; 0 takes any free port.
+    /// Port to listen on, on 127.0.0.1. 0 takes any free port.
     #[arg(long, default_value_t = 8080)]
     port: u16,
-    /// Where the engine listens, for the AWS CLI or a GUI; 0 takes any free port.
+    /// Port of the database engine, for the AWS CLI or a GUI. 0 takes any free port.
     #[arg(long, default_value_t = 0, conflicts_with = "dynamodb_url")]
     dynamodb_port: u16,
-    /// Keep the data in this directory; without it they are gone at the end.
+    /// Keep the data in this directory. Without it the data is lost at the end.
     #[arg(long, value_name = "DIR", conflicts_with = "dynamodb_url")]
     data: Option<PathBuf>,
-    /// The table's name; it is made if it is missing.
+    /// Name of the table. It is created if it is missing.
     #[arg(long, env = "TABLE_NAME", default_value = "trueppm")]
     table_name: String,
-    /// Use the DynamoDB at this address instead of the embedded engine.
+    /// Use the DynamoDB at this URL instead of the embedded engine.
     #[arg(long, value_name = "URL")]
     dynamodb_url: Option<String>,
     #[command(flatten)]
     signing: Signing,
 }
 
-/// Runs the product with a demo project, and a page that shows it at work
+/// Run the service with a demo project, and a page that shows it at work
 ///
-/// Two devices and the server, in a browser. The page signs in as anyone.
+/// The page shows two devices and the server. It signs in as anyone.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:

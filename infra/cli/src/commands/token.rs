@@ -9,9 +9,9 @@ use ops::command::{Ended, print};
 
 use super::Signing;
 
-/// Prints a token for a user, good for 30 days, or as long as JWT_MAX_LIFETIME says
+/// Print a token for a user, valid for 30 days or for JWT_MAX_LIFETIME
 ///
-/// With the iss and aud that JWT_ISSUER and JWT_AUDIENCE name.
+/// The token has the iss and aud that JWT_ISSUER and JWT_AUDIENCE name.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -19,7 +19,7 @@ Examples:
   curl -H \"Authorization: Bearer $(trueppm token --user mia)\" http://127.0.0.1:8080/api/v1/projects/
   JWT_SECRET=… trueppm token --user mia --json     for a stage that has this secret")]
 pub(crate) struct Options {
-    /// The user's id, which becomes the token's `sub`.
+    /// Id of the user, the token's `sub`.
     #[arg(long)]
     user: String,
     #[command(flatten)]

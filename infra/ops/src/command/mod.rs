@@ -100,7 +100,7 @@ pub fn progress(template: &str) -> ProgressBar {
 /// The project that a command works on.
 #[derive(Args)]
 pub struct OneProject {
-    /// The project's id.
+    /// Id of the project.
     #[arg(long, value_name = "ID")]
     pub project: ProjectId,
 }

@@ -12,10 +12,10 @@ use crate::{endpoint, reasons};
 /// Which table.
 #[derive(Args)]
 pub struct TableOptions {
-    /// The table's name.
+    /// Name of the table.
     #[arg(long, env = "TABLE_NAME", default_value = "trueppm")]
     pub table_name: String,
-    /// The DynamoDB at this address; without it the one that the AWS environment names (region, credentials).
+    /// URL of DynamoDB. Without it, the AWS environment decides (region, credentials).
     #[arg(long, value_name = "URL")]
     pub dynamodb_url: Option<String>,
 }
@@ -33,7 +33,7 @@ impl TableOptions {
 /// Which projects of a table.
 #[derive(Args)]
 pub struct SomeProjects {
-    /// This project only; without it all that are on the table.
+    /// Id of one project. Without it, all projects of the table.
     #[arg(long, value_name = "ID")]
     pub project: Option<ProjectId>,
 }
@@ -41,8 +41,8 @@ pub struct SomeProjects {
 /// How fast an operator's command writes.
 #[derive(Args)]
 pub struct Rate {
-    /// Rows a second. A row of 1 KB takes about two write units in the table and two in an index, and one project is one
-    /// partition of each, which takes 1,000 a second and shares them with its traffic.
+    /// Rows a second. A row of 1 KB takes about two write units in the table and two in an index. One project is one partition
+    /// of each. A partition takes 1,000 units a second, which its traffic needs, too.
     #[arg(long, value_name = "ROWS", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
 }

@@ -7,14 +7,14 @@ use shared::storage::Table;
 
 use crate::command::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
 
-/// Fills in columns that the resources have and rows written before do not
+/// Fill in columns that older rows lack
 ///
-/// Each such row is written again at a new version, with the resource's own default, and goes to every device with its next pull. Under traffic, and again: what
-/// has all columns is left alone.
+/// Each such row is written again at a new version, with the column's default. Devices get it with their next pull. Safe under live
+/// traffic. Safe to interrupt and to run again.
 #[derive(Args)]
 #[command(mut_arg("table_name", crate::command::named))]
 #[command(after_help = "\
-Exit codes: 0 nothing lacks, 1 some rows were left as they are, 2 could not go on.
+Exit status: 0 no column is missing, 1 some rows were left as they are, 2 failed.
 
 Examples:
   trueppm backfill --table-name T
@@ -26,7 +26,7 @@ pub struct Options {
     projects: SomeProjects,
     #[command(flatten)]
     rate: Rate,
-    /// This collection only; without it all five.
+    /// Name of one collection. Without it, all five.
     #[arg(long, value_name = "NAME")]
     collection: Option<Collection>,
 }

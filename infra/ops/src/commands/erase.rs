@@ -9,14 +9,14 @@ use shared::storage::Table;
 
 use crate::command::{Ended, Failure, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
 
-/// Erases what a table says of a user, or the content of old tombstones
+/// Erase a user's data, or the content of old tombstones
 ///
-/// Under traffic, and again: what is erased is left alone. Ids and versions stay, so `verify` passes afterwards. Not while a
-/// table is being restored, and again after a restore, which brings back what the backup had.
+/// Ids and versions stay, so `verify` passes afterwards. Safe under live traffic. Safe to interrupt and to run again. Do not run it
+/// during a restore. Run it again after one: a restore brings back what the backup had.
 #[derive(Args)]
 #[command(mut_arg("table_name", crate::command::named))]
 #[command(after_help = "\
-Exit codes: 0 nothing is left, 1 some items were left as they are, 2 could not go on.
+Exit status: 0 nothing is left, 1 some items were left as they are, 2 failed.
 
 Examples:
   trueppm erase --table-name T --user mia --dry-run
@@ -30,10 +30,10 @@ pub struct Options {
     rate: Rate,
     #[command(flatten)]
     what: What,
-    /// With --deleted-before: also tombstones that do not say when they were written, since older code wrote them.
+    /// With --deleted-before: also tombstones without a time, which older code wrote.
     #[arg(long, conflicts_with = "user")]
     undated: bool,
-    /// Count what would be erased, and write nothing.
+    /// Count what would be erased and write nothing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -41,10 +41,10 @@ pub struct Options {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct What {
-    /// Erase this user: memberships are removed, tasks lose this assignee, rows forget this author.
+    /// Id of the user to erase. Memberships are removed, tasks lose the assignee, rows lose the author.
     #[arg(long, value_name = "ID")]
     user: Option<UserId>,
-    /// Erase the content of rows that were deleted before this day began (UTC).
+    /// Erase the content of rows deleted before this day (UTC).
     #[arg(long, value_name = "DATE")]
     deleted_before: Option<Date>,
 }

@@ -6,14 +6,14 @@ use shared::storage::Table;
 
 use crate::command::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
 
-/// Makes a table that DynamoDB restored from a backup fit for use
+/// Repair a table restored from a DynamoDB backup
 ///
-/// Finishes what the backup cut in two, and writes every row above the marks that devices hold. Only while nothing else uses the table; stopped anywhere, it goes on when
-/// started again.
+/// Completes or removes half commits, and writes every row above the marks that devices hold. Run it while nothing else uses the
+/// table. Safe to interrupt and to run again.
 #[derive(Args)]
 #[command(mut_arg("table_name", crate::command::named))]
 #[command(after_help = "\
-Exit codes: 0 restored, 1 some projects were left as they are, 2 could not go on.
+Exit status: 0 restored, 1 some projects were left as they are, 2 failed.
 
 Examples:
   trueppm restore --table-name NEW --lost-table OLD
@@ -25,12 +25,12 @@ pub struct Options {
     projects: SomeProjects,
     #[command(flatten)]
     rate: Rate,
-    /// The table that was lost, if it can still be read: rows that only it has become tombstones, and plain pulls suffice.
-    /// Without it every device has to start over.
+    /// Name of the lost table, if it can still be read. Rows that only it has become tombstones, and plain pulls are enough.
+    /// Without it, every device must start over.
     #[arg(long, value_name = "NAME")]
     lost_table: Option<String>,
-    /// By how much counters are raised. More only when the lost table itself had been restored and cannot be read: so
-    /// much more that no device holds a mark above it.
+    /// How much to raise the counters. Raise them more only if the lost table had been restored itself and cannot be read: no
+    /// device may hold a mark above them.
     #[arg(long, value_name = "VERSIONS", default_value_t = restore::RAISE,
         value_parser = clap::value_parser!(u64).range(restore::RAISE..))]
     raise: u64,

@@ -6,12 +6,12 @@ use shared::storage::Table;
 
 use crate::command::{Ended, PROJECTS, SomeProjects, TableOptions, of_table, print, progress};
 
-/// Audits a table: does it hold what commits promise?
+/// Check a table for consistency violations
 ///
-/// Reads only, strongly, under traffic or not.
+/// Read-only, with strong reads. Safe to run under live traffic.
 #[derive(Args)]
 #[command(after_help = "\
-Exit codes: 0 sound, 1 violated, 2 could not be (wholly) judged.
+Exit status: 0 sound, 1 violated, 2 not (wholly) checked.
 
 Examples:
   trueppm verify --dynamodb-url http://127.0.0.1:8000     the table of `trueppm serve --dynamodb-port 8000`

@@ -21,11 +21,11 @@ use crate::text::one_line;
 /// So many rows of a collection are named on a line.
 const NAMED: usize = 6;
 
-/// Follows a project's versions, a line for each commit
+/// Follow a project: a line for each commit
 ///
-/// What was created has a +, what was updated a ~, what was deleted a -; in parentheses what was written again since. Commits that
-/// came faster than they were looked at share a line. At its end it says who wrote the rows that were not written again since. Each look is a strong read of the counter, and each line one of all rows: 10,000 rows take some
-/// 860 read units. Until it is stopped by Ctrl-C.
+/// Created rows have a +, updated rows a ~, deleted rows a -. Rows in parentheses were written again since. Commits that came between
+/// two looks share a line. The end of the line says who wrote the rows that were not written again since. A look is a strong read of
+/// the counter. A line is a strong read of all rows: 10,000 rows take some 860 read units. Stop it with Ctrl-C.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -36,13 +36,13 @@ pub struct Options {
     project: OneProject,
     #[command(flatten)]
     table: TableOptions,
-    /// Begin behind this version; without it, with what comes.
+    /// Begin after this version. Without it, begin with the next commit.
     #[arg(long, value_name = "VERSION")]
     since: Option<u64>,
-    /// Also say what the request log of this stage calls each user, as `caller`.
+    /// Also print the `caller` of each user in the request log of this stage.
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
-    /// How long from one look to the next, in milliseconds.
+    /// Milliseconds between two looks.
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(10..))]
     interval: u64,
 }
