@@ -2,6 +2,7 @@
 // says. At the end everything works again, and all have to agree.
 
 import { Q } from '@nozbe/watermelondb'
+import { answer } from '../mock/http.mjs'
 import { MockServer, TABLES } from '../mock/server.mjs'
 import { complaints, Device } from './device.mjs'
 import { Events } from './events.mjs'
@@ -38,7 +39,8 @@ export class World {
       for (const project of this.projects) this.server.join(project, user, random.pick([100, 200, 300]))
       this.memories.set(user, new Memory(user))
       const device = new Device({
-        name: user, user, random, createSync, events: this.events, server: this.server, faults: this.faults,
+        name: user, user, random, createSync, events: this.events, faults: this.faults,
+        ...this.#connection(user),
         adapter: adapter === 'both' ? random.pick(['loki', 'loki', 'sqlite']) : adapter,
         schemas: random.chance(0.1) ? apps.before : apps.today,
         projects: random.chance(0.3) ? 'mine' : PROJECTS,
@@ -54,6 +56,18 @@ export class World {
     this.judge.commit(this.memories)
     this.busy = new Map()
     complaints.length = 0
+  }
+
+  /** What a device has of the server: a token that may have expired, and requests. */
+  #connection(user) {
+    let serial = 0
+    return {
+      token: ({ refresh }) => {
+        if (refresh) serial = this.server.tokens
+        return `${user}#${serial}`
+      },
+      transport: (url, init) => answer(this.server, url, init, (token) => Number(token.split('#')[1]) === this.server.tokens),
+    }
   }
 
   get projects() {
@@ -385,7 +399,7 @@ export class World {
     Object.assign(this.faults, NO_FAULTS)
     while (await this.events.step());
     for (const device of this.devices) {
-      while (device.late.length) device.arriveLate()
+      while (device.late.length) await device.arriveLate()
       this.busy.delete(device.life)
       if (device.schemas !== this.apps.before) continue
       device.schemas = this.apps.today
