@@ -48,6 +48,14 @@ export class WebProject {
     return project
   }
 
+  /** A server that does not know the mode refuses the member as such. */
+  async hasBatchesOfModeEach() {
+    const operation = { method: 'POST', path: 'tasks/', body: { name: 'Probe' } }
+    const headers = { authorization: `Bearer ${tokenFor(this.owner)}`, 'content-type': 'application/json' }
+    const body = JSON.stringify({ mode: 'each', operations: [operation] })
+    return (await exchange(`${this.url}/api/v1/projects/${this.id}/batch/`, { method: 'POST', headers, body })).status === 200
+  }
+
   get(path) {
     return this.send('GET', path)
   }
