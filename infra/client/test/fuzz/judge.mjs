@@ -91,6 +91,8 @@ export class Judge {
 
   judgeRejected(memory, { table, id, problem }) {
     if (problem.code === 'id_taken' && !this.wasRestored) this.violation('f', `${memory.user} is told that ${table}/${id} is taken`)
+    const foreign = problem.errors?.find(({ field }) => !TABLES[table].includes(field))
+    if (foreign) this.violation('f', `${table}/${id} was sent with ${foreign.field}, which is the app's own`)
     if (['invalid_parameter', 'malformed_json', 'idempotency_key_reused'].includes(problem.code)) this.violation('f', `${table}/${id}: ${problem.code}`)
   }
 }
