@@ -89,7 +89,8 @@ export class Judge {
     }
   }
 
-  judgeRejected(memory, { table, id, problem }) {
+  judgeRejected(memory, { table, id, method, problem }) {
+    if (method === 'DELETE' && problem.status === 404) this.violation('f', `${memory.user} is told that ${table}/${id}, which is to be deleted, is not there`)
     if (problem.code === 'id_taken' && !this.wasRestored) this.violation('f', `${memory.user} is told that ${table}/${id} is taken`)
     const foreign = problem.errors?.find(({ field }) => !TABLES[table].includes(field))
     if (foreign) this.violation('f', `${table}/${id} was sent with ${foreign.field}, which is the app's own`)
