@@ -29,7 +29,6 @@ export const mutants = [
       await forgetNeverSent`),
   one('outcome-in-one-write', 'project.ts', 'await this.store.update((draft) => enterResults(', 'await this.store.update((draft) => {\n draft.request = null\n })\n      await this.store.update((draft) => enterResults('),
   one('own-project-only', 'rows.ts', '([ours, ...where] as never[])', '(where as never[])'),
-  one('not-attempted', 'api.ts', "return { status: 'not attempted' }", "return { status: 'accepted', version: 1 }"),
   one('missing-voids-ack', 'settle.ts', "if (problem.status === 404 && method === 'PATCH') delete", "if (problem.status === 999 && method === 'PATCH') delete"),
   // Refusals and conflicts
   one('refused-waits', 'request.ts', 'if (!parked || parked.print !== printOf(operation)) return false', 'return false'),
@@ -42,8 +41,7 @@ export const mutants = [
   one('following-fields-have-the-base', 'request.ts', '(column in patch ? column : (coupledWith(table.name, column).find((other) => other in patch) ?? column))', 'column'),
   one('given-up-is-fetched', 'pull.ts', 'if (row) found.push([table, row])', 'if (row) continue'),
   one('given-up-by-value', 'resolver.ts', 'if (column in given && given[column] === local[column]) return false', 'if (column in given) return false'),
-  one('taken-intents', 'arrival.ts', 'if (open[column] === value) delete open[column]', 'delete open[column]'),
-  one('own-intents-only', 'pull.ts', 'return copied(store.state.fetch)', 'return store.state.fetch'),
+  one('taken-intents', 'arrival.ts', '  for (const [column, value] of Object.entries(givenUp[key] ?? {})) if', '  delete draft.fetch[key]\n  return\n  for (const [column, value] of Object.entries(givenUp[key] ?? {})) if'),
   one('take-back-once', 'pull.ts', "if (raw && (raw._status !== 'deleted' || raw.server_version !== given['*']))", 'if (raw && raw.id === "")'),
   one('deleted-meanwhile', 'decisions.ts', "raw._status === 'deleted' && !open.deleting", "raw._status === 'deleted' && raw.id === ''"),
   one('no-discard-on-its-way', 'decisions.ts', 'if (isOnItsWay) throw', 'if (isOnItsWay && id === "") throw'),
