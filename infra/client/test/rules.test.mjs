@@ -1,8 +1,14 @@
 // Rules that the fuzz needs many worlds to miss, each in the one order of events that needs it.
 
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
-import { newServer, Phone, plainAnswer, web } from './phone.mjs'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { app, newDatabase, newServer, Phone, plainAnswer, web } from './phone.mjs'
+
+const home = mkdtempSync(join(tmpdir(), 'trueppm-'))
+after(() => rmSync(home, { recursive: true, force: true }))
 
 async function synced(options) {
   const phone = new Phone({ server: newServer(), ...options })
@@ -185,4 +191,78 @@ test('edits of a user who is removed are set aside even if the wipe was interrup
   assert.deepEqual(phone.sync.aside$.value.map(({ values }) => values), [{ notes: 'Unsent' }])
   assert.equal(phone.sync.status$.value.projects.p.state, 'gone')
   assert.equal(await phone.row('tasks', 't'), undefined)
+})
+
+test('a row that is deleted before it was ever sent is no question', async () => {
+  const phone = await synced()
+  await phone.add('tasks', { id: 'new', name: 'New' })
+  await phone.delete('tasks', 'new')
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.deepEqual(phone.sync.rejected$.value, [])
+  assert.equal(await phone.row('tasks', 'new'), undefined)
+})
+
+test('a deletion is taken back once: an edit of the row that came back stays, though the app was killed when it came', async () => {
+  const phone = await synced()
+  await phone.delete('tasks', 't')
+  web(phone.server, 'PATCH', 'tasks', 't', { notes: 'Important' })
+  await phone.sync.now()
+  await phone.sync.resolve(phone.sync.conflicts$.value[0], 'theirs')
+  failWrite(phone, ({ fetch }) => !fetch['tasks/t'])
+  assert.equal((await phone.sync.now()).problem?.code, 'storage_failed')
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  await phone.sync.now()
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal(task(phone).name, 'Mine')
+})
+
+test('the mark moves when the rows are there: killed in between, the device pulls them again', async () => {
+  const file = join(home, 'mark.db')
+  const before = await synced({ database: newDatabase('SQLite', app, file) })
+  web(before.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  before.database.adapter.batch = async () => {
+    throw new Error('killed')
+  }
+  assert.equal((await before.sync.now()).state, 'error')
+  await before.sync.stop()
+  const phone = new Phone({ server: before.server, database: newDatabase('SQLite', app, file) })
+  await phone.sync.now()
+  assert.equal((await phone.row('tasks', 't')).name, 'Theirs')
+  assert.ok(!phone.sent.some(({ url }) => url.includes('since=0')), 'by the next delta, and not by a repair')
+})
+
+test('rows that a full disk kept away are there after a restart, though a repair did not help before', async () => {
+  const file = join(home, 'full.db')
+  const before = await synced({ database: newDatabase('SQLite', app, file) })
+  web(before.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  const { adapter } = before.database
+  const { batch } = adapter
+  adapter.batch = async () => {
+    throw new Error('full')
+  }
+  await before.sync.now()
+  adapter.batch = batch
+  await before.sync.now() // WatermelonDB believes that the row is there.
+  await before.sync.stop()
+  const phone = new Phone({ server: before.server, database: newDatabase('SQLite', app, file) })
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.equal((await phone.row('tasks', 't')).name, 'Theirs')
+})
+
+test('a row whose edits were all accepted leaves nothing aside when it is deleted, even if it takes two attempts', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  phone.meanwhile = async ({ url }, plain) => {
+    if (url.includes('/sync/')) web(phone.server, 'DELETE', 'tasks', 't')
+    return plain()
+  }
+  const { batch } = phone.database.adapter
+  phone.database.adapter.batch = async () => {
+    phone.database.adapter.batch = batch
+    throw new Error('killed')
+  }
+  assert.equal((await phone.sync.now()).state, 'error')
+  phone.meanwhile = null
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.deepEqual([phone.sync.aside$.value, await phone.row('tasks', 't')], [[], undefined])
 })

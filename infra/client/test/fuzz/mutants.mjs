@@ -76,6 +76,8 @@ export const mutants = [
   one('shadows', 'arrival.ts', 'if (row && row.raw.server_version !== server_version) draft', 'if (row && key === "") draft'),
   one('local-edits-settle', 'arrival.ts', 'if (isSettled(table, raw)) settled', 'if (isSettled(table, raw) && raw.id === "") settled'),
   one('clean-when-it-comes-back', 'arrival.ts', '!((ackOf(store.state, table, raw)?.v ?? 0) > raw.server_version)', 'true'),
+  one('repair-after-restart', 'project.ts', 'this.store.state.broken && this.#hasRepaired', 'this.store.state.broken'),
+  one('older-rows-stay-away', 'pull.ts', '(here.get(id) ?? 0) <= server_version', 'server_version > 0'),
   one('checksum', 'project.ts', 'if (!expected) return null', 'return null'),
   one('checksum-without-created', 'project.ts', "filter((raw) => raw._status !== 'created')", 'filter(() => true)'),
   one('checksum-with-deleted', 'project.ts', "filter((raw) => raw._status !== 'created')", "filter((raw) => raw._status === 'synced' || raw._status === 'updated')"),
