@@ -1,5 +1,5 @@
 import { useEffect, useState } from 'react'
-import { Button, FlatList, SafeAreaView, Text } from 'react-native'
+import { Button, FlatList, Text, View } from 'react-native'
 import { Q } from '@nozbe/watermelondb'
 import { useSyncStatus } from '@trueppm/sync/react'
 import { openDatabase } from './database'
@@ -39,7 +39,7 @@ export default function App() {
   const project = status.projects[PROJECT]
   const progress = project?.progress
   return (
-    <SafeAreaView>
+    <View>
       <Text>{lineFor(status)}</Text>
       {progress && <Text>{progress.rows} of {progress.total ?? 'many'} rows</Text>}
       <Questions sync={sync} />
@@ -59,6 +59,6 @@ export default function App() {
           <Button title="Add a task" onPress={() => addTask(database, PROJECT, 'A new task')} />
         </>
       )}
-    </SafeAreaView>
+    </View>
   )
 }
