@@ -92,6 +92,7 @@ NOT_HERE = {
     ".ci/run": "this is part of it",
     "cargo test -p tests --test it NAME": "any test of a stage",
     "tests/mutants/run NAME": "any mutant: one is typed above",
+    "npm install PATH/TO/trueppm-sync-0.1.0.tgz @nozbe/watermelondb @react-native-community/netinfo": "in somebody's app",
     "git diff": "shows what somebody has changed",
     "cargo build --release -p ops": "takes minutes; the client stage builds all of it in another profile",
     "sam deploy": "needs an account",

@@ -1,5 +1,5 @@
-// The example app, which the pages for app developers show, against the local stack: its own files, with a React Native that
-// only remembers what it was given.
+// The example app and the code that the pages for app developers show, against the local stack: the files themselves, with a
+// React Native that only remembers what it was given.
 
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
@@ -9,8 +9,11 @@ import { join } from 'node:path'
 import { after, afterEach, mock, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { appSchema, Database, tableSchema } from '@nozbe/watermelondb'
+import SQLiteAdapter from '@nozbe/watermelondb/adapters/sqlite/index.js'
+import { synchronize } from '@nozbe/watermelondb/sync/index.js'
 import logger from '@nozbe/watermelondb/utils/common/logger/index.js'
-import { baseUrl, Project, request, Role, tokenFor } from '../../../tests/client/server.mjs'
+import { baseUrl, Project, request, Role, tokenFor } from '../../../../tests/client/server.mjs'
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url))
 const require = createRequire(import.meta.url)
@@ -39,17 +42,18 @@ const native = `
   export default { addEventListener: (listener) => listen('network', listener) }
 `
 const modules = {
-  '@trueppm/sync': at('../src/index.ts'),
-  '@trueppm/sync/react': at('../src/react.ts'),
+  '@trueppm/sync': at('../../src/index.ts'),
+  '@trueppm/sync/react': at('../../src/react.ts'),
 }
 
 async function bundled() {
-  const outfile = at('../build/example.cjs')
+  const outfile = at('../../build/example.cjs')
   const names = ['App.tsx', 'database.ts', 'labels.ts', 'models.ts', 'platform.ts', 'Questions.tsx', 'sync.ts', 'tasks.ts']
   const exported = names.map((name) => `export * from './${name}'`)
-  const contents = [...exported, "export { default as App } from './App.tsx'", "export { buttons, listeners } from 'react-native'", "export { SyncError } from '@trueppm/sync'"]
+  exported.push("export * from '../../docs/code/adopt.js'", "export * as web from '../../docs/code/platform-web.js'", "export * from './trueppm'")
+  const contents = [...exported, "export { default as App } from './App.tsx'", "export { buttons, listeners } from 'react-native'", "export { SyncError, withBaseVersion } from '@trueppm/sync'"]
   await build({
-    stdin: { contents: contents.join('\n'), resolveDir: at('../example') },
+    stdin: { contents: contents.join('\n'), resolveDir: at('../../example') },
     outfile, bundle: true, format: 'cjs', platform: 'node', packages: 'external', jsx: 'automatic', logLevel: 'error',
     // Not the example's own, which names its React Native, too.
     tsconfigRaw: { compilerOptions: { experimentalDecorators: true, useDefineForClassFields: false } },
@@ -58,7 +62,7 @@ async function bundled() {
       setup(build) {
         build.onResolve({ filter: /^(react-native|@react-native-community\/netinfo)$/ }, () => ({ path: 'native', namespace: 'native' }))
         build.onResolve({ filter: /^@trueppm\/sync/ }, ({ path }) => ({ path: modules[path] }))
-        build.onLoad({ filter: /.*/, namespace: 'native' }, () => ({ contents: native, loader: 'js', resolveDir: at('..') }))
+        build.onLoad({ filter: /.*/, namespace: 'native' }, () => ({ contents: native, loader: 'js', resolveDir: at('../..') }))
       },
     }],
   })
@@ -431,4 +435,80 @@ test('a task with what WatermelonDB fills in is refused, with the field that is 
   assert.deepEqual(await refusedFor(), ['is_milestone'])
   await phone.edit(task.id, { duration: 2 })
   assert.deepEqual(await refusedFor(), [])
+})
+
+test('in a browser, events of the page wake the sync', (t) => {
+  const [window, document] = [new EventTarget(), Object.assign(new EventTarget(), { visibilityState: 'hidden' })]
+  Object.assign(globalThis, { window, document })
+  t.after(() => {
+    delete globalThis.window
+    delete globalThis.document
+  })
+  const heard = []
+  const stops = [app.web.network((isOn) => heard.push(['network', isOn])), app.web.appState((isOn) => heard.push(['page', isOn]))]
+  const happen = () => {
+    window.dispatchEvent(new Event('online'))
+    document.dispatchEvent(new Event('visibilitychange'))
+    document.visibilityState = 'visible'
+    document.dispatchEvent(new Event('visibilitychange'))
+  }
+  happen()
+  for (const stop of stops) stop()
+  happen()
+  assert.deepEqual(heard, [['network', true], ['page', false], ['page', true]])
+})
+
+// ---- infra/docs/migrate.md: a database of the app's own sync, with what it had not sent.
+
+const without = ({ tables }, ...dropped) =>
+  appSchema({ version: 1, tables: Object.values(tables).map(({ name, columns }) => tableSchema({ name, columns: Object.values(columns).filter((column) => !dropped.includes(column.name)) })) })
+
+/** The database as the old app left it: `rows` came from the old backend, then its user did as `edit` does. */
+async function oldDatabase(file, rows, edit) {
+  const schema = without(app.schema, 'server_version')
+  const database = new Database({ adapter: new SQLiteAdapter.default({ dbName: file, schema }), modelClasses: app.modelClasses })
+  const updated = rows.map(({ server_version, ...row }) => row)
+  await synchronize({ database, sendCreatedAsUpdated: true, pullChanges: async () => ({ changes: { tasks: { created: [], updated, deleted: [] } }, timestamp: 1_750_000_000_000 }) })
+  await edit(database, (id) => database.get('tasks').find(id))
+}
+
+test('a database of the app\'s own sync is adopted: nothing unsent is lost, and nothing is overwritten unasked', async () => {
+  const { project } = await furnished()
+  const rows = {}
+  for (const name of ['same', 'other', 'deleted', 'deletedOther', 'clean']) rows[name] = await project.addTask(name)
+  const gone = ['gone', 'goneDirty'].map((id) => ({ ...rows.clean, id, name: id }))
+  const file = join(home, 'own-sync.db')
+  await oldDatabase(file, [...Object.values(rows), ...gone], async (database, task) => {
+    await database.write(async () => {
+      for (const [id, notes] of [[rows.same.id, 'Equal'], [rows.other.id, 'Mine'], ['goneDirty', 'Kept']]) {
+        const record = await task(id)
+        await record.update(() => Object.assign(record, { notes }))
+      }
+      for (const { id } of [rows.deleted, rows.deletedOther]) await (await task(id)).markAsDeleted()
+    })
+    await app.addTask(database, project.id, 'Added')
+  })
+  await project.change('tasks', rows.same.id, { notes: 'Equal' })
+  for (const { id } of [rows.other, rows.deletedOther]) await project.change('tasks', id, { notes: 'Theirs' })
+
+  const phone = new Phone(project)
+  await phone.sync.stop()
+  const schema = app.withBaseVersion(app.schema, { appSchema, tableSchema }, { version: 2 })
+  phone.database = new Database({ adapter: new SQLiteAdapter.default({ dbName: file, schema, migrations: app.migrations }), modelClasses: app.modelClasses })
+  phone.sync = app.openSync(phone.database, { baseUrl, token: () => tokenFor(project.owner) })
+  const { state } = await app.adopt(phone.sync)
+  assert.equal(state, 'synced', JSON.stringify(phone.sync.status$.value.problem))
+
+  const onServer = await project.list('tasks')
+  const notes = Object.fromEntries(onServer.map(({ name, notes }) => [name, notes]))
+  assert.deepEqual(notes, { Dig: '', same: 'Equal', other: 'Theirs', deletedOther: 'Theirs', clean: '', Added: '' })
+  const asked = phone.sync.conflicts$.value.map(({ id, field, mine, theirs }) => [id, field, mine, theirs])
+  const edited = [rows.other.id, 'notes', 'Mine', 'Theirs']
+  const [deletion] = asked.filter(([id]) => id === rows.deletedOther.id)
+  assert.deepEqual(asked.filter((question) => question !== deletion), [edited])
+  assert.deepEqual([deletion[1], deletion[3].notes], [null, 'Theirs'])
+  assert.deepEqual(phone.sync.rejected$.value, [])
+  assert.deepEqual(phone.sync.aside$.value.map(({ id, values }) => [id, values.notes]), [['goneDirty', 'Kept']])
+  const held = (await phone.database.get('tasks').query().fetch()).map(({ name }) => name)
+  assert.deepEqual(held.sort(), ['Added', 'Dig', 'clean', 'other', 'same'])
 })
