@@ -50,7 +50,7 @@ async function bundled() {
   const outfile = at('../../build/example.cjs')
   const names = ['App.tsx', 'database.ts', 'labels.ts', 'models.ts', 'platform.ts', 'Questions.tsx', 'sync.ts', 'tasks.ts']
   const exported = names.map((name) => `export * from './${name}'`)
-  exported.push("export * from '../../docs/code/adopt.js'", "export * as web from '../../docs/code/platform-web.js'", "export * from './trueppm'")
+  exported.push("export * from '../../docs/code/adopt.js'", "export * from '../../docs/code/server-wins.js'", "export * as web from '../../docs/code/platform-web.js'", "export * from './trueppm'")
   const contents = [...exported, "export { default as App } from './App.tsx'", "export { buttons, listeners } from 'react-native'", "export { SyncError, withBaseVersion } from '@trueppm/sync'"]
   await build({
     stdin: { contents: contents.join('\n'), resolveDir: at('../../example') },
@@ -458,7 +458,31 @@ test('in a browser, events of the page wake the sync', (t) => {
   assert.deepEqual(heard, [['network', true], ['page', false], ['page', true]])
 })
 
-// ---- infra/docs/migrate.md: a database of the app's own sync, with what it had not sent.
+// ---- infra/docs/migrate.md
+
+test('an app can let the server win, as Auto Merge does', async () => {
+  const { project, task, onServer } = await furnished()
+  const phone = new Phone(project)
+  await phone.now()
+  const subscription = app.letServerWin(phone.sync)
+  await phone.edit(task.id, { notes: 'Mine', name: 'Dig deep' })
+  await project.change('tasks', task.id, { notes: 'Theirs' })
+  await phone.now()
+  const { promise, resolve } = deferred()
+  phone.sync.status$.subscribe(({ state, pending }) => state === 'synced' && pending === 0 && resolve())
+  await promise
+  subscription.unsubscribe()
+  const { name, notes } = await onServer()
+  assert.deepEqual([name, notes, (await phone.task(task.id)).notes], ['Dig deep', 'Theirs', 'Theirs'])
+})
+
+function deferred() {
+  let resolve
+  const promise = new Promise((it) => (resolve = it))
+  return { promise, resolve }
+}
+
+// A database of the app's own sync, with what it had not sent.
 
 const without = ({ tables }, ...dropped) =>
   appSchema({ version: 1, tables: Object.values(tables).map(({ name, columns }) => tableSchema({ name, columns: Object.values(columns).filter((column) => !dropped.includes(column.name)) })) })
