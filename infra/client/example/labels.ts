@@ -7,7 +7,7 @@ export function lineFor({ state, pending, lastSyncedAt, problem }: SyncStatus): 
   if (state === 'offline') return `Offline. ${waiting}.`
   if (state === 'error') return problem?.status === 401 ? 'Please sign in again.' : `${problem?.detail} ${waiting}.`
   if (lastSyncedAt === null) return 'Not synced yet.'
-  return pending ? `${waiting} for you to decide.` : 'Everything is on the server.'
+  return pending ? `${waiting}.` : 'Everything is on the server.'
 }
 
 /** Whether the project may be shown. During its first sync only a part of it is there. */
