@@ -1,0 +1,64 @@
+// What a row has to say to the server, and up to which version its user has seen what it changes.
+
+import type { Ack, ProjectState } from './state.js'
+import type { Table } from './tables.js'
+import { keyOf } from './values.js'
+import type { Raw } from './values.js'
+
+type State = Readonly<ProjectState>
+
+/**
+ * The acknowledgement of a row, as far as it counts. One from before the version that the row has by now counts no more: the
+ * row came back with it or after it. Judged by field, since a later operation may have confirmed fewer of them.
+ */
+export function ackOf(state: State, table: Table, raw: Raw): Ack | null {
+  const ack = state.acks[keyOf(table.name, raw.id)]
+  if (!ack || raw.server_version > ack.v) return null
+  const fields = Object.fromEntries(Object.entries(ack.fields).filter(([, { v }]) => raw.server_version <= v))
+  return { ...ack, fields }
+}
+
+/** The bases that were kept over pulls. */
+export function keptBases(raw: Raw): Record<string, number> {
+  if (!raw.base_version) return {}
+  try {
+    return JSON.parse(raw.base_version) as Record<string, number>
+  } catch {
+    return {} // Not written by this package. The row's own version is the base.
+  }
+}
+
+export const changedColumns = (raw: Raw): string[] => raw._changed.split(',').filter(Boolean)
+
+/**
+ * The version up to which the user has seen this field, or has made it himself. `edited` is the column whose edit it is
+ * about: another one if this field only follows from it.
+ */
+export function seenVersion(state: State, table: Table, raw: Raw, column: string, edited = column): number {
+  const acked = ackOf(state, table, raw)?.fields[column]?.v ?? 0
+  const kept = keptBases(raw)[edited] ?? raw.server_version
+  const insisted = state.insist[keyOf(table.name, raw.id)]?.[column] ?? 0
+  return Math.max(acked, kept, insisted)
+}
+
+/** The columns that hold something that the server has not accepted. */
+export function unsentColumns(state: State, table: Table, raw: Raw): string[] {
+  const ack = ackOf(state, table, raw)
+  const accepted = (column: string): boolean => ack?.fields[column]?.value === raw[column]
+  if (raw._status === 'created') return table.columns.filter((column) => !ack || !accepted(column))
+  return changedColumns(raw).filter((column) => table.columns.includes(column) && !accepted(column))
+}
+
+/** The bases of some columns, as they are sent: the lowest, and all of them where they differ. */
+export function basesOf(
+  state: State,
+  table: Table,
+  raw: Raw,
+  columns: readonly string[],
+  editedFor: (column: string) => string = (column) => column,
+): { base_version: number; base_fields?: Record<string, number> } {
+  const versions = columns.map((column) => seenVersion(state, table, raw, column, editedFor(column)))
+  const base_version = Math.min(...versions)
+  if (versions.every((version) => version === base_version)) return { base_version }
+  return { base_version, base_fields: Object.fromEntries(columns.map((column, n) => [column, versions[n] ?? 0])) }
+}

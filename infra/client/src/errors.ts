@@ -1,0 +1,40 @@
+/** A problem as the server words it (RFC 9457), or as this package does for what it finds itself. */
+export interface Problem {
+  /** Stable; what a program looks at. */
+  code: string
+  /** For a person. */
+  detail: string
+  /** The status of the answer, if the server gave one. */
+  status?: number
+  errors?: { field: string; message: string }[]
+  conflict_fields?: string[]
+  server_value?: Record<string, unknown>
+  client_value?: Record<string, unknown>
+  server_version?: number
+  [more: string]: unknown
+}
+
+/** What keeps a project from being synced. */
+export class SyncError extends Error {
+  override readonly name = 'SyncError'
+  readonly code: string
+  readonly problem: Problem
+  /** Seconds that the server asked to wait. */
+  readonly retryAfter: number | undefined
+
+  constructor(code: string, detail: string, more: Partial<Problem> = {}, retryAfter?: number) {
+    super(`${code}: ${detail}`)
+    this.code = code
+    this.problem = { ...more, code, detail }
+    this.retryAfter = retryAfter
+  }
+}
+
+/** The server was not reached, or not understood so far that its answer counts. */
+export const isUnreached = (error: unknown): boolean => error instanceof SyncError && error.code === 'network'
+
+/** Any error as a problem that can be shown and stored. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof SyncError) return error.problem
+  return { code: 'client_error', detail: error instanceof Error ? `${error.name}: ${error.message}` : String(error) }
+}

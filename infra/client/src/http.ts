@@ -1,0 +1,114 @@
+// Requests to the server: the token, what counts as an answer, and what every other outcome is called.
+
+import { SyncError } from './errors.js'
+import type { Problem } from './errors.js'
+
+export type Fetch = (
+  url: string,
+  init: { method: string; headers: Record<string, string>; body?: string; signal?: AbortSignal },
+) => Promise<HttpResponse>
+
+/** What is used of a `Response`. */
+export interface HttpResponse {
+  readonly status: number
+  readonly headers: { get(name: string): string | null }
+  text(): Promise<string>
+}
+
+/** Answers the caller's token; `refresh` says that the server did not accept the last one. */
+export type TokenSource = (request: { refresh: boolean }) => string | Promise<string>
+
+export interface Answer {
+  status: number
+  body: unknown
+  header(name: string): string | null
+}
+
+/** Milliseconds after which a request counts as lost. */
+const TIMEOUT = 60_000
+
+export class Http {
+  /** Milliseconds by which the server's clock is ahead of the device's, as far as it is known. */
+  clockSkew: number | null = null
+  readonly #baseUrl: string
+  readonly #token: TokenSource
+  readonly #fetch: Fetch
+
+  constructor(baseUrl: string, token: TokenSource, fetch: Fetch) {
+    this.#baseUrl = baseUrl.replace(/\/+$/, '')
+    this.#token = token
+    this.#fetch = fetch
+  }
+
+  /** A success, or a `SyncError`. A token that has expired is renewed once. */
+  async send(method: string, path: string, headers: Record<string, string> = {}, body?: string): Promise<Answer> {
+    try {
+      return await this.#attempt(method, path, headers, body, false)
+    } catch (error) {
+      if (!(error instanceof SyncError) || error.problem.status !== 401) throw error
+      return this.#attempt(method, path, headers, body, true)
+    }
+  }
+
+  async #attempt(method: string, path: string, headers: Record<string, string>, body: string | undefined, refresh: boolean): Promise<Answer> {
+    const token = await this.#token({ refresh })
+    const { response, text } = await this.#exchange(`${this.#baseUrl}/api/v1/${path}`, {
+      method,
+      headers: { Authorization: `Bearer ${token}`, ...(body && { 'Content-Type': 'application/json' }), ...headers },
+      ...(body && { body }),
+    })
+    this.#compareClocks(response.headers.get('date'))
+    const json = parsed(text)
+    if (response.status >= 200 && response.status < 300) {
+      if (json === UNREADABLE) throw new SyncError('unreadable_answer', unreadable(text), { status: response.status })
+      return { status: response.status, body: json, header: (name) => response.headers.get(name) }
+    }
+    throw refusal(response, json, this.clockSkew)
+  }
+
+  async #exchange(url: string, init: Parameters<Fetch>[1]): Promise<{ response: HttpResponse; text: string }> {
+    const abort = typeof AbortController === 'undefined' ? undefined : new AbortController()
+    const timer = abort && setTimeout(() => abort.abort(), TIMEOUT)
+    try {
+      const response = await this.#fetch(url, { ...init, ...(abort && { signal: abort.signal }) })
+      return { response, text: response.status === 204 ? '' : await response.text() }
+    } catch (error) {
+      throw new SyncError('network', `The server was not reached: ${String(error)}`)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #compareClocks(date: string | null): void {
+    const there = date ? Date.parse(date) : NaN
+    if (!Number.isNaN(there)) this.clockSkew = there - Date.now()
+  }
+}
+
+const UNREADABLE = Symbol('unreadable')
+
+function parsed(text: string): unknown {
+  if (!text) return null
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    return UNREADABLE
+  }
+}
+
+const unreadable = (text: string): string =>
+  /^\s*</.test(text)
+    ? 'Something else than the server answered, with a page of HTML. Check baseUrl, and whether a sign-in page or a proxy is between.'
+    : 'The answer of the server was cut off, or is no JSON.'
+
+function refusal(response: HttpResponse, json: unknown, skew: number | null): SyncError {
+  const { status } = response
+  const wait = Number(response.headers.get('retry-after'))
+  const retryAfter = wait > 0 ? wait : undefined
+  const problem = (typeof json === 'object' && json !== null ? json : {}) as Partial<Problem>
+  if (typeof problem.code !== 'string') {
+    return new SyncError(`http_${status}`, `The answer had the status ${status} and no problem in it.`, { status }, retryAfter)
+  }
+  const clock = status === 401 && skew !== null && Math.abs(skew) > 300_000 ? ` The clock of this device is ${Math.round(skew / 60_000)} minutes off.` : ''
+  return new SyncError(problem.code, `${problem.detail ?? ''}${clock}`, { ...problem, status }, retryAfter)
+}

@@ -1,0 +1,236 @@
+// One project's sync: settle what was sent, push, pull, compare, and again while there is something to send.
+
+import type { Api } from './api.js'
+import { checksum } from './checksum.js'
+import type { Checksum } from './checksum.js'
+import { SyncError } from './errors.js'
+import type { Problem } from './errors.js'
+import { pull } from './pull.js'
+import type { PullContext, Pulled } from './pull.js'
+import { forgetNeverSent, wipe } from './removal.js'
+import { isUnsendable, MAX_OPERATIONS, operationOf, operationsOf, printOf, requestOf } from './request.js'
+import { Rows } from './rows.js'
+import { enterResults } from './settle.js'
+import { Store } from './state.js'
+import type { Operation } from './state.js'
+import type { Tables } from './tables.js'
+import { keyOf } from './values.js'
+import type { DatabaseLike, Watermelon } from './watermelon.js'
+
+/** How often one sync may push and pull. */
+const MAX_ROUNDS = 12
+/** Codes that say that the project is no more for this user. */
+const GONE = ['membership_revoked', 'not_a_member', 'project_deleted']
+/** Codes with which a whole batch is refused for one thing that is wrong in it. */
+const MALFORMED = [400, 413, 415, 422]
+
+export type Outcome = 'synced' | 'gone' | 'unfinished'
+
+export interface ProjectDeps {
+  database: DatabaseLike
+  watermelon: Watermelon
+  tables: Tables
+  api: Api
+  newKey: () => string
+  changed: () => void
+}
+
+export class Project {
+  readonly id: string
+  readonly rows: Rows
+  readonly store: Store
+  /** How far a first sync has come. */
+  progress: { rows: number; total: number | null } | null = null
+  readonly #deps: ProjectDeps
+  readonly #context: PullContext
+  #batchSize = MAX_OPERATIONS
+  /** The mark at which the rows agreed with the server's, since the app began. */
+  #agreedAt: number | null = null
+
+  constructor(id: string, deps: ProjectDeps) {
+    this.id = id
+    this.#deps = deps
+    this.rows = new Rows(deps.database, deps.watermelon, deps.tables, id)
+    this.store = new Store(deps.database, id, deps.changed)
+    const progress = (rows: number, total: number | null): void => {
+      this.progress = { rows, total }
+      deps.changed()
+    }
+    this.#context = { ...deps, project: id, rows: this.rows, store: this.store, progress }
+  }
+
+  get context(): PullContext {
+    return this.#context
+  }
+
+  /** Everything that can be done now. Throws what keeps it from being finished. */
+  async sync(mayRejoin: boolean): Promise<Outcome> {
+    if (this.store.state.status !== 'live' && !(await this.#return(mayRejoin))) return 'gone'
+    try {
+      return await this.#rounds()
+    } catch (error) {
+      if (!(error instanceof SyncError) || !GONE.includes(error.code)) throw error
+      await wipe(this.#context, error.code)
+      return 'gone'
+    } finally {
+      this.progress = null
+    }
+  }
+
+  async #rounds(): Promise<Outcome> {
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      await this.#settle()
+      await forgetNeverSent(this.#context)
+      await this.#push()
+      await this.#pull()
+      await forgetNeverSent(this.#context)
+      if (!(await this.survey()).sendable.length) {
+        await this.store.update((draft) => {
+          draft.lastSyncedAt = Date.now()
+        })
+        return 'synced'
+      }
+    }
+    return 'unfinished'
+  }
+
+  /** A project that was taken away: finishes the wipe, or finds out whether the user is a member again. */
+  async #return(mayRejoin: boolean): Promise<boolean> {
+    const { status, reason } = this.store.state
+    const left = await this.#deps.database.read(() => this.rows.byKey())
+    if (status === 'leaving' || left.size) await wipe(this.#context, reason ?? 'not_a_member')
+    if (!mayRejoin) return false
+    await this.store.update((draft) => {
+      draft.status = 'live'
+    })
+    return true
+  }
+
+  // ---- push
+
+  /** What waits: the operations that can be sent now, and how many rows have something unsent. */
+  async survey(): Promise<{ sendable: Operation[]; pending: number }> {
+    const dirty = await this.#deps.database.read(() => this.rows.dirty())
+    const { state } = this.store
+    const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
+    const pending = dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
+    const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !isUnsendable(operation))
+    return { sendable, pending }
+  }
+
+  async #push(): Promise<void> {
+    const dirty = await this.#deps.database.read(() => this.rows.dirty())
+    const operations = operationsOf(this.store.state, dirty, Date.now())
+    await this.#refuse(operations.filter(isUnsendable))
+    const sendable = operations.filter((operation) => !isUnsendable(operation))
+    const request = requestOf(this.#deps.tables, this.store.state, sendable, this.#batchSize, this.#deps.newKey())
+    if (!request) return
+    await this.store.update((draft) => {
+      draft.request = request
+    })
+    await this.#settle()
+  }
+
+  /** Sends the request that has no answer yet, as it was, and enters the answer in one write. */
+  async #settle(): Promise<void> {
+    const { request } = this.store.state
+    if (!request) return
+    try {
+      const results = await this.#deps.api.send(this.id, request)
+      await this.store.update((draft) => enterResults(draft, this.#deps.tables, request, results, Date.now()))
+      this.#batchSize = MAX_OPERATIONS
+    } catch (error) {
+      if (!(error instanceof SyncError) || !isWholeRefusal(error.problem)) throw error
+      await this.#enterWholeRefusal(request.operations, error)
+    }
+  }
+
+  /** The batch as such was refused: nothing of it was done. Halves find the operation that is wrong. */
+  async #enterWholeRefusal(operations: Operation[], error: SyncError): Promise<void> {
+    const { problem } = error
+    const isMalformed = MALFORMED.includes(problem.status ?? 0) && problem.code !== 'idempotency_key_reused'
+    const [only, ...others] = operations
+    const { tables } = this.#deps
+    await this.store.update((draft) => {
+      const { request } = draft
+      if (request && isMalformed && only && !others.length) enterResults(draft, tables, request, [{ status: 'refused', problem }], Date.now())
+      else draft.request = null
+    })
+    if (!isMalformed) throw error
+    this.#batchSize = Math.max(1, Math.floor(operations.length / 2))
+  }
+
+  /** What cannot be sent at all is shown like a refusal of the server. */
+  async #refuse(operations: Operation[]): Promise<void> {
+    if (!operations.length) return
+    await this.store.update((draft) => {
+      for (const operation of operations) {
+        const { method, table, id, values = {} } = operation
+        const detail = `Rows of ${table} are created by a request of their own, and not by a sync.`
+        const problem: Problem = { code: 'not_sendable', detail }
+        draft.parked[keyOf(table, id)] = { print: printOf(operation), activity: draft.activity, problem, method, values, at: Date.now(), tries: 1 }
+      }
+    })
+  }
+
+  // ---- pull
+
+  async #pull(): Promise<void> {
+    const pulled = await pull(this.#context)
+    this.progress = null
+    if (pulled.isIdle && pulled.timestamp === this.#agreedAt) return // As it was when they were compared: 50,000 rows take a second.
+    const differing = await this.#differing(pulled)
+    if (!differing) {
+      this.#agreedAt = pulled.checksum ? pulled.timestamp : null
+      return this.#noteBroken(null)
+    }
+    if (this.store.state.broken) throw mismatch(differing)
+    await this.repair()
+  }
+
+  /** Takes everything anew, in the place of what is here. */
+  async repair(): Promise<void> {
+    this.#agreedAt = null
+    const differing = await this.#differing(await pull(this.#context, true))
+    await this.#noteBroken(differing)
+    if (differing) throw mismatch(differing)
+  }
+
+  async #noteBroken(tables: string[] | null): Promise<void> {
+    if (JSON.stringify(this.store.state.broken) === JSON.stringify(tables)) return
+    await this.store.update((draft) => {
+      draft.broken = tables
+    })
+  }
+
+  /** The tables that are not as the server has them, or null. */
+  async #differing({ checksum: expected }: Pulled): Promise<string[] | null> {
+    if (!expected) return null
+    const sums = await this.checksums()
+    const differing = Object.keys(sums).filter((table) => expected[table] && String(sums[table]) !== String(expected[table]))
+    return differing.length ? differing : null
+  }
+
+  /** Over all rows that came from the server, at the version that it last sent of each. */
+  async checksums(): Promise<Record<string, Checksum>> {
+    const { shadow } = this.store.state
+    const sums: Record<string, Checksum> = {}
+    await this.#deps.database.read(async () => {
+      for (const table of this.#deps.tables.values()) {
+        const counted = (await this.rows.all(table)).filter((raw) => raw._status !== 'created')
+        const versions = counted.map(({ id, server_version }) => ({ id, version: Math.max(shadow[keyOf(table.name, id)] ?? 0, server_version) }))
+        sums[table.name] = checksum(versions.filter(({ version }) => version > 0))
+      }
+    })
+    return sums
+  }
+}
+
+/** The server did not take the request, and will not take it as it is. */
+function isWholeRefusal({ status = 0, code }: Problem): boolean {
+  if (code.startsWith('http_') || GONE.includes(code)) return false
+  return status >= 400 && status < 500 && ![401, 408, 425, 429].includes(status)
+}
+
+const mismatch = (tables: string[]): SyncError =>
+  new SyncError('checksum_mismatch', `Rows of ${tables.join(', ')} are not as the server has them, also after a repair. Send the report to support.`)

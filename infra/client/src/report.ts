@@ -1,0 +1,94 @@
+// One JSON for a bug report: enough to tell what differs and why, and nothing that the user wrote unless asked for.
+
+import type { Project } from './project.js'
+import type { SyncStatus } from './status.js'
+import { fieldsOf } from './tables.js'
+import type { Fields } from './values.js'
+
+export const VERSION = '0.1.0'
+
+export interface ReportRow {
+  table: string
+  id: string
+  status: string
+  changed: string
+  server_version: number
+  base_version: string | null
+  values?: Fields
+}
+
+export interface ProjectReport {
+  project: string
+  mark: number
+  status: string
+  lastSyncedAt: number | null
+  activity: number
+  columns: string
+  /** By table: the number of rows and two sums over ids and versions, as a pull's `checksum`. */
+  checksums: Record<string, [number, number, number]>
+  dirty: ReportRow[]
+  request: { key: string; operations: string[] } | null
+  acks: Record<string, number>
+  conflicts: Record<string, string[]>
+  parked: Record<string, { code: string; status?: number; fields: string[]; tries: number }>
+  insist: Record<string, Record<string, number>>
+  givenUp: Record<string, string[]>
+  shadow: Record<string, number>
+  aside: { table: string; id: string; reason: string; fields: string[] }[]
+  broken: string[] | null
+}
+
+export interface Report {
+  client: string
+  schemaVersion: number
+  at: number
+  /** Milliseconds by which the server's clock is ahead. */
+  clockSkew: number | null
+  status: SyncStatus
+  /** The latest first. */
+  problems: { at: number; project: string | null; code: string; detail: string }[]
+  projects: ProjectReport[]
+}
+
+export async function reportOf(project: Project, withContent: boolean): Promise<ProjectReport> {
+  const { state } = project.store
+  const { database } = project.context
+  const dirty = await database.read(() => project.rows.dirty())
+  const mapped = <From, To>(map: Record<string, From>, to: (value: From) => To): Record<string, To> =>
+    Object.fromEntries(Object.entries(map).map(([key, value]) => [key, to(value)]))
+  return {
+    project: project.id,
+    mark: state.mark,
+    status: state.status,
+    lastSyncedAt: state.lastSyncedAt,
+    activity: state.activity,
+    columns: state.columns,
+    checksums: await project.checksums(),
+    dirty: dirty.map(({ table, raw }) => ({
+      table: table.name,
+      id: raw.id,
+      status: raw._status,
+      changed: raw._changed,
+      server_version: raw.server_version,
+      base_version: raw.base_version,
+      ...(withContent && { values: fieldsOf(table, raw) }),
+    })),
+    request: state.request && {
+      key: state.request.key,
+      operations: state.request.operations.map(({ method, table, id }) => `${method} ${table}/${id}`),
+    },
+    acks: mapped(state.acks, ({ v }) => v),
+    conflicts: mapped(state.conflicts, ({ fields }) => Object.keys(fields)),
+    parked: mapped(state.parked, ({ problem, values, tries }) => ({
+      code: problem.code,
+      ...(problem.status !== undefined && { status: problem.status }),
+      fields: Object.keys(values),
+      tries,
+    })),
+    insist: state.insist,
+    givenUp: mapped(state.fetch, Object.keys),
+    shadow: state.shadow,
+    aside: state.aside.map(({ table, id, reason, values }) => ({ table, id, reason, fields: Object.keys(values) })),
+    broken: state.broken,
+  }
+}

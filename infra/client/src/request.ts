@@ -1,0 +1,135 @@
+// From dirty rows to the next request.
+
+import { ackOf, basesOf, unsentColumns } from './bases.js'
+import type { Row } from './rows.js'
+import type { Operation, Parked, PendingRequest, ProjectState } from './state.js'
+import { coupledWith, fieldsOf, toRest, withFollowing } from './tables.js'
+import type { Table, Tables } from './tables.js'
+import { canonicalJson, keyOf } from './values.js'
+import type { Fields, Raw } from './values.js'
+
+type State = Readonly<ProjectState>
+
+/** The most operations of a batch. */
+export const MAX_OPERATIONS = 98
+/** A batch may have 2 MB of body; what goes around the operations is left room. */
+const MAX_BATCH_BYTES = 2_000_000
+/** How often a refused operation is sent again without a pause. */
+const EAGER_RETRIES = 3
+/** Milliseconds between further attempts. */
+const RETRY_PAUSE = 60_000
+
+/** The operation that the row still has to send, or null. */
+export function operationOf(state: State, table: Table, raw: Raw): Operation | null {
+  if (raw._status === 'deleted') return deletionOf(state, table, raw)
+  const key = keyOf(table.name, raw.id)
+  const acked = ackOf(state, table, raw)
+  if (raw._status === 'created' && !acked) {
+    return { method: 'POST', table: table.name, id: raw.id, values: fieldsOf(table, raw) }
+  }
+  const held = state.conflicts[key]?.fields ?? {}
+  const given = state.fetch[key] ?? {}
+  const isFree = (column: string): boolean =>
+    !coupledWith(table.name, column).some((other) => other in held) && !(column in given && given[column] === raw[column])
+  const columns = unsentColumns(state, table, raw).filter(isFree)
+  if (!columns.length) return null
+  const patch = Object.fromEntries(columns.map((column) => [column, raw[column] ?? null]))
+  const values = withFollowing(table.name, patch)
+  const isKnown = raw.server_version > 0 || acked
+  const editedFor = (column: string): string => (column in patch ? column : (coupledWith(table.name, column).find((other) => other in patch) ?? column))
+  const bases = isKnown ? basesOf(state, table, raw, Object.keys(values), editedFor) : { base_version: 0 }
+  return { method: 'PATCH', table: table.name, id: raw.id, values, ...bases }
+}
+
+function deletionOf(state: State, table: Table, raw: Raw): Operation | null {
+  const key = keyOf(table.name, raw.id)
+  const isDone = state.acks[key]?.deleted || state.conflicts[key]?.deleting
+  if (isDone || state.fetch[key]?.['*'] === raw.server_version) return null
+  const operation: Operation = { method: 'DELETE', table: table.name, id: raw.id, ...basesOf(state, table, raw, table.columns) }
+  return raw.server_version ? operation : { ...operation, typed: fieldsOf(table, raw) }
+}
+
+/** Tells whether the same is asked for again. Bases are no part of it: an edit is the same wherever it began. */
+export const printOf = ({ method, values }: Pick<Operation, 'method' | 'values'>): string => JSON.stringify([method, values])
+
+/** Whether a refused operation stays where it is for now. */
+function isParked(parked: Parked | undefined, operation: Operation, activity: number, now: number): boolean {
+  if (!parked || parked.print !== printOf(operation)) return false
+  if (parked.activity === activity) return true
+  return parked.tries > EAGER_RETRIES && Math.abs(now - parked.at) < RETRY_PAUSE
+}
+
+/** Everything that can be sent now, in the order in which it is sent. */
+export function operationsOf(state: State, dirty: Row[], now: number): Operation[] {
+  const operations: Operation[] = []
+  for (const { table, raw } of dirty) {
+    const operation = operationOf(state, table, raw)
+    if (!operation) continue
+    if (isParked(state.parked[keyOf(table.name, raw.id)], operation, state.activity, now)) continue
+    operations.push(operation)
+  }
+  return operations.sort((one, other) => rank(one) - rank(other))
+}
+
+/** What others depend on goes before them, and after them when it is deleted. It only saves refusals. */
+function rank({ method, table }: Operation): number {
+  if (method === 'DELETE') return table === 'dependencies' ? 0 : 3
+  return table === 'dependencies' ? 2 : 1
+}
+
+/** Operations of this kind are refused here: the server would make another row of it. */
+export const isUnsendable = ({ method, table }: Operation): boolean =>
+  method === 'POST' && (table === 'memberships' || table === 'projects')
+
+/** The first request of these operations: a batch of as many as it takes, or the single request of one that fits in none. */
+export function requestOf(
+  tables: Tables,
+  state: State,
+  operations: Operation[],
+  atMost: number,
+  key: string,
+): PendingRequest | null {
+  const isBatched = (operation: Operation): boolean => {
+    const refused = state.parked[keyOf(operation.table, operation.id)]
+    const tooLarge = operation.method === 'DELETE' && refused?.method === 'DELETE' && refused.problem.code === 'batch_too_large'
+    return !!tables.get(operation.table)?.inBatches && !tooLarge
+  }
+  const first = operations[0]
+  if (!first) return null
+  if (!isBatched(first)) return { key, batch: false, text: bodyOf(first), operations: [first] }
+  const texts: string[] = []
+  const chosen: Operation[] = []
+  let bytes = 0
+  for (const operation of operations.filter(isBatched)) {
+    const text = JSON.stringify(wireOf(operation))
+    bytes += 3 * text.length // A UTF-16 unit takes at most three bytes.
+    if (chosen.length && (chosen.length >= atMost || bytes > MAX_BATCH_BYTES)) break
+    texts.push(text)
+    chosen.push(operation)
+  }
+  return { key, batch: true, text: `{"mode":"each","operations":[${texts.join()}]}`, operations: chosen }
+}
+
+/** An operation as a batch takes it. */
+function wireOf({ method, table, id, values, base_version, base_fields }: Operation): object {
+  const path = method === 'POST' ? `${table}/` : `${table}/${id}/`
+  const body = values && { body: method === 'POST' ? { id, ...restOf(table, values) } : restOf(table, values) }
+  return { method, path, ...body, ...(base_version !== undefined && { base_version }), ...(base_fields && { base_fields }) }
+}
+
+/** The body of the single request. */
+function bodyOf({ method, table, id, values }: Operation): string {
+  if (!values) return ''
+  return JSON.stringify(method === 'POST' ? { id, ...restOf(table, values) } : restOf(table, values))
+}
+
+/** The headers of the single request. */
+export function baseHeaders({ base_version, base_fields }: Operation): Record<string, string> {
+  return {
+    ...(base_version !== undefined && { 'X-Base-Version': String(base_version) }),
+    ...(base_fields && { 'X-Base-Fields': canonicalJson(base_fields) }),
+  }
+}
+
+const restOf = (table: string, values: Fields): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(values).map(([column, value]) => [column, toRest(table, column, value)]))

@@ -1,0 +1,97 @@
+// When to sync. One attempt at a time; what comes during one makes another one afterwards.
+
+/** Milliseconds. */
+export interface Pace {
+  /** From a local change to the sync that sends it. */
+  debounce: number
+  /** Between syncs of which nobody asked for one. */
+  poll: number
+  /** The first pause after a failure; it doubles. */
+  retry: number
+  /** The longest pause after a failure. */
+  maxRetry: number
+}
+
+export const DEFAULT_PACE: Pace = { debounce: 1_000, poll: 300_000, retry: 1_000, maxRetry: 300_000 }
+
+/** What became of an attempt: nothing, or a failure and the seconds that the server asked to wait. */
+export type Attempt = { failed: false } | { failed: true; retryAfter: number | undefined }
+
+/** A clock that nobody sets: a device's date may be years off, and be put right at any time. */
+const clock = (): number => (typeof performance === 'undefined' ? Date.now() : performance.now())
+
+export class Schedule {
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #due = Infinity
+  #failures = 0
+  #notBefore = 0
+  #isRunning = false
+  #isStarted = false
+  readonly #attempt: () => Promise<Attempt>
+  readonly #pace: Pace
+  readonly #random: () => number
+
+  constructor(attempt: () => Promise<Attempt>, pace: Pace = DEFAULT_PACE, random: () => number = Math.random) {
+    this.#attempt = attempt
+    this.#pace = pace
+    this.#random = random
+  }
+
+  start(): void {
+    this.#isStarted = true
+    this.soon()
+  }
+
+  stop(): void {
+    this.#isStarted = false
+    this.#clear()
+  }
+
+  /** At once, unless the server asked to wait. On start, in the foreground, when the network is back. */
+  soon(): void {
+    this.#failures = 0
+    this.#plan(0)
+  }
+
+  /** After a local change: together with those that follow at once. While the server fails, with the next attempt. */
+  changed(): void {
+    if (this.#failures === 0) this.#plan(this.#pace.debounce)
+  }
+
+  /** After word of a change on the server: not with all other devices that heard of it. */
+  poked(within: number): void {
+    this.#plan(this.#random() * within)
+  }
+
+  /** The earlier one of this plan and the one there is. */
+  #plan(pause: number): void {
+    if (!this.#isStarted) return
+    const due = Math.max(clock() + pause, this.#notBefore)
+    if (due >= this.#due) return
+    this.#clear()
+    this.#due = due
+    this.#timer = setTimeout(() => void this.#run(), due - clock())
+  }
+
+  #clear(): void {
+    clearTimeout(this.#timer)
+    this.#due = Infinity
+  }
+
+  async #run(): Promise<void> {
+    this.#due = Infinity
+    if (this.#isRunning) return this.#plan(this.#pace.debounce)
+    this.#isRunning = true
+    try {
+      const outcome = await this.#attempt()
+      this.#failures = outcome.failed ? this.#failures + 1 : 0
+      const asked = outcome.failed ? (outcome.retryAfter ?? 0) * 1_000 : 0
+      this.#notBefore = asked ? clock() + asked : 0
+      // Full jitter: anywhere up to the pause, so that devices that failed together do not come back together.
+      if (outcome.failed) this.#plan(asked + this.#random() * Math.min(this.#pace.maxRetry, this.#pace.retry * 2 ** this.#failures))
+      else this.#plan(this.#pace.poll * (0.5 + this.#random()))
+    } finally {
+      this.#isRunning = false
+    }
+  }
+}

@@ -1,0 +1,99 @@
+// What the answers to a request mean for the state of the project.
+
+import type { Problem } from './errors.js'
+import { printOf } from './request.js'
+import type { HeldConflict, Operation, PendingRequest, ProjectState } from './state.js'
+import { fromRest, tableOf } from './tables.js'
+import type { Tables } from './tables.js'
+import { isEmpty, keyOf } from './values.js'
+
+/** What became of one operation. */
+export type Result =
+  | { status: 'accepted'; version: number }
+  | { status: 'refused'; problem: Problem }
+  | { status: 'not attempted' }
+
+/** Enters the results into a state that still holds the request. The caller writes it once. */
+export function enterResults(draft: ProjectState, tables: Tables, request: PendingRequest, results: Result[], now: number): void {
+  const { activity } = draft
+  let accepted = false
+  request.operations.forEach((operation, index) => {
+    const result = results[index]
+    if (result?.status === 'accepted') {
+      accepted = true
+      enterAcceptance(draft, operation, result.version)
+    } else if (result?.status === 'refused') {
+      if (enterRefusal(draft, tables, operation, result.problem, activity, now)) accepted = true
+    }
+  })
+  if (accepted) draft.activity += 1
+  draft.request = null
+}
+
+function enterAcceptance(draft: ProjectState, { method, table, id, values = {} }: Operation, version: number): void {
+  const key = keyOf(table, id)
+  delete draft.parked[key]
+  if (method === 'DELETE') {
+    draft.acks[key] = { v: version, deleted: true, fields: {} }
+    return
+  }
+  const insisted = draft.insist[key]
+  const fields = method === 'POST' ? {} : { ...draft.acks[key]?.fields }
+  for (const [column, value] of Object.entries(values)) {
+    if (insisted) delete insisted[column]
+    fields[column] = { value, v: version }
+  }
+  draft.acks[key] = { v: version, fields }
+}
+
+/** Answers whether it comes to the same as an acceptance. */
+function enterRefusal(
+  draft: ProjectState,
+  tables: Tables,
+  operation: Operation,
+  problem: Problem,
+  activity: number,
+  now: number,
+): boolean {
+  const { method, table, id } = operation
+  const key = keyOf(table, id)
+  if (problem.status === 404 && method === 'PATCH') delete draft.acks[key] // What was confirmed is not there any more.
+  if (problem.status === 404 && method === 'DELETE') {
+    draft.acks[key] = { v: 0, deleted: true, never: true, fields: {} }
+    delete draft.parked[key]
+    return true
+  }
+  if (problem.code === 'sync_conflict' && problem.server_version !== undefined) {
+    enterConflict(draft, tables, operation, problem, problem.server_version)
+    return false
+  }
+  const print = printOf(operation)
+  const before = draft.parked[key]
+  const tries = before?.print === print ? before.tries + 1 : 1
+  draft.parked[key] = { print, activity, problem, method, values: operation.values ?? {}, at: now, tries }
+  return false
+}
+
+function enterConflict(draft: ProjectState, tables: Tables, operation: Operation, problem: Problem, version: number): void {
+  const { method, table, id, values = {}, typed } = operation
+  const key = keyOf(table, id)
+  const columns = problem.conflict_fields ?? []
+  const theirs = (column: string) => fromRest(table, column, problem.server_value?.[column])
+  if (typed && columns.every((column) => typed[column] === theirs(column))) {
+    // The deletion meets exactly what its user made: the creation had arrived, and its answer had not.
+    draft.insist[key] = Object.fromEntries(tableOf(tables, table).columns.map((column) => [column, version]))
+    return
+  }
+  const deleting = method === 'DELETE'
+  const before = draft.conflicts[key]
+  const entry: HeldConflict = before?.deleting === deleting ? before : { deleting, version, fields: {} }
+  entry.version = version
+  const given = draft.fetch[key] ?? {}
+  for (const column of columns) {
+    const mine = values[column] ?? null
+    if (!deleting && column in given && given[column] === mine) continue // Given up while it was on its way.
+    entry.fields[column] = { mine, theirs: theirs(column), version }
+  }
+  delete draft.parked[key]
+  if (!isEmpty(entry.fields)) draft.conflicts[key] = entry
+}

@@ -1,0 +1,187 @@
+// What is remembered of a project beyond its rows: one JSON in the database's local storage, written whole.
+
+import { SyncError } from './errors.js'
+import type { Problem } from './errors.js'
+import { copied } from './values.js'
+import type { Fields, Value } from './values.js'
+import type { DatabaseLike } from './watermelon.js'
+
+/** One change of one row, as it was built from the row. */
+export interface Operation {
+  method: 'POST' | 'PATCH' | 'DELETE'
+  table: string
+  id: string
+  /** The values as the row holds them. */
+  values?: Fields
+  base_version?: number
+  base_fields?: Record<string, number>
+  /** What the user typed into a row that was deleted before the server confirmed it. */
+  typed?: Fields
+}
+
+/** What was sent, or is about to be, and has no answer yet. Sent again with the same key and text. */
+export interface PendingRequest {
+  key: string
+  /** A batch; or else the single request for the one operation. */
+  batch: boolean
+  text: string
+  operations: Operation[]
+}
+
+/** What the server has accepted of a row, and a pull has not brought back yet. */
+export interface Ack {
+  /** The row's version when it was accepted. */
+  v: number
+  fields: Record<string, { value: Value; v: number }>
+  deleted?: true
+  /** The server never had the row: it was deleted before it was sent. */
+  never?: true
+}
+
+/** A refused operation. It waits until the edit or the project changes. */
+export interface Parked {
+  print: string
+  /** The project's activity before the request that was refused. */
+  activity: number
+  problem: Problem
+  method: Operation['method']
+  values: Fields
+  at: number
+  tries: number
+}
+
+/** Fields of a row that somebody else changed, too; or a deletion of a row that somebody else changed. */
+export interface HeldConflict {
+  deleting: boolean
+  version: number
+  fields: Record<string, { mine: Value; theirs: Value; version: number }>
+}
+
+/** Unsent edits of a row that is gone. */
+export interface Aside {
+  key: string
+  table: string
+  id: string
+  /** The row itself had not been sent. */
+  created: boolean
+  /** The unsent edits. */
+  values: Fields
+  /** All fields of the row, with the edits. */
+  row: Fields
+  reason: string
+  at: number
+  /** The new row and its project, while it is being restored. */
+  restoring?: { id: string; into: string }
+}
+
+export interface ProjectState {
+  /** Counts the writes of this state: how another instance on the same database is noticed. */
+  revision: number
+  /** The version up to which the device is complete; 0 before the first pull. */
+  mark: number
+  /** The synced columns at the last pull. */
+  columns: string
+  request: PendingRequest | null
+  acks: Record<string, Ack>
+  parked: Record<string, Parked>
+  conflicts: Record<string, HeldConflict>
+  /** By row and column: the version at which the user chose "mine". */
+  insist: Record<string, Record<string, number>>
+  /** By row and column: the value that the user gave up; `*`: a deletion, with the row's version. */
+  fetch: Record<string, Record<string, Value>>
+  /** The server's version of rows that are deleted here and not there. */
+  shadow: Record<string, number>
+  aside: Aside[]
+  /** Moves when an own operation is accepted and when a pull brings somebody else's change. */
+  activity: number
+  status: 'live' | 'leaving' | 'gone'
+  /** Why the project is gone. */
+  reason: string | null
+  /** Rows still differed from the server's after a repair. */
+  broken: string[] | null
+  lastSyncedAt: number | null
+}
+
+export const emptyState = (): ProjectState => ({
+  revision: 0,
+  mark: 0,
+  columns: '',
+  request: null,
+  acks: {},
+  parked: {},
+  conflicts: {},
+  insist: {},
+  fetch: {},
+  shadow: {},
+  aside: [],
+  activity: 0,
+  status: 'live',
+  reason: null,
+  broken: null,
+  lastSyncedAt: null,
+})
+
+const INDEX = 'trueppm:projects'
+const stateKey = (project: string): string => `trueppm:project:${project}`
+
+/** The projects that have a state in this database. */
+export async function knownProjects(database: DatabaseLike): Promise<string[]> {
+  return ((await database.localStorage.get(INDEX as never)) as string[] | undefined) ?? []
+}
+
+/** Before a project has its first state: a name without a state is harmless, the other way round is a lost state. */
+export async function rememberProject(database: DatabaseLike, project: string): Promise<void> {
+  const known = await knownProjects(database)
+  if (!known.includes(project)) await database.localStorage.set(INDEX as never, [...known, project])
+}
+
+/** The state of one project. What is in memory is what was written: a failed write changes nothing. */
+export class Store {
+  #state = emptyState()
+  #turn: Promise<unknown> = Promise.resolve()
+  readonly #database: DatabaseLike
+  readonly #key: string
+  readonly #changed: () => void
+
+  constructor(database: DatabaseLike, project: string, changed: () => void) {
+    this.#database = database
+    this.#key = stateKey(project)
+    this.#changed = changed
+  }
+
+  get state(): Readonly<ProjectState> {
+    return this.#state
+  }
+
+  async load(): Promise<void> {
+    this.#state = { ...emptyState(), ...(await this.#stored()) }
+  }
+
+  /** Changes the state and writes it, in one step. One after the other. */
+  update(change: (draft: ProjectState) => void): Promise<void> {
+    const done = this.#turn.then(() => this.#write(change))
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
+  async #write(change: (draft: ProjectState) => void): Promise<void> {
+    const draft = copied(this.#state)
+    change(draft)
+    const stored = await this.#stored()
+    if ((stored?.revision ?? 0) !== this.#state.revision) {
+      throw new SyncError('two_instances', 'Something else syncs this database at the same time. Open it once, and restart the app.')
+    }
+    draft.revision += 1
+    try {
+      await this.#database.localStorage.set(this.#key as never, draft)
+    } catch (error) {
+      throw new SyncError('storage_failed', `The device could not store what it has to remember: ${String(error)}`)
+    }
+    this.#state = draft
+    this.#changed()
+  }
+
+  #stored(): Promise<Partial<ProjectState> | undefined> {
+    return this.#database.localStorage.get(this.#key as never) as Promise<Partial<ProjectState> | undefined>
+  }
+}

@@ -1,0 +1,376 @@
+// The face of the package: projects in one database, when they are synced, and what the app is told and may decide.
+
+import { Api } from './api.js'
+import { decideConflict, decideWithValue, discardRefused, dropAside, finishRestores, restoreAside } from './decisions.js'
+import { problemOf, SyncError } from './errors.js'
+import type { Problem } from './errors.js'
+import { Http } from './http.js'
+import type { Fetch, TokenSource } from './http.js'
+import { Subject } from './observable.js'
+import type { Observable } from './observable.js'
+import { Project } from './project.js'
+import type { ProjectDeps } from './project.js'
+import { reportOf, VERSION } from './report.js'
+import type { Report } from './report.js'
+import { Schedule } from './schedule.js'
+import type { Attempt } from './schedule.js'
+import { knownProjects, rememberProject } from './state.js'
+import { asideOf, conflictsOf, overall, rejectedOf, stateOf } from './status.js'
+import type { AsideEdit, Conflict, ProjectStatus, Rejected, SyncStatus } from './status.js'
+import { tablesOf } from './tables.js'
+import type { Value } from './values.js'
+import type { DatabaseLike, SchemaLike, Watermelon } from './watermelon.js'
+
+/** Something of the platform that is on or off: the network, the app's being in the foreground. Answers how to unsubscribe. */
+export type Signal = (listener: (isOn: boolean) => void) => () => void
+
+export interface SyncOptions {
+  database: DatabaseLike
+  /** `{ Q, synchronize }` of the WatermelonDB that made the database. */
+  watermelon: Watermelon
+  /** The server's schema: `schema` of the generated `trueppm.ts`. */
+  schema: SchemaLike
+  /** Where the server is, without `/api/v1`. */
+  baseUrl: string
+  token: TokenSource
+  /** The ids of the projects to sync, or all that the user is a member of. */
+  projects: 'mine' | readonly string[]
+  /** Tells whether there is a network: a sync follows when it comes back. */
+  network?: Signal
+  /** Tells whether the app is in the foreground: a sync follows when it comes there. */
+  appState?: Signal
+  fetch?: Fetch
+}
+
+export interface Sync {
+  readonly status$: Observable<SyncStatus>
+  readonly conflicts$: Observable<Conflict[]>
+  readonly rejected$: Observable<Rejected[]>
+  readonly aside$: Observable<AsideEdit[]>
+  /** Begins to sync by itself: now, after changes, when network or app come back, and now and then. */
+  start(): void
+  /** Syncs once, whether started or not. Never throws: the status says what became of it. */
+  now(): Promise<SyncStatus>
+  /** Ends what `start` began, after the sync that is under way. */
+  stop(): Promise<void>
+  /** Word of a change on the server, from a push message say: the project is pulled after a random delay. */
+  poke(change: { project: string; version: number }): void
+  /** Pulls a project anew, in the place of what is here. Unsent edits stay. */
+  repair(project: string): Promise<SyncStatus>
+  /** Settles a conflict: the user's value, the server's, or another one. */
+  resolve(conflict: Conflict, choice: 'mine' | 'theirs' | { value: Value }): Promise<void>
+  /** Gives up a refused edit: the next sync brings the server's values. */
+  discard(edit: Rejected): Promise<void>
+  /** Makes a new row of what was set aside, in its project or another one. */
+  restoreAside(edit: AsideEdit, into?: { project: string }): Promise<void>
+  dropAside(edit: AsideEdit): Promise<void>
+  /** What was set aside, as JSON for a file. */
+  exportAside(): string
+  /** One JSON for a bug report, without what the user wrote unless `content` is set. */
+  report(options?: { content?: boolean }): Promise<Report>
+}
+
+/** Milliseconds within which devices that hear of the same change pull. */
+const POKE_WITHIN = 2_000
+/** Milliseconds from a change in the database to counting what is unsent. */
+const COUNT_AFTER = 100
+const MAX_PROBLEMS = 20
+/** Codes that say nothing of one project: what follows would fail alike. */
+const GENERAL = ['network', 'storage_failed', 'two_instances', 'unreadable_answer']
+
+const inUse = new WeakSet<DatabaseLike>()
+
+/** Syncs projects of a WatermelonDB database with the server. One for each database. */
+export function createSync(options: SyncOptions): Sync {
+  return new DatabaseSync(options)
+}
+
+class DatabaseSync implements Sync {
+  readonly status$ = new Subject<SyncStatus>(overall({}, null))
+  readonly conflicts$ = new Subject<Conflict[]>([])
+  readonly rejected$ = new Subject<Rejected[]>([])
+  readonly aside$ = new Subject<AsideEdit[]>([])
+  readonly #options: SyncOptions
+  readonly #http: Http
+  readonly #api: Api
+  readonly #deps: ProjectDeps
+  readonly #schedule = new Schedule(() => this.#scheduled())
+  readonly #projects = new Map<string, Project>()
+  readonly #told = new Map<string, { pending: number; problem: Problem | null; tried: boolean }>()
+  readonly #problems: Report['problems'] = []
+  /** What the next scheduled sync is for; empty: all projects. */
+  readonly #wanted = new Set<string>()
+  #subscriptions: (() => void)[] = []
+  #loaded: Promise<void> | undefined
+  #turn: Promise<unknown> = Promise.resolve()
+  #running: string | null = null
+  #problem: Problem | null = null
+  #retryAfter: number | undefined
+  #counter: ReturnType<typeof setTimeout> | undefined
+
+  constructor(options: SyncOptions) {
+    const { database, watermelon, schema, baseUrl, token } = options
+    this.#options = options
+    const tables = tablesOf(schema, database.schema as SchemaLike)
+    const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init))
+    this.#http = new Http(baseUrl, token, fetch)
+    this.#api = new Api(this.#http, tables)
+    this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell() }
+    claim(database)
+  }
+
+  // ---- when
+
+  start(): void {
+    if (this.#subscriptions.length) return
+    const { database, network, appState } = this.#options
+    inUse.add(database)
+    const tables = [...this.#deps.tables.keys()] as never[]
+    this.#subscriptions.push(database.experimentalSubscribe(tables, () => this.#countSoon()))
+    const wake = (isOn: boolean): void => {
+      if (isOn) this.#schedule.soon()
+    }
+    for (const signal of [network, appState]) if (signal) this.#subscriptions.push(signal(wake))
+    this.#schedule.start()
+  }
+
+  async stop(): Promise<void> {
+    this.#schedule.stop()
+    clearTimeout(this.#counter)
+    for (const unsubscribe of this.#subscriptions.splice(0)) unsubscribe()
+    await this.#turn
+    inUse.delete(this.#options.database)
+  }
+
+  now(): Promise<SyncStatus> {
+    return this.#alone(() => this.#syncAll(null))
+  }
+
+  repair(project: string): Promise<SyncStatus> {
+    return this.#alone(async () => {
+      await this.#load()
+      await this.#attempt(await this.#open(project), (it) => it.repair())
+    })
+  }
+
+  poke({ project, version }: { project: string; version: number }): void {
+    const known = this.#projects.get(project)
+    if (!known || known.store.state.mark >= version) return
+    this.#wanted.add(project)
+    this.#schedule.poked(POKE_WITHIN)
+  }
+
+  /** One after the other, and never two at a time. */
+  #alone(work: () => Promise<void>): Promise<SyncStatus> {
+    const done = this.#turn.then(async () => {
+      this.#problem = null
+      this.#retryAfter = undefined
+      try {
+        await work()
+      } catch (error) {
+        this.#note(null, error)
+      }
+      this.#running = null
+      await this.#count()
+      return this.status$.value
+    })
+    this.#turn = done
+    return done
+  }
+
+  async #scheduled(): Promise<Attempt> {
+    const wanted = this.#wanted.size ? new Set(this.#wanted) : null
+    this.#wanted.clear()
+    const { problem } = await this.#alone(() => this.#syncAll(wanted))
+    return problem ? { failed: true, retryAfter: this.#retryAfter } : { failed: false }
+  }
+
+  async #syncAll(only: Set<string> | null): Promise<void> {
+    await this.#load()
+    const { projects } = this.#options
+    const mine = projects === 'mine' ? (only ? [] : await this.#api.projects()) : projects
+    for (const id of mine) await this.#open(id)
+    const known = projects === 'mine' ? [...this.#projects.keys()] : projects
+    for (const id of only ?? known) {
+      const project = this.#projects.get(id)
+      if (!project) continue
+      const isOver = await this.#attempt(project, async (it) => void (await it.sync(!only && mine.includes(id))))
+      if (isOver) return
+    }
+  }
+
+  /** Answers whether it makes no sense to go on with other projects. */
+  async #attempt(project: Project, work: (project: Project) => Promise<void>): Promise<boolean> {
+    const told = this.#toldOf(project.id)
+    this.#running = project.id
+    this.#tell()
+    try {
+      await work(project)
+      told.problem = null
+      return false
+    } catch (error) {
+      told.problem = this.#note(project.id, error)
+      const { status = 0 } = told.problem
+      return GENERAL.includes(told.problem.code) || status === 401 || status === 429 || status >= 500
+    } finally {
+      told.tried = true
+      this.#running = null
+    }
+  }
+
+  #note(project: string | null, error: unknown): Problem {
+    const problem = problemOf(error)
+    if (error instanceof SyncError) this.#retryAfter = error.retryAfter
+    if (!project || GENERAL.includes(problem.code)) this.#problem = problem
+    this.#problems.unshift({ at: Date.now(), project, code: problem.code, detail: problem.detail })
+    this.#problems.splice(MAX_PROBLEMS)
+    return problem
+  }
+
+  // ---- projects
+
+  #load(): Promise<void> {
+    this.#loaded ??= this.#loadAll().catch((error: unknown) => {
+      this.#loaded = undefined
+      throw error
+    })
+    return this.#loaded
+  }
+
+  async #loadAll(): Promise<void> {
+    for (const id of await knownProjects(this.#options.database)) await this.#open(id)
+    for (const { context } of this.#projects.values()) await finishRestores(context, (id) => this.#projects.get(id)?.context)
+    this.#tell()
+  }
+
+  async #open(id: string): Promise<Project> {
+    const known = this.#projects.get(id)
+    if (known) return known
+    await rememberProject(this.#options.database, id)
+    const project = new Project(id, this.#deps)
+    await project.store.load()
+    this.#projects.set(id, project)
+    return project
+  }
+
+  async #known(id: string): Promise<Project> {
+    await this.#load()
+    const project = this.#projects.get(id)
+    if (!project) throw new SyncError('unknown_project', `There is no project ${id} in this database.`)
+    return project
+  }
+
+  // ---- what the app is told
+
+  #toldOf(id: string): { pending: number; problem: Problem | null; tried: boolean } {
+    const told = this.#told.get(id) ?? { pending: 0, problem: null, tried: false }
+    this.#told.set(id, told)
+    return told
+  }
+
+  #countSoon(): void {
+    if (!this.#subscriptions.length) return
+    clearTimeout(this.#counter)
+    this.#counter = setTimeout(() => {
+      if (!this.#running) void this.#count()
+    }, COUNT_AFTER)
+  }
+
+  /** Counts what is unsent, and has it sent if that has not been tried. */
+  async #count(): Promise<void> {
+    try {
+      for (const project of this.#projects.values()) {
+        if (project.store.state.status !== 'live') continue
+        const { pending, sendable } = await project.survey()
+        this.#toldOf(project.id).pending = pending
+        if (!sendable.length) continue
+        this.#wanted.add(project.id)
+        this.#schedule.changed()
+      }
+    } catch (error) {
+      this.#note(null, error)
+    }
+    this.#tell()
+  }
+
+  #tell(): void {
+    const projects = [...this.#projects.values()]
+    this.status$.set(overall(Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)])), this.#problem))
+    this.conflicts$.set(projects.flatMap(conflictsOf))
+    this.rejected$.set(projects.flatMap(rejectedOf))
+    this.aside$.set(projects.flatMap(asideOf))
+  }
+
+  #statusOf({ id, store, progress }: Project): ProjectStatus {
+    const { pending, problem, tried } = this.#toldOf(id)
+    const { lastSyncedAt, status, reason } = store.state
+    if (status === 'gone') {
+      const gone = { code: reason ?? 'not_a_member', detail: 'The project was deleted, or the user is no member any more.' }
+      return { state: 'gone', pending: 0, lastSyncedAt, progress: null, problem: gone }
+    }
+    const rest = problem ? stateOf(problem) : tried || lastSyncedAt !== null ? 'synced' : 'offline'
+    return { state: this.#running === id ? 'syncing' : rest, pending, lastSyncedAt, progress, problem }
+  }
+
+  async report({ content = false }: { content?: boolean } = {}): Promise<Report> {
+    await this.#load()
+    const projects = await Promise.all([...this.#projects.values()].map((project) => reportOf(project, content)))
+    return {
+      client: VERSION,
+      schemaVersion: (this.#options.database.schema as SchemaLike).version,
+      at: Date.now(),
+      clockSkew: this.#http.clockSkew,
+      status: this.status$.value,
+      problems: [...this.#problems],
+      projects,
+    }
+  }
+
+  // ---- what the user decides
+
+  async resolve({ project, table, id, field }: Conflict, choice: 'mine' | 'theirs' | { value: Value }): Promise<void> {
+    const { context } = await this.#known(project)
+    if (typeof choice === 'string') await decideConflict(context, table, id, field, choice)
+    else if (field !== null) await decideWithValue(context, table, id, field, choice.value)
+    else throw new SyncError('no_such_choice', 'A deletion is settled with "mine" or "theirs".')
+    this.#countSoon()
+  }
+
+  async discard({ project, table, id }: Rejected): Promise<void> {
+    await discardRefused((await this.#known(project)).context, table, id)
+    this.#wanted.add(project)
+    this.#schedule.changed()
+  }
+
+  async restoreAside({ project, key }: AsideEdit, into: { project: string } = { project }): Promise<void> {
+    const from = await this.#known(project)
+    await restoreAside(from.context, (await this.#known(into.project)).context, key, newId)
+  }
+
+  async dropAside({ project, key }: AsideEdit): Promise<void> {
+    await dropAside((await this.#known(project)).context, key)
+  }
+
+  exportAside(): string {
+    return JSON.stringify(this.aside$.value, null, 2)
+  }
+}
+
+/** Two on one database would each send what the other has sent. */
+function claim(database: DatabaseLike): void {
+  if (inUse.has(database)) throw new SyncError('two_instances', 'This database is synced already. Stop the other one first.')
+  inUse.add(database)
+}
+
+const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
+
+/** An id of letters and digits. Of the platform's random numbers if it has some: not every React Native has. */
+function randomText(length: number): string {
+  const numbers = new Uint32Array(length)
+  if (typeof crypto !== 'undefined' && crypto.getRandomValues) crypto.getRandomValues(numbers)
+  else for (let at = 0; at < length; at += 1) numbers[at] = Math.floor(Math.random() * 2 ** 32)
+  return Array.from(numbers, (number) => ALPHABET[number % ALPHABET.length]).join('')
+}
+
+const newKey = (): string => randomText(24)
+const newId = (): string => randomText(16)

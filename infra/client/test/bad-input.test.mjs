@@ -1,0 +1,186 @@
+// What the package does about what should not happen: a clear status, and nothing is lost.
+
+import assert from 'node:assert/strict'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { appSchema, tableSchema } from '@nozbe/watermelondb'
+import { app, build, createSync, newDatabase, newServer, onEachAdapter, Phone, plainAnswer, schema, watermelon, web, withBaseVersion } from './phone.mjs'
+
+const home = mkdtempSync(join(tmpdir(), 'trueppm-'))
+after(() => rmSync(home, { recursive: true, force: true }))
+
+async function synced(options) {
+  const phone = new Phone({ server: newServer(), ...options })
+  assert.equal((await phone.sync.now()).state, 'synced')
+  return phone
+}
+
+/** The edit was not lost: when all is well again, the server has it. */
+async function assertArrives(phone, name) {
+  phone.meanwhile = null
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.equal(phone.server.get('web', 'p', 'tasks', 't').name, name)
+  assert.equal((await phone.row('tasks', 't'))._status, 'synced')
+}
+
+onEachAdapter((adapter) => {
+  test(`${adapter}: a page of HTML in the place of an answer is an error, and the edit stays`, async () => {
+    const phone = await synced({ adapter })
+    await phone.edit('tasks', 't', { name: 'Dig deep' })
+    phone.meanwhile = async () => plainAnswer(200, '<html><body>Sign in to the hotel</body></html>')
+    const { state, problem, pending } = await phone.sync.now()
+    assert.deepEqual([state, problem.code, pending], ['error', 'unreadable_answer', 1])
+    assert.match(problem.detail, /HTML.*baseUrl/)
+    await assertArrives(phone, 'Dig deep')
+  })
+
+  test(`${adapter}: a batch whose answer is cut in the middle is sent again under its key, and done once`, async () => {
+    const phone = await synced({ adapter })
+    await phone.edit('tasks', 't', { name: 'Dig deep' })
+    phone.meanwhile = async ({ url }, plain) => {
+      const whole = await plain()
+      return url.endsWith('/batch/') ? plainAnswer(200, (await whole.text()).slice(0, 20)) : whole
+    }
+    assert.equal((await phone.sync.now()).problem.code, 'unreadable_answer')
+    const { version } = phone.server.projects.get('p').row('tasks', 't')
+    await assertArrives(phone, 'Dig deep')
+    const [first, again] = phone.batches()
+    assert.deepEqual([again.headers['Idempotency-Key'], again.body], [first.headers['Idempotency-Key'], first.body])
+    assert.equal(phone.server.projects.get('p').row('tasks', 't').version, version)
+  })
+
+  test(`${adapter}: nothing is sent that could not be written down before`, async () => {
+    const phone = await synced({ adapter })
+    await phone.edit('tasks', 't', { name: 'Dig deep' })
+    const { adapter: real } = phone.database
+    const { setLocal } = real
+    real.setLocal = async () => {
+      throw new Error('SQLITE_FULL')
+    }
+    const { state, problem } = await phone.sync.now()
+    assert.deepEqual([state, problem.code], ['error', 'storage_failed'])
+    assert.match(problem.detail, /SQLITE_FULL/)
+    assert.equal(phone.batches().length, 0)
+    real.setLocal = setLocal
+    await assertArrives(phone, 'Dig deep')
+  })
+})
+
+test('a disk that is full when the answer comes does not make the device forget what it sent', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Dig deep' })
+  const { adapter } = phone.database
+  const { setLocal } = adapter
+  phone.meanwhile = async ({ url }, plain) => {
+    if (url.endsWith('/batch/')) adapter.setLocal = () => Promise.reject(new Error('full'))
+    return plain()
+  }
+  assert.equal((await phone.sync.now()).problem.code, 'storage_failed')
+  adapter.setLocal = setLocal
+  await assertArrives(phone, 'Dig deep')
+  const [first, again] = phone.batches()
+  assert.equal(again.headers['Idempotency-Key'], first.headers['Idempotency-Key'])
+})
+
+test('a clock that is years off changes nothing', async (t) => {
+  for (const year of [1970, 2001, 2099]) {
+    t.mock.timers.enable({ apis: ['Date'], now: Date.UTC(year, 1, 1) })
+    const phone = await synced()
+    await phone.edit('tasks', 't', { name: `Dig in ${year}` })
+    await assertArrives(phone, `Dig in ${year}`)
+    t.mock.timers.reset()
+  }
+})
+
+test('a token that is refused while the clock is off says so', async () => {
+  const phone = await synced()
+  const problem = JSON.stringify({ status: 401, code: 'token_expired', detail: 'The token has expired.' })
+  phone.meanwhile = async () => plainAnswer(401, problem, { date: new Date(Date.now() + 86_400_000).toUTCString() })
+  const { state, problem: told } = await phone.sync.now()
+  assert.deepEqual([state, told.code], ['error', 'token_expired'])
+  assert.match(told.detail, /clock of this device is 1440 minutes off/)
+})
+
+test('two instances on one database: the second is refused, until the first has stopped', async () => {
+  const phone = await synced()
+  const again = () => new Phone({ server: phone.server, database: phone.database })
+  assert.throws(again, { code: 'two_instances' })
+  await phone.sync.stop()
+  assert.equal((await again().sync.now()).state, 'synced')
+})
+
+test('two databases on one file: the one that finds the other at work stops with an error, and the edit arrives', async () => {
+  const server = newServer()
+  const file = join(home, 'one.db')
+  const [first, second] = [1, 2].map(() => new Phone({ server, database: newDatabase('SQLite', app, file) }))
+  await first.sync.now()
+  await second.sync.now()
+  await first.edit('tasks', 't', { name: 'Dig deep' })
+  const { state, problem } = await first.sync.now()
+  assert.deepEqual([state, problem?.code], ['error', 'two_instances'])
+  assert.equal(first.batches().length, 0)
+  await assertArrives(second, 'Dig deep')
+})
+
+test('a schema without base_version is refused with what to do', () => {
+  const database = newDatabase('LokiJS', schema)
+  assert.throws(() => createSync({ database, watermelon, schema, baseUrl: '', token: () => '', projects: [] }), {
+    code: 'schema_mismatch',
+    message: /projects .* no column base_version.*withBaseVersion/,
+  })
+})
+
+test('a column that the app has renamed is refused with its name', () => {
+  const tables = Object.values(app.tables).map(({ name, columns }) =>
+    tableSchema({ name, columns: Object.values(columns).map((column) => (column.name === 'planned_start' ? { ...column, name: 'plannedStart' } : column)) }),
+  )
+  const database = newDatabase('LokiJS', appSchema({ version: 1, tables }))
+  assert.throws(() => createSync({ database, watermelon, schema, baseUrl: '', token: () => '', projects: [] }), {
+    code: 'schema_mismatch',
+    message: /tasks .* no column planned_start/,
+  })
+})
+
+test('a column that the server does not send stops the sync before anything is applied', async () => {
+  const tables = Object.values(schema.tables).map(({ name, columns }) =>
+    tableSchema({ name, columns: [...Object.values(columns), ...(name === 'tasks' ? [{ name: 'colour', type: 'string' }] : [])] }),
+  )
+  const newer = appSchema({ version: 1, tables })
+  const database = newDatabase('LokiJS', withBaseVersion(newer, build))
+  const phone = new Phone({ server: newServer(), database, options: { schema: newer } })
+  await phone.add('tasks', { id: 'mine', name: 'Mine', colour: 'red' })
+  const { state, problem } = await phone.sync.now()
+  assert.deepEqual([state, problem.code], ['error', 'schema_mismatch'])
+  assert.match(problem.detail, /no colour for tasks/)
+  assert.equal(await phone.row('tasks', 't'), undefined)
+  assert.equal((await phone.row('tasks', 'mine')).name, 'Mine')
+})
+
+test('one operation for which the server refuses the whole batch is found, and the others arrive', async () => {
+  const phone = await synced()
+  for (const n of [1, 2, 3, 4, 5]) await phone.add('tasks', { id: `n${n}`, name: n === 3 ? 'poison' : `Task ${n}` })
+  phone.meanwhile = async ({ body }, plain) =>
+    body?.includes('poison') ? plainAnswer(400, JSON.stringify({ status: 400, code: 'malformed_json', detail: 'poison' })) : plain()
+  await phone.sync.now()
+  const there = ['n1', 'n2', 'n3', 'n4', 'n5'].filter((id) => phone.server.projects.get('p').live('tasks', id))
+  assert.deepEqual(there, ['n1', 'n2', 'n4', 'n5'])
+  assert.deepEqual(phone.sync.rejected$.value.map(({ id, problem }) => [id, problem.code]), [['n3', 'malformed_json']])
+})
+
+test('an old row between two pages does not take the place of a newer one', async () => {
+  const phone = await synced()
+  const old = phone.server.pulled(phone.server.projects.get('p'), phone.server.projects.get('p').row('tasks', 't'))
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Newer' })
+  await phone.sync.now()
+  phone.meanwhile = async ({ url }, plain) => {
+    if (!url.includes('/sync/')) return plain()
+    const body = JSON.parse(await (await plain()).text())
+    delete body.checksum
+    body.changes.tasks.updated.push(old)
+    return plainAnswer(200, JSON.stringify(body))
+  }
+  await phone.sync.now()
+  assert.equal((await phone.row('tasks', 't')).name, 'Newer')
+})

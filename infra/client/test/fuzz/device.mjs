@@ -1,0 +1,167 @@
+// A phone: WatermelonDB over an adapter that can be stopped between any two calls, and the client over a network that loses
+// requests and answers.
+
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Database, Model, Q } from '@nozbe/watermelondb'
+import lokijs from '@nozbe/watermelondb/adapters/lokijs/index.js'
+import sqlite from '@nozbe/watermelondb/adapters/sqlite/index.js'
+import sqliteBridge from '@nozbe/watermelondb/adapters/sqlite/sqlite-node/DatabaseBridge.js'
+import { synchronize } from '@nozbe/watermelondb/sync/index.js'
+import logger from '@nozbe/watermelondb/utils/common/logger/index.js'
+import { answer, response } from '../mock/http.mjs'
+
+export const complaints = []
+logger.default.log = () => {}
+logger.default.error = (...message) => complaints.push(message.join(' '))
+// That a writer has to wait for another is no complaint: the seed makes it wait.
+logger.default.warn = (...message) => /can't be performed yet/.test(message[0]) || complaints.push(message.join(' '))
+
+// In memory if there is such a place: what is tested is not the disk.
+const home = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'trueppm-fuzz-'))
+process.once('exit', () => rmSync(home, { recursive: true, force: true }))
+let files = 0
+
+/** Where a device keeps its data when the app is not running. */
+const adapters = {
+  loki: {
+    storage: () => ({ text: null }),
+    open: (storage, app) =>
+      new lokijs.default({
+        ...app,
+        dbName: 'fuzz',
+        useWebWorker: false,
+        useIncrementalIndexedDB: true,
+        extraLokiOptions: { autosave: false },
+        _testLokiAdapter: {
+          loadDatabase: (_, callback) => callback(storage.text),
+          saveDatabase: (_, text, callback) => {
+            storage.text = text
+            callback()
+          },
+          deleteDatabase: (_, callback) => {
+            storage.text = null
+            callback()
+          },
+        },
+      }),
+    close: (storage, adapter) => {
+      if (adapter._driver?.loki) storage.text = adapter._driver.loki.serialize()
+    },
+  },
+  sqlite: {
+    storage: () => ({ path: join(home, `${(files += 1)}.db`) }),
+    open: ({ path }, app) => new sqlite.default({ ...app, dbName: path }),
+    close: (_, adapter) => sqliteBridge.default.connections[adapter._tag]?.driver?.database?.instance.close(),
+  },
+}
+
+/** The adapter, with each call an event and its result another one. */
+function interruptible(real, events, life) {
+  return new Proxy(real, {
+    get(target, name) {
+      const member = target[name]
+      if (typeof member !== 'function' || name.startsWith('_')) return member
+      return (...args) => {
+        const callback = args.at(-1)
+        if (typeof callback !== 'function') return member.apply(target, args)
+        events.add(life, () => {
+          member.call(target, ...args.slice(0, -1), (result) => {
+            if (events.random.chance(0.7)) callback(result)
+            else events.add(life, () => callback(result))
+          })
+        })
+      }
+    },
+  })
+}
+
+export class Device {
+  lives = 0
+  /** Requests that may arrive once more. */
+  late = []
+  stats = { kills: 0, lost: 0, late: 0, requests: 0, whole: 0 }
+
+  constructor({ name, user, adapter, events, random, server, faults, createSync, schemas, projects }) {
+    Object.assign(this, { name, user, events, random, server, faults, createSync, projects })
+    this.adapter = adapters[adapter]
+    this.storage = this.adapter.storage()
+    this.schemas = schemas
+    this.tokens = 0
+    this.open()
+  }
+
+  open() {
+    this.lives += 1
+    this.life = { of: this, number: this.lives }
+    const { schema, app, migrations } = this.schemas
+    this.real = this.adapter.open(this.storage, { schema: app, ...(migrations && { migrations }) })
+    const classes = Object.keys(app.tables).map((name) => class extends Model { static table = name })
+    const adapter = interruptible(this.real, this.events, this.life)
+    this.database = new Database({ adapter, modelClasses: classes })
+    const { life } = this
+    this.sync = this.createSync({
+      database: this.database,
+      watermelon: { Q, synchronize },
+      schema,
+      baseUrl: 'http://server/',
+      token: ({ refresh }) => {
+        if (refresh) this.tokens = this.server.tokens
+        return `${this.user}#${this.tokens}`
+      },
+      projects: this.projects,
+      fetch: (url, init) => this.fetch(life, url, init),
+    })
+  }
+
+  /** The app ends between two events; what was on its way stays on its way, and nobody waits for it. */
+  kill() {
+    this.stats.kills += 1
+    this.events.drop(this.life)
+    this.adapter.close(this.storage, this.real)
+    this.open()
+    if (this.onShow) this.sync.status$.subscribe(this.onShow)
+  }
+
+  fetch(life, url, init) {
+    this.stats.requests += 1
+    const { faults, random, events } = this
+    return new Promise((resolve, reject) => {
+      const fail = (why) => {
+        this.stats.lost += 1
+        reject(new Error(why))
+      }
+      events.add(life, () => {
+        if (random.chance(faults.lost)) return fail('lost on the way there')
+        if (random.chance(faults.busy)) {
+          return resolve(response({ status: 503, headers: { 'retry-after': '1' }, text: JSON.stringify({ status: 503, code: 'busy', detail: 'busy' }) }))
+        }
+        const request = () => answer(this.server, url, init, (token) => Number(token.split('#')[1]) === this.server.tokens)
+        if (init.method !== 'GET' && random.chance(faults.late)) this.late.push(request)
+        if (url.includes('since=0') && !url.includes('since=0&turbo')) this.stats.whole += 1
+        const answered = request()
+        this.onAnswer?.()
+        events.add(life, () => {
+          if (random.chance(faults.lost)) return fail('lost on the way back')
+          if (random.chance(faults.garbled)) return resolve(response({ ...answered, text: random.chance(0.5) ? '<html>Sign in</html>' : answered.text.slice(0, answered.text.length / 2) }))
+          if (init.method !== 'GET' && random.chance(faults.busy)) return resolve(response({ status: 503, headers: {}, text: JSON.stringify({ status: 503, code: 'outcome_unknown', detail: '' }) }))
+          resolve(response(answered))
+        })
+      })
+    })
+  }
+
+  /** A request that a repetition has overtaken, or that nobody waits for any more. */
+  arriveLate() {
+    const request = this.late.shift()
+    if (!request) return
+    this.stats.late += 1
+    request()
+    this.onAnswer?.()
+  }
+
+  state(project) {
+    return this.database.localStorage.get(`trueppm:project:${project}`)
+  }
+}

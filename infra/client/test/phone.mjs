@@ -1,0 +1,107 @@
+// A phone without tricks, for tests of one thing each: WatermelonDB, the package, and a mock of the server behind `fetch`.
+
+import { after } from 'node:test'
+import { appSchema, Database, Model, Q, tableSchema } from '@nozbe/watermelondb'
+import lokijs from '@nozbe/watermelondb/adapters/lokijs/index.js'
+import sqlite from '@nozbe/watermelondb/adapters/sqlite/index.js'
+import { synchronize } from '@nozbe/watermelondb/sync/index.js'
+import logger from '@nozbe/watermelondb/utils/common/logger/index.js'
+import { client, serverSchema } from './build.mjs'
+import { answer, response } from './mock/http.mjs'
+import { MockServer } from './mock/server.mjs'
+
+export const { createSync, withBaseVersion, baseVersionColumn, SyncError } = await client()
+export const schema = await serverSchema()
+export const watermelon = { Q, synchronize }
+export const build = { appSchema, tableSchema }
+export const app = withBaseVersion(schema, build)
+
+const complaints = []
+logger.default.log = () => {}
+logger.default.warn = logger.default.error = (...message) => complaints.push(message.join(' '))
+after(() => {
+  if (complaints.length) throw new Error(`the console says ${complaints.join('; ')}`)
+})
+
+const adapters = {
+  LokiJS: (schema) => new lokijs.default({ schema, dbName: 'test', useWebWorker: false, useIncrementalIndexedDB: true, extraLokiOptions: { autosave: false } }),
+  SQLite: (schema, dbName = ':memory:') => new sqlite.default({ schema, dbName }),
+}
+
+export const onEachAdapter = (define) => Object.keys(adapters).forEach(define)
+
+export function newDatabase(adapter = 'LokiJS', schema = app, dbName) {
+  const modelClasses = Object.keys(schema.tables).map((name) => class extends Model { static table = name })
+  return new Database({ adapter: adapters[adapter](schema, dbName), modelClasses })
+}
+
+export class Phone {
+  /** Requests as they were sent. */
+  sent = []
+  /** What happens to a request, if it is not simply answered. */
+  meanwhile = null
+
+  constructor({ server, user = 'ann', projects = ['p'], adapter, database = newDatabase(adapter), options = {} } = {}) {
+    Object.assign(this, { server, user, database })
+    this.sync = createSync({
+      database, watermelon, schema, projects,
+      baseUrl: 'http://server',
+      token: () => user,
+      fetch: async (url, init) => {
+        this.sent.push({ url, ...init })
+        const plain = async () => response(answer(this.server, url, init))
+        return this.meanwhile ? this.meanwhile({ url, ...init }, plain) : plain()
+      },
+      ...options,
+    })
+  }
+
+  batches() {
+    return this.sent.filter(({ url }) => url.endsWith('/batch/'))
+  }
+
+  edit(table, id, fields) {
+    return this.database.write(async () => {
+      const row = await this.database.get(table).find(id)
+      await row.update(({ _setRaw }) => {
+        for (const [column, value] of Object.entries(fields)) _setRaw.call(row, column, value)
+      })
+    })
+  }
+
+  add(table, fields) {
+    const raw = { project: 'p', server_version: 0, ...defaults[table], ...fields, _status: 'created', _changed: '' }
+    return this.database.write(() => this.database.batch(this.database.get(table).prepareCreateFromDirtyRaw(raw)))
+  }
+
+  delete(table, id) {
+    return this.database.write(async () => (await this.database.get(table).find(id)).markAsDeleted())
+  }
+
+  /** As it is stored, also if it is marked as deleted. */
+  async row(table, id) {
+    const query = this.database.get(table).query(Q.where('id', id))
+    query.description = query._rawDescription
+    return (await query.unsafeFetchRaw())[0]
+  }
+}
+
+const defaults = {
+  tasks: { name: 'Task', wbs_path: null, duration: 1, percent_complete: 0, notes: '', planned_start: null, status: 'NOT_STARTED', is_milestone: false, assignee: null, optimistic_duration: null, most_likely_duration: null, pessimistic_duration: null },
+  dependencies: { dep_type: 'FS', lag: 0 },
+  calendars: { working_days: 31, hours_per_day: 8, timezone: 'UTC', exceptions: '[]' },
+  memberships: { role: 100 },
+}
+
+/** A server with project `p`, of which `ann` and `bob` are owners, and a task `t`. */
+export function newServer(options) {
+  const server = new MockServer(options)
+  const project = server.create('p', 'web')
+  for (const user of ['ann', 'bob']) server.join(project, user, 400)
+  server.single('web', 'p', 'make-t', 'POST', 'tasks', 't', { id: 't', name: 'Dig', duration: 3 }, {})
+  return server
+}
+
+export const web = (server, method, table, id, body) => server.single('web', 'p', `${Math.random()}`, method, table, id, body, {})
+
+export const plainAnswer = (status, text, headers = {}) => response({ status, headers, text })

@@ -1,0 +1,310 @@
+// What the package promises, one thing at a time. That it holds whatever goes wrong is the fuzz's.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { from } from 'rxjs'
+import { onEachAdapter, newServer, Phone, web } from './phone.mjs'
+
+async function synced(options) {
+  const phone = new Phone({ server: newServer(options?.server), ...options?.phone })
+  const status = await phone.sync.now()
+  assert.equal(status.state, 'synced', JSON.stringify(status.problem))
+  return phone
+}
+const task = (phone, id = 't') => phone.server.get('web', 'p', 'tasks', id)
+
+onEachAdapter((adapter) => {
+  test(`${adapter}: what is created, changed and deleted on the device is so on the server`, async () => {
+    const phone = await synced({ phone: { adapter } })
+    web(phone.server, 'POST', 'tasks', 'old', { id: 'old', name: 'Old' })
+    await phone.sync.now()
+    await phone.add('tasks', { id: 'new', name: 'New', duration: 0, is_milestone: true })
+    await phone.add('dependencies', { id: 'edge', predecessor: 't', successor: 'new' })
+    await phone.add('calendars', { id: 'site', name: 'Site', exceptions: '[{"start": "2026-05-01", "end": "2026-05-01"}]' })
+    await phone.edit('tasks', 't', { percent_complete: 50 })
+    await phone.delete('tasks', 'old')
+    assert.equal((await phone.sync.now()).pending, 0)
+    assert.equal(phone.batches().length, 1, 'one request')
+    const project = phone.server.projects.get('p')
+    assert.equal(project.row('tasks', 'new').fields.is_milestone, true)
+    assert.equal(project.row('dependencies', 'edge').fields.successor, 'new')
+    assert.deepEqual(project.row('calendars', 'site').fields.exceptions, [{ description: '', end: '2026-05-01', start: '2026-05-01' }])
+    assert.equal(task(phone).percent_complete, 50)
+    assert.ok(project.row('tasks', 'old').deleted)
+    const { exceptions } = await phone.row('calendars', 'site')
+    assert.equal(exceptions, '[{"description":"","end":"2026-05-01","start":"2026-05-01"}]', 'as the server has it')
+    await phone.sync.now()
+    assert.equal(phone.batches().length, 1, 'and nothing again')
+  })
+
+  test(`${adapter}: two users change different fields of one row, and both edits stay`, async () => {
+    const phone = await synced({ phone: { adapter } })
+    await phone.edit('tasks', 't', { name: 'Dig deep' })
+    web(phone.server, 'PATCH', 'tasks', 't', { notes: 'Wet' })
+    await phone.sync.now()
+    assert.deepEqual([task(phone).name, task(phone).notes], ['Dig deep', 'Wet'])
+    assert.equal((await phone.row('tasks', 't')).notes, 'Wet')
+  })
+})
+
+for (const [choice, expected] of [['mine', 'Mine'], ['theirs', 'Theirs'], [{ value: 'Both' }, 'Both']]) {
+  test(`a field that two users change is asked about, and ${JSON.stringify(choice)} is what both have then`, async () => {
+    const phone = await synced()
+    await phone.edit('tasks', 't', { name: 'Mine', percent_complete: 10 })
+    web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+    assert.equal((await phone.sync.now()).pending, 1)
+    const { version } = phone.server.projects.get('p').row('tasks', 't')
+    const [conflict] = phone.sync.conflicts$.value
+    const { mine, theirs, field } = conflict
+    assert.deepEqual({ mine, theirs, field }, { mine: 'Mine', theirs: 'Theirs', field: 'name' })
+    assert.ok(conflict.version <= version)
+    assert.equal(task(phone).percent_complete, 10, 'the other field does not wait')
+    assert.equal((await phone.row('tasks', 't')).name, 'Mine', 'the edit stays on the device')
+    await phone.sync.resolve(conflict, choice)
+    assert.equal((await phone.sync.now()).pending, 0)
+    assert.equal(task(phone).name, expected)
+    assert.equal((await phone.row('tasks', 't')).name, expected)
+    assert.deepEqual(phone.sync.conflicts$.value, [])
+  })
+}
+
+test('a deletion of a row that somebody changed meanwhile is asked about, and can be taken back', async () => {
+  const phone = await synced()
+  await phone.delete('tasks', 't')
+  web(phone.server, 'PATCH', 'tasks', 't', { notes: 'Important' })
+  await phone.sync.now()
+  const [conflict] = phone.sync.conflicts$.value
+  assert.deepEqual([conflict.field, conflict.theirs], [null, { notes: 'Important' }])
+  await phone.sync.resolve(conflict, 'theirs')
+  await phone.sync.now()
+  assert.equal((await phone.row('tasks', 't')).notes, 'Important')
+  assert.equal((await phone.row('tasks', 't'))._status, 'synced')
+})
+
+test('a milestone that follows from an edit does not overwrite a duration that nobody saw', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { is_milestone: true })
+  web(phone.server, 'PATCH', 'tasks', 't', { duration: 7 })
+  await phone.sync.now()
+  assert.equal(task(phone).duration, 7)
+  const [conflict] = phone.sync.conflicts$.value
+  assert.deepEqual([conflict.field, conflict.theirs], ['duration', 7])
+  await phone.sync.resolve(conflict, 'theirs')
+  await phone.sync.now()
+  assert.deepEqual([task(phone).duration, task(phone).is_milestone], [7, false])
+  assert.equal((await phone.row('tasks', 't')).is_milestone, false)
+})
+
+test('of three edits one is refused: the others arrive, and it waits with its reason until it is edited', async () => {
+  const phone = await synced()
+  for (const name of ['good 1', 'bad', 'good 2']) await phone.add('tasks', { id: name.replace(' ', ''), name })
+  assert.equal((await phone.sync.now()).pending, 1)
+  const [rejected] = phone.sync.rejected$.value
+  assert.deepEqual([rejected.id, rejected.method, rejected.problem.code], ['bad', 'POST', 'validation_failed'])
+  assert.equal(phone.batches().length, 2, 'once more, since an own operation was accepted')
+  await phone.sync.now()
+  assert.equal(phone.batches().length, 2, 'and no more')
+  await phone.edit('tasks', 'bad', { name: 'fine' })
+  await phone.sync.now()
+  assert.equal(task(phone, 'bad').name, 'fine')
+  assert.deepEqual(phone.sync.rejected$.value, [])
+})
+
+test('a refused edit that is discarded shows what the server has', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { percent_complete: 200 })
+  await phone.sync.now()
+  await phone.sync.discard(phone.sync.rejected$.value[0])
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal((await phone.row('tasks', 't')).percent_complete, 0)
+})
+
+test('edits of a row that somebody deleted are set aside, and come back as a new row', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { notes: 'Long notes' })
+  web(phone.server, 'DELETE', 'tasks', 't')
+  await phone.sync.now()
+  assert.equal(await phone.row('tasks', 't'), undefined)
+  const [edit] = phone.sync.aside$.value
+  assert.deepEqual([edit.values, edit.row.name, edit.reason], [{ notes: 'Long notes' }, 'Dig', 'deleted on the server'])
+  assert.deepEqual(JSON.parse(phone.sync.exportAside()), [edit])
+  await phone.sync.restoreAside(edit)
+  await phone.sync.now()
+  assert.deepEqual(phone.sync.aside$.value, [])
+  const restored = [...phone.server.projects.get('p').rows.values()].find(({ fields, deleted }) => fields.notes === 'Long notes' && !deleted)
+  assert.equal(restored.fields.name, 'Dig')
+})
+
+test('a member who is removed keeps nothing of the project but unsent edits, and can restore them elsewhere', async () => {
+  const server = newServer()
+  const other = server.create('q', 'web')
+  server.join(other, 'ann')
+  const phone = await new Phone({ server, projects: ['p', 'q'] })
+  await phone.sync.now()
+  await phone.add('tasks', { id: 'mine', name: 'Mine' })
+  server.leave(server.projects.get('p'), 'ann')
+  await phone.sync.now()
+  const { projects } = await phone.sync.now()
+  assert.equal(projects.p.state, 'gone')
+  assert.equal(projects.q.state, 'synced')
+  assert.equal(await phone.row('tasks', 't'), undefined)
+  await assert.rejects(phone.sync.restoreAside(phone.sync.aside$.value[0]), { code: 'project_gone' })
+  await phone.sync.restoreAside(phone.sync.aside$.value[0], { project: 'q' })
+  await phone.sync.now()
+  assert.ok([...other.rows.values()].some(({ fields }) => fields.name === 'Mine'))
+})
+
+test('with "mine", projects are those that the user is a member of, also later', async () => {
+  const phone = await synced({ phone: { projects: 'mine' } })
+  assert.deepEqual(Object.keys(phone.sync.status$.value.projects), ['p'])
+  phone.server.join(phone.server.create('q', 'web'), 'ann')
+  assert.deepEqual(Object.keys((await phone.sync.now()).projects), ['p', 'q'])
+})
+
+test('settings of the project and roles go as requests of their own, with what the user has seen', async () => {
+  const phone = await synced()
+  await phone.edit('projects', 'p', { description: 'By the lake' })
+  await phone.edit('memberships', 'p-bob', { role: 100 })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal(phone.server.projects.get('p').row('projects', 'p').fields.description, 'By the lake')
+  assert.equal(phone.server.projects.get('p').row('memberships', 'p-bob').fields.role, 100)
+  const singles = phone.sent.filter(({ method, url }) => method === 'PATCH' && !url.endsWith('/batch/'))
+  assert.ok(singles.every(({ headers }) => headers['Idempotency-Key'] && headers['X-Base-Version']))
+  await phone.edit('projects', 'p', { description: 'Mine' })
+  web(phone.server, 'PATCH', 'projects', 'p', { description: 'Theirs' })
+  await phone.sync.now()
+  assert.equal(phone.sync.conflicts$.value[0].theirs, 'Theirs')
+})
+
+test('a membership that is created on a device is not sent: the server would make another row of it', async () => {
+  const phone = await synced()
+  await phone.add('memberships', { id: 'invented', user: 'eve' })
+  await phone.sync.now()
+  const [rejected] = phone.sync.rejected$.value
+  assert.deepEqual([rejected.id, rejected.problem.code], ['invented', 'not_sendable'])
+  await phone.sync.discard(rejected)
+  assert.equal(await phone.row('memberships', 'invented'), undefined)
+})
+
+test('a task with more dependencies than a batch deletes is deleted by a request of its own', async () => {
+  const phone = await synced({ server: { limit: 3 } })
+  const of = (id, body) => web(phone.server, 'POST', id.startsWith('e') ? 'dependencies' : 'tasks', id, { id, ...body })
+  for (const n of [1, 2, 3]) {
+    of(`s${n}`, { name: 'S' })
+    of(`e${n}`, { predecessor: 't', successor: `s${n}` })
+  }
+  await phone.sync.now()
+  await phone.delete('tasks', 't')
+  await phone.edit('tasks', 's1', { name: 'Other' })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.ok(phone.server.projects.get('p').row('tasks', 't').deleted)
+})
+
+test('a first sync comes page by page and says how far it is; a delta is applied whole', async () => {
+  const server = newServer({ pageSize: 3 })
+  for (let n = 0; n < 10; n += 1) web(server, 'POST', 'tasks', `n${n}`, { id: `n${n}`, name: `Task ${n}` })
+  const phone = new Phone({ server })
+  const told = []
+  phone.sync.status$.subscribe(({ projects: { p } }) => p?.progress && told.push(p.progress.rows))
+  await phone.sync.now()
+  assert.deepEqual(told.filter((rows, n) => rows !== told[n - 1]), [3, 6, 9, 12])
+  assert.equal(phone.sync.status$.value.projects.p.progress, null)
+  told.length = 0
+  for (let n = 0; n < 10; n += 1) web(server, 'PATCH', 'tasks', `n${n}`, { name: `Other ${n}` })
+  const rows = () => Promise.all([...Array(10).keys()].map((n) => phone.row('tasks', `n${n}`)))
+  phone.meanwhile = async ({ url }, plain) => {
+    const names = (await rows()).map(({ name }) => name.split(' ')[0])
+    assert.equal(new Set(names).size, 1, 'half of it')
+    return plain(url)
+  }
+  await phone.sync.now()
+  assert.ok((await rows()).every(({ name }) => name.startsWith('Other')))
+  assert.deepEqual(told, [])
+})
+
+test('a token that has expired is renewed once', async () => {
+  const asked = []
+  const token = ({ refresh }) => {
+    asked.push(refresh)
+    return refresh ? 'ann' : 'nobody'
+  }
+  const phone = new Phone({ server: newServer(), options: { token } })
+  phone.meanwhile = async ({ headers }, plain) => (headers.Authorization === 'Bearer ann' ? plain() : { ...(await plain()), status: 401 })
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.deepEqual(asked.slice(0, 2), [false, true])
+})
+
+test('rows that differ from the server for no reason are repaired once, and told if they differ still', async () => {
+  const before = await synced()
+  const { database, server } = before
+  await before.sync.stop()
+  database.adapter.underlyingAdapter._driver.loki.getCollection('tasks').findAndRemove({ id: 't' })
+  const phone = new Phone({ database, server })
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.equal((await phone.row('tasks', 't')).name, 'Dig')
+  web(server, 'PATCH', 'tasks', 't', { notes: 'Something new' })
+  phone.meanwhile = async (_, plain) => {
+    const answer = await plain()
+    const body = JSON.parse(await answer.text())
+    if (body.checksum) body.checksum.tasks[1] += 1
+    return { ...answer, text: async () => JSON.stringify(body) }
+  }
+  assert.equal((await phone.sync.now()).problem.code, 'checksum_mismatch')
+  const whole = phone.sent.filter(({ url }) => url.includes('since=0')).length
+  await phone.sync.now()
+  assert.equal(phone.sent.filter(({ url }) => url.includes('since=0')).length, whole, 'not everything again')
+  phone.meanwhile = null
+  assert.equal((await phone.sync.now()).state, 'synced')
+})
+
+test('a report has what differs and nothing that the user wrote, unless asked', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Secret plan', percent_complete: 200 })
+  await phone.sync.now()
+  const report = await phone.sync.report()
+  assert.ok(!JSON.stringify(report).includes('Secret'))
+  const [{ dirty, parked, checksums, mark }] = report.projects
+  assert.deepEqual([dirty[0].id, parked['tasks/t'].code, mark > 0, checksums.tasks[0]], ['t', 'validation_failed', true, 1])
+  assert.ok(JSON.stringify(await phone.sync.report({ content: true })).includes('Secret'))
+})
+
+test('the observables are such for RxJS, too', async () => {
+  const phone = await synced()
+  const seen = []
+  const subscription = from(phone.sync.status$).subscribe(({ pending }) => seen.push(pending))
+  await phone.edit('tasks', 't', { percent_complete: 200 })
+  await phone.sync.now()
+  assert.deepEqual([seen[0], seen.at(-1)], [0, 1])
+  subscription.unsubscribe()
+})
+
+test('once started, an edit is sent without being asked for', async () => {
+  const phone = await synced()
+  phone.sync.start()
+  await phone.edit('tasks', 't', { name: 'By itself' })
+  await new Promise((resolve) => {
+    phone.meanwhile = async ({ url }, plain) => {
+      const answer = await plain()
+      if (url.endsWith('/batch/')) resolve()
+      return answer
+    }
+  })
+  assert.equal(task(phone).name, 'By itself')
+  await phone.sync.stop()
+})
+
+test('word of a change pulls that project, and word of an old one does nothing', async () => {
+  const phone = await synced()
+  phone.sync.start()
+  await phone.sync.now()
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  const before = phone.sent.length
+  phone.sync.poke({ project: 'p', version: 1 })
+  phone.sync.poke({ project: 'p', version: phone.server.projects.get('p').counter })
+  await new Promise((resolve) => {
+    phone.sync.status$.subscribe(({ state }) => state === 'synced' && phone.sent.length > before && resolve())
+  })
+  assert.equal((await phone.row('tasks', 't')).name, 'Theirs')
+  assert.equal(phone.sent.length, before + 1)
+  await phone.sync.stop()
+})
