@@ -118,7 +118,7 @@ function Aside({ device, edit }) {
         <span class="sort">Set aside</span> {name}
       </h3>
       <p>
-        {asideReasonIn(edit)} {created ? `You had made this ${kindOf(table)} and not sent it.` : `Your unsent edit: ${fieldsIn(values)}.`}
+        {asideReasonIn(edit)} {created ? `You created this ${kindOf(table)}, and it was not sent yet.` : `Your unsent edit: ${fieldsIn(values)}.`}
       </p>
       <div class="inline">
         {canRestore && <button onClick={() => device.restore(edit)}>Restore as a new {kindOf(table)}</button>}

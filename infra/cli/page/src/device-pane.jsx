@@ -7,7 +7,7 @@ import { project } from './state.js'
 import { Dialog, Status } from './task-dialog.jsx'
 import { pendingWords, stateIn, statuses, verbOf } from './words.js'
 
-/** A phone and what there is to know about its last sync. */
+/** A device and facts about its last sync. */
 export function DevicePane({ device }) {
   const [edited, setEdited] = useState(null)
   const { online, live, busy, user, isRunning } = device
@@ -20,7 +20,7 @@ export function DevicePane({ device }) {
         </h2>
         <label class="grow end">
           <span class="unseen">Signed in as</span>
-          <select value={user.value} onChange={install} title="Another user is another installation">
+          <select value={user.value} onChange={install} title="Choose another user to reinstall the app for them">
             {users.value.map(({ user }) => (
               <option key={user}>{user}</option>
             ))}
@@ -31,8 +31,8 @@ export function DevicePane({ device }) {
         <Switch label="Online" on={online.value} onChange={(on) => device.setOnline(on)} />
         <Switch label="Live" on={live.value} onChange={(on) => (live.value = on)} />
         <span class="grow" />
-        <button class="icon" disabled={!isRunning.value} aria-label="Kill the app" title="Kill the app, as the system does: without asking" onClick={() => device.kill()}>
-          ×
+        <button disabled={!isRunning.value} aria-label="Kill the app" title="Kill the app, as the system of a phone does" onClick={() => device.kill()}>
+          Kill
         </button>
         <button class="primary" disabled={!online.value || !isRunning.value} aria-busy={busy.value} onClick={() => device.sync()}>
           Sync
@@ -67,7 +67,7 @@ function Running({ device, onEdit }) {
 function Killed({ device }) {
   return (
     <div class="killed">
-      <p>The app was killed. What it had stored is still on the phone.</p>
+      <p>The app was killed. Its database is still on the device.</p>
       <button class="primary" onClick={() => device.start()}>
         Start the app
       </button>
@@ -83,7 +83,7 @@ function SyncState({ device }) {
     <div class={`sync-state ${state}`}>
       <b data-fact="status">{stateIn(status)}</b>
       <span class="grow" data-fact="pending">
-        {pending > 0 ? `${count(pending, 'edit')} not on the server` : state === 'synced' ? 'nothing waits' : ''}
+        {pending > 0 ? `${count(pending, 'unsent edit')}` : state === 'synced' ? 'no unsent edits' : ''}
       </span>
       {progress && (
         <label>
@@ -114,18 +114,18 @@ function Facts({ device }) {
   const pull = last.value
   const tables = rows.value
   const held = Object.entries(tables).map(([table, { length }]) => `${length} ${table}`)
-  // The way and the read units have rows of their own, and a pull writes nothing.
+  // The outcome and the read units have rows of their own, and a pull writes nothing.
   const others = pull?.timings.filter(({ name }) => !['pull', 'rcu', 'wcu'].includes(name)) ?? []
-  const checksum = { agrees: 'agrees', unknown: 'not said' }[agreement.value] ?? `differs: ${agreement.value.join(', ')}`
+  const checksum = { agrees: 'agrees', unknown: 'not sent' }[agreement.value] ?? `differs: ${agreement.value.join(', ')}`
   const state = { agrees: 'right', unknown: '' }[agreement.value] ?? 'wrong'
   const facts = [
-    ['Mark', number(mark.value), 'The version that this device is complete up to'],
-    ['Checksum', checksum, 'Is what the device holds what the server has?', state],
+    ['Mark', number(mark.value), 'This device has all changes up to this version'],
+    ['Checksum', checksum, 'Whether the device has exactly the rows that the server has', state],
     ['Last pull', pull?.way ? `${count(pull.rows, 'row')}${pull.deleted ? `, ${pull.deleted} deleted` : ''}` : 'none yet', held.join(', ')],
-    ['Way', pull?.way ?? '–', 'How the server proved its answer'],
-    ['Size', pull?.way ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'The answer as it was sent'],
-    ['Read units', pull?.way ? (Number.isNaN(pull.units) ? 'not said' : number(pull.units)) : '–', 'What the answer cost on DynamoDB'],
-    ['Time', pull?.way ? `${pull.ms.toFixed(0)} ms` : '–', 'From the request to the whole answer'],
+    ['Outcome', pull?.way ?? '–', 'How the server proved the response complete'],
+    ['Size', pull?.way ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'Size of the response as it was sent'],
+    ['Read units', pull?.way ? (Number.isNaN(pull.units) ? 'not sent' : number(pull.units)) : '–', 'Read units of DynamoDB for the response'],
+    ['Time', pull?.way ? `${pull.ms.toFixed(0)} ms` : '–', 'Time from the request to the end of the response'],
     ...others.map(({ name, dur, desc }) => [name[0].toUpperCase() + name.slice(1), [dur && `${dur} ms`, desc].filter(Boolean).join(', ') || 'yes', 'Server-Timing']),
   ]
   return (
@@ -138,7 +138,7 @@ function Facts({ device }) {
           </dd>
           {state === 'wrong' && (
             <button class="small" onClick={() => device.sync({ anew: true })}>
-              Pull anew
+              Full sync
             </button>
           )}
         </div>
@@ -178,7 +178,7 @@ function Tasks({ device, onEdit }) {
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW) + BEYOND)
   return (
     <div class="phone-list" ref={element} tabIndex={0} role="group" aria-label={`${rows.length} tasks on device ${device.name}`}>
-      {!rows.length && <p class="empty">{isPartial ? 'The plan appears when all of it is here.' : device.mark.value ? 'Nothing here.' : 'Not synced yet.'}</p>}
+      {!rows.length && <p class="empty">{isPartial ? 'The tasks appear when the first sync is complete.' : device.mark.value ? 'No tasks.' : 'Not synced yet.'}</p>}
       <div style={{ height: `${rows.length * ROW}px` }}>
         <ul style={{ paddingTop: `${first * ROW}px` }}>
           {rows.slice(first, last).map((task) => (

@@ -170,21 +170,23 @@ export class Phone {
   /** Reads what the phone holds, once more if it changes meanwhile. */
   #look(app) {
     app.isStale = true
-    app.looking ??= this.#read(app).finally(() => (app.looking = undefined))
+    app.looking ??= this.#read(app)
     return app.looking
   }
 
   async #read(app) {
+    await null // Not before `looking` is set.
     while (app.isStale && app.isAlive) {
       app.isStale = false
       const rows = await rowsOf(app.database)
       const { projects } = await app.sync.report({ content: true })
-      if (!app.isAlive) return
+      if (!app.isAlive) break
       batch(() => {
         this.rows.value = rows
         if (projects[0]) this.#show(app, projects[0])
       })
     }
+    app.looking = undefined
   }
 
   #show(app, { mark, dirty, request, givenUp, checksums }) {

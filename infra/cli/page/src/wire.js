@@ -39,8 +39,8 @@ function withPull(sync, path, body, { status, headers, text, ms }) {
 }
 
 const anew = {
-  resync_required: 'The server was restored from a backup. The phone took everything anew.',
-  since_ahead_of_server: 'This is another server than before. The phone took everything anew.',
+  resync_required: 'The server was restored from a backup. The device made a full sync.',
+  since_ahead_of_server: 'This is another server than before. The device made a full sync.',
 }
 
 /** What an answer says that the user may want to know, in a sentence, or ''. */
@@ -48,7 +48,7 @@ export function newsIn(text) {
   const body = parsed(text)
   if (anew[body?.code]) return anew[body.code]
   const merged = new Set(body?.results?.flatMap?.(({ merged_fields }) => merged_fields ?? []))
-  return merged.size ? `Merged: someone else had changed ${[...merged].join(', ')}.` : ''
+  return merged.size ? `Merged with other changes to ${[...merged].join(', ')}.` : ''
 }
 
 function parsed(text) {

@@ -23,7 +23,7 @@ export const fieldsIn = (values) =>
 const kinds = { projects: 'project', tasks: 'task', dependencies: 'dependency', calendars: 'calendar', memberships: 'membership' }
 export const kindOf = (table) => kinds[table] ?? table
 
-const verbs = { created: 'New', POST: 'New', updated: 'Change of', PATCH: 'Change of', deleted: 'Delete', DELETE: 'Delete' }
+const verbs = { created: 'New', POST: 'New', updated: 'Edit', PATCH: 'Edit', deleted: 'Delete', DELETE: 'Delete' }
 export const verbOf = (status) => verbs[status]
 
 /** The state of a row that the server does not have as it is here. */
@@ -31,7 +31,7 @@ export const pendingWords = { waiting: 'waiting to be sent', sending: 'being sen
 
 /** How the sync stands, in a word or two. */
 export function stateIn({ state, lastSyncedAt, progress }) {
-  if (state === 'gone') return 'Removed from this phone'
+  if (state === 'gone') return 'Removed from this device'
   if (state === 'error') return 'Error'
   if (state === 'offline') return 'Offline'
   if (state === 'synced') return 'Synced'
@@ -39,24 +39,24 @@ export function stateIn({ state, lastSyncedAt, progress }) {
 }
 
 export function goneIn(user, { code }) {
-  if (code === 'project_deleted') return 'The project was deleted (project_deleted). The app removed it from this phone.'
-  return `${user} is not a member of this project any more (${code}). The app removed it from this phone.`
+  if (code === 'project_deleted') return 'The project was deleted (project_deleted). Its data was deleted from the device.'
+  return `${user} is not a member of this project (${code}). Its data was deleted from the device.`
 }
 
 const problems = {
-  checksum_mismatch: 'The phone does not hold what the server does, although it took everything anew. Press “Pull anew”.',
-  unreadable_answer: 'Something that is not the server answered. The app tries again.',
-  storage_failed: 'The phone could not store its data. Free some space.',
+  checksum_mismatch: 'The device does not have the same rows as the server, even after a full sync. Press “Full sync” to try again.',
+  unreadable_answer: 'The response did not come from the server. Check the network. The app tries again by itself.',
+  storage_failed: 'The device could not store its data. Free some space.',
 }
 
 /** Why the phone cannot sync, in a sentence. */
-export const problemIn = ({ code, detail }) => problems[code] ?? `The phone could not sync (${code}): ${detail}`
+export const problemIn = ({ code, detail }) => problems[code] ?? `The device could not sync (${code}). ${detail}`
 
 const reasons = {
   role_too_low: ({ detail }) => `Your role does not allow this. ${detail}`,
   not_found: () => 'The row is not on the server any more.',
   id_taken: () => 'The server has another row with this id.',
-  batch_too_large: () => 'This changes more than the server does in one step.',
+  batch_too_large: () => 'This edit changes more rows than the server can change at once.',
 }
 
 /** Why the server refused an edit, in a sentence or two. */

@@ -34,14 +34,19 @@ for (const colorScheme of ['light', 'dark']) {
       const shoot = async (where) => {
         if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${width}-${colorScheme}-${where}.png`, fullPage: width > 900 })
       }
+      // Then A has a refused edit, and B a conflict and an edit that was set aside.
+      const trouble = async () => {
+        await screen.trouble('Edit on both devices offline')
+        await screen.trouble('The server refuses one of three edits')
+      }
       if (width > 900) {
-        await screen.trouble('… the same field')
+        await trouble()
         await check('all')
         await shoot('all')
       } else {
-        for (const tab of ['Trouble', 'Versions', 'Device A', 'Device B', 'Server']) {
+        for (const tab of ['Scenarios', 'Versions', 'Device A', 'Device B', 'Server']) {
           await page.getByRole('tab', { name: tab }).click()
-          if (tab === 'Trouble') await screen.trouble('… the same field')
+          if (tab === 'Scenarios') await trouble()
           await check(tab)
           await shoot(tab)
         }
@@ -82,14 +87,14 @@ look('what is changed offline is merged on return, and the other device gets it'
   await screen.agrees('B')
   assert.equal(await screen.mark('A'), await screen.mark('B'))
   assert.match(await screen.device('B').locator('.phone-list').innerText(), /Oak frame[^]*35/)
-  assert.match(await screen.fact('B', 'way').innerText(), /^first_read$/)
+  assert.match(await screen.fact('B', 'outcome').innerText(), /^first_read$/)
   assert.match(await screen.fact('B', 'last pull').innerText(), /^2 rows$/)
   assert.match(await screen.fact('B', 'read units').innerText(), /^[1-9][0-9.]*$/)
 })
 
 for (const [choice, expected] of [['Keep mine', 65], ['Take theirs', 70]]) {
   look(`two people change one field: “${choice}”`, {}, async ({ id, screen }) => {
-    await screen.trouble('… the same field')
+    await screen.trouble('Two edit the same field')
     const conflict = screen.device('B').locator('.conflict')
     assert.match(await conflict.innerText(), /You and someone else changed “Complete, %”/)
     assert.deepEqual([await conflict.locator('[data-side=mine]').innerText(), await conflict.locator('[data-side=theirs]').innerText()], ['65', '70'])
@@ -110,8 +115,8 @@ look('two people change other fields of one task: both changes stay', {}, async 
 })
 
 look('a task that goes takes its dependencies along, on every device', {}, async ({ page, screen }) => {
-  const story = await screen.trouble('Delete a busy task')
-  assert.match(story, /“Plaster”, which 4 dependencies name/)
+  const story = await screen.trouble('Delete a linked task')
+  assert.match(story, /“Plaster”, which has 4 dependencies/)
   assert.match(await screen.fact('A', 'last pull').innerText(), /^0 rows, 5 deleted$/)
   assert.equal(await page.locator('.tick.tombstone path').count(), 6, 'five versions, and one in the legend')
   // The last tick is the task's: hovering it tells the commit, of five versions.
@@ -142,18 +147,18 @@ look('while the index lags a pull reads strongly, and says so', {}, async ({ pag
   const lag = page.locator('#pane-trouble select')
   try {
     await lag.selectOption('1 s')
-    const story = await screen.trouble('Change, pull at once')
-    assert.match(story, /by the way “strong”/)
-    assert.match(story, /read strongly from the table/)
+    const story = await screen.trouble('Change, then pull')
+    assert.match(story, /with the outcome “strong”/)
+    assert.match(story, /strong reads of the table/)
     assert.match((await taskOf(id, 'permit')).notes, /^Changed at/)
   } finally {
-    await lag.selectOption('not at all')
+    await lag.selectOption('no lag')
   }
   await page.waitForTimeout(100)
-  assert.match(await screen.trouble('Change, pull at once'), /by the way “first_read”/)
+  assert.match(await screen.trouble('Change, then pull'), /with the outcome “first_read”/)
 })
 
-look('a device that lacks a row is found out by the checksum, and pulls anew', {}, async ({ page, screen }) => {
+look('a device that lacks a row is found out by the checksum, and gets everything again', {}, async ({ page, screen }) => {
   const cut = async (route) => {
     const response = await route.fetch()
     const body = await response.json()
@@ -167,15 +172,15 @@ look('a device that lacks a row is found out by the checksum, and pulls anew', {
   assert.equal(await screen.fact('A', 'checksum').innerText(), 'differs: tasks')
   await screen.pull('A')
   assert.equal(await screen.fact('A', 'checksum').innerText(), 'differs: tasks', 'no pull from its mark brings it')
-  await screen.device('A').getByRole('button', { name: 'Pull anew' }).click()
+  await screen.device('A').getByRole('button', { name: 'Full sync' }).click()
   await screen.agrees('A')
   assert.match(await screen.device('A').locator('.phone-list').innerText(), /Green roof/)
 })
 
 for (const lostTable of [false, true]) {
   look(`a restored backup, ${lostTable ? 'with' : 'without'} the lost table: the devices hold what the server does`, {}, async ({ page, id, screen }) => {
-    await screen.trouble('Take one')
-    await screen.trouble('Delete a busy task')
+    await screen.trouble('Take a backup')
+    await screen.trouble('Delete a linked task')
     await rest(id, 'tasks/', { method: 'POST', body: JSON.stringify({ id: 'lost', name: 'Made after the backup' }) })
     await screen.pull('A')
     assert.equal(await screen.tasks('A'), 12)
@@ -233,9 +238,9 @@ look('the server is edited over REST, as whoever one is', {}, async ({ page, id,
 look('by keyboard: versions with the arrows, tasks with the tabulator, dialogs with Escape', {}, async ({ page }) => {
   await page.getByRole('slider', { name: 'Version' }).focus()
   await page.keyboard.press('Home')
-  assert.match(await page.locator('.told').innerText(), /^Version 1: projects House by the lake, written again since/)
+  assert.match(await page.locator('.told').innerText(), /^Version 1: projects House by the lake, superseded/)
   await page.keyboard.press('ArrowRight')
-  assert.match(await page.getByRole('slider').getAttribute('aria-valuetext'), /^Version 2: memberships olga, as it is now/)
+  assert.match(await page.getByRole('slider').getAttribute('aria-valuetext'), /^Version 2: memberships olga, current/)
   await page.locator('.task').first().focus()
   await page.keyboard.press('Tab')
   assert.match(await page.evaluate(() => document.activeElement.textContent), /Groundwork/)
@@ -272,15 +277,15 @@ look('a name without end is cut, not spread over the page', { width: 390, height
 })
 
 look('the phone says how its sync stands, and how many edits are not on the server', {}, async ({ screen }) => {
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
   await screen.set('A', 'Online', false)
   await screen.stands('A', 'Offline', '')
   await screen.edit('A', 'Roof', { 'Complete, %': '5' })
-  await screen.stands('A', 'Offline', '1 edit not on the server')
+  await screen.stands('A', 'Offline', '1 unsent edit')
   await screen.edit('A', 'Garden', { Name: 'Kitchen garden' })
-  await screen.stands('A', 'Offline', '2 edits not on the server')
+  await screen.stands('A', 'Offline', '2 unsent edits')
   await screen.set('A', 'Online', true)
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
 })
 
 look('a phone that cannot sync says why, and goes on when it can', {}, async ({ page, screen, complaints }) => {
@@ -288,10 +293,10 @@ look('a phone that cannot sync says why, and goes on when it can', {}, async ({ 
   await page.route(/\/sync\//, maintenance)
   await screen.device('A').getByRole('button', { name: 'Sync', exact: true }).click()
   await screen.stands('A', 'Error', '')
-  assert.match(await screen.device('A').locator('.notice').innerText(), /Something that is not the server answered/)
+  assert.match(await screen.device('A').locator('.notice').innerText(), /The response did not come from the server/)
   await page.unroute(/\/sync\//, maintenance)
   await screen.pull('A')
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
   assert.equal(await screen.device('A').locator('.notice').innerText(), '')
   assert.deepEqual(complaints, [])
 })
@@ -317,7 +322,7 @@ look('a first sync shows how far it is, and no plan before it is whole', {}, asy
   assert.match(await screen.device('A').locator('[data-fact=status]').innerText(), /First sync/)
   assert.match(await screen.device('A').locator('[data-fact=progress]').innerText(), /^\d+ of 32 rows$/)
   assert.equal(await screen.tasks('A'), 0)
-  assert.match(await screen.device('A').locator('.phone-list').innerText(), /The plan appears when all of it is here/)
+  assert.match(await screen.device('A').locator('.phone-list').innerText(), /The tasks appear when the first sync is complete/)
   goOn()
   await page.locator('#pane-a progress').waitFor({ state: 'detached' })
   await screen.agrees('A')
@@ -325,12 +330,12 @@ look('a first sync shows how far it is, and no plan before it is whole', {}, asy
 })
 
 look('a conflict can be settled with a value that is neither mine nor theirs', {}, async ({ id, screen }) => {
-  await screen.trouble('… the same field')
+  await screen.trouble('Two edit the same field')
   const conflict = screen.device('B').locator('.conflict')
   await conflict.getByLabel('Other value for Complete, %').fill('68')
   await conflict.getByRole('button', { name: 'Use this' }).click()
   await conflict.waitFor({ state: 'detached' })
-  await screen.stands('B', 'Synced', 'nothing waits')
+  await screen.stands('B', 'Synced', 'no unsent edits')
   assert.equal((await taskOf(id, 'foundation')).percent_complete, 68)
 })
 
@@ -345,7 +350,7 @@ look('each field of a conflict is settled by itself', {}, async ({ id, screen })
   await conflicts.filter({ hasText: '“Name”' }).waitFor({ state: 'detached' })
   await conflicts.filter({ hasText: '“Complete, %”' }).getByRole('button', { name: 'Take theirs' }).click()
   await conflicts.first().waitFor({ state: 'detached' })
-  await screen.stands('B', 'Synced', 'nothing waits')
+  await screen.stands('B', 'Synced', 'no unsent edits')
   const { name, percent_complete } = await taskOf(id, 'frame')
   assert.deepEqual({ name, percent_complete }, { name: 'Oak frame', percent_complete: 40 })
 })
@@ -362,17 +367,17 @@ look('a deletion of what someone else has changed asks its user', {}, async ({ p
   await conflict.getByRole('button', { name: 'Take theirs' }).click()
   await conflict.waitFor({ state: 'detached' })
   await screen.device('A').locator('.phone-task', { hasText: 'Timber frame' }).waitFor()
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
   assert.equal((await taskOf(id, 'frame')).percent_complete, 40)
 })
 
 look('both phones edit offline: merged, in conflict, and set aside', {}, async ({ id, screen }) => {
-  const story = await screen.trouble('Edit on both phones offline')
+  const story = await screen.trouble('Edit on both devices offline')
   assert.match(story, /3 edits wait on A and 3 on B/)
   const { name, percent_complete } = await taskOf(id, 'foundation')
   assert.deepEqual({ name, percent_complete }, { name: 'Foundation slab (B)', percent_complete: 70 })
-  await screen.stands('A', 'Synced', 'nothing waits')
-  await screen.stands('B', 'Synced', '1 edit not on the server')
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  await screen.stands('B', 'Synced', '1 unsent edit')
   const b = screen.device('B')
   assert.match(await b.locator('.conflict').innerText(), /Timber frame[^]*Complete, %/)
   const aside = b.locator('.aside')
@@ -380,14 +385,14 @@ look('both phones edit offline: merged, in conflict, and set aside', {}, async (
   await aside.getByRole('button', { name: 'Restore as a new task' }).click()
   await aside.waitFor({ state: 'detached' })
   await screen.set('B', 'Live', true)
-  await screen.stands('B', 'Synced', '1 edit not on the server')
+  await screen.stands('B', 'Synced', '1 unsent edit')
   const { body } = await rest(id, 'tasks/?limit=100')
   const restored = body.results.filter(({ name }) => name === 'Keys')
   assert.deepEqual(restored.map(({ id, status }) => [id === 'keys', status]), [[false, 'ON_HOLD']])
 })
 
 look('an edit that was set aside can be dropped', {}, async ({ id, screen }) => {
-  await screen.trouble('Edit on both phones offline')
+  await screen.trouble('Edit on both devices offline')
   const aside = screen.device('B').locator('.aside')
   await aside.getByRole('button', { name: 'Drop my edit' }).click()
   await aside.waitFor({ state: 'detached' })
@@ -400,13 +405,13 @@ look('an app that is killed while it sends has sent its edit once', {}, async ({
   const keys = []
   page.on('request', (request) => request.url().includes('/batch/') && keys.push(request.headers()['idempotency-key']))
   const story = await screen.trouble('Kill the app while it sends')
-  assert.match(story, /The app is killed before the answer arrives[^]*same key[^]*The change was made once/)
+  assert.match(story, /killed before it gets the response[^]*same idempotency key[^]*The edit was applied once/)
   assert.equal(keys.length, 2)
   assert.equal(keys[0], keys[1])
   const task = await taskOf(id, 'foundation')
   assert.equal(task.percent_complete, 70)
   assert.ok(task.server_version > before)
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
 })
 
 look('a killed app shows nothing until it is started, and then has the edits that it had', {}, async ({ page, screen }) => {
@@ -416,18 +421,18 @@ look('a killed app shows nothing until it is started, and then has the edits tha
   assert.match(await screen.device('A').locator('.killed').innerText(), /The app was killed/)
   assert.equal(await screen.device('A').locator('.phone-list').count(), 0)
   await screen.device('A').getByRole('button', { name: 'Start the app' }).click()
-  await screen.stands('A', 'Offline', '1 edit not on the server')
+  await screen.stands('A', 'Offline', '1 unsent edit')
   assert.match(await screen.device('A').locator('.phone-task', { hasText: 'Roof' }).innerText(), /waiting to be sent[^]*5/)
   assert.equal(await page.locator('#pane-a .outbox li').count(), 1)
 })
 
 look('the server refuses one of three edits: two arrive, and one waits for its user', {}, async ({ page, id, screen }) => {
   const story = await screen.trouble('The server refuses one of three edits')
-  assert.match(story, /Two are accepted[^]*One is refused: Complete, % /)
+  assert.match(story, /The server accepts two[^]*The server refuses one: Complete, % /)
   assert.equal((await taskOf(id, 'foundation')).percent_complete, 70)
   assert.equal((await taskOf(id, 'frame')).percent_complete, 0)
   assert.equal((await taskOf(id, 'roof')).name, 'Roof (A)')
-  await screen.stands('A', 'Synced', '1 edit not on the server')
+  await screen.stands('A', 'Synced', '1 unsent edit')
   const refused = screen.device('A').locator('.rejected')
   assert.match(await refused.innerText(), /Timber frame[^]*Complete, %: 150[^]*\(validation_failed\)[^]*Change the value and save again, or discard your edit\./)
   await refused.getByRole('button', { name: 'Change it' }).click()
@@ -435,7 +440,7 @@ look('the server refuses one of three edits: two arrive, and one waits for its u
   await dialog.getByLabel('Complete, %').fill('50')
   await dialog.getByRole('button', { name: 'Save' }).click()
   await refused.waitFor({ state: 'detached' })
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
   assert.equal((await taskOf(id, 'frame')).percent_complete, 50)
 })
 
@@ -444,14 +449,14 @@ look('a refused edit can be discarded, and the phone shows the server’s value 
   const refused = screen.device('A').locator('.rejected')
   await refused.getByRole('button', { name: 'Discard my edit' }).click()
   await refused.waitFor({ state: 'detached' })
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
   assert.match(await screen.device('A').locator('.phone-task', { hasText: 'Timber frame' }).innerText(), /^Timber frame\nNot started\n0$/)
   assert.equal((await taskOf(id, 'frame')).percent_complete, 0)
 })
 
 look('edits of a user whose role is too low are refused with what to do', {}, async ({ screen }) => {
   await screen.device('A').getByLabel('Signed in as').selectOption('vic')
-  await screen.stands('A', 'Synced', 'nothing waits')
+  await screen.stands('A', 'Synced', 'no unsent edits')
   await screen.edit('A', 'Roof', { 'Complete, %': '5' })
   const refused = screen.device('A').locator('.rejected')
   await refused.waitFor()
@@ -462,7 +467,7 @@ look('edits of a user who was removed are set aside, and can be dropped', {}, as
   await screen.set('B', 'Online', false)
   await screen.edit('B', 'Roof', { 'Complete, %': '5' })
   await screen.trouble('Remove sofia')
-  await screen.stands('B', 'Removed from this phone', '')
+  await screen.stands('B', 'Removed from this device', '')
   const aside = screen.device('B').locator('.aside')
   assert.match(await aside.innerText(), /Roof[^]*You are not a member of the project any more\. Your unsent edit: Complete, %: 5\./)
   assert.equal(await aside.getByRole('button', { name: /Restore/ }).count(), 0, 'there is no project to restore it into')
@@ -473,7 +478,7 @@ look('edits of a user who was removed are set aside, and can be dropped', {}, as
 })
 
 look('300 tasks: the page stays small, and scrolls without long frames', {}, async ({ page, screen }) => {
-  await screen.trouble('300 more tasks')
+  await screen.trouble('Add 300 tasks')
   assert.deepEqual([await screen.tasks('A'), await screen.tasks('B')], [312, 312])
   const elements = await page.evaluate(() => document.querySelectorAll('*').length)
   const frames = await page.evaluate(async () => {
