@@ -46,12 +46,13 @@ export class Project {
   #batchSize = MAX_OPERATIONS
   /** The mark at which the rows agreed with the server's, since the app began. */
   #agreedAt: number | null = null
+  #hasRepaired = false
 
   constructor(id: string, deps: ProjectDeps) {
     this.id = id
     this.#deps = deps
     this.rows = new Rows(deps.database, deps.watermelon, deps.tables, id)
-    this.store = new Store(deps.database, id, deps.changed)
+    this.store = new Store(deps.database, id, deps.newKey(), deps.changed)
     const progress = (rows: number, total: number | null): void => {
       this.progress = { rows, total }
       deps.changed()
@@ -63,11 +64,11 @@ export class Project {
     return this.#context
   }
 
-  /** Everything that can be done now. Throws what keeps it from being finished. */
-  async sync(mayRejoin: boolean): Promise<Outcome> {
+  /** Everything that can be done now, with `anew` also a repair. Throws what keeps it from being finished. */
+  async sync(mayRejoin: boolean, anew = false): Promise<Outcome> {
     if (this.store.state.status !== 'live' && !(await this.#return(mayRejoin))) return 'gone'
     try {
-      return await this.#rounds()
+      return await this.#rounds(anew)
     } catch (error) {
       if (!(error instanceof SyncError) || !GONE.includes(error.code)) throw error
       await wipe(this.#context, error.code)
@@ -77,12 +78,12 @@ export class Project {
     }
   }
 
-  async #rounds(): Promise<Outcome> {
+  async #rounds(anew: boolean): Promise<Outcome> {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       await this.#settle()
       await forgetNeverSent(this.#context)
       await this.#push()
-      await this.#pull()
+      await (anew && round === 0 ? this.#repair() : this.#pull())
       await forgetNeverSent(this.#context)
       if (!(await this.survey()).sendable.length) {
         await this.store.update((draft) => {
@@ -184,13 +185,15 @@ export class Project {
       this.#agreedAt = pulled.checksum ? pulled.timestamp : null
       return this.#noteBroken(null)
     }
-    if (this.store.state.broken) throw mismatch(differing)
-    await this.repair()
+    // Once, and once more after a restart: then WatermelonDB reads anew what it holds in memory.
+    if (this.store.state.broken && this.#hasRepaired) throw mismatch(differing)
+    await this.#repair()
   }
 
   /** Takes everything anew, in the place of what is here. */
-  async repair(): Promise<void> {
+  async #repair(): Promise<void> {
     this.#agreedAt = null
+    this.#hasRepaired = true
     const differing = await this.#differing(await pull(this.#context, true))
     await this.#noteBroken(differing)
     if (differing) throw mismatch(differing)
