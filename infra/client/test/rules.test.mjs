@@ -210,10 +210,10 @@ test('a deletion is taken back once: an edit of the row that came back stays, th
   await phone.sync.resolve(phone.sync.conflicts$.value[0], 'theirs')
   failWrite(phone, ({ fetch }) => !fetch['tasks/t'])
   assert.equal((await phone.sync.now()).problem?.code, 'storage_failed')
-  await phone.edit('tasks', 't', { name: 'Mine' })
+  await phone.edit('tasks', 't', { percent_complete: 200 }) // Refused, so that it is still there when the pull comes.
   await phone.sync.now()
-  assert.equal((await phone.sync.now()).pending, 0)
-  assert.equal(task(phone).name, 'Mine')
+  assert.equal((await phone.row('tasks', 't')).percent_complete, 200)
+  assert.equal(phone.sync.rejected$.value[0].problem.code, 'validation_failed')
 })
 
 test('the mark moves when the rows are there: killed in between, the device pulls them again', async () => {
@@ -265,4 +265,47 @@ test('a row whose edits were all accepted leaves nothing aside when it is delete
   phone.meanwhile = null
   assert.equal((await phone.sync.now()).state, 'synced')
   assert.deepEqual([phone.sync.aside$.value, await phone.row('tasks', 't')], [[], undefined])
+})
+
+test('a repair in many pages destroys nothing that a later page names', async () => {
+  const phone = new Phone({ server: newServer({ pageSize: 3 }) })
+  for (let n = 0; n < 10; n += 1) web(phone.server, 'POST', 'tasks', `n${n}`, { id: `n${n}`, name: `Task ${n}` })
+  await phone.sync.now()
+  await phone.edit('tasks', 'n9', { percent_complete: 200 })
+  let requests = 0
+  phone.meanwhile = async (_, plain) => {
+    requests += 1
+    assert.ok(requests < 50)
+    return plain()
+  }
+  assert.equal((await phone.sync.repair('p')).state, 'synced')
+  assert.equal((await phone.row('tasks', 'n9')).percent_complete, 200)
+  assert.deepEqual(phone.sync.aside$.value, [])
+})
+
+test('an edit that is being sent again is not given up meanwhile: nobody knows yet what becomes of it', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { percent_complete: 200 })
+  await phone.sync.now()
+  const [rejected] = phone.sync.rejected$.value
+  await phone.add('tasks', { id: 'other', name: 'Other' }) // Is accepted, so that the refused one is sent again.
+  const outcomes = []
+  phone.meanwhile = async ({ url, body }, plain) => {
+    if (url.endsWith('/batch/') && body.includes('200')) outcomes.push(await phone.sync.discard(rejected).then(() => 'given up', ({ code }) => code))
+    return plain()
+  }
+  await phone.sync.now()
+  assert.deepEqual(outcomes, ['busy_sending'])
+})
+
+test('a question about a row that its user has deleted since is void: the deletion is judged by itself', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  await phone.sync.now()
+  const [conflict] = phone.sync.conflicts$.value
+  await phone.delete('tasks', 't')
+  await phone.sync.resolve(conflict, 'mine')
+  const { insist, conflicts } = await phone.database.localStorage.get('trueppm:project:p')
+  assert.deepEqual([insist, conflicts], [{}, {}])
 })
