@@ -383,10 +383,10 @@ impl Draft {
         }
     }
 
-    /// A row that is not there shall be a tombstone whose last content is that of `last`.
+    /// A row that is not live shall be a tombstone whose last content is that of `last`, see [`Write::Bury`].
     pub fn bury(&mut self, last: &Row) {
         let key = last.key.clone();
-        debug_assert!(self.row(&key).is_none(), "{key} is there");
+        debug_assert!(self.row(&key).and_then(Row::live).is_none(), "{key} is live");
         self.deletes_project |= key == RowKey::project(&self.project);
         let tombstone = Write::Bury(last.columns().clone(), last.unknown.clone());
         self.set(key, Some((tombstone, last.stored_size(&self.project))));
