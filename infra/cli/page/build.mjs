@@ -21,11 +21,11 @@ await build({
   jsx: 'automatic',
   jsxImportSource: 'preact',
   define: { 'process.env.NODE_ENV': '"production"' },
-  // infra/api has no packages of its own. The checksum is the one that the pages give to app developers.
+  // infra/api and infra/client bring no packages along. The client package is bundled from its sources: it need not be built.
   alias: {
     '@nozbe/watermelondb': here('node_modules/@nozbe/watermelondb'),
-    '#checksum': here('../../docs/code/checksum.js'),
     '#trueppm': here('../../api/trueppm.ts'),
+    '@trueppm/sync': here('../../client/src/index.ts'),
   },
   legalComments: 'eof',
   logLevel: 'warning',

@@ -1,6 +1,7 @@
 // One project's sync: settle what was sent, push, pull, compare, and again while there is something to send.
 
 import type { Api } from './api.js'
+import { unsentColumns } from './bases.js'
 import { checksum } from './checksum.js'
 import type { Checksum } from './checksum.js'
 import { SyncError } from './errors.js'
@@ -10,6 +11,7 @@ import type { PullContext, Pulled } from './pull.js'
 import { forgetNeverSent, wipe } from './removal.js'
 import { isUnsendable, MAX_OPERATIONS, operationOf, operationsOf, printOf, requestOf } from './request.js'
 import { Rows } from './rows.js'
+import type { Row } from './rows.js'
 import { enterResults } from './settle.js'
 import { Store } from './state.js'
 import type { Operation } from './state.js'
@@ -112,11 +114,32 @@ export class Project {
   /** What waits: the operations that can be sent now, and how many rows have something unsent. */
   async survey(): Promise<{ sendable: Operation[]; pending: number }> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
+    await this.#followTyping(dirty)
     const { state } = this.store
     const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
     const pending = dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
     const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !isUnsendable(operation))
     return { sendable, pending }
+  }
+
+  /** A conflict shows what the row holds now: its user may go on typing. What only follows from an edit stays as it was sent. */
+  async #followTyping(dirty: Row[]): Promise<void> {
+    const { state } = this.store
+    const typed = dirty.flatMap(({ table, raw }) => {
+      const key = keyOf(table.name, raw.id)
+      const open = state.conflicts[key]
+      if (!open || open.deleting || raw._status === 'deleted') return []
+      return unsentColumns(state, table, raw)
+        .filter((column) => open.fields[column] && open.fields[column].mine !== (raw[column] ?? null))
+        .map((column) => ({ key, column, value: raw[column] ?? null }))
+    })
+    if (!typed.length) return
+    await this.store.update((draft) => {
+      for (const { key, column, value } of typed) {
+        const held = draft.conflicts[key]?.fields[column]
+        if (held) held.mine = value
+      }
+    })
   }
 
   async #push(): Promise<void> {

@@ -68,6 +68,20 @@ for (const [choice, expected] of [['mine', 'Mine'], ['theirs', 'Theirs'], [{ val
   })
 }
 
+test('a conflict shows what its user typed last, and "mine" sends that', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  await phone.sync.now()
+  await phone.edit('tasks', 't', { name: 'Mine, again' })
+  assert.equal((await phone.sync.now()).pending, 1)
+  const [conflict] = phone.sync.conflicts$.value
+  assert.equal(conflict.mine, 'Mine, again')
+  await phone.sync.resolve(conflict, 'mine')
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal(task(phone).name, 'Mine, again')
+})
+
 test('a deletion of a row that somebody changed meanwhile is asked about, and can be taken back', async () => {
   const phone = await synced()
   await phone.delete('tasks', 't')

@@ -5,7 +5,13 @@ import { signal } from '@preact/signals'
 /** The demo's users, each with a token. */
 export const users = signal([])
 
-const tokenOf = (user) => users.value.find((known) => known.user === user)?.token
+export const tokenOf = (user) => users.value.find((known) => known.user === user)?.token
+
+/** A new token for someone whose token the server does not take any more. */
+export async function renewedTokenOf(user) {
+  users.value = (await stack('GET', 'setup')).body.users
+  return tokenOf(user)
+}
 
 /** The server cannot be reached, or its response is not JSON. */
 export class Unreachable extends Error {}

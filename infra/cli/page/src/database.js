@@ -1,47 +1,83 @@
-// A phone's database: WatermelonDB as it comes from npm.
+// A phone's database: WatermelonDB as it comes from npm, and the edits that an app makes in it.
 
-import { Database, appSchema, Model, tableSchema } from '@nozbe/watermelondb'
+import { Database, appSchema, Model, Q, tableSchema } from '@nozbe/watermelondb'
 import lokijs from '@nozbe/watermelondb/adapters/lokijs'
+import { synchronize } from '@nozbe/watermelondb/sync'
 import logger from '@nozbe/watermelondb/utils/common/logger'
-import { LokiMemoryAdapter } from 'lokijs'
+import { withBaseVersion } from '@trueppm/sync'
 import { schema } from '#trueppm'
-import { checksum } from '#checksum'
 import { appWith } from '../../../api/schema.mjs'
 
-const { app, tables } = appWith({ appSchema, Model, tableSchema }, schema)
-export { tables }
+const { app, tables } = appWith({ appSchema, Model, tableSchema }, withBaseVersion(schema, { appSchema, tableSchema }))
+export { schema, tables }
+
+/** What the client package wants of WatermelonDB. */
+export const watermelon = { Q, synchronize }
 
 // Its warnings and errors are of interest, its news of each sync is not.
 logger.default.log = () => {}
 
-let made = 0
-
 /**
- * A fresh installation. In memory: the page's devices are as new as the page, and as its server, which may be another one
- * at the same address.
+ * What a phone keeps while its app is not running. In memory: the page's devices are as new as the page, and as its server,
+ * which may be another one at the same address.
  */
-export const newDatabase = (name) =>
-  new Database({
-    adapter: new lokijs.default({
-      dbName: `${name}-${made++}`,
+export class Disk {
+  #text = null
+  #adapter
+
+  /** The database as the app finds it when it starts. */
+  open() {
+    this.#adapter = new lokijs.default({
+      dbName: 'phone',
       schema: app.schema,
       useWebWorker: false,
       useIncrementalIndexedDB: true,
       extraLokiOptions: { autosave: false },
-      _testLokiAdapter: new LokiMemoryAdapter(),
-    }),
-    modelClasses: app.modelClasses,
-  })
+      _testLokiAdapter: {
+        loadDatabase: (_, done) => done(this.#text),
+        saveDatabase: (_, text, done) => {
+          this.#text = text
+          done()
+        },
+        deleteDatabase: (_, done) => {
+          this.#text = null
+          done()
+        },
+      },
+    })
+    return new Database({ adapter: this.#adapter, modelClasses: app.modelClasses })
+  }
 
-/** The version up to which a device is complete, as WatermelonDB keeps it; 0 before the first pull. */
-export const markOf = async (database) => Number(await database.adapter.getLocal('__watermelon_last_pulled_at')) || 0
+  /** The app ends: what it had written stays. */
+  close() {
+    const loki = this.#adapter?._driver?.loki
+    if (loki) this.#text = loki.serialize()
+  }
+}
 
-/** All rows of all tables, as stored. */
+/** The rows of all tables that the user sees, as they are stored. */
 export async function rowsOf(database) {
   const rows = await Promise.all(tables.map((table) => database.get(table).query().unsafeFetchRaw()))
   return Object.fromEntries(tables.map((table, index) => [table, rows[index]]))
 }
 
-/** The tables of which the device holds something else than the server's checksum says. */
-export const disagreeing = (rows, expected) =>
-  tables.filter((table) => String(checksum(rows[table])) !== String(expected[table]))
+const set = (record, fields) => {
+  for (const [column, value] of Object.entries(fields)) record._setRaw(column, value)
+}
+
+/** What the server would give to a task that is created with a name only. */
+const blank = { duration: 1, status: 'NOT_STARTED' }
+
+export const createTask = (database, project, id, fields) =>
+  database.write(() =>
+    database.get('tasks').create((record) => {
+      record._raw.id = id
+      set(record, { ...blank, ...fields, project })
+    }),
+  )
+
+export const updateTask = (database, id, fields) =>
+  database.write(async () => (await database.get('tasks').find(id)).update((record) => set(record, fields)))
+
+/** Marks the task as deleted. It goes for good once the server has confirmed that. */
+export const deleteTask = (database, id) => database.write(async () => (await database.get('tasks').find(id)).markAsDeleted())

@@ -1,15 +1,17 @@
 import { useRef, useState } from 'preact/hooks'
 import { newKey, users } from './api.js'
+import { Decisions } from './decisions.jsx'
 import { useView } from './plan.jsx'
 import { count, number } from './scenarios.js'
 import { project } from './state.js'
-import { Dialog, Status, statuses } from './task-dialog.jsx'
+import { Dialog, Status } from './task-dialog.jsx'
+import { pendingWords, stateIn, statuses, verbOf } from './words.js'
 
-/** A phone and facts about its last pull. */
+/** A device and facts about its last sync. */
 export function DevicePane({ device }) {
   const [edited, setEdited] = useState(null)
-  const { online, live, busy, user, notice } = device
-  const install = (event) => device.install(event.target.value, project.value).then(() => device.sync())
+  const { online, live, busy, user, isRunning } = device
+  const install = (event) => device.install(event.target.value, project.value)
   return (
     <>
       <div class="bar">
@@ -29,22 +31,70 @@ export function DevicePane({ device }) {
         <Switch label="Online" on={online.value} onChange={(on) => device.setOnline(on)} />
         <Switch label="Live" on={live.value} onChange={(on) => (live.value = on)} />
         <span class="grow" />
-        <button class="primary" disabled={!online.value} aria-busy={busy.value} onClick={() => device.sync()}>
-          Pull
+        <button disabled={!isRunning.value} aria-label="Kill the app" title="Kill the app, as the system of a phone does" onClick={() => device.kill()}>
+          Kill
+        </button>
+        <button class="primary" disabled={!online.value || !isRunning.value} aria-busy={busy.value} onClick={() => device.sync()}>
+          Sync
         </button>
       </div>
       <Facts device={device} />
       <div class={`phone ${online.value ? '' : 'offline'}`}>
-        <p class="notice" role="status">
-          {notice.value || (online.value ? '' : 'Offline. Changes wait on the device.')}
-        </p>
-        <Waiting device={device} />
-        <Tasks device={device} onEdit={setEdited} />
-        <NewTask device={device} />
+        {isRunning.value ? <Running device={device} onEdit={setEdited} /> : <Killed device={device} />}
       </div>
       <Wire device={device} />
       {edited && <TaskSheet device={device} id={edited} onClose={() => setEdited(null)} />}
     </>
+  )
+}
+
+/** The app as its user sees it. */
+function Running({ device, onEdit }) {
+  return (
+    <>
+      <SyncState device={device} />
+      <p class="notice" role="status">
+        {device.notice.value}
+      </p>
+      <Decisions device={device} onEdit={onEdit} />
+      <Waiting device={device} />
+      <Tasks device={device} onEdit={onEdit} />
+      <NewTask device={device} />
+    </>
+  )
+}
+
+function Killed({ device }) {
+  return (
+    <div class="killed">
+      <p>The app was killed. Its database is still on the device.</p>
+      <button class="primary" onClick={() => device.start()}>
+        Start the app
+      </button>
+    </div>
+  )
+}
+
+/** How the sync stands: what an app shows all the time. */
+function SyncState({ device }) {
+  const status = device.status.value
+  const { state, pending, progress } = status
+  return (
+    <div class={`sync-state ${state}`}>
+      <b data-fact="status">{stateIn(status)}</b>
+      <span class="grow" data-fact="pending">
+        {pending > 0 ? `${count(pending, 'unsent edit')}` : state === 'synced' ? 'no unsent edits' : ''}
+      </span>
+      {progress && (
+        <label>
+          <span data-fact="progress">
+            {number(progress.rows)}
+            {progress.total === null ? ' rows so far' : ` of ${count(progress.total, 'row')}`}
+          </span>
+          <progress value={progress.total === null ? undefined : progress.rows} max={progress.total ?? undefined} />
+        </label>
+      )}
+    </div>
   )
 }
 
@@ -71,11 +121,11 @@ function Facts({ device }) {
   const facts = [
     ['Mark', number(mark.value), 'This device has all changes up to this version'],
     ['Checksum', checksum, 'Whether the device has exactly the rows that the server has', state],
-    ['Last pull', pull ? `${count(pull.rows, 'row')}${pull.deleted ? `, ${pull.deleted} deleted` : ''}` : 'none yet', held.join(', ')],
+    ['Last pull', pull?.way ? `${count(pull.rows, 'row')}${pull.deleted ? `, ${pull.deleted} deleted` : ''}` : 'none yet', held.join(', ')],
     ['Outcome', pull?.way ?? '–', 'How the server proved the response complete'],
-    ['Size', pull ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'Size of the response as it was sent'],
-    ['Read units', pull ? (Number.isNaN(pull.units) ? 'not sent' : number(pull.units)) : '–', 'Read units of DynamoDB for the response'],
-    ['Time', pull ? `${pull.ms.toFixed(0)} ms` : '–', 'Time from the request to the end of the response'],
+    ['Size', pull?.way ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'Size of the response as it was sent'],
+    ['Read units', pull?.way ? (Number.isNaN(pull.units) ? 'not sent' : number(pull.units)) : '–', 'Read units of DynamoDB for the response'],
+    ['Time', pull?.way ? `${pull.ms.toFixed(0)} ms` : '–', 'Time from the request to the end of the response'],
     ...others.map(({ name, dur, desc }) => [name[0].toUpperCase() + name.slice(1), [dur && `${dur} ms`, desc].filter(Boolean).join(', ') || 'yes', 'Server-Timing']),
   ]
   return (
@@ -97,55 +147,22 @@ function Facts({ device }) {
   )
 }
 
-const labels = { waiting: 'waiting', sending: 'sending…', sent: 'sent', conflict: 'conflict', refused: 'refused' }
-
-/** Changes that are not on the server yet, and changes that it refused. */
+/** The edits that wait to be sent. Those that need a decision are shown above. */
 function Waiting({ device }) {
-  const outbox = device.outbox.value
-  if (!outbox.length) return null
-  const nameOf = ({ id, body }) => body?.name ?? device.rows.value.tasks.find((task) => task.id === id)?.name ?? id
-  const verb = { POST: 'New task', PATCH: 'Change', DELETE: 'Delete' }
+  const decided = new Set([...device.conflicts.value, ...device.rejected.value].map(({ table, id }) => `${table}/${id}`))
+  const rows = device.unsent.value.filter(({ table, id }) => !decided.has(`${table}/${id}`))
+  if (!rows.length) return null
   return (
-    <ul class="outbox" aria-label={`Outbox of device ${device.name}`}>
-      {outbox.map((entry) => (
-        <li key={entry.id + entry.method} class={entry.state}>
+    <ul class="outbox" aria-label={`Unsent edits on device ${device.name}`}>
+      {rows.map(({ table, id, status, values, isSending, isGivenUp }) => (
+        <li key={table + id}>
           <span class="name">
-            {verb[entry.method]}: {nameOf(entry)}
+            {verbOf(status)}: {values?.name ?? id}
           </span>{' '}
-          <b>{labels[entry.state]}</b>
-          {entry.state === 'conflict' && <Conflict device={device} entry={entry} />}
-          {entry.state === 'refused' && (
-            <div>
-              <p>{entry.problem.text}</p>
-              <button onClick={() => device.discard(entry)}>Discard</button>
-            </div>
-          )}
+          <b>{isGivenUp ? 'given up at the next sync' : pendingWords[isSending ? 'sending' : 'waiting']}</b>
         </li>
       ))}
     </ul>
-  )
-}
-
-function Conflict({ device, entry }) {
-  const fields = entry.problem.conflict_fields ?? []
-  const text = (values, field) => String(values?.[field] ?? 'nothing')
-  return (
-    <div>
-      {fields.map((field) => (
-        <p key={field}>
-          {field}: server <q>{text(entry.problem.server_value, field)}</q>, this device <q>{text(entry.problem.client_value, field)}</q>
-        </p>
-      ))}
-      <button onClick={() => device.keepMine(entry)}>Keep mine</button>{' '}
-      <button
-        onClick={() => {
-          device.discard(entry)
-          device.sync()
-        }}
-      >
-        Take theirs
-      </button>
-    </div>
   )
 }
 
@@ -154,12 +171,14 @@ const BEYOND = 6
 
 function Tasks({ device, onEdit }) {
   const [element, view] = useView()
-  const rows = device.tasks.value
+  // Never half a plan: during the first sync there is a progress instead.
+  const isPartial = device.status.value.progress !== null
+  const rows = isPartial ? [] : device.tasks.value
   const first = Math.max(0, Math.floor(view.top / ROW) - BEYOND)
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW) + BEYOND)
   return (
     <div class="phone-list" ref={element} tabIndex={0} role="group" aria-label={`${rows.length} tasks on device ${device.name}`}>
-      {!rows.length && <p class="empty">{device.mark.value ? 'No tasks.' : 'Not pulled yet.'}</p>}
+      {!rows.length && <p class="empty">{isPartial ? 'The tasks appear when the first sync is complete.' : device.mark.value ? 'No tasks.' : 'Not synced yet.'}</p>}
       <div style={{ height: `${rows.length * ROW}px` }}>
         <ul style={{ paddingTop: `${first * ROW}px` }}>
           {rows.slice(first, last).map((task) => (
@@ -168,7 +187,7 @@ function Tasks({ device, onEdit }) {
                 <span class="name">{task.name}</span>
                 <span class="quiet">
                   {statuses[task.status] ?? task.status}
-                  {task.pending && <b class="pending"> · {labels[task.pending]}</b>}
+                  {task.pending && <b class="pending"> · {pendingWords[task.pending]}</b>}
                 </span>
                 <Ring percent={task.percent_complete} />
               </button>
@@ -210,7 +229,7 @@ function NewTask({ device }) {
   )
 }
 
-/** Changes a task on the phone: into its outbox, and at once to the server if it is online. */
+/** Changes a task on the phone. The app sends it at once if it can. */
 function TaskSheet({ device, id, onClose }) {
   const task = useRef(device.tasks.peek().find((task) => task.id === id)).current
   if (!task) return null
@@ -253,18 +272,18 @@ function TaskSheet({ device, id, onClose }) {
   )
 }
 
-/** The last pull as JSON, as it was when it was opened. */
+/** The last sync as JSON, as it was when it was opened. */
 function Wire({ device }) {
-  const [pages, setPages] = useState(null)
+  const [exchanges, setExchanges] = useState(null)
   return (
     <>
-      <button class="plain" disabled={!device.last.value} onClick={() => setPages(device.last.value.pages)}>
-        Last pull as JSON
+      <button class="plain" disabled={!device.last.value} onClick={() => setExchanges(device.last.value.exchanges)}>
+        Last sync as JSON
       </button>
-      {pages && (
-        <Dialog title={`Device ${device.name}: the last pull`} wide onClose={() => setPages(null)}>
+      {exchanges && (
+        <Dialog title={`Device ${device.name}: the last sync`} wide onClose={() => setExchanges(null)}>
           <div class="wire">
-            {pages.map(({ request, response }, index) => (
+            {exchanges.map(({ request, response }, index) => (
               <div key={index}>
                 <h4>Request</h4>
                 <pre tabIndex={0}>{JSON.stringify(request, null, 2)}</pre>

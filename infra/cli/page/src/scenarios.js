@@ -3,6 +3,7 @@
 import { signal } from '@preact/signals'
 import { call, problem, projectPath, stack } from './api.js'
 import { actor, devices, history, load, look, open, owner, project, server } from './state.js'
+import { reasonIn } from './words.js'
 
 /** The report of the latest scenario: `{ title, lines: [{ ok, text }] }`. `ok` is null for lines that are not a check. */
 export const story = signal(null)
@@ -39,6 +40,7 @@ async function asOwner(method, collection, id, body) {
 async function pullAll(tell) {
   for (const device of devices) {
     device.online.value = true
+    if (!device.isRunning.value) await device.start()
     const answered = await device.sync()
     if (!answered) {
       tell(`${phone(device)}: ${device.notice.value}`, device.size.value === 0)
@@ -105,14 +107,14 @@ const together = (title, [first, second], judge) =>
     const task = b.tasks.value.find(({ percent_complete }) => percent_complete < 100)
     if (!task) throw new Error('There is no task that both can change.')
     for (const device of devices) device.online.value = false
-    a.edit('PATCH', task.id, first(task))
-    b.edit('PATCH', task.id, second(task))
+    await a.edit('PATCH', task.id, first(task))
+    await b.edit('PATCH', task.id, second(task))
     tell(`Both devices are offline and change “${task.name}”: ${fields(first(task))} on A, ${fields(second(task))} on B.`)
     await a.setOnline(true)
-    tell(`${phone(a)} is online again and sends its change.`, a.outbox.value.length === 0)
+    tell(`${phone(a)} is online again and sends its change.`, a.unsent.value.length === 0)
     await b.setOnline(true)
     judge(tell, task)
-    if (b.outbox.value.length === 0) await pullAll(tell)
+    if (b.unsent.value.length === 0) await pullAll(tell)
   })
 
 const fields = (body) => Object.entries(body).map(([name, value]) => `${name} ${value}`).join(', ')
@@ -122,7 +124,7 @@ export const editDifferentFields = () =>
   together(
     'Two people change different fields of one task',
     [(task) => ({ percent_complete: more(task) }), (task) => ({ name: `${task.name.replace(/ \(.*\)$/, '')} (B)` })],
-    (tell) => tell(`${phone(b)} is online again. ${b.notice.value}`, b.outbox.value.length === 0),
+    (tell) => tell(`${phone(b)} is online again. ${b.notice.value}`, b.unsent.value.length === 0),
   )
 
 export const editSameField = () =>
@@ -130,11 +132,84 @@ export const editSameField = () =>
     'Two people change the same field of one task',
     [(task) => ({ percent_complete: more(task) }), (task) => ({ percent_complete: Math.max(0, more(task) - 5) })],
     (tell, task) => {
-      const conflict = b.outbox.value.find(({ state }) => state === 'conflict')
-      const what = conflict ? `409 sync_conflict in ${Object.keys(conflict.body).join(', ')}. Nothing was written; B must decide` : 'no conflict'
+      const [conflict] = b.conflicts.value
+      const what = conflict ? `409 sync_conflict in ${conflict.field}. Nothing was written; B must decide` : 'no conflict'
       tell(`${phone(b)} is online again: ${what} (“${task.name}”).`, Boolean(conflict))
     },
   )
+
+/** The tasks on B that are not complete: at least `count`. */
+function openTasks(count) {
+  const tasks = b.tasks.value.filter(({ percent_complete }) => percent_complete < 100)
+  if (tasks.length < count) throw new Error(`This needs ${count} tasks that are not complete. Add some first.`)
+  return tasks
+}
+
+export const editOnBoth = () =>
+  play('Both devices edit offline', async (tell) => {
+    await pullAll(() => {})
+    const [merged, disputed, ...others] = openTasks(3)
+    const deleted = others.at(-1)
+    for (const device of devices) device.online.value = false
+    await a.edit('PATCH', merged.id, { percent_complete: more(merged) })
+    await a.edit('PATCH', disputed.id, { percent_complete: more(disputed) })
+    await a.edit('DELETE', deleted.id)
+    await b.edit('PATCH', merged.id, { name: `${merged.name} (B)` })
+    await b.edit('PATCH', disputed.id, { percent_complete: Math.max(0, more(disputed) - 5) })
+    await b.edit('PATCH', deleted.id, { status: 'ON_HOLD' })
+    const [onA, onB] = devices.map(({ status }) => status.value.pending)
+    tell(`Both devices are offline. ${onA} edits wait on A and ${onB} on B.`, onA >= 3 && onB >= 3)
+    await a.setOnline(true)
+    tell(`${phone(a)} is online again and sends its edits. Edits that still wait on A: ${a.unsent.value.length}.`, a.unsent.value.length === 0)
+    await b.setOnline(true)
+    const now = b.tasks.value.find(({ id }) => id === merged.id)
+    const hasBoth = now?.name.endsWith('(B)') && now.percent_complete === more(merged)
+    tell(`${phone(b)} is online again. “${merged.name}”: the devices changed different fields, and the server has both changes.`, hasBoth)
+    tell(`“${disputed.name}”: the devices changed the same field. B shows both values, and its user must choose.`, b.conflicts.value.some(({ id }) => id === disputed.id))
+    tell(`“${deleted.name}”: A deleted it, and B edited it. B sets its edit aside, and its user restores or drops it.`, b.aside.value.some(({ id }) => id === deleted.id))
+    await pullAll(tell)
+  })
+
+export const killWhileSending = () =>
+  play('The app is killed while it sends', async (tell) => {
+    await pullAll(() => {})
+    const [task] = openTasks(1)
+    a.online.value = false
+    await a.edit('PATCH', task.id, { percent_complete: more(task) })
+    await look()
+    const before = history.value.current
+    a.killWhenSending()
+    await a.setOnline(true)
+    await look()
+    const done = history.value.current
+    tell(`${phone(a)} sends an edit of “${task.name}”. The app is killed before it gets the response.`, !a.isRunning.value)
+    tell(`The server committed the edit. Its version went from ${number(before)} to ${number(done)}.`, done > before)
+    a.wasRepeated.value = false
+    await a.start()
+    tell('The app starts again and repeats the request with the same idempotency key. The server repeats its response.', a.wasRepeated.value)
+    await look()
+    tell(`The edit was applied once. The server is still at version ${number(history.value.current)}.`, history.value.current === done)
+    await pullAll(tell)
+  })
+
+export const refuseOneOfThree = () =>
+  play('The server refuses one of three edits', async (tell) => {
+    await pullAll(() => {})
+    const [first, second, third] = openTasks(3)
+    a.online.value = false
+    await a.edit('PATCH', first.id, { percent_complete: more(first) })
+    await a.edit('PATCH', second.id, { percent_complete: 150 })
+    await a.edit('PATCH', third.id, { name: `${third.name} (A)` })
+    tell(`${phone(a)} is offline and makes three edits. One of them sets “${second.name}” to 150 %.`, a.status.value.pending >= 3)
+    await a.setOnline(true)
+    await load()
+    const stored = (id) => server.value.tasks.find((task) => task.id === id)
+    const accepted = stored(first.id).percent_complete === more(first) && stored(third.id).name.endsWith('(A)')
+    tell('It is online again and sends all three in one request. The server accepts two.', accepted)
+    const refused = a.rejected.value.find(({ id }) => id === second.id)
+    tell(`The server refuses one: ${refused ? reasonIn(refused.problem) : 'no reason given'} The edit stays on the device until its user changes or discards it.`, Boolean(refused))
+    await pullAll(tell)
+  })
 
 export const pullAtOnce = () =>
   play('A change, and a pull immediately after it', async (tell) => {

@@ -2,8 +2,8 @@
 
 import { batch, computed, signal } from '@preact/signals'
 import { call, problem, projectPath, stack, Unreachable, users } from './api.js'
-import { Device } from './device.js'
-import { byOutline } from './outbox.js'
+import { byOutline } from './outline.js'
+import { Phone } from './phone.js'
 
 export const project = signal('')
 /** Who uses the editor. */
@@ -19,7 +19,7 @@ export const lag = signal(0)
 /** The connection to the local stack: '' or what is wrong with it. */
 export const outage = signal('')
 
-export const devices = [new Device('A'), new Device('B')]
+export const devices = [new Phone('A'), new Phone('B')]
 
 export const tasks = computed(() => [...(server.value?.tasks ?? [])].sort(byOutline))
 export const owner = 'olga'
@@ -41,9 +41,8 @@ export async function open(id) {
     commits.value = []
   })
   tag = ''
-  await Promise.all([devices[0].install('mia', id), devices[1].install('sofia', id)])
   await look()
-  await Promise.all(devices.map((device) => device.sync()))
+  await Promise.all([devices[0].install('mia', id), devices[1].install('sofia', id)])
 }
 
 /** Reads the project as the editor's user. */
@@ -90,7 +89,7 @@ export async function look() {
 
 const EVERY = 1_000
 
-/** Keeps looking, and lets the devices that are live pull. */
+/** Keeps looking, and tells the devices that are live of what is new. */
 async function follow() {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, EVERY))
@@ -104,7 +103,7 @@ async function follow() {
       tag = ''
     }
     for (const device of devices) {
-      if (device.live.value && device.online.value && !device.busy.value) device.sync()
+      if (device.live.value && device.online.value && device.isRunning.value) device.poke(history.value?.current ?? 0)
     }
   }
 }

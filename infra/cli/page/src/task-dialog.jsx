@@ -1,7 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import { change, server } from './state.js'
-
-export const statuses = { BACKLOG: 'Backlog', NOT_STARTED: 'Not started', IN_PROGRESS: 'In progress', REVIEW: 'Review', COMPLETE: 'Complete', ON_HOLD: 'On hold' }
+import { statuses } from './words.js'
 
 /** A modal dialog; closes on Escape. */
 export function Dialog({ title, wide = false, onClose, children }) {
@@ -142,9 +141,9 @@ export function TaskDialog({ task, onClose }) {
   )
 }
 
-export function Status({ value }) {
+export function Status({ value, ...attributes }) {
   return (
-    <select name="status">
+    <select name="status" {...attributes}>
       {Object.entries(statuses).map(([status, label]) => (
         <option key={status} value={status} selected={status === value}>
           {label}

@@ -32,6 +32,12 @@ export function TroublePane() {
             {button('Add 300 tasks', () => scenarios.addTasks())}
           </fieldset>
           <fieldset>
+            <legend>Offline edits</legend>
+            {button('Edit on both devices offline', scenarios.editOnBoth)}
+            {button('Kill the app while it sends', scenarios.killWhileSending)}
+            {button('The server refuses one of three edits', scenarios.refuseOneOfThree)}
+          </fieldset>
+          <fieldset>
             <legend>Members and the project</legend>
             {member === false && !deleted ? button(`Add ${user} again`, scenarios.addMember) : button(`Remove ${user}`, scenarios.removeMember)}
             {deleted ? button('New project', scenarios.newProject, false) : button('Delete the project', scenarios.deleteProject)}

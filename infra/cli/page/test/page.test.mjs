@@ -34,14 +34,19 @@ for (const colorScheme of ['light', 'dark']) {
       const shoot = async (where) => {
         if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${width}-${colorScheme}-${where}.png`, fullPage: width > 900 })
       }
+      // Then A has a refused edit, and B a conflict and an edit that was set aside.
+      const trouble = async () => {
+        await screen.trouble('Edit on both devices offline')
+        await screen.trouble('The server refuses one of three edits')
+      }
       if (width > 900) {
-        await screen.trouble('Two edit the same field')
+        await trouble()
         await check('all')
         await shoot('all')
       } else {
         for (const tab of ['Scenarios', 'Versions', 'Device A', 'Device B', 'Server']) {
           await page.getByRole('tab', { name: tab }).click()
-          if (tab === 'Scenarios') await screen.trouble('Two edit the same field')
+          if (tab === 'Scenarios') await trouble()
           await check(tab)
           await shoot(tab)
         }
@@ -51,8 +56,8 @@ for (const colorScheme of ['light', 'dark']) {
       await shoot('task')
       await page.keyboard.press('Escape')
       if (width < 900) await page.getByRole('tab', { name: 'Device B' }).click()
-      await screen.device('B').getByRole('button', { name: 'Last pull as JSON' }).click()
-      await check('the last pull')
+      await screen.device('B').getByRole('button', { name: 'Last sync as JSON' }).click()
+      await check('the last sync')
       await shoot('wire')
     })
   }
@@ -90,8 +95,9 @@ look('what is changed offline is merged on return, and the other device gets it'
 for (const [choice, expected] of [['Keep mine', 65], ['Take theirs', 70]]) {
   look(`two people change one field: “${choice}”`, {}, async ({ id, screen }) => {
     await screen.trouble('Two edit the same field')
-    const conflict = screen.device('B').locator('.outbox .conflict')
-    assert.match(await conflict.innerText(), /percent_complete: server .?70.?, this device .?65/)
+    const conflict = screen.device('B').locator('.conflict')
+    assert.match(await conflict.innerText(), /You and someone else changed “Complete, %”/)
+    assert.deepEqual([await conflict.locator('[data-side=mine]').innerText(), await conflict.locator('[data-side=theirs]').innerText()], ['65', '70'])
     assert.equal((await taskOf(id, 'foundation')).percent_complete, 70, 'a conflict writes nothing')
     await conflict.getByRole('button', { name: choice }).click()
     await conflict.waitFor({ state: 'detached' })
@@ -152,7 +158,7 @@ look('while the index lags a pull reads strongly, and says so', {}, async ({ pag
   assert.match(await screen.trouble('Change, then pull'), /with the outcome “first_read”/)
 })
 
-look('a device that lacks a row is found out by the checksum, and pulls anew', {}, async ({ page, screen }) => {
+look('a device that lacks a row is found out by the checksum, and gets everything again', {}, async ({ page, screen }) => {
   const cut = async (route) => {
     const response = await route.fetch()
     const body = await response.json()
@@ -186,7 +192,7 @@ for (const lostTable of [false, true]) {
       assert.doesNotMatch(await screen.device(device).locator('.phone-list').innerText(), /Made after/)
       assert.ok((await screen.mark(device)) > 2 ** 32)
     }
-    await screen.device('A').getByRole('button', { name: 'Last pull as JSON' }).click()
+    await screen.device('A').getByRole('button', { name: 'Last sync as JSON' }).click()
     const wire = await page.locator('dialog .wire').innerText()
     assert.equal(wire.includes('resync_required'), !lostTable)
     assert.match(await page.locator('.line').getAttribute('aria-valuetext'), /operator’s/)
@@ -262,12 +268,213 @@ look('a name without end is cut, not spread over the page', { width: 390, height
   await rest(id, 'tasks/permit/', { method: 'PATCH', body: JSON.stringify({ name }) })
   for (const tab of ['Server', 'Device A', 'Versions']) {
     await page.getByRole('tab', { name: tab }).click()
-    if (tab === 'Device A') await page.locator('#pane-a').getByRole('button', { name: 'Pull', exact: true }).click()
+    if (tab === 'Device A') await page.locator('#pane-a').getByRole('button', { name: 'Sync', exact: true }).click()
     await page.waitForTimeout(1_300)
     const ends = await page.evaluate(() => [...document.querySelectorAll('.name, .told')].map((name) => name.getBoundingClientRect().right))
     assert.ok(Math.max(...ends) <= 390, `${tab}: a name ends at ${Math.max(...ends)}`)
     if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/long-${tab}.png` })
   }
+})
+
+look('the phone says how its sync stands, and how many edits are not on the server', {}, async ({ screen }) => {
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  await screen.set('A', 'Online', false)
+  await screen.stands('A', 'Offline', '')
+  await screen.edit('A', 'Roof', { 'Complete, %': '5' })
+  await screen.stands('A', 'Offline', '1 unsent edit')
+  await screen.edit('A', 'Garden', { Name: 'Kitchen garden' })
+  await screen.stands('A', 'Offline', '2 unsent edits')
+  await screen.set('A', 'Online', true)
+  await screen.stands('A', 'Synced', 'no unsent edits')
+})
+
+look('a phone that cannot sync says why, and goes on when it can', {}, async ({ page, screen, complaints }) => {
+  const maintenance = (route) => route.fulfill({ status: 200, contentType: 'text/html', body: '<h1>We are back soon</h1>' })
+  await page.route(/\/sync\//, maintenance)
+  await screen.device('A').getByRole('button', { name: 'Sync', exact: true }).click()
+  await screen.stands('A', 'Error', '')
+  assert.match(await screen.device('A').locator('.notice').innerText(), /The response did not come from the server/)
+  await page.unroute(/\/sync\//, maintenance)
+  await screen.pull('A')
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  assert.equal(await screen.device('A').locator('.notice').innerText(), '')
+  assert.deepEqual(complaints, [])
+})
+
+look('a first sync shows how far it is, and no plan before it is whole', {}, async ({ page, screen }) => {
+  let goOn
+  const rest = new Promise((resolve) => (goOn = resolve))
+  let first
+  const inTwoPages = async (route) => {
+    if (first) {
+      await rest
+      return route.continue()
+    }
+    const response = await route.fetch()
+    const body = (first = await response.json())
+    // What is up to version 20 comes first: the server answers what follows.
+    for (const change of Object.values(body.changes)) change.updated = change.updated.filter(({ server_version }) => server_version <= 20)
+    await route.fulfill({ response, json: { ...body, timestamp: 20, has_more: true } })
+  }
+  await page.route(/\/sync\//, inTwoPages)
+  await screen.device('A').getByLabel('Signed in as').selectOption('adam')
+  await page.locator('#pane-a progress').waitFor()
+  assert.match(await screen.device('A').locator('[data-fact=status]').innerText(), /First sync/)
+  assert.match(await screen.device('A').locator('[data-fact=progress]').innerText(), /^\d+ of 32 rows$/)
+  assert.equal(await screen.tasks('A'), 0)
+  assert.match(await screen.device('A').locator('.phone-list').innerText(), /The tasks appear when the first sync is complete/)
+  goOn()
+  await page.locator('#pane-a progress').waitFor({ state: 'detached' })
+  await screen.agrees('A')
+  assert.equal(await screen.tasks('A'), 12)
+})
+
+look('a conflict can be settled with a value that is neither mine nor theirs', {}, async ({ id, screen }) => {
+  await screen.trouble('Two edit the same field')
+  const conflict = screen.device('B').locator('.conflict')
+  await conflict.getByLabel('Other value for Complete, %').fill('68')
+  await conflict.getByRole('button', { name: 'Use this' }).click()
+  await conflict.waitFor({ state: 'detached' })
+  await screen.stands('B', 'Synced', 'no unsent edits')
+  assert.equal((await taskOf(id, 'foundation')).percent_complete, 68)
+})
+
+look('each field of a conflict is settled by itself', {}, async ({ id, screen }) => {
+  await screen.set('B', 'Online', false)
+  await screen.edit('B', 'Timber frame', { Name: 'Oak frame', 'Complete, %': '20' })
+  await rest(id, 'tasks/frame/', { method: 'PATCH', body: JSON.stringify({ name: 'Steel frame', percent_complete: 40 }) })
+  await screen.set('B', 'Online', true)
+  const conflicts = screen.device('B').locator('.conflict')
+  await conflicts.nth(1).waitFor()
+  await conflicts.filter({ hasText: '“Name”' }).getByRole('button', { name: 'Keep mine' }).click()
+  await conflicts.filter({ hasText: '“Name”' }).waitFor({ state: 'detached' })
+  await conflicts.filter({ hasText: '“Complete, %”' }).getByRole('button', { name: 'Take theirs' }).click()
+  await conflicts.first().waitFor({ state: 'detached' })
+  await screen.stands('B', 'Synced', 'no unsent edits')
+  const { name, percent_complete } = await taskOf(id, 'frame')
+  assert.deepEqual({ name, percent_complete }, { name: 'Oak frame', percent_complete: 40 })
+})
+
+look('a deletion of what someone else has changed asks its user', {}, async ({ page, id, screen }) => {
+  await screen.set('A', 'Online', false)
+  await screen.device('A').locator('.phone-task', { hasText: 'Timber frame' }).click()
+  await page.locator('dialog[open]').getByRole('button', { name: 'Delete' }).click()
+  await rest(id, 'tasks/frame/', { method: 'PATCH', body: JSON.stringify({ percent_complete: 40 }) })
+  await screen.set('A', 'Online', true)
+  const conflict = screen.device('A').locator('.conflict')
+  await conflict.waitFor()
+  assert.match(await conflict.innerText(), /Timber frame[^]*You deleted this task\. Someone else has changed it since\.[^]*Complete, %: 40/)
+  await conflict.getByRole('button', { name: 'Take theirs' }).click()
+  await conflict.waitFor({ state: 'detached' })
+  await screen.device('A').locator('.phone-task', { hasText: 'Timber frame' }).waitFor()
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  assert.equal((await taskOf(id, 'frame')).percent_complete, 40)
+})
+
+look('both phones edit offline: merged, in conflict, and set aside', {}, async ({ id, screen }) => {
+  const story = await screen.trouble('Edit on both devices offline')
+  assert.match(story, /3 edits wait on A and 3 on B/)
+  const { name, percent_complete } = await taskOf(id, 'foundation')
+  assert.deepEqual({ name, percent_complete }, { name: 'Foundation slab (B)', percent_complete: 70 })
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  await screen.stands('B', 'Synced', '1 unsent edit')
+  const b = screen.device('B')
+  assert.match(await b.locator('.conflict').innerText(), /Timber frame[^]*Complete, %/)
+  const aside = b.locator('.aside')
+  assert.match(await aside.innerText(), /Keys[^]*Someone else deleted the task\. Your unsent edit: Status: On hold\./)
+  await aside.getByRole('button', { name: 'Restore as a new task' }).click()
+  await aside.waitFor({ state: 'detached' })
+  await screen.set('B', 'Live', true)
+  await screen.stands('B', 'Synced', '1 unsent edit')
+  const { body } = await rest(id, 'tasks/?limit=100')
+  const restored = body.results.filter(({ name }) => name === 'Keys')
+  assert.deepEqual(restored.map(({ id, status }) => [id === 'keys', status]), [[false, 'ON_HOLD']])
+})
+
+look('an edit that was set aside can be dropped', {}, async ({ id, screen }) => {
+  await screen.trouble('Edit on both devices offline')
+  const aside = screen.device('B').locator('.aside')
+  await aside.getByRole('button', { name: 'Drop my edit' }).click()
+  await aside.waitFor({ state: 'detached' })
+  const { body } = await rest(id, 'tasks/?limit=100')
+  assert.ok(!body.results.some(({ name }) => name === 'Keys'), 'nothing was sent')
+})
+
+look('an app that is killed while it sends has sent its edit once', {}, async ({ page, id, screen }) => {
+  const before = (await taskOf(id, 'foundation')).server_version
+  const keys = []
+  page.on('request', (request) => request.url().includes('/batch/') && keys.push(request.headers()['idempotency-key']))
+  const story = await screen.trouble('Kill the app while it sends')
+  assert.match(story, /killed before it gets the response[^]*same idempotency key[^]*The edit was applied once/)
+  assert.equal(keys.length, 2)
+  assert.equal(keys[0], keys[1])
+  const task = await taskOf(id, 'foundation')
+  assert.equal(task.percent_complete, 70)
+  assert.ok(task.server_version > before)
+  await screen.stands('A', 'Synced', 'no unsent edits')
+})
+
+look('a killed app shows nothing until it is started, and then has the edits that it had', {}, async ({ page, screen }) => {
+  await screen.set('A', 'Online', false)
+  await screen.edit('A', 'Roof', { 'Complete, %': '5' })
+  await screen.device('A').getByRole('button', { name: 'Kill the app' }).click()
+  assert.match(await screen.device('A').locator('.killed').innerText(), /The app was killed/)
+  assert.equal(await screen.device('A').locator('.phone-list').count(), 0)
+  await screen.device('A').getByRole('button', { name: 'Start the app' }).click()
+  await screen.stands('A', 'Offline', '1 unsent edit')
+  assert.match(await screen.device('A').locator('.phone-task', { hasText: 'Roof' }).innerText(), /waiting to be sent[^]*5/)
+  assert.equal(await page.locator('#pane-a .outbox li').count(), 1)
+})
+
+look('the server refuses one of three edits: two arrive, and one waits for its user', {}, async ({ page, id, screen }) => {
+  const story = await screen.trouble('The server refuses one of three edits')
+  assert.match(story, /The server accepts two[^]*The server refuses one: Complete, % /)
+  assert.equal((await taskOf(id, 'foundation')).percent_complete, 70)
+  assert.equal((await taskOf(id, 'frame')).percent_complete, 0)
+  assert.equal((await taskOf(id, 'roof')).name, 'Roof (A)')
+  await screen.stands('A', 'Synced', '1 unsent edit')
+  const refused = screen.device('A').locator('.rejected')
+  assert.match(await refused.innerText(), /Timber frame[^]*Complete, %: 150[^]*\(validation_failed\)[^]*Change the value and save again, or discard your edit\./)
+  await refused.getByRole('button', { name: 'Change it' }).click()
+  const dialog = page.locator('dialog[open]')
+  await dialog.getByLabel('Complete, %').fill('50')
+  await dialog.getByRole('button', { name: 'Save' }).click()
+  await refused.waitFor({ state: 'detached' })
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  assert.equal((await taskOf(id, 'frame')).percent_complete, 50)
+})
+
+look('a refused edit can be discarded, and the phone shows the server’s value again', {}, async ({ id, screen }) => {
+  await screen.trouble('The server refuses one of three edits')
+  const refused = screen.device('A').locator('.rejected')
+  await refused.getByRole('button', { name: 'Discard my edit' }).click()
+  await refused.waitFor({ state: 'detached' })
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  assert.match(await screen.device('A').locator('.phone-task', { hasText: 'Timber frame' }).innerText(), /^Timber frame\nNot started\n0$/)
+  assert.equal((await taskOf(id, 'frame')).percent_complete, 0)
+})
+
+look('edits of a user whose role is too low are refused with what to do', {}, async ({ screen }) => {
+  await screen.device('A').getByLabel('Signed in as').selectOption('vic')
+  await screen.stands('A', 'Synced', 'no unsent edits')
+  await screen.edit('A', 'Roof', { 'Complete, %': '5' })
+  const refused = screen.device('A').locator('.rejected')
+  await refused.waitFor()
+  assert.match(await refused.innerText(), /Your role does not allow this[^]*\(role_too_low\)[^]*Ask an admin of the project for another role/)
+})
+
+look('edits of a user who was removed are set aside, and can be dropped', {}, async ({ screen }) => {
+  await screen.set('B', 'Online', false)
+  await screen.edit('B', 'Roof', { 'Complete, %': '5' })
+  await screen.trouble('Remove sofia')
+  await screen.stands('B', 'Removed from this device', '')
+  const aside = screen.device('B').locator('.aside')
+  assert.match(await aside.innerText(), /Roof[^]*You are not a member of the project any more\. Your unsent edit: Complete, %: 5\./)
+  assert.equal(await aside.getByRole('button', { name: /Restore/ }).count(), 0, 'there is no project to restore it into')
+  await screen.trouble('Add sofia again')
+  await aside.getByRole('button', { name: 'Restore as a new task' }).waitFor()
+  await aside.getByRole('button', { name: 'Drop my edit' }).click()
+  await aside.waitFor({ state: 'detached' })
 })
 
 look('300 tasks: the page stays small, and scrolls without long frames', {}, async ({ page, screen }) => {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -41,7 +42,10 @@ async function startStack() {
   })
 }
 
-/** The page, opened on a fresh project; `complaints` is what the browser's console had to say. */
+/**
+ * The page, opened on a fresh project; `complaints` is what the browser's console had to say. PAGE_DIST names a directory
+ * with a newer page than the one that the stack was built with.
+ */
 export async function openPage({ width = 1280, height = 1000, colorScheme = 'light', ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, ...options })
   const page = await context.newPage()
@@ -56,6 +60,7 @@ export async function openPage({ width = 1280, height = 1000, colorScheme = 'lig
   page.on('request', (request) => {
     if (!request.url().startsWith(address) && !request.url().startsWith('data:')) foreign.push(request.url())
   })
+  if (process.env.PAGE_DIST) await page.route(/\/page\.(js|css)$/, (route) => route.fulfill({ path: join(process.env.PAGE_DIST, basename(new URL(route.request().url()).pathname)) }))
   const made = await fetch(`${address}/demo/projects`, { method: 'POST' })
   assert.equal(made.status, 201)
   const { id } = await made.json()
@@ -111,12 +116,21 @@ export class Screen {
   }
 
   async pull(device) {
-    await this.device(device).getByRole('button', { name: 'Pull', exact: true }).click()
+    await this.device(device).getByRole('button', { name: 'Sync', exact: true }).click()
     await this.idle(device)
   }
 
   idle(device) {
     return this.device(device).locator('.controls button.primary[aria-busy="false"]').waitFor()
+  }
+
+  /** Waits until the device says that its sync stands like this, and what waits. */
+  async stands(device, status, pending) {
+    const shown = async () => Promise.all(['status', 'pending'].map((name) => this.fact(device, name).innerText().catch(() => 'not shown')))
+    const until = Date.now() + 15_000
+    while (Date.now() < until && String(await shown()) !== String([status, pending])) await this.page.waitForTimeout(50)
+    await this.idle(device)
+    assert.deepEqual(await shown(), [status, pending])
   }
 
   /** Waits until the device says that its checksum agrees. */
