@@ -1,8 +1,9 @@
-//! What operators do to a table: verify, restore, backfill, erase, watch. None of it needs the embedded engine.
+//! What operators do to a table: verify, diagnose, restore, backfill, erase, watch. None of it needs the embedded engine.
 
 pub mod backfill;
 pub mod command;
 pub mod commands;
+pub mod diagnose;
 pub mod endpoint;
 pub mod erase;
 pub mod history;

@@ -1,10 +1,10 @@
-//! The operators' command: `verify`, `restore`, `backfill`, `erase` and `watch` of `trueppm`, without the local stack.
+//! The operators' command: `verify`, `diagnose`, `restore`, `backfill`, `erase` and `watch` of `trueppm`, without the local stack.
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ops::command::exit_code;
-use ops::commands::{backfill, erase, restore, verify, watch};
+use ops::commands::{backfill, diagnose, erase, restore, verify, watch};
 
 /// Check and repair a table of TruePPM sync
 #[derive(Parser)]
@@ -20,6 +20,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Verify(verify::Options),
+    Diagnose(diagnose::Options),
     Restore(restore::Options),
     Backfill(backfill::Options),
     Erase(erase::Options),
@@ -32,6 +33,7 @@ async fn main() -> ExitCode {
     let Cli { command, json } = parsed.unwrap_or_else(|error| error.exit());
     exit_code(match command {
         Command::Verify(options) => verify::run(options, json).await,
+        Command::Diagnose(options) => diagnose::run(options, json).await,
         Command::Restore(options) => restore::run(options, json).await,
         Command::Backfill(options) => backfill::run(options, json).await,
         Command::Erase(options) => erase::run(options, json).await,

@@ -1,0 +1,85 @@
+//! May the user still have the project, and does the device know?
+
+use shared::domain::{ProjectId, UserId};
+
+use super::device::DeviceProject;
+use super::finding::{Difference, Finding, Level, NamedRow, counted, shown};
+use super::state::TableState;
+use crate::written::Written;
+
+/// What is to be said of the project as a whole, and whether there is any sense in comparing its rows.
+pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> (Vec<Finding>, bool) {
+    let is_there = !matches!(device.status.as_str(), "gone" | "leaving");
+    let mut findings = on_device(device);
+    let lost = lost(device, state, user);
+    if let Some(mut finding) = lost {
+        if !is_there {
+            finding.level = Level::Note;
+            finding.next =
+                "No fault: the device knows. Edits that were not sent are set aside for the user.".to_owned();
+        }
+        findings.push(finding);
+        return (findings, false);
+    }
+    if device.status == "gone" && user.is_some() {
+        let what = "The device has destroyed the project's rows, since it was told that the user is no member. The user is one";
+        let next =
+            "Have the user sync while the app asks for this project (`projects: 'mine'`, or its id): it comes back.";
+        findings.push(Finding::note(Difference::GoneForMember, what, next));
+    }
+    (findings, is_there)
+}
+
+/// What the user may not have any more, or what never was.
+fn lost(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Option<Finding> {
+    let wiped = "Have the user sync: the package sets unsent edits aside and destroys the rows.";
+    let Some(counter) = &state.counter else {
+        let what = "The table has no such project";
+        let next = "Check that this is the table that the app syncs with, and the stage. If it was restored, the backup was made \
+                    before the project was.";
+        return Some(Finding::fault(Difference::ProjectUnknown, what, next));
+    };
+    if let Some(version) = counter.deleted_at {
+        let project: Option<ProjectId> = device.project.parse().ok();
+        let row = project.and_then(|project| state.row("projects", project.as_str()).and_then(Written::of));
+        let by = row.map(|written| format!(" by {}", shown(&written.to_string()))).unwrap_or_default();
+        return Some(Finding::fault(
+            Difference::ProjectDeleted,
+            format!("The project was deleted at version {version}{by}"),
+            wiped,
+        ));
+    }
+    let (user, project) = (user?, device.project.parse::<ProjectId>().ok()?);
+    let Some(membership) = state.membership(&project, user) else {
+        let what = format!("The user {} never was a member of the project", shown(user.as_str()));
+        let next = format!(
+            "Check the user's id: it is the token's `sub`. If it is right, somebody else used this device. {wiped}"
+        );
+        return Some(Finding::fault(Difference::UserNeverMember, what, next));
+    };
+    if membership.live().is_some() {
+        return None;
+    }
+    let what = format!("The user {} was removed from the project", shown(user.as_str()));
+    let next = format!("If that was a mistake, have an admin of the project add the user again. Otherwise: {wiped}");
+    let row = NamedRow::new(format!("memberships/{}", membership.key.id), None, Some(membership));
+    Some(Finding::fault(Difference::UserRemoved, what, next).about([row]))
+}
+
+/// What the device says of the project itself.
+fn on_device(device: &DeviceProject) -> Vec<Finding> {
+    let rows: u64 = device.checksums.values().map(|sums| u64::from(sums[0])).sum();
+    match device.status.as_str() {
+        "leaving" => {
+            let what = format!("The device is destroying the project's rows, and {} are left", counted(rows, "row"));
+            let next = "No fault: the app was stopped meanwhile, and the next sync goes on.";
+            vec![Finding::note(Difference::Leaving, what, next)]
+        }
+        "gone" if rows > 0 => {
+            let what =
+                format!("The device says that the project's rows are destroyed, and has {}", counted(rows, "row"));
+            vec![Finding::fault(Difference::RowsLeft, what, "Have the user open the app and sync: it destroys them.")]
+        }
+        _ => vec![],
+    }
+}
