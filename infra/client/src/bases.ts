@@ -31,7 +31,7 @@ export function keptBases(raw: Raw): Record<string, number> {
 export const changedColumns = (raw: Raw): string[] => raw._changed.split(',').filter(Boolean)
 
 /**
- * The version up to which the user has seen this field, or has made it himself. `edited` is the column whose edit it is
+ * The version up to which the user has seen this field, or has made it. `edited` is the column whose edit it is
  * about: another one if this field only follows from it.
  */
 export function seenVersion(state: State, table: Table, raw: Raw, column: string, edited = column): number {

@@ -9,8 +9,19 @@ import { coupledWith, tableOf } from './tables.js'
 import { isEmpty, keyOf } from './values.js'
 import type { Raw, Value } from './values.js'
 
-/** Settles one field of a conflict, with those that are decided together with it; of a deletion, all. */
-export async function decideConflict(context: PullContext, table: string, id: string, field: string | null, choice: 'mine' | 'theirs'): Promise<void> {
+/** What was asked: the field, or null for a deletion, and the version of the row that was shown. */
+export interface Question {
+  table: string
+  id: string
+  field: string | null
+  version: number
+}
+
+/**
+ * Settles one field of a conflict, with those that are decided together with it; of a deletion, all. A question that is not
+ * open any more, or that would show something else by now, stays as it is.
+ */
+export async function decideConflict(context: PullContext, { table, id, field, version }: Question, choice: 'mine' | 'theirs'): Promise<void> {
   const { database, rows, store, tables } = context
   const key = keyOf(table, id)
   const columns = tableOf(tables, table).columns
@@ -24,13 +35,14 @@ export async function decideConflict(context: PullContext, table: string, id: st
       const wasDeletedMeanwhile = raw._status === 'deleted' && !open.deleting
       if (wasDeletedMeanwhile) delete draft.conflicts[key] // The deletion will be judged by itself.
       else if (open.deleting) {
+        if (field !== null || open.version !== version) return
         if (choice === 'mine') draft.insist[key] = Object.fromEntries(columns.map((column) => [column, open.version]))
         else draft.fetch[key] = { '*': raw.server_version }
         delete draft.conflicts[key]
-      } else if (field !== null && open.fields[field]) {
+      } else if (field !== null && open.fields[field]?.version === version) {
         for (const column of coupledWith(table, field)) {
-          const version = open.fields[column]?.version ?? open.fields[field]?.version ?? open.version
-          if (choice === 'mine') draft.insist[key] = { ...draft.insist[key], [column]: version }
+          const shown = open.fields[column]?.version ?? version
+          if (choice === 'mine') draft.insist[key] = { ...draft.insist[key], [column]: shown }
           else draft.fetch[key] = { ...draft.fetch[key], [column]: raw[column] ?? null }
         }
         for (const column of coupledWith(table, field)) delete open.fields[column]
@@ -41,7 +53,8 @@ export async function decideConflict(context: PullContext, table: string, id: st
 }
 
 /** Puts another value in the place of both, as an edit of a user who has seen both. */
-export async function decideWithValue(context: PullContext, table: string, id: string, field: string, value: Value): Promise<void> {
+export async function decideWithValue(context: PullContext, question: Question, field: string, value: Value): Promise<void> {
+  const { table, id } = question
   const { database, rows, tables } = context
   const of = tableOf(tables, table)
   await database.write(async () => {
@@ -52,7 +65,7 @@ export async function decideWithValue(context: PullContext, table: string, id: s
     await rows.overwrite([{ table: of, raw: { ...raw, [field]: value, ...dirty } as Raw }])
   })
   // Afterwards: killed in between, the user is asked again.
-  await decideConflict(context, table, id, field, 'mine')
+  await decideConflict(context, question, 'mine')
 }
 
 /** Gives up what a row has unsent and the server refused. Does nothing if the row was edited since. */

@@ -51,7 +51,7 @@ export class Project {
     this.id = id
     this.#deps = deps
     this.rows = new Rows(deps.database, deps.watermelon, deps.tables, id)
-    this.store = new Store(deps.database, id, deps.changed)
+    this.store = new Store(deps.database, id, deps.newKey(), deps.changed)
     const progress = (rows: number, total: number | null): void => {
       this.progress = { rows, total }
       deps.changed()
@@ -63,11 +63,11 @@ export class Project {
     return this.#context
   }
 
-  /** Everything that can be done now. Throws what keeps it from being finished. */
-  async sync(mayRejoin: boolean): Promise<Outcome> {
+  /** Everything that can be done now, with `anew` also a repair. Throws what keeps it from being finished. */
+  async sync(mayRejoin: boolean, anew = false): Promise<Outcome> {
     if (this.store.state.status !== 'live' && !(await this.#return(mayRejoin))) return 'gone'
     try {
-      return await this.#rounds()
+      return await this.#rounds(anew)
     } catch (error) {
       if (!(error instanceof SyncError) || !GONE.includes(error.code)) throw error
       await wipe(this.#context, error.code)
@@ -77,12 +77,12 @@ export class Project {
     }
   }
 
-  async #rounds(): Promise<Outcome> {
+  async #rounds(anew: boolean): Promise<Outcome> {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       await this.#settle()
       await forgetNeverSent(this.#context)
       await this.#push()
-      await this.#pull()
+      await (anew && round === 0 ? this.#repair() : this.#pull())
       await forgetNeverSent(this.#context)
       if (!(await this.survey()).sendable.length) {
         await this.store.update((draft) => {
@@ -185,11 +185,11 @@ export class Project {
       return this.#noteBroken(null)
     }
     if (this.store.state.broken) throw mismatch(differing)
-    await this.repair()
+    await this.#repair()
   }
 
   /** Takes everything anew, in the place of what is here. */
-  async repair(): Promise<void> {
+  async #repair(): Promise<void> {
     this.#agreedAt = null
     const differing = await this.#differing(await pull(this.#context, true))
     await this.#noteBroken(differing)

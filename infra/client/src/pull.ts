@@ -130,7 +130,7 @@ async function collectFrom(context: PullContext, since: number, isWhole: boolean
 
 /** A page that accounts for everything that the device was told is written. */
 function page({ api, project, store }: PullContext, since: number): Promise<Page> {
-  const confirmed = Math.max(0, ...Object.values(store.state.acks).map(({ v }) => v))
+  const confirmed = Object.values(store.state.acks).reduce((most, { v }) => Math.max(most, v), 0)
   return api.page(project, since, confirmed)
 }
 

@@ -60,8 +60,8 @@ export async function wipe({ database, rows, store }: Place, reason: string): Pr
     await rows.destroy(found)
   })
   await store.update((draft) => {
-    const { revision, aside, activity } = draft
-    Object.assign(draft, emptyState(), { revision, aside, activity: activity + 1, status: 'gone', reason })
+    const { revision, writer, aside, activity } = draft
+    Object.assign(draft, emptyState(), { revision, writer, aside, activity: activity + 1, status: 'gone', reason })
   })
 }
 

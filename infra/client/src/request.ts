@@ -52,9 +52,13 @@ function deletionOf(state: State, table: Table, raw: Raw): Operation | null {
 /** Tells whether the same is asked for again. Bases are no part of it: an edit is the same wherever it began. */
 export const printOf = ({ method, values }: Pick<Operation, 'method' | 'values'>): string => JSON.stringify([method, values])
 
+/** A deletion that takes along more than a batch holds: the single request takes several commits. */
+const isTooLarge = (parked: Parked | undefined): boolean => parked?.method === 'DELETE' && parked.problem.code === 'batch_too_large'
+
 /** Whether a refused operation stays where it is for now. */
 function isParked(parked: Parked | undefined, operation: Operation, activity: number, now: number): boolean {
   if (!parked || parked.print !== printOf(operation)) return false
+  if (isTooLarge(parked) && parked.tries === 1) return false // At once, by itself.
   if (parked.activity === activity) return true
   return parked.tries > EAGER_RETRIES && Math.abs(now - parked.at) < RETRY_PAUSE
 }
@@ -91,8 +95,7 @@ export function requestOf(
 ): PendingRequest | null {
   const isBatched = (operation: Operation): boolean => {
     const refused = state.parked[keyOf(operation.table, operation.id)]
-    const tooLarge = operation.method === 'DELETE' && refused?.method === 'DELETE' && refused.problem.code === 'batch_too_large'
-    return !!tables.get(operation.table)?.inBatches && !tooLarge
+    return !!tables.get(operation.table)?.inBatches && !(operation.method === 'DELETE' && isTooLarge(refused))
   }
   const first = operations[0]
   if (!first) return null

@@ -80,6 +80,8 @@ export class Schedule {
 
   async #run(): Promise<void> {
     this.#due = Infinity
+    // Planned before the server asked to wait.
+    if (clock() < this.#notBefore) return this.#plan(0)
     if (this.#isRunning) return this.#plan(this.#pace.debounce)
     this.#isRunning = true
     try {

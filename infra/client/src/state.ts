@@ -75,8 +75,10 @@ export interface Aside {
 }
 
 export interface ProjectState {
-  /** Counts the writes of this state: how another instance on the same database is noticed. */
+  /** Counts the writes of this state; with `writer`, how another instance on the same database is noticed. */
   revision: number
+  /** The instance that wrote it. */
+  writer: string
   /** The version up to which the device is complete; 0 before the first pull. */
   mark: number
   /** The synced columns at the last pull. */
@@ -104,6 +106,7 @@ export interface ProjectState {
 
 export const emptyState = (): ProjectState => ({
   revision: 0,
+  writer: '',
   mark: 0,
   columns: '',
   request: null,
@@ -141,11 +144,14 @@ export class Store {
   #turn: Promise<unknown> = Promise.resolve()
   readonly #database: DatabaseLike
   readonly #key: string
+  readonly #writer: string
   readonly #changed: () => void
 
-  constructor(database: DatabaseLike, project: string, changed: () => void) {
+  /** `writer` names this instance: a random text. */
+  constructor(database: DatabaseLike, project: string, writer: string, changed: () => void) {
     this.#database = database
     this.#key = stateKey(project)
+    this.#writer = writer
     this.#changed = changed
   }
 
@@ -165,13 +171,16 @@ export class Store {
   }
 
   async #write(change: (draft: ProjectState) => void): Promise<void> {
-    const draft = copied(this.#state)
-    change(draft)
     const stored = await this.#stored()
+    // A write that was reported as failed may have been made.
+    if (stored?.writer === this.#writer) this.#state = { ...emptyState(), ...stored }
     if ((stored?.revision ?? 0) !== this.#state.revision) {
       throw new SyncError('two_instances', 'Something else syncs this database at the same time. Open it once, and restart the app.')
     }
+    const draft = copied(this.#state)
+    change(draft)
     draft.revision += 1
+    draft.writer = this.#writer
     try {
       await this.#database.localStorage.set(this.#key as never, draft)
     } catch (error) {

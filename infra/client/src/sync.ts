@@ -149,7 +149,7 @@ class DatabaseSync implements Sync {
   repair(project: string): Promise<SyncStatus> {
     return this.#alone(async () => {
       await this.#load()
-      await this.#attempt(await this.#open(project), (it) => it.repair())
+      await this.#attempt(await this.#open(project), async (it) => void (await it.sync(true, true)))
     })
   }
 
@@ -328,10 +328,10 @@ class DatabaseSync implements Sync {
 
   // ---- what the user decides
 
-  async resolve({ project, table, id, field }: Conflict, choice: 'mine' | 'theirs' | { value: Value }): Promise<void> {
-    const { context } = await this.#known(project)
-    if (typeof choice === 'string') await decideConflict(context, table, id, field, choice)
-    else if (field !== null) await decideWithValue(context, table, id, field, choice.value)
+  async resolve(conflict: Conflict, choice: 'mine' | 'theirs' | { value: Value }): Promise<void> {
+    const { context } = await this.#known(conflict.project)
+    if (typeof choice === 'string') await decideConflict(context, conflict, choice)
+    else if (conflict.field !== null) await decideWithValue(context, conflict, conflict.field, choice.value)
     else throw new SyncError('no_such_choice', 'A deletion is settled with "mine" or "theirs".')
     this.#countSoon()
   }

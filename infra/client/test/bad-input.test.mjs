@@ -184,3 +184,18 @@ test('an old row between two pages does not take the place of a newer one', asyn
   await phone.sync.now()
   assert.equal((await phone.row('tasks', 't')).name, 'Newer')
 })
+
+test('a write of the state that is reported as failed and was made is taken as made', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Dig deep' })
+  const { adapter } = phone.database
+  const { setLocal } = adapter
+  adapter.setLocal = async (...args) => {
+    await setLocal.apply(adapter, args)
+    adapter.setLocal = setLocal
+    throw new Error('SQLITE_IOERR')
+  }
+  assert.equal((await phone.sync.now()).problem.code, 'storage_failed')
+  await assertArrives(phone, 'Dig deep')
+  assert.equal(phone.batches().length, 1)
+})

@@ -21,7 +21,10 @@ function scheduled(t, ...outcomes) {
   }
   it.schedule = new Schedule(attempt, pace, () => 0.999)
   /** So much time passes, and what is due is done. */
+  let now = 0
+  t.mock.method(performance, 'now', () => now)
   it.pass = async (pause) => {
+    now += pause
     t.mock.timers.tick(pause)
     for (let n = 0; n < 5; n += 1) await Promise.resolve()
   }

@@ -10,7 +10,7 @@ import sqlite from '@nozbe/watermelondb/adapters/sqlite/index.js'
 import sqliteBridge from '@nozbe/watermelondb/adapters/sqlite/sqlite-node/DatabaseBridge.js'
 import { synchronize } from '@nozbe/watermelondb/sync/index.js'
 import logger from '@nozbe/watermelondb/utils/common/logger/index.js'
-import { answer, response } from '../mock/http.mjs'
+import { response } from '../mock/http.mjs'
 
 export const complaints = []
 logger.default.log = () => {}
@@ -77,18 +77,21 @@ function interruptible(real, events, life) {
   })
 }
 
+const refusal = (code, headers = {}) => response({ status: 503, headers, text: JSON.stringify({ status: 503, code, detail: code }) })
+
+const garbled = (text, random) => (random.chance(0.5) ? '<html>Sign in</html>' : text.slice(0, text.length / 2))
+
 export class Device {
   lives = 0
   /** Requests that may arrive once more. */
   late = []
   stats = { kills: 0, lost: 0, late: 0, requests: 0, whole: 0 }
 
-  constructor({ name, user, adapter, events, random, server, faults, createSync, schemas, projects }) {
-    Object.assign(this, { name, user, events, random, server, faults, createSync, projects })
+  constructor({ name, user, adapter, events, random, faults, createSync, schemas, projects, baseUrl = 'http://server/', transport, token }) {
+    Object.assign(this, { name, user, events, random, faults, createSync, projects, baseUrl, transport, token })
     this.adapter = adapters[adapter]
     this.storage = this.adapter.storage()
     this.schemas = schemas
-    this.tokens = 0
     this.open()
   }
 
@@ -105,11 +108,8 @@ export class Device {
       database: this.database,
       watermelon: { Q, synchronize },
       schema,
-      baseUrl: 'http://server/',
-      token: ({ refresh }) => {
-        if (refresh) this.tokens = this.server.tokens
-        return `${this.user}#${this.tokens}`
-      },
+      baseUrl: this.baseUrl,
+      token: this.token,
       projects: this.projects,
       fetch: (url, init) => this.fetch(life, url, init),
     })
@@ -132,20 +132,18 @@ export class Device {
         this.stats.lost += 1
         reject(new Error(why))
       }
-      events.add(life, () => {
+      events.add(life, async () => {
         if (random.chance(faults.lost)) return fail('lost on the way there')
-        if (random.chance(faults.busy)) {
-          return resolve(response({ status: 503, headers: { 'retry-after': '1' }, text: JSON.stringify({ status: 503, code: 'busy', detail: 'busy' }) }))
-        }
-        const request = () => answer(this.server, url, init, (token) => Number(token.split('#')[1]) === this.server.tokens)
+        if (random.chance(faults.busy)) return resolve(refusal('busy', { 'retry-after': '1' }))
+        const request = () => this.transport(url, init)
         if (init.method !== 'GET' && random.chance(faults.late)) this.late.push(request)
-        if (url.includes('since=0') && !url.includes('since=0&turbo')) this.stats.whole += 1
-        const answered = request()
+        if (url.includes('since=0')) this.stats.whole += 1
+        const answered = await request()
         this.onAnswer?.()
         events.add(life, () => {
           if (random.chance(faults.lost)) return fail('lost on the way back')
-          if (random.chance(faults.garbled)) return resolve(response({ ...answered, text: random.chance(0.5) ? '<html>Sign in</html>' : answered.text.slice(0, answered.text.length / 2) }))
-          if (init.method !== 'GET' && random.chance(faults.busy)) return resolve(response({ status: 503, headers: {}, text: JSON.stringify({ status: 503, code: 'outcome_unknown', detail: '' }) }))
+          if (random.chance(faults.garbled)) return resolve(response({ ...answered, text: garbled(answered.text, random) }))
+          if (init.method !== 'GET' && random.chance(faults.busy)) return resolve(refusal('outcome_unknown'))
           resolve(response(answered))
         })
       })
@@ -153,11 +151,11 @@ export class Device {
   }
 
   /** A request that a repetition has overtaken, or that nobody waits for any more. */
-  arriveLate() {
+  async arriveLate() {
     const request = this.late.shift()
     if (!request) return
     this.stats.late += 1
-    request()
+    await request()
     this.onAnswer?.()
   }
 

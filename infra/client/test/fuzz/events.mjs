@@ -38,7 +38,7 @@ export class Events {
     await this.settle()
     if (!this.waiting.length) return false
     const [event] = this.waiting.splice(this.random.below(this.waiting.length), 1)
-    event.run()
+    await event.run()
     return true
   }
 

@@ -89,8 +89,11 @@ export class Judge {
     }
   }
 
-  judgeRejected(memory, { table, id, problem }) {
+  judgeRejected(memory, { table, id, method, problem }) {
+    if (method === 'DELETE' && problem.status === 404) this.violation('f', `${memory.user} is told that ${table}/${id}, which is to be deleted, is not there`)
     if (problem.code === 'id_taken' && !this.wasRestored) this.violation('f', `${memory.user} is told that ${table}/${id} is taken`)
+    const foreign = problem.errors?.find(({ field }) => !TABLES[table].includes(field))
+    if (foreign) this.violation('f', `${table}/${id} was sent with ${foreign.field}, which is the app's own`)
     if (['invalid_parameter', 'malformed_json', 'idempotency_key_reused'].includes(problem.code)) this.violation('f', `${table}/${id}: ${problem.code}`)
   }
 }

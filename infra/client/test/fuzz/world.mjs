@@ -2,6 +2,7 @@
 // says. At the end everything works again, and all have to agree.
 
 import { Q } from '@nozbe/watermelondb'
+import { answer } from '../mock/http.mjs'
 import { MockServer, TABLES } from '../mock/server.mjs'
 import { complaints, Device } from './device.mjs'
 import { Events } from './events.mjs'
@@ -38,7 +39,8 @@ export class World {
       for (const project of this.projects) this.server.join(project, user, random.pick([100, 200, 300]))
       this.memories.set(user, new Memory(user))
       const device = new Device({
-        name: user, user, random, createSync, events: this.events, server: this.server, faults: this.faults,
+        name: user, user, random, createSync, events: this.events, faults: this.faults,
+        ...this.#connection(user),
         adapter: adapter === 'both' ? random.pick(['loki', 'loki', 'sqlite']) : adapter,
         schemas: random.chance(0.1) ? apps.before : apps.today,
         projects: random.chance(0.3) ? 'mine' : PROJECTS,
@@ -54,6 +56,18 @@ export class World {
     this.judge.commit(this.memories)
     this.busy = new Map()
     complaints.length = 0
+  }
+
+  /** What a device has of the server: a token that may have expired, and requests. */
+  #connection(user) {
+    let serial = 0
+    return {
+      token: ({ refresh }) => {
+        if (refresh) serial = this.server.tokens
+        return `${user}#${serial}`
+      },
+      transport: (url, init) => answer(this.server, url, init, (token) => Number(token.split('#')[1]) === this.server.tokens),
+    }
   }
 
   get projects() {
@@ -92,7 +106,7 @@ export class World {
   }
 
   async #act() {
-    const action = this.random.weighed({ edit: 40, sync: 20, web: 14, decide: 10, kill: 8, late: 4, churn: 2, restore: 0.7, token: 2 })
+    const action = this.random.weighed({ edit: 36, sync: 26, web: 20, decide: 10, kill: 8, late: 4, churn: 1.5, restore: 0.7, token: 1 })
     if (action === 'web') return this.#web()
     if (action === 'churn') return this.#churn()
     if (action === 'restore') return this.#restore()
@@ -147,10 +161,10 @@ export class World {
   // ---- the user at a browser, and those who run the server
 
   #web() {
-    const project = this.random.pick(this.projects)
+    const project = this.projects[this.random.chance(0.8) ? 0 : 1]
     const live = [...project.rows.values()].filter(({ deleted, table }) => !deleted && table !== 'memberships' && table !== 'projects')
     const row = live.length ? this.random.pick(live) : undefined
-    const what = row ? this.random.weighed({ add: 25, edit: 60, delete: 15, settings: 5 }) : 'add'
+    const what = row ? this.random.weighed({ add: live.length < 4 ? 20 : 5, edit: 70, delete: 10, settings: 5 }) : 'add'
     const request = (method, table, id, body) => {
       try {
         this.server.single('web', project.id, this.unique('key'), method, table, id, body, {})
@@ -161,10 +175,23 @@ export class World {
     const id = this.unique('w')
     if (what === 'settings') request('PATCH', 'projects', project.id, { description: this.unique('about ') })
     else if (what === 'delete') request('DELETE', row.table, row.id)
-    else if (what === 'edit') request('PATCH', row.table, row.id, this.#change(row.table))
+    else if (what === 'edit') this.#webEdit(project, row, request)
     else if (this.random.chance(0.15)) request('POST', 'calendars', id, { id, name: this.unique('Calendar ') })
     else request('POST', 'tasks', id, { id, name: this.unique('Task '), duration: 1 + this.random.below(3) })
     this.judge.commit(this.memories)
+  }
+
+  /** Often of what somebody has just edited on a device: there lie the conflicts. */
+  #webEdit(project, row, request) {
+    const hot = this.hot?.project === project.id && project.live('tasks', this.hot.id) && this.random.chance(0.6) ? this.hot : null
+    if (!hot) return request('PATCH', row.table, row.id, this.#change(row.table))
+    return request('PATCH', 'tasks', hot.id, this.#value(this.random.pick(hot.columns)))
+  }
+
+  #value(column) {
+    if (column === 'percent_complete') return { percent_complete: this.random.below(4) * 10 }
+    if (column === 'duration' || column === 'is_milestone') return { duration: this.random.below(4) }
+    return { [column]: this.unique(`web ${column} `) }
   }
 
   /** A change of a row, as REST takes it. */
@@ -205,8 +232,8 @@ export class World {
 
   async #edit(device) {
     const { random } = this
-    const project = random.pick(PROJECTS)
-    const table = random.weighed({ tasks: 70, dependencies: 15, calendars: 8, projects: 4, memberships: 3 })
+    const project = random.chance(0.8) ? 'p' : 'q'
+    const table = random.weighed({ tasks: 75, dependencies: 11, calendars: 7, projects: 4, memberships: 3 })
     const memory = this.memories.get(device.user)
     const { database } = device
     await database.write(async () => {
@@ -214,7 +241,7 @@ export class World {
       if (device.projects === 'mine' ? !known : known?.state === 'gone' && random.chance(0.9)) return
       const rows = await shown(database, table, project)
       const row = rows.length ? random.pick(rows) : null
-      const what = row ? random.weighed({ create: 25, update: 60, delete: 12 }) : 'create'
+      const what = row ? random.weighed({ create: rows.length < 3 ? 30 : 8, update: 60, delete: 10 }) : 'create'
       if (what === 'create') return this.#create(device, database, memory, project, table)
       memory.show(table, row._raw)
       memory.projectOf.set(`${table}/${row.id}`, project)
@@ -265,6 +292,8 @@ export class World {
     if (!columns.length) return
     const before = { ...row._raw }
     const wasDirty = (column) => before._status === 'created' || before._changed.split(',').includes(column)
+    const known = columns.filter((column) => TABLES[table].includes(column))
+    if (table === 'tasks' && known.length) this.hot = { project: before.project, id: row.id, columns: known }
     memory.begin(table, row.id, columns)
     for (const column of columns) {
       memory.make(table, row.id, column, fields[column])
@@ -385,7 +414,7 @@ export class World {
     Object.assign(this.faults, NO_FAULTS)
     while (await this.events.step());
     for (const device of this.devices) {
-      while (device.late.length) device.arriveLate()
+      while (device.late.length) await device.arriveLate()
       this.busy.delete(device.life)
       if (device.schemas !== this.apps.before) continue
       device.schemas = this.apps.today
