@@ -9,6 +9,8 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::text::one_line;
+
 /// The largest report that is read, in bytes. One with 500,000 rows has about 25 MB.
 pub const MAX_BYTES: u64 = 50_000_000;
 /// The most projects of a report: each is read from the table.
@@ -196,7 +198,8 @@ impl DeviceReport {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(ReportError::TooLarge);
         }
-        let report: Self = serde_json::from_slice(bytes).map_err(|error| ReportError::Misshapen(error.to_string()))?;
+        let report: Self =
+            serde_json::from_slice(bytes).map_err(|error| ReportError::Misshapen(one_line(&error.to_string(), 200)))?;
         if report.projects.len() > MAX_PROJECTS {
             return Err(ReportError::Misshapen(format!("it has more than {MAX_PROJECTS} projects")));
         }
@@ -205,6 +208,16 @@ impl DeviceReport {
 }
 
 impl DeviceProject {
+    /// Was a pull ever complete? Until then the device has only such rows as were not written again after its mark.
+    pub(super) fn is_synced_once(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// How many rows from the server it has.
+    pub(super) fn row_count(&self) -> u64 {
+        self.checksums.values().map(|sums| u64::from(sums[0])).sum()
+    }
+
     /// The rows of the project on the device and the versions that the server last sent of them, as far as the report says:
     /// all with [`DeviceProject::rows`], otherwise those with edits.
     pub(super) fn known_versions(&self) -> BTreeMap<(&str, &str), u64> {
@@ -255,6 +268,9 @@ mod tests {
                 "{error}"
             );
         }
+        let long = format!(r#"{{"client":"1","at":"{}","projects":[]}}"#, "\\u001b".repeat(1_000));
+        assert!(parsed(&long).expect_err("a text").chars().all(|sign| !sign.is_control()));
+        assert!(parsed(&long).expect_err("a text").len() < 300);
         let deep = format!(r#"{{"client":"1","at":5,"projects":[],"x":{}"#, "[".repeat(100_000));
         assert!(parsed(&deep).is_err());
     }

@@ -98,6 +98,11 @@ mod tests {
         let empty = |table: &str| json!({table: [0, 0, 0]});
         let new = marked(0).brief().set("checksums", empty("tasks")).set("columns", json!(""));
         assert_found("new", &server, &new, &[(D::NeverSynced, Note)]);
+        let half = server.device().set("columns", json!("")).set("mark", json!(4));
+        let half = half.rows("tasks", |rows| drop(rows.remove("b")));
+        let newer = newer();
+        assert_found("half", &newer, &half, &[(D::NeverSynced, Note)]);
+        assert_found("half, brief", &newer, &half.brief(), &[(D::NeverSynced, Note)]);
         let restored = Server::new().skip_to(100).put("tasks#a", json!({"name": "A"}));
         let resync = restored.clone().counter(|counter| counter.resync_through = Some(version(99)));
         assert_found("restored", &resync, &device, &[(D::MarkBeforeRestore, Fault)]);
@@ -269,6 +274,12 @@ mod tests {
         assert_found("none kept", &server, &patch, &[(D::RequestUnanswered, Note)]);
         let there = request(json!(["POST tasks/b"]));
         assert_found("none kept, and done", &server, &there, &[(D::RequestUnanswered, Fault)]);
+        let unfinished = server.clone().counter(|counter| {
+            let task = "b".parse().expect("an id");
+            counter.unfinished = Some(shared::domain::UnfinishedDeletion { task, promised: None, by: None });
+        });
+        let deletion = request(json!(["DELETE tasks/b"]));
+        assert!(unfinished.diagnosed(&deletion, Some("olga")).1.findings[0].what.contains("takes several commits"));
         let body = r#"{"results":[{"status":200,"id":"b","server_version":8},{"status":403,"id":null,"problem":{"code":"role_too_low"}},{"status":0,"id":"c","code":"not_attempted"}]}"#;
         let answer = Answer { status: 200, headers: [].into(), body: body.to_owned(), row: None };
         let kept = |expires_at| {

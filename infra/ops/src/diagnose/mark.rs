@@ -33,6 +33,8 @@ pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> 
              before devices sync again. {ANEW}"
         );
         Some(Finding::fault(Difference::MarkAboveServer, what, next))
+    } else if !device.is_synced_once() {
+        Some(half_done(device, current))
     } else if mark < current {
         Some(behind(mark, state))
     } else {
@@ -63,7 +65,7 @@ fn without(device: &DeviceProject, current: u64) -> Option<Finding> {
     if matches!(device.status.as_str(), "gone" | "leaving") {
         return None;
     }
-    let rows: u64 = device.checksums.values().map(|sums| u64::from(sums[0])).sum();
+    let rows = device.row_count();
     if rows == 0 {
         let what = format!("The first sync is not done: the device has no mark and no row. The server is at {current}");
         return Some(Finding::note(
@@ -77,6 +79,17 @@ fn without(device: &DeviceProject, current: u64) -> Option<Finding> {
     let next = "Have the user open the app and sync: the package takes everything anew. If this comes back, the device does not \
                 store what the package remembers: look for `storage_failed` among its problems.";
     Some(Finding::fault(Difference::MarkLost, what, next))
+}
+
+/// A first sync goes page by page, and the mark with it.
+fn half_done(device: &DeviceProject, current: u64) -> Finding {
+    let rows = counted(device.row_count(), "row");
+    let what = format!("The first sync is not done: the device has {rows}, up to version {} of {current}", device.mark);
+    Finding::note(
+        Difference::NeverSynced,
+        what,
+        "Have the user open the app online. The next sync goes on. Until then no checksum can be compared.",
+    )
 }
 
 fn behind(mark: u64, state: &TableState) -> Finding {

@@ -10,6 +10,7 @@ use super::device::{DeviceProject, DeviceReport};
 use super::finding::{Finding, Level, listed, shown};
 use super::state::TableState;
 use super::sums::Compared;
+use crate::text::one_line;
 
 /// The answer in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -132,7 +133,7 @@ impl fmt::Display for ProjectDiagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "project   {}: mark {}", shown(&self.project), self.mark)?;
         if let Some(why) = &self.unjudged {
-            return write!(f, "\n          NOT COMPARED: {}", shown(why));
+            return write!(f, "\n          NOT COMPARED: {}", one_line(why, 300));
         }
         match self.server {
             Some(server) => write!(f, ", the server is at {server}")?,

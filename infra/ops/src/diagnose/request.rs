@@ -82,6 +82,15 @@ fn unanswered(asked: &str, request: &UnfinishedRequest, state: &TableState) -> F
         );
         return Finding::fault(Difference::RequestUnanswered, what, too_late(request, state));
     }
+    let deletion = state.counter.as_ref().and_then(|counter| counter.unfinished.as_ref());
+    if let Some(deletion) = deletion.filter(|deletion| {
+        request.operations.iter().any(|operation| *operation == format!("DELETE tasks/{}", deletion.task))
+    }) {
+        let what =
+            format!("{asked}. The deletion of {} takes several commits, and the last is not made", deletion.task);
+        let next = "No fault: whoever changes the project next finishes it, and so does the same request, which the next sync sends.";
+        return Finding::note(Difference::RequestUnanswered, what, next);
+    }
     let what = format!(
         "{asked}, and none is kept for this user: it did not arrive, was refused as a whole, or is more than a day old"
     );

@@ -68,7 +68,7 @@ fn lost(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Op
 
 /// What the device says of the project itself.
 fn on_device(device: &DeviceProject) -> Vec<Finding> {
-    let rows: u64 = device.checksums.values().map(|sums| u64::from(sums[0])).sum();
+    let rows = device.row_count();
     match device.status.as_str() {
         "leaving" => {
             let what = format!("The device is destroying the project's rows, and {} are left", counted(rows, "row"));

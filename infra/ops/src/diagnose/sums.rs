@@ -30,7 +30,11 @@ pub(super) fn compare(device: &DeviceProject, state: &TableState) -> Vec<(Collec
     let is_there =
         |collection: CollectionName| collection.known().is_some() || state.of_collection(collection).next().is_some();
     let there = collections.filter(|(collection, _)| is_there(*collection));
-    there.map(|(collection, sums)| (collection, of_collection(state, collection, device.mark, sums))).collect()
+    let compared = |sums, collection| match device.is_synced_once() {
+        true => of_collection(state, collection, device.mark, sums),
+        false => Compared::Unclear,
+    };
+    there.map(|(collection, sums)| (collection, compared(sums, collection))).collect()
 }
 
 fn of_collection(state: &TableState, collection: CollectionName, mark: u64, device: [u32; 3]) -> Compared {
@@ -91,7 +95,7 @@ pub(super) fn findings(
     if !differing.is_empty() {
         findings.push(differ(device, state, &differing));
     }
-    if !unclear.is_empty() && state.complete_up_to(device.mark) > 0 {
+    if !unclear.is_empty() && device.is_synced_once() && state.complete_up_to(device.mark) > 0 {
         let what = format!(
             "The checksums of {} cannot be compared: rows changed since the mark {}, and do not tell any more what they were then",
             listed(unclear),
