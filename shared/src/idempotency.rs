@@ -1,13 +1,13 @@
-//! A mutation that is to happen once, however often it is sent.
+//! Idempotent mutations: a repeated request is applied once.
 
 use sha2::{Digest, Sha256};
 
 use crate::domain::{Answer, Columns, IdempotencyKey, ProjectId, ServerVersion, UserId, keyed_project_id};
 
-/// A request with an idempotency key: whose it is, and a hash of what it says.
+/// A request with an idempotency key: its caller, and a hash of its contents.
 ///
-/// The same caller's key with another hash is another request. The record of its answer lies in its project's partition, so
-/// a key belongs to a caller and a project.
+/// If the same caller sends the key with another hash, it is another request. The idempotency record is in the project's
+/// partition, so a key belongs to a caller and a project.
 #[derive(Debug, Clone)]
 pub struct KeyedRequest {
     caller: UserId,
@@ -16,7 +16,7 @@ pub struct KeyedRequest {
 }
 
 impl KeyedRequest {
-    /// A request: `head` is what it says besides its body, method, path and headers say, always in the same order.
+    /// A keyed request. `head` has the method, path and headers, always in the same order.
     pub fn new(caller: UserId, key: IdempotencyKey, head: &[Vec<u8>], body: &Columns) -> Self {
         let mut hash = Sha256::new();
         let mut add = |part: &[u8]| {
@@ -31,37 +31,37 @@ impl KeyedRequest {
         Self { caller, key, fingerprint: hash.finalize().into() }
     }
 
-    /// Who sent it.
+    /// The caller.
     pub fn caller(&self) -> &UserId {
         &self.caller
     }
 
-    /// SHA-256 of what it says.
+    /// SHA-256 of the request's contents.
     pub fn fingerprint(&self) -> &[u8; 32] {
         &self.fingerprint
     }
 
-    /// SHA-256 of caller and key, in hexadecimal digits: where its record lies.
+    /// SHA-256 of caller and key in hexadecimal digits: the id of its idempotency record.
     pub fn record_id(&self) -> String {
         // No key contains a blank, so two pairs never meet.
         let hash = Sha256::digest(format!("{} {}", self.key, self.caller));
         hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The id of the project that it creates when it names none, see [`keyed_project_id`].
+    /// The id of the project that it creates if the body has none. See [`keyed_project_id`].
     pub fn project_id(&self) -> ProjectId {
         keyed_project_id(&self.caller, &self.key)
     }
 }
 
-/// What a mutation came to.
+/// The result of a mutation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
-    /// What to tell the caller.
+    /// The response to the caller.
     pub answer: Answer,
-    /// The version that the mutation committed; if there was nothing to write, the project's when that was found.
+    /// The version that the mutation committed. If nothing had to be written, the project's version at that time.
     pub version: ServerVersion,
-    /// The request was answered before, and this is that answer.
+    /// Whether this is the stored response of an earlier request.
     pub replayed: bool,
 }
 

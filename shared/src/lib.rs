@@ -1,6 +1,6 @@
-//! What both functions share. Arrows go one way: `http`, `storage` and `auth` know the `domain`, the domain knows none
-//! of them. `storage` counts on the `meter`, `http` reads it. `outbound` carries the
-//! requests of `storage` and `auth`.
+//! Code that both functions share. Dependencies go one way: `http`, `storage` and `auth` use the `domain`, and the domain uses
+//! none of them. `storage` counts costs in the `meter`, and `http` reads them. `outbound` sends the requests of `storage` and
+//! `auth`.
 //!
 //! Read [`architecture`] first: how a change travels, the table, the invariants, a glossary. [`protocol`] is what devices see.
 

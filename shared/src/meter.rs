@@ -1,7 +1,7 @@
-//! What a request costs: counted while it runs, by whoever calls the table.
+//! Measures the cost of a request. The code that calls the table counts.
 //!
-//! A count belongs to the task that serves the request. Calls outside of one, such as those of an operator's command or of
-//! a function's start, are counted nowhere, and neither are those of a task that the request spawns: join, do not spawn.
+//! A count belongs to the task that serves the request. Calls outside such a task, for example of an operator's command or on a
+//! function's start, are not counted. Calls of tasks that a request spawns are not counted either: join futures, do not spawn.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
@@ -10,25 +10,25 @@ tokio::task_local! {
     static METER: RefCell<Meter>;
 }
 
-/// What a request has cost.
+/// The cost of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Cost {
-    /// Requests sent to the table, each try counted.
+    /// Requests to the table, including retries.
     pub calls: u32,
-    /// How long at least one of them was under way, pauses before another try included.
+    /// The time during which at least one of them was in progress, including pauses before retries.
     pub time: Duration,
-    /// Read units, as the table reports them. What fails reports nothing.
+    /// Read units, as the table reports them. Failed requests report none.
     pub read_units: f64,
     /// Write units, as the table reports them. A cancelled transaction reports nothing, though it is charged.
     pub write_units: f64,
-    /// All rows of a project were to be read strongly, because its index could not be proven.
+    /// Whether the request fell back to strong reads of all rows of a project, because the index did not prove it complete.
     pub strong_fallback: bool,
 }
 
 #[derive(Debug, Default)]
 struct Meter {
     cost: Cost,
-    /// Operations under way, and since when there is one.
+    /// Operations in progress, and the time since which there is at least one.
     under_way: u32,
     since: Option<Instant>,
 }
@@ -41,7 +41,7 @@ impl Meter {
     }
 }
 
-/// Runs a request and says what it cost.
+/// Runs a request and returns its cost.
 pub async fn measured<T>(request: impl Future<Output = T>) -> (T, Cost) {
     let measured = async {
         let answer = request.await;
@@ -50,12 +50,12 @@ pub async fn measured<T>(request: impl Future<Output = T>) -> (T, Cost) {
     METER.scope(RefCell::default(), measured).await
 }
 
-/// Notes that the request takes the strong way.
+/// Records that the request falls back to strong reads.
 pub fn strong_fallback() {
     note(|meter| meter.cost.strong_fallback = true);
 }
 
-/// An operation on the table begins; the tries in it are for [`sent`] to count.
+/// Records the start of an operation on the table. [`sent`] counts its attempts.
 pub(crate) fn began() {
     note(|meter| {
         meter.under_way += 1;
@@ -63,12 +63,12 @@ pub(crate) fn began() {
     });
 }
 
-/// One try of an operation was sent.
+/// Records one attempt of an operation.
 pub(crate) fn sent() {
     note(|meter| meter.cost.calls += 1);
 }
 
-/// An operation ended, however it did, having consumed this much.
+/// Records the end of an operation, successful or not, and the units that it consumed.
 pub(crate) fn ended(read_units: f64, write_units: f64) {
     note(|meter| {
         meter.cost.read_units += read_units;

@@ -1,8 +1,7 @@
 //! The HTTPS client: HTTP/1.1, TLS by ring, connections kept open.
 //!
-//! Certificates are judged by the authorities that Mozilla trusts, which are in the program: the system's would have to be
-//! read and searched first. Plain HTTP is spoken, too, with emulators. Nothing here has a limit of time: whoever asks sets one for
-//! all of it, connecting included.
+//! It trusts Mozilla's certificate authorities, which are compiled in, because loading those of the system takes time. It also
+//! speaks plain HTTP, for emulators. It has no timeouts: callers must set one for the whole request, including the connection.
 
 use std::io;
 
@@ -14,10 +13,10 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-/// What a connection reads at once. A buffer grows to 400 kB otherwise, and each of those that read side by side has one.
+/// The size of a connection's read buffer. Without it, the buffer of each parallel connection grows to 400 kB.
 const AT_ONCE: usize = 64 * 1024;
 
-/// A client, cheap to clone; the clones share their connections.
+/// A client. It is cheap to clone, and clones share connections.
 pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
 /// A function's client.
@@ -25,7 +24,7 @@ pub fn client() -> Client {
     over(HttpsConnectorBuilder::new().with_webpki_roots())
 }
 
-/// A client that trusts whom the system trusts: for tools on machines whose owners add authorities of their own.
+/// A client that trusts the system's certificate authorities, for tools on machines with additional ones.
 pub fn client_of_the_system() -> io::Result<Client> {
     Ok(over(HttpsConnectorBuilder::new().with_native_roots()?))
 }

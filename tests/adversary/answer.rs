@@ -144,9 +144,20 @@ impl Device {
         };
         for row in &answer.deleted {
             let held = history.rows().get(row).ok_or("an unknown id")?;
-            // Of a row whose list was cut, the server does not know since when it exists. Lists of few bytes are cut early.
-            ensure(held[0] <= end || held.len() > 2, || format!("{row} was made after {end}"))?;
+            // Of a row that lost versions to older code, the server does not know since when it exists.
+            let existed = held[0] <= end || history.was_buried(row) || history.unarchived.contains(row);
+            ensure(existed, || format!("{row} was made after {end}"))?;
             self.rows.remove(row);
+        }
+        // Of a row that was buried, and written again by another restore, nobody can tell that it was known before.
+        let is_known = |row: &String| !history.was_buried(row) || history.rows()[row].len() == 1;
+        if !answer.has_more {
+            self.rows.retain(|row, _| is_known(row));
+        }
+        // Nor that someone whom the backup had removed was back in the lost table: a limit of the restore that is known.
+        let then = history.version_at(&self.membership, history.raised_to).and_then(|version| history.entry(version));
+        if !answer.has_more && history.restores > 0 && then.is_some_and(|entry| entry.live.is_none()) {
+            self.rows.clear();
         }
         ensure(answer.has_more || self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
         self.mark = mark;

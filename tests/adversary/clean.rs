@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aws_smithy_types::base64;
+use serde_json::Value;
 use shared::domain::{ArchivedVersions, ServerVersion, Superseded};
 
 use crate::http::PROJECT;
@@ -21,6 +22,7 @@ fn judge(table: &UnreliableTable) -> Result<(), String> {
     let mut writes = 0;
     let mut held: BTreeMap<u64, String> = BTreeMap::new();
     let mut archive = BTreeSet::new();
+    let mut skipped = Vec::new();
     // Older code drops versions without archiving them.
     let mut lost_below = 0;
     for ((project, entity), item) in table.items() {
@@ -29,6 +31,7 @@ fn judge(table: &UnreliableTable) -> Result<(), String> {
         }
         if entity == "_counter" {
             counter = number(&item, "current_version");
+            skipped = skipped_ranges(&item);
             continue;
         }
         if entity.starts_with("_dropped#") {
@@ -46,13 +49,33 @@ fn judge(table: &UnreliableTable) -> Result<(), String> {
             }
         }
     }
-    if writes != counter {
-        return Err(format!("{writes} writes, and the counter is at {counter}"));
+    let skips: u64 = skipped.iter().map(|(first, last)| last - first + 1).sum();
+    if writes + skips != counter {
+        return Err(format!("{writes} writes and {skips} skipped, and the counter is at {counter}"));
     }
-    match (lost_below.max(1)..=counter).find(|version| !held.contains_key(version) && !archive.contains(version)) {
-        Some(version) => Err(format!("{version} is held by no row, and not archived")),
-        None => Ok(()),
+    let mut named: Vec<(u64, u64)> = held.keys().chain(&archive).map(|version| (*version, *version)).collect();
+    if let Some((version, _)) =
+        named.iter().find(|(at, _)| skipped.iter().any(|(first, last)| (first..=last).contains(&at)))
+    {
+        return Err(format!("{version} is skipped and held"));
     }
+    named.extend(skipped);
+    named.sort_unstable();
+    let mut next = lost_below.max(1);
+    for (first, last) in named.into_iter().filter(|(_, last)| *last >= lost_below) {
+        if first > next {
+            break;
+        }
+        next = next.max(last + 1);
+    }
+    if next > counter { Ok(()) } else { Err(format!("{next} is held by no row, and not archived")) }
+}
+
+/// The ranges of versions that the counter says no row ever held.
+pub(crate) fn skipped_ranges(counter: &Item) -> Vec<(u64, u64)> {
+    let version = |value: &Value| value["N"].as_str().and_then(|text| text.parse().ok()).expect("a version");
+    let ranges = counter.get("skipped").and_then(|ranges| ranges["L"].as_array()).into_iter().flatten();
+    ranges.map(|range| (version(&range["L"][0]), version(&range["L"][1]))).collect()
 }
 
 /// The versions of an archive.

@@ -79,7 +79,7 @@ fn play_all(seeds: Range<u64>, enough: impl Fn(&Figures) -> bool + Sync) -> (Fig
                     if seed >= seeds.end || is_enough {
                         return;
                     }
-                    if wanted.as_ref().is_some_and(|wanted| *wanted != Scenario::draw(seed).name) {
+                    if wanted.as_ref().is_some_and(|wanted| !Scenario::draw(seed).is_called(wanted)) {
                         continue;
                     }
                     let played = play_or_explain(seed);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use fastrand::Rng;
+use shared::domain::WipePlace;
 use tokio::time::{Duration, timeout};
 
 use crate::answer::{Answer, Given};
@@ -18,6 +19,11 @@ pub(crate) struct Device {
     pub(crate) membership: String,
     token: String,
     router: Router,
+    /// Starts the function anew, on the table that there is then.
+    instance: Box<dyn Fn() -> Router + Send>,
+    /// How many restores there had been when it got its mark, and when the function was started.
+    restores: u64,
+    incarnation: u64,
     /// Of the instance that answers this device and nobody else.
     meter: Arc<Meter>,
     table: Arc<UnreliableTable>,
@@ -45,14 +51,39 @@ pub(crate) enum Pulled {
 impl Device {
     pub(crate) fn new(
         name: String,
-        membership: String,
-        token: String,
-        router: Router,
+        (membership, token): (String, String),
+        instance: Box<dyn Fn() -> Router + Send>,
         meter: Arc<Meter>,
         table: Arc<UnreliableTable>,
         rng: Rng,
     ) -> Self {
-        Self { name, membership, token, router, meter, table, rng, updates: 2, mark: 0, rows: BTreeMap::new() }
+        let router = instance();
+        let (rows, updates) = (BTreeMap::new(), 2);
+        let (incarnation, restores) = (0, 0);
+        Self {
+            name,
+            membership,
+            token,
+            router,
+            instance,
+            restores,
+            incarnation,
+            meter,
+            table,
+            rng,
+            updates,
+            mark: 0,
+            rows,
+        }
+    }
+
+    /// Waits while the functions are stopped, and meets those that were started since.
+    pub(crate) async fn meet_the_table(&mut self) {
+        self.table.is_open().await;
+        let incarnation = self.table.state().incarnation;
+        if self.incarnation != incarnation {
+            (self.router, self.incarnation) = ((self.instance)(), incarnation);
+        }
     }
 
     /// As after a new installation.
@@ -63,6 +94,7 @@ impl Device {
 
     /// One pull; with `patience` the device is killed if the answer takes longer.
     pub(crate) async fn pull(&mut self, limit: Option<usize>, turbo: bool, patience: Option<u64>) -> Pulled {
+        self.meet_the_table().await;
         let mut path = format!("/api/v1/projects/{PROJECT}/sync/?since={}", self.mark);
         if let Some(limit) = limit {
             path.push_str(&format!("&limit={limit}"));
@@ -92,21 +124,23 @@ impl Device {
         let ask = Ask::get(path, &self.token);
         // What an earlier pull, killed, still called is not counted.
         self.meter.take();
+        let asked = self.table.unless_closed(ask.send(&self.router));
         let reply = match patience {
-            None => ask.send(&self.router).await,
-            Some(patience) => match timeout(Duration::from_millis(patience), ask.send(&self.router)).await {
-                Ok(reply) => reply,
-                Err(_) => {
-                    self.table.state().figures.killed += 1;
-                    return Pulled::Failed;
-                }
-            },
+            None => asked.await,
+            Some(patience) => timeout(Duration::from_millis(patience), asked).await.ok().flatten(),
+        };
+        let Some(reply) = reply else {
+            self.table.state().figures.killed += 1;
+            return Pulled::Failed;
         };
         self.table.trace(|| format!("{} {} -> {} {} {}", self.name, ask.path, reply.status, reply.way, brief(&reply)));
         let way = if reply.status == 200 { reply.way.clone() } else { format!("{} {}", reply.status, reply.code()) };
         self.table.state().figures.pull(&way, self.meter.take());
         match self.take(&reply, &given) {
-            Ok(pulled) => pulled,
+            Ok(pulled) => {
+                self.restores = self.table.state().history.restores;
+                pulled
+            }
             Err(violation) => {
                 self.table.fail(format!("{}: {violation}\n  {}\n  {}", self.name, ask.path, reply.body));
                 Pulled::Failed
@@ -118,8 +152,12 @@ impl Device {
     fn take(&mut self, reply: &Reply, given: &Given) -> Result<Pulled, String> {
         let table = Arc::clone(&self.table);
         let state = table.state();
+        let is_from_before = self.restores < state.history.restores;
         match reply.status {
             200 => {
+                if state.history.refuses(self.mark) {
+                    return Err(format!("{} is a mark from before the restore, and is taken", self.mark));
+                }
                 let answer = Answer::read(&reply.body)?;
                 if reply.way == "wiped" {
                     self.take_wipe(&answer, &state.history, given)?;
@@ -134,7 +172,20 @@ impl Device {
                 }
                 Ok(Pulled::Nothing)
             }
-            403 if reply.code() == "not_a_member" && given.membership_at_start == 0 => Ok(Pulled::Nothing),
+            403 if reply.code() == "not_a_member" && given.membership_at_start == 0 => {
+                // Whom the backup does not know forgets the project.
+                self.reinstall();
+                Ok(Pulled::Nothing)
+            }
+            409 if matches!(reply.code(), "resync_required" | "since_ahead_of_server") => {
+                let is_place = self.mark >= WipePlace::FIRST_MARK && is_from_before;
+                if !is_place && !state.history.refuses(self.mark) {
+                    return Err(format!("the mark {} is refused: {}", self.mark, reply.code()));
+                }
+                // It replaces what it holds.
+                self.reinstall();
+                Ok(Pulled::Page)
+            }
             503 => Ok(Pulled::Failed),
             _ => Err(format!("an answer that cannot be: {} {}", reply.status, reply.code())),
         }

@@ -1,4 +1,7 @@
 //! The truth: which version was given to which row, and what the row was then. Each commit is checked as it happens.
+//!
+//! A restore takes the truth back to what the backup has (`restored.rs`). What came after it is gone, and no version of it is
+//! ever given again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,9 +10,12 @@ use aws_smithy_types::base64;
 use serde_json::{Map, Value};
 use shared::domain::{ServerVersion, Superseded};
 
+use fastrand::Rng;
+
 use crate::newer;
+use crate::restored::Restoring;
 use crate::rules;
-use crate::table::{Item, Written};
+use crate::table::{Item, Key, Written};
 
 /// A row as devices get it.
 pub(crate) type Content = Arc<Map<String, Value>>;
@@ -28,31 +34,70 @@ pub(crate) struct Entry {
 /// Everything that was ever committed in the run's project.
 #[derive(Debug, Default)]
 pub(crate) struct History {
-    /// The entry of version 1 first.
-    entries: Vec<Entry>,
+    pub(crate) entries: BTreeMap<u64, Entry>,
+    /// What was committed and is in no backup that was restored since.
+    pub(crate) gone: BTreeMap<u64, Entry>,
+    /// The counter.
+    pub(crate) current: u64,
     /// Which versions each row held.
-    rows: BTreeMap<String, Vec<u64>>,
+    pub(crate) rows: BTreeMap<String, Vec<u64>>,
     /// Which rows are live now.
-    live: BTreeMap<String, Content>,
+    pub(crate) live: BTreeMap<String, Content>,
     /// At which versions a row took on each mark that a writer left in it.
-    marks: BTreeMap<String, Vec<u64>>,
-    /// The last version of each commit.
-    commits: BTreeSet<u64>,
+    pub(crate) marks: BTreeMap<String, Vec<u64>>,
+    /// The last version of each commit, with the first one and the record that was written with it.
+    pub(crate) commits: BTreeMap<u64, Commit>,
+    /// A restore is under way.
+    pub(crate) restoring: Option<Restoring>,
+    /// So many restores there were.
+    pub(crate) restores: u64,
+    /// The latest restore raised the counter to this version: everything was written again above it.
+    pub(crate) raised_to: u64,
+    /// … and each one before.
+    pub(crate) raises: Vec<u64>,
+    /// Marks up to this version are refused.
+    pub(crate) resync_through: Option<u64>,
+    /// Versions of commits that a backup held a part of: nobody is told of the whole again.
+    pub(crate) torn: BTreeSet<u64>,
     pub(crate) deleted_at: Option<u64>,
     /// The task of which a deletion has begun and not ended.
     pub(crate) unfinished: Option<String>,
+    /// Rows that older code took versions off without archiving them.
+    pub(crate) unarchived: BTreeSet<String>,
     /// The requests, by their records, whose deletion took its first commit and not its last at once.
     pub(crate) begun: BTreeSet<String>,
+}
+
+/// The first version of a commit, and the idempotency record that was written with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Commit {
+    pub(crate) first: u64,
+    pub(crate) record: Option<Key>,
 }
 
 impl History {
     /// The newest version.
     pub(crate) fn current(&self) -> u64 {
-        self.entries.len() as u64
+        self.current
     }
 
     pub(crate) fn entry(&self, version: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(version.checked_sub(1)?).ok()?)
+        self.entries.get(&version)
+    }
+
+    /// How many versions were ever given to rows.
+    pub(crate) fn versions_given(&self) -> u64 {
+        (self.entries.len() + self.gone.len()) as u64
+    }
+
+    /// One of the versions that there are, or none of them.
+    pub(crate) fn any_version(&self, rng: &mut Rng) -> u64 {
+        let place = rng.u64(0..=self.entries.len() as u64);
+        if self.restores == 0 {
+            return place;
+        }
+        let version = usize::try_from(place).ok().and_then(|place| self.entries.keys().nth(place.checked_sub(1)?));
+        version.copied().unwrap_or(0)
     }
 
     /// Every row with the versions it held, oldest first.
@@ -92,14 +137,43 @@ impl History {
         self.marks.get(mark).map_or(&[], Vec::as_slice)
     }
 
+    /// At how many versions a row ever took on this mark, those included that are gone.
+    pub(crate) fn ever_taken_on(&self, mark: &str) -> usize {
+        let is_it = |entry: &&Entry| {
+            entry.live.as_ref().is_some_and(|live| marks_of(&entry.row, live).iter().any(|m| m == mark))
+        };
+        let was_it = |entry: &&Entry| {
+            let before = entry.previous.and_then(|before| self.gone.get(&before).or_else(|| self.entry(before)));
+            before.filter(is_it).is_some()
+        };
+        self.taken_on(mark).len() + self.gone.values().filter(is_it).filter(|entry| !was_it(entry)).count()
+    }
+
+    /// Versions that the row held and that a restore took back.
+    pub(crate) fn gone_of(&self, row: &str) -> Vec<u64> {
+        self.gone.iter().filter(|(_, entry)| entry.row == row).map(|(version, _)| *version).collect()
+    }
+
+    /// Did only a lost table have this row, so that a restore made it a tombstone?
+    pub(crate) fn was_buried(&self, row: &str) -> bool {
+        let first = self.rows.get(row).and_then(|held| held.first());
+        first.and_then(|first| self.entry(*first)).is_some_and(|entry| entry.live.is_none())
+    }
+
+    /// Is a device with this mark told to start over?
+    pub(crate) fn refuses(&self, mark: u64) -> bool {
+        mark > 0 && self.resync_through.is_some_and(|through| mark <= through)
+    }
+
     /// The last version of the commit that gave out this one.
     pub(crate) fn commit_of(&self, version: u64) -> Option<u64> {
-        self.commits.range(version..).next().copied()
+        self.commits.range(version..).next().map(|(last, _)| *last)
     }
 
     /// Takes an accepted transaction on record. The error is the rule that it breaks.
     pub(crate) fn commit(&mut self, written: &[Written]) -> Result<(), String> {
         let mut counter = None;
+        let mut record = None;
         let mut rows = BTreeMap::new();
         for write in written {
             let item = write.after.item.as_deref().ok_or("an item was removed")?;
@@ -110,38 +184,58 @@ impl History {
                 if let Some((other, _)) = rows.insert(version, (write.key.1.clone(), item)) {
                     return Err(format!("version {version} was given to {other} and to {}", write.key.1));
                 }
+            } else if write.key.0.starts_with("request#") {
+                record = Some(write.key.clone());
             }
         }
         let Some((before, counter)) = counter else {
             return if rows.is_empty() { Ok(()) } else { Err("rows were written without the counter".to_owned()) };
         };
         let current = number(counter, "current_version");
+        if let (Some(restoring), true) = (&mut self.restoring, rows.is_empty()) {
+            restoring.take_counter(self.current, before, current)?;
+            self.current = current;
+            return Ok(());
+        }
+        if let Some(gone) = self.gone.last_key_value().map(|(gone, _)| *gone).filter(|gone| before < *gone) {
+            return Err(format!(
+                "versions from {before} on are given again, up to {gone} they were given before the restore"
+            ));
+        }
         if before != self.current() || !rows.keys().copied().eq(before + 1..=current) {
             return Err(format!("the counter went from {before} to {current}, rows took {:?}", rows.keys()));
         }
-        if self.deleted_at.is_some() && !rows.values().all(|(row, item)| is_leaving(row, item)) {
+        let is_restored = self.restoring.is_some();
+        if self.deleted_at.is_some() && !is_restored && !rows.values().all(|(row, item)| is_leaving(row, item)) {
             return Err("a commit after the project's deletion".to_owned());
         }
         self.expect_deletion_goes_on(counter, rows.values().map(|(row, item)| (row.as_str(), &***item)))
             .map_err(|broken| format!("{broken} at {current}"))?;
         let edges: Vec<String> = rows.values().map(|(row, _)| row.clone()).collect();
+        self.current = current;
         for (version, (row, item)) in rows {
             self.take(version, row, item)?;
         }
         for row in edges {
             rules::accept_edge(&self.live, &row).map_err(|broken| format!("{row} at {current}: {broken}"))?;
         }
-        self.commits.insert(current);
+        self.commits.insert(current, Commit { first: before + 1, record });
         if counter.contains_key("deleted_at") {
             self.deleted_at = Some(number(counter, "deleted_at"));
         }
         // Whoever deleted a project may leave it, the last owner too.
-        if self.deleted_at.is_some() { Ok(()) } else { rules::after_commit(&self.live) }
+        if self.deleted_at.is_some() || is_restored { Ok(()) } else { rules::after_commit(&self.live) }
     }
 
     /// What is archived was superseded, by the row that is named.
     pub(crate) fn expect_archive(&self, item: &Item) -> Result<(), String> {
-        let row = item["row_entity"]["S"].as_str().ok_or("an archive without a row")?;
+        let Some(row) = item.get("row_entity").and_then(|row| row["S"].as_str()) else {
+            return match crate::clean::archived(item)?.into_iter().find(|version| !self.is_superseded(*version)) {
+                Some(version) => Err(format!("{version} is archived for no row, and was not superseded")),
+                None if self.restoring.is_none() => Err("an archive without a row".to_owned()),
+                None => Ok(()),
+            };
+        };
         let held = self.rows.get(row).map_or(&[][..], Vec::as_slice);
         let superseded = &held[..held.len().saturating_sub(1)];
         for version in crate::clean::archived(item)? {
@@ -150,6 +244,10 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    fn is_superseded(&self, version: u64) -> bool {
+        self.entry(version).is_some_and(|entry| self.rows[&entry.row].last() != Some(&version))
     }
 
     /// A deletion that has begun ends before anything else is written: with the task's tombstone, and not without it.
@@ -199,9 +297,13 @@ impl History {
             return Err(format!("{row}@{version} does not count its writes"));
         }
         self.check_superseded(&row, version, &held, item)?;
+        if item.contains_key("live_edge") && (dead || !row.starts_with("dependencies#")) {
+            return Err(format!("{row}@{version} is in the index of live dependencies"));
+        }
         let previous = held.last().copied();
         let before = self.live.get(&row).cloned();
-        if before.is_none() && previous.is_some() && !row.starts_with("memberships#") {
+        let stays_dead = self.restoring.is_some() && live.is_none();
+        if before.is_none() && previous.is_some() && !row.starts_with("memberships#") && !stays_dead {
             return Err(format!("{row}@{version} was dead already"));
         }
         if let (Some(before), Some(live)) = (&before, &live) {
@@ -219,12 +321,12 @@ impl History {
             None => self.live.remove(&row),
         };
         self.rows.entry(row.clone()).or_default().push(version);
-        self.entries.push(Entry { row, live, previous });
+        self.entries.insert(version, Entry { row, live, previous });
         Ok(())
     }
 
     /// The list names exactly the versions that the row held, down to where it says that it is silent.
-    fn check_superseded(&self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
+    fn check_superseded(&mut self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
         let current = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
         let list = match item.get("superseded").map(|list| list["B"].as_str().expect("bytes")) {
             None => Superseded::default(),
@@ -233,6 +335,9 @@ impl History {
                 Superseded::decode(&bytes, current).map_err(|error| format!("{row}@{version}: {error}"))?
             }
         };
+        if list.floor() > 0 && !item.contains_key("archived_from") {
+            self.unarchived.insert(row.to_owned());
+        }
         let listed = held.iter().rev().copied().filter(|version| *version >= list.floor());
         if listed.eq(list.versions().iter().copied()) && (list.floor() > 0 || list.versions().len() == held.len()) {
             return Ok(());
@@ -265,7 +370,7 @@ pub(crate) fn mark_of(row: &str, content: &Map<String, Value>) -> Option<String>
 }
 
 /// That mark, and the one that a writer leaves who leaves the name of a task alone.
-fn marks_of(row: &str, content: &Map<String, Value>) -> Vec<String> {
+pub(crate) fn marks_of(row: &str, content: &Map<String, Value>) -> Vec<String> {
     let notes = content.get("notes").and_then(Value::as_str).filter(|notes| !notes.is_empty());
     mark_of(row, content).into_iter().chain(notes.map(str::to_owned)).collect()
 }
@@ -275,6 +380,6 @@ fn is_leaving(row: &str, item: &Item) -> bool {
     row.starts_with("memberships#") && item.get("is_deleted").is_some()
 }
 
-fn number(item: &Item, name: &str) -> u64 {
+pub(crate) fn number(item: &Item, name: &str) -> u64 {
     item[name]["N"].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no {name}"))
 }

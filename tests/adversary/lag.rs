@@ -46,6 +46,7 @@ fn everyday(device_pause: u64) -> Scenario {
         has_older_code: false,
         faults: REALISTIC,
         newer_writes: 0,
+        restores: 0,
     }
 }
 

@@ -24,6 +24,8 @@ mod merge;
 mod newer;
 mod operations;
 mod overflow;
+mod restore;
+mod restored;
 mod rules;
 mod run;
 mod scenario;

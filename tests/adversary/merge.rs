@@ -65,6 +65,11 @@ fn content(version: u64, history: &History) -> Map<String, Value> {
 /// Which fields of a row were given another value after `base` and up to `at`.
 fn changed_since(row: &str, base: u64, at: u64, history: &History) -> BTreeSet<String> {
     let versions = history.rows().get(row).map(Vec::as_slice).unwrap_or_default();
+    if history.raises.iter().any(|raise| (base..at).contains(raise)) {
+        // What was changed before a restore is not known: any field may have been.
+        let all = content(at, history).into_iter().map(|(name, _)| name);
+        return all.filter(|name| !["id", "project", "server_version"].contains(&name.as_str())).collect();
+    }
     let since = versions.iter().filter(|version| (base + 1..=at).contains(*version));
     let changed = since.flat_map(|version| {
         let before = history.entry(*version).and_then(|entry| entry.previous).map(|before| content(before, history));

@@ -15,9 +15,9 @@ use crate::http::PROJECT;
 use crate::table::{NAME, UnreliableTable};
 
 /// It takes part in the protocol of commits, one row each; what comes of a call it does not care.
-pub(crate) struct NewerWriter {
-    pub(crate) instance: Table,
-    pub(crate) client: Client,
+pub(crate) struct NewerWriter<F> {
+    /// Makes an instance of the product, and a client for the writes that it would not make.
+    pub(crate) instances: F,
     pub(crate) table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
 }
@@ -27,26 +27,33 @@ pub(crate) fn colour(version: u64) -> String {
     format!("colour of {version}")
 }
 
-impl NewerWriter {
+impl<F: Fn() -> (Table, Client)> NewerWriter<F> {
     pub(crate) async fn write(&mut self, writes: u64) {
+        let (mut instance, mut client) = (self.instances)();
+        let mut incarnation = 0;
         for number in 0..writes {
             let pause = self.rng.u64(0..300);
             sleep(Duration::from_millis(pause)).await;
-            self.commit(number).await;
+            self.table.is_open().await;
+            let now = self.table.state().incarnation;
+            if now != incarnation {
+                ((instance, client), incarnation) = ((self.instances)(), now);
+            }
+            self.commit(number, &instance, &client).await;
         }
     }
 
     /// The counter, then the row with those of the latest commit, which must be in place; then the transaction.
-    async fn commit(&mut self, number: u64) -> Option<()> {
+    async fn commit(&mut self, number: u64, instance: &Table, client: &Client) -> Option<()> {
         let project: ProjectId = PROJECT.parse().expect("an id");
-        let counter = self.instance.counter(&project).await.ok()??;
+        let counter = instance.counter(&project).await.ok()??;
         // It would finish an unfinished deletion first, as this version does; so it leaves that to the others.
         if counter.deleted_at.is_some() || counter.unfinished.is_some() {
             return None;
         }
         let key = self.choose(number);
         let keys: Vec<RowKey> = counter.last.iter().map(|(key, _)| key.clone()).chain([key.clone()]).collect();
-        let snapshot = self.instance.snapshot(&project, &keys).await.ok()?;
+        let snapshot = instance.snapshot(&project, &keys).await.ok()?;
         let in_place = |key: &RowKey, version| snapshot.row(key).is_some_and(|row| row.version >= version);
         let old = snapshot.row(&key).cloned();
         let is_dead = old.as_ref().is_some_and(|row| row.live().is_none());
@@ -68,7 +75,7 @@ impl NewerWriter {
         let newer = Newer::new(old, key, (!dies).then_some((&none, newer.as_str())), version);
         let items = newer.items(NAME, &project, &counter);
         let token = format!("newer-{number}");
-        let call = self.client.transact_write_items().client_request_token(token).set_transact_items(Some(items));
+        let call = client.transact_write_items().client_request_token(token).set_transact_items(Some(items));
         call.send().await.ok()?;
         Some(())
     }

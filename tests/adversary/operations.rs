@@ -87,6 +87,9 @@ impl Maker<'_> {
         let recent = &versions[versions.len().saturating_sub(4)..];
         let above = u64::from(self.rng.u8(0..20) == 0);
         ask.base = Some(recent[self.rng.usize(..recent.len())] + above);
+        if let Some(gone) = gone_version(self.rng, self.history, row) {
+            ask.base = Some(gone);
+        }
         if row.starts_with("tasks#")
             && self.rng.bool()
             && let Some(body) = ask.body.as_mut().and_then(Value::as_object_mut)
@@ -290,6 +293,9 @@ impl Maker<'_> {
     /// The version at which someone might have read the row, now or some time ago.
     fn if_match(&mut self, row: &str) -> Option<u64> {
         let versions = self.history.rows().get(row)?;
+        if let Some(gone) = gone_version(self.rng, self.history, row) {
+            return Some(gone);
+        }
         match self.rng.u8(0..8) {
             0 => versions.last().copied(),
             1 => Some(versions[self.rng.usize(..versions.len())]),
@@ -319,6 +325,15 @@ impl Maker<'_> {
     fn lag(&self) -> i64 {
         i64::try_from(self.number % 73_000).expect("small") - 36_500
     }
+}
+
+/// Now and then, once the table was restored, a version of a row that nobody has any more but who saw it.
+fn gone_version(rng: &mut Rng, history: &History, row: &str) -> Option<u64> {
+    if history.restores == 0 || rng.u8(0..8) > 0 {
+        return None;
+    }
+    let gone = history.gone_of(row);
+    gone.get(rng.usize(0..gone.len().max(1))).copied()
 }
 
 fn path(collection: &str, id: Option<&str>) -> String {

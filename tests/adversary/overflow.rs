@@ -21,6 +21,7 @@ fn hot_rows(max_history_bytes: usize) -> Scenario {
         edges: 0,
         hubs: 0,
         newer_writes: 0,
+        restores: 0,
         writer_pause: 40,
         device_pause: 800,
         weights,

@@ -1,5 +1,6 @@
 //! One seed from its beginning to its end.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 
@@ -19,7 +20,8 @@ use crate::figures::Figures;
 use crate::http::{Ask, PROJECT};
 use crate::newer::NewerWriter;
 use crate::operations::Operation;
-use crate::scenario::{Scenario, USERS};
+use crate::restore::Operator;
+use crate::scenario::{RESTORES, Scenario, USERS};
 use crate::table::{Faults, Meter, NAME, UnreliableTable};
 use crate::writer::{Fates, Writer};
 
@@ -59,6 +61,9 @@ pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<(Figu
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let table = UnreliableTable::new(seed, Faults::NONE, traced);
+        if scenario.restores > 0 {
+            table.keep_backups();
+        }
         let play = Play { seed, scenario: scenario.clone(), table: Arc::clone(&table) };
         let failed = async {
             while table.failure().is_none() {
@@ -78,8 +83,11 @@ pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<(Figu
                 let mut state = table.state();
                 let mut figures = std::mem::take(&mut state.figures);
                 figures.seeds = 1;
-                figures.versions = state.history.current();
+                figures.versions = state.history.versions_given();
                 figures.scenario(scenario.name);
+                if scenario.restores > 0 {
+                    figures.scenario(RESTORES);
+                }
                 Ok((figures, trace))
             }
         }
@@ -99,6 +107,7 @@ impl Play {
         self.found(&mut founder).await;
         self.table.state().faults = self.scenario.faults;
         let numbers = Arc::new(AtomicU64::new(1_000));
+        let operator = (self.scenario.restores > 0).then(|| tokio::spawn(self.clone().restore(Arc::clone(&numbers))));
         let writers: Vec<JoinHandle<Fates>> = (1..=self.scenario.writers)
             .map(|number| tokio::spawn(self.clone().write(self.writer(number), Arc::clone(&numbers))))
             .collect();
@@ -106,6 +115,9 @@ impl Play {
         let devices: Vec<JoinHandle<Device>> = (0..self.scenario.devices)
             .map(|number| tokio::spawn(self.clone().pull(self.device(number), Arc::clone(&numbers))))
             .collect();
+        if let Some(operator) = operator {
+            self.joined(operator).await;
+        }
         let mut fates = vec![];
         for writer in writers {
             fates.extend(self.joined(writer).await);
@@ -118,6 +130,7 @@ impl Play {
         // Calls still under way arrive, indexes get there, and from now on the table works.
         self.table.state().faults = Faults::NONE;
         sleep(Duration::from_secs(60)).await;
+        founder.meet_the_table();
         self.finish_deletion(&founder).await;
         for device in drained {
             self.drain(device).await;
@@ -158,16 +171,22 @@ impl Play {
     }
 
     fn writer(&self, number: usize) -> Writer {
-        let other = if self.scenario.has_older_code { self.older_instance() } else { self.instance() };
+        let play = self.clone();
+        let instances = move || {
+            let other = if play.scenario.has_older_code { play.older_instance() } else { play.instance() };
+            [play.instance(), other].map(|table| rest::router(rest::App { table, verifier: Arc::clone(&VERIFIER) }))
+        };
         Writer {
             name: format!("writer {number}"),
-            routers: [self.instance(), other]
-                .map(|table| rest::router(rest::App { table, verifier: Arc::clone(&VERIFIER) })),
+            routers: instances(),
+            instances: Box::new(instances),
+            incarnation: 0,
             table: Arc::clone(&self.table),
             rng: self.rng(number as u64),
             tokens: Arc::clone(&TOKENS),
             memberships: Arc::clone(&MEMBERSHIPS),
             fates: Fates::default(),
+            sent: VecDeque::new(),
         }
     }
 
@@ -175,12 +194,15 @@ impl Play {
         let mut rng = self.rng(500 + number as u64);
         let user = rng.usize(..USERS.len());
         let meter = Arc::new(Meter::default());
-        let instance = Table::new(self.table.metered_client(&SDK, Arc::clone(&meter)), NAME);
         let wipe_pages = [1, 3, 10, usize::MAX][rng.usize(0..4)];
-        let app = sync::App::new(instance, Arc::clone(&VERIFIER)).with_wipe_pages_of(wipe_pages);
-        let router: Router = sync::router(app);
+        let (table, metered) = (Arc::clone(&self.table), Arc::clone(&meter));
+        let instance = move || -> Router {
+            let instance = Table::new(table.metered_client(&SDK, Arc::clone(&metered)), NAME);
+            sync::router(sync::App::new(instance, Arc::clone(&VERIFIER)).with_wipe_pages_of(wipe_pages))
+        };
         let name = format!("device {number} of {}", USERS[user].0);
-        Device::new(name, membership(user), TOKENS[user].clone(), router, meter, Arc::clone(&self.table), rng)
+        let user = (membership(user), TOKENS[user].clone());
+        Device::new(name, user, Box::new(instance), meter, Arc::clone(&self.table), rng)
     }
 
     /// The project with its members and the first rows.
@@ -272,14 +294,26 @@ impl Play {
             }
             let pause = writer.rng.u64(0..=self.scenario.writer_pause);
             sleep(Duration::from_millis(pause)).await;
+            writer.repeat_what_was_sent_before_a_restore().await;
             writer.operate(number, &self.scenario).await;
         }
     }
 
+    /// Restores the table at some numbers of operations.
+    async fn restore(self, numbers: Arc<AtomicU64>) {
+        let mut rng = self.rng(950);
+        let most = 1_000 + self.scenario.operations * 9 / 10;
+        let mut at: Vec<u64> = (0..self.scenario.restores).map(|_| rng.u64(1_020..most)).collect();
+        at.sort_unstable();
+        let bytes = self.scenario.max_history_bytes;
+        Operator::new(Arc::clone(&self.table), rng, bytes, numbers, at).operate().await;
+    }
+
     /// Writes what only a newer version knows, while others write.
     async fn write_as_newer(self) {
-        let (instance, client) = (self.instance(), self.table.client(&SDK));
-        let mut newer = NewerWriter { instance, client, table: Arc::clone(&self.table), rng: self.rng(900) };
+        let play = self.clone();
+        let instances = move || (play.instance(), play.table.client(&SDK));
+        let mut newer = NewerWriter { instances, table: Arc::clone(&self.table), rng: self.rng(900) };
         newer.write(self.scenario.newer_writes).await;
     }
 

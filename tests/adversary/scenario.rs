@@ -10,6 +10,9 @@ use crate::table::{Delays, Faults, Lag};
 pub(crate) const USERS: [(&str, i64); 7] =
     [("olga", 400), ("otto", 400), ("adam", 300), ("sofia", 200), ("mia", 100), ("vic", 1), ("nora", 0)];
 
+/// Seeds in which the table is restored.
+pub(crate) const RESTORES: &str = "restores";
+
 /// One seed's play.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
@@ -35,6 +38,8 @@ pub(crate) struct Scenario {
     pub(crate) faults: Faults,
     /// How often a newer version of the product writes beside this one.
     pub(crate) newer_writes: u64,
+    /// So often the table is lost and restored from a backup.
+    pub(crate) restores: usize,
 }
 
 /// How often each kind of operation is asked for.
@@ -118,8 +123,30 @@ impl Scenario {
             faults: Faults::draw(&mut rng),
             // In every other seed.
             newer_writes: if seed % 2 == 1 { 60 } else { 0 },
+            restores: 0,
         };
         let everyday = everyday.with_short_lists(&mut Rng::with_seed(seed ^ 0xa2c_417e));
+        let drawn = everyday.of_a_kind(&mut rng);
+        drawn.with_restores(&mut Rng::with_seed(seed ^ 0x8e5_704e))
+    }
+
+    /// In one seed of six the table is restored, whatever else is played.
+    fn with_restores(self, rng: &mut Rng) -> Self {
+        if rng.u8(..6) > 0 {
+            return self;
+        }
+        // Versions that older code dropped without archiving them cannot be told from those that a backup lacks.
+        Self { restores: rng.usize(1..=3), has_older_code: false, ..self }
+    }
+
+    /// Does it play what is named?
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name == name || (name == RESTORES && self.restores > 0)
+    }
+
+    /// What is played more than an everyday.
+    fn of_a_kind(self, rng: &mut Rng) -> Self {
+        let everyday = self;
         match rng.u8(0..10) {
             0 | 1 => Self {
                 name: "hot rows",
@@ -179,7 +206,7 @@ impl Scenario {
                 ..everyday
             },
             7 => Self { name: "emulator", faults: Faults::NONE, ..everyday },
-            8 => everyday.race(&mut rng),
+            8 => everyday.race(rng),
             _ => everyday,
         }
     }

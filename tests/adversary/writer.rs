@@ -1,6 +1,6 @@
 //! A writer: a function instance of its own, and the clients who ask it for changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use axum::Router;
@@ -35,12 +35,20 @@ pub(crate) struct Writer {
     pub(crate) name: String,
     /// A client that sends a request again meets the other one.
     pub(crate) routers: [Router; 2],
+    /// Starts them anew, on the table that there is then; and which one it was.
+    pub(crate) instances: Box<dyn Fn() -> [Router; 2] + Send>,
+    pub(crate) incarnation: u64,
     pub(crate) table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
     pub(crate) tokens: Arc<[String]>,
     pub(crate) memberships: Arc<[String]>,
     pub(crate) fates: Fates,
+    /// The latest requests with a key that took effect or may have.
+    pub(crate) sent: VecDeque<Operation>,
 }
+
+/// So many requests are kept to be repeated.
+const SENT: usize = 12;
 
 /// What a strong read would have seen when a request began.
 struct Given {
@@ -61,27 +69,59 @@ impl Writer {
         let mut patience = (killed && !scenario.plain_clients).then(|| self.rng.u64(0..80));
         self.table.trace(|| format!("{} operates {number} {} patience {patience:?}", self.name, operation.ask.path));
         // A client that does not know what became of its request sends it again, or gives up.
+        let mut outcome = None;
         for _ in 0..4 {
             self.routers.swap(0, 1);
-            if self.send(&operation, patience).await.is_some() || self.rng.u8(0..3) == 0 {
-                return;
+            outcome = self.send(&operation, patience).await;
+            if outcome.is_some() || self.rng.u8(0..3) == 0 {
+                break;
             }
             patience = None;
+        }
+        if operation.ask.key.is_some() && outcome.is_none_or(|status| status < 300) {
+            self.sent.truncate(SENT - 1);
+            self.sent.push_front(operation);
+        }
+    }
+
+    /// The functions that were started since, should the table have been restored. True if it was.
+    pub(crate) fn meet_the_table(&mut self) -> bool {
+        let incarnation = self.table.state().incarnation;
+        let is_another = self.incarnation != incarnation;
+        if is_another {
+            (self.routers, self.incarnation) = ((self.instances)(), incarnation);
+        }
+        is_another
+    }
+
+    /// A client that was answered before the restore, or was not, may ask once more.
+    pub(crate) async fn repeat_what_was_sent_before_a_restore(&mut self) {
+        self.table.is_open().await;
+        if !self.meet_the_table() {
+            return;
+        }
+        for operation in std::mem::take(&mut self.sent) {
+            if self.rng.bool() {
+                self.table.trace(|| format!("{} repeats {}", self.name, operation.ask.path));
+                self.send(&operation, None).await;
+            }
         }
     }
 
     /// Sends a request; none when its outcome is not known.
     pub(crate) async fn send(&mut self, operation: &Operation, patience: Option<u64>) -> Option<u16> {
+        self.table.is_open().await;
+        self.meet_the_table();
         let given = {
             let now = self.table.now();
             let state = self.table.state();
             let version = state.seen_version(PROJECT, &operation.row, now);
             Given { version, deleted: state.history.deleted_at.is_some() }
         };
-        let answer = operation.ask.send(&self.routers[0]);
+        let answer = self.table.unless_closed(operation.ask.send(&self.routers[0]));
         let reply = match patience {
-            None => Some(answer.await),
-            Some(patience) => timeout(Duration::from_millis(patience), answer).await.ok(),
+            None => answer.await,
+            Some(patience) => timeout(Duration::from_millis(patience), answer).await.ok().flatten(),
         };
         self.table.trace(|| {
             let asked = format!("{} {} {}", self.name, operation.ask.method, operation.ask.path);
@@ -150,12 +190,16 @@ impl Fates {
             let taken_on = history.taken_on(mark);
             // Asked for again, it may have had nothing to write, on a row that somebody changed elsewhere since.
             let is_shown = |version: &u64| taken_on.contains(version) || history.shows(*version, mark);
-            if let Some(lost) = fate.acknowledged.iter().find(|version| !is_shown(version)) {
+            let is_gone = |version: &u64| history.gone.contains_key(version);
+            if let Some(lost) = fate.acknowledged.iter().find(|version| !is_shown(version) && !is_gone(version)) {
                 return Err(format!("{mark:?} was acknowledged at {lost} and written at {taken_on:?}"));
             }
-            if taken_on.len() > fate.possible {
+            if history.ever_taken_on(mark) > fate.possible {
                 return Err(format!("{mark:?} was asked for {} time(s) and written at {taken_on:?}", fate.possible));
             }
+            // What a backup held a part of is decided anew.
+            let taken_on: Vec<u64> =
+                taken_on.iter().copied().filter(|version| !history.torn.contains(version)).collect();
             if fate.keyed && taken_on.len() > 1 {
                 return Err(format!("{mark:?} was asked for with a key and written at {taken_on:?}"));
             }
@@ -308,7 +352,8 @@ fn judge_list(user: usize, reply: &Reply, history: &History) -> Result<(), Strin
 
 /// Whoever wrote had the role for it at that moment.
 pub(crate) fn expect_role(user: usize, needed: i64, version: u64, history: &History) -> Result<(), String> {
-    if version == 1 {
+    // Of what was written before a restore, memberships may be gone that there were then.
+    if version == 1 || version <= history.raised_to {
         return Ok(());
     }
     let membership = &crate::run::membership(user);

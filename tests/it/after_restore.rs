@@ -13,7 +13,7 @@ use shared::domain::Role;
 use shared::storage::Table;
 use tests::support::{OWNER, Pull, TestProject, TestTable};
 
-use crate::restore::{Item, app, assert_sound, fill, items, table};
+use crate::restore::{Item, Phone, app, assert_sound, fill, items, table};
 
 type Items = BTreeMap<(String, String), Item>;
 
@@ -147,8 +147,38 @@ async fn who_lost_access_after_the_backup_has_none_after_the_restore_or_is_named
     users.sort_unstable();
     assert_eq!(have.project, project.id);
     assert_eq!(users, [("adam", 300), ("eve", 300), ("mia", 100), (OWNER, 400)]);
-    assert!(report.to_string().contains("4 memberships of 1 projects are as the backup has them"), "{report}");
+    assert!(report.to_string().contains("4 memberships of 1 projects are as in the backup"), "{report}");
     on(&new, &project).await.get("tasks").by("eve").await.expect(200);
+}
+
+#[tokio::test]
+async fn who_is_out_after_a_restore_keeps_nothing_that_only_the_lost_table_had() {
+    let old = table("leaving").await;
+    let old_app = app(&old).await;
+    let project = old_app.with_project().with_tasks(2).with_member("eve", Role::Member).await;
+    project.give("back", Role::Member).await.expect(201);
+    project.remove("back").await.expect(204);
+    let backup = items(&old).await;
+    project.create("tasks", json!({"id": "later", "name": "Later"})).await;
+    project.give("back", Role::Member).await.expect(201);
+    project.give("mia", Role::Member).await.expect(201);
+    project.give("nina", Role::Member).await.expect(201);
+    let made = old_app.with_project().with_tasks(2).with_member("eve", Role::Member).with_member("mia", Role::Member);
+    let made = made.await;
+    let mut phones = Vec::new();
+    for user in ["eve", "mia", "nina", "back"] {
+        phones.push((&project, Phone::of(user, &project).await));
+    }
+    for user in ["eve", "mia", OWNER] {
+        phones.push((&made, Phone::of(user, &made).await));
+    }
+    project.remove("eve").await.expect(204);
+
+    let (new, _) = restored(&backup, Some(&old)).await;
+    for (project, mut phone) in phones {
+        phone.catch_up(&on(&new, project).await).await;
+        assert_eq!(phone.device.rows, BTreeMap::new());
+    }
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ async fn a_device_gets_the_default_of_a_column_that_rows_lacked_with_its_next_pu
     strip(&project, "calendars#site", "exceptions").await;
     let report = audit(&project).await;
     assert_eq!(report.verdict, Verdict::Violated);
-    assert!(report.to_string().contains("lacks the column notes, which `trueppm backfill` fills in"), "{report}");
+    assert!(report.to_string().contains("the JSON has no column notes; run `trueppm backfill`"), "{report}");
     let before = project.stored().await;
 
     let table = TestTable::of_this_process().await.table().await;

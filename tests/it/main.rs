@@ -30,6 +30,7 @@ mod idempotency;
 mod issuer;
 mod leaving;
 mod lists;
+mod live_edges;
 mod memberships;
 mod migration;
 mod min_version;

@@ -89,13 +89,13 @@ pub(crate) async fn assert_sound(table: &TestTable) {
 
 /// A phone of a user.
 #[derive(Clone)]
-struct Phone {
+pub(crate) struct Phone {
     user: &'static str,
-    device: Device,
+    pub(crate) device: Device,
 }
 
 impl Phone {
-    async fn of(user: &'static str, project: &TestProject) -> Self {
+    pub(crate) async fn of(user: &'static str, project: &TestProject) -> Self {
         let mut phone = Self { user, device: Device::default() };
         phone.catch_up(project).await;
         phone
@@ -106,7 +106,7 @@ impl Phone {
     }
 
     /// The plain client, until there is no more.
-    async fn catch_up(&mut self, project: &TestProject) {
+    pub(crate) async fn catch_up(&mut self, project: &TestProject) {
         loop {
             let pull = Pull::of(&self.pull(project, self.device.mark).await);
             self.device.apply(&pull);

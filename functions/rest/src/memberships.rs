@@ -89,7 +89,7 @@ fn decide_create(
     let membership: Membership = parse(fields)?;
     let id = membership_id(draft.project(), &membership.user);
     if given.is_some_and(|given| *given != id) {
-        return Err(refuse("id", &format!("must be left out, or be {id}, which follows from project and user")));
+        return Err(refuse("id", &format!("must be {id}, which is derived from project and user, or be left out")));
     }
     let key = RowKey::new(Collection::Memberships, id.clone());
     if let Some(live) = draft.live(&key) {

@@ -142,7 +142,7 @@ impl<Id: std::str::FromStr> Page<Id> {
         let cursor = params.get("cursor")?.map(str::parse).transpose();
         Ok(Self {
             limit: usize::try_from(limit).unwrap_or(1000),
-            cursor: cursor.map_err(|_| Problem::parameter("cursor", "must be taken from a `next`"))?,
+            cursor: cursor.map_err(|_| Problem::parameter("cursor", "must be the `next` of an earlier response"))?,
         })
     }
 }

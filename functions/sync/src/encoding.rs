@@ -1,8 +1,8 @@
-//! What a client can decode.
+//! Content encodings that a client accepts.
 
 use axum::http::{HeaderMap, header};
 
-/// How a body is encoded.
+/// The encoding of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Encoding {
     Identity,
@@ -10,7 +10,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// The one to answer with: gzip if `Accept-Encoding` allows it and does not prefer the body as it is.
+    /// The encoding for a response: gzip if `Accept-Encoding` allows it and does not prefer an uncompressed body.
     pub(crate) fn accepted_by(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
         let (mut gzip, mut identity, mut any) = (None, None, None);

@@ -24,6 +24,7 @@ mod proof;
 mod pull;
 mod ranges;
 mod strong_reads;
+mod throttle;
 mod wipe;
 
 pub use body::MAX_RESPONSE;

@@ -1,4 +1,4 @@
-//! What a new version of the app lacks: the migration that WatermelonDB hands to the first pull after an update.
+//! WatermelonDB's `migration`, which an app sends with the first pull after an update of its schema.
 
 use std::fmt::Display;
 
@@ -32,15 +32,15 @@ impl Migration {
     }
 }
 
-/// Does the device lack something that is in rows it holds already, and so needs all of them again?
+/// Whether the device needs a full sync, because its rows lack a table or column that its app now has.
 ///
-/// True when the parameter `migration` names a collection or a column of one that a pull sends. Names that are not known
-/// here are tables and columns of the app's own. Sent once: WatermelonDB sends it until a pull has succeeded.
+/// True if the parameter `migration` names a collection, or a column of one, that a pull sends. Unknown names are tables and
+/// columns of the app's own. WatermelonDB sends the parameter until a pull succeeds, so this happens once.
 pub(crate) fn needs_everything(params: &Params) -> Result<bool, Problem> {
     let Some(text) = params.get("migration")? else { return Ok(false) };
     // `null`, when there is none: apps encode what they are given. An object: a struct alone would take an array as well.
     let refuse = |error: &dyn Display| {
-        Problem::parameter("migration", format!("must be WatermelonDB's migration as JSON: {error}"))
+        Problem::parameter("migration", format!("must be the JSON of WatermelonDB's `migration`: {error}"))
     };
     match json::value(text.as_bytes()).map_err(|error| refuse(&error))? {
         Value::Null => Ok(false),
@@ -48,7 +48,7 @@ pub(crate) fn needs_everything(params: &Params) -> Result<bool, Problem> {
             let migration = Migration::deserialize(object).map_err(|error| refuse(&error))?;
             Ok(migration.adds_something_served())
         }
-        _ => Err(refuse(&"it is no object")),
+        _ => Err(refuse(&"expected an object or null")),
     }
 }
 

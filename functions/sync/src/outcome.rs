@@ -1,28 +1,28 @@
-//! Which way a pull came to its answer.
+//! The outcome of a pull: how the server proved its response complete.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The way to an answer, from the cheapest to the dearest.
+/// The outcome of a pull, from the cheapest to the most expensive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PullPath {
     /// The device is up to date: the index was not read.
     Unchanged,
     /// The project is deleted, or the caller was removed: ids only.
     Wiped,
-    /// The first reading of the index was proven.
+    /// The first read of the index was proven complete.
     FirstRead,
-    /// The index lagged and was asked again.
+    /// The index lagged and was read again.
     AskedAgain,
-    /// Rows were newer than the counter; it was read again, and the answer is a snapshot.
+    /// Rows were newer than the counter, so the counter was read again. The response is a snapshot.
     CaughtUp,
-    /// The project did not stand still: proven up to the mark, with newer rows beside.
+    /// The project kept changing. The response is proven complete up to the mark, and also has newer rows.
     Busy,
-    /// The index could not be proven; all rows were read strongly.
+    /// The index was not proven complete, so all rows were read with strong reads.
     Strong,
 }
 
 impl PullPath {
-    /// All ways, the cheapest first.
+    /// All outcomes, the cheapest first.
     pub const ALL: [Self; 7] =
         [Self::Unchanged, Self::Wiped, Self::FirstRead, Self::AskedAgain, Self::CaughtUp, Self::Busy, Self::Strong];
 
@@ -40,7 +40,7 @@ impl PullPath {
     }
 }
 
-/// How often each way was taken by one instance.
+/// Counts of outcomes in one instance.
 #[derive(Debug, Default)]
 pub struct PullPaths([AtomicU64; PullPath::ALL.len()]);
 
@@ -49,7 +49,7 @@ impl PullPaths {
         self.0[path as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How often this way was taken.
+    /// The number of pulls with this outcome.
     pub fn taken(&self, path: PullPath) -> u64 {
         self.0[path as usize].load(Ordering::Relaxed)
     }

@@ -38,6 +38,7 @@ use crate::outcome::PullPath;
 use crate::proof::Evidence;
 use crate::ranges::{FromTheEnd, Range, Ranges};
 use crate::strong_reads::StrongReads;
+use crate::throttle::unthrottled;
 use crate::wipe::{Ended, Wipe};
 
 /// How long a pull tries to prove its answer.
@@ -51,8 +52,6 @@ const TRIES: u32 = 3;
 const MOMENT: Duration = Duration::from_secs(1);
 /// The longest pause before the index is asked again; it grows with each try.
 const PAUSE: Duration = Duration::from_millis(40);
-/// The longest pause before a strong reading that was throttled goes on, at first and in the end.
-const THROTTLE_PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
 
 /// What is asked for.
 pub(crate) struct Pull {
@@ -346,7 +345,7 @@ impl<'a> Gathering<'a> {
         if self.archive_is_too_large && after == self.since {
             return Ok(());
         }
-        match self.unthrottled(|| self.table.archived_above(&self.pull.project, after)).await? {
+        match unthrottled(self.deadline, || self.table.archived_above(&self.pull.project, after)).await? {
             Some(archive) => self.evidence.add_archive(after, archive),
             None => self.archive_is_too_large |= after == self.since,
         }
@@ -419,7 +418,7 @@ impl<'a> Gathering<'a> {
     async fn read_all_rows(&mut self) -> Result<(), Stop> {
         let mut cursor = None;
         loop {
-            let page = self.unthrottled(|| self.table.rows_page(&self.pull.project, cursor.clone())).await?;
+            let page = unthrottled(self.deadline, || self.table.rows_page(&self.pull.project, cursor.clone())).await?;
             page.rows.into_iter().for_each(|row| self.evidence.add_without_page(row));
             cursor = page.next;
             if cursor.is_none() {
@@ -427,23 +426,6 @@ impl<'a> Gathering<'a> {
             }
             if Instant::now() >= self.deadline {
                 return Err(Error::NotProven.into());
-            }
-        }
-    }
-
-    /// Asks again for what is throttled, after ever longer pauses; `Overloaded` at the deadline.
-    async fn unthrottled<T, F>(&self, ask: impl Fn() -> F) -> Result<T, Error>
-    where
-        F: Future<Output = Result<T, Error>>,
-    {
-        let (mut pause, longest) = THROTTLE_PAUSES;
-        loop {
-            match ask().await {
-                Err(Error::Overloaded) if Instant::now() + pause < self.deadline => {
-                    sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-                    pause = (pause * 2).min(longest);
-                }
-                other => return other,
             }
         }
     }

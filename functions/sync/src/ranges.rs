@@ -1,16 +1,16 @@
-//! How a long interval of the index is read: in ranges of versions, side by side.
+//! Splits a long interval of the index into ranges of versions, which are read in parallel.
 //!
-//! A page has 1 MB, and each one names where the next begins, so that a long interval read in one go is a chain of round
-//! trips. But versions are dense: the first page tells how many of them fill one, and the rest is split into ranges of a
-//! little less. The last range has no end, like the interval itself. Nothing relies on the split being right: a range that
-//! takes more than a page is read on, and what is proven is proven from all that was read.
+//! A page has 1 MB, and each page names where the next one begins. So reading a long interval in one go is a chain of round trips.
+//! But versions are dense: the first page tells how many of them fill a page, and the rest is split into slightly smaller ranges.
+//! The last range has no end, like the interval itself. The split need not be exact: a range with more than one page is read
+//! further, and the proof covers everything that was read.
 
 use shared::storage::PageCursor;
 
-/// So many ranges are read at once. Each holds a page in memory, and has a connection.
+/// The maximum number of ranges that are read in parallel. Each needs memory for a page, and a connection.
 const MOST: usize = 6;
 
-/// A range of versions of which some may be left to read.
+/// A range of versions that may not be read completely yet.
 #[derive(Debug)]
 pub(crate) struct Range {
     pub(crate) after: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Range {
     pub(crate) cursor: Option<PageCursor>,
 }
 
-/// The ranges to read next, ascending, and where to go on behind them.
+/// The ranges to read next, ascending, and where the next ranges begin.
 #[derive(Debug)]
 pub(crate) struct Ranges {
     pub(crate) next: Vec<Range>,
@@ -27,7 +27,7 @@ pub(crate) struct Ranges {
 }
 
 impl Ranges {
-    /// Everything above a version.
+    /// All versions above a version.
     pub(crate) fn above(after: u64) -> Self {
         Self { next: vec![Range { after, to: None, cursor: None }], rest: None }
     }

@@ -1,38 +1,38 @@
-//! How many projects are read strongly, whole, at once.
+//! Limits the number of strong reads of whole projects that are in progress at once.
 //!
-//! Such a reading of 10,000 rows takes some 860 read units of a partition that has 3,000 a second for everyone, commits
-//! included. While an index lags for long, each pull would come to that. So there are bounds, and what is beyond them is 503
-//! with a `Retry-After` that spreads the devices:
+//! A strong read of 10,000 rows takes about 860 read units. A partition has 3,000 per second for all requests, including commits.
+//! If an index lags for long, every pull needs such a read. So there are limits, and a pull beyond them gets a 503 with a
+//! `Retry-After` that spreads the devices:
 //!
-//! - In one instance, one reading of a project and [`AT_ONCE`] of all projects are under way.
-//! - Over all instances the partition itself is the judge, for the function can write no lease: a strong reading that is
-//!   throttled makes room by ever longer pauses, goes on from where it was, and is given up in time for the gateway. How many
-//!   instances there are at all is what the function's reserved concurrency says.
+//! - One instance reads each project at most once at a time, and at most [`AT_ONCE`] projects.
+//! - Across instances, only DynamoDB's partition throttling limits strong reads, because the function cannot write a lease. A
+//!   throttled read waits longer and longer, continues where it was, and gives up before the gateway times out. The function's
+//!   reserved concurrency limits the number of instances.
 //!
-//! What a reading keeps: of each row the versions, and the content of those that the device lacks, which on a first pull are all. A
-//! partition gives 12 MB a second, however large its rows are, so that the 25 s of a reading come to some 300 MB, of the
-//! 1,024 that the function has (`SyncMemory`).
+//! A read keeps the versions of each row, and the content of the rows that the device lacks; on a first pull these are all rows. A
+//! partition returns 12 MB per second, whatever the size of its rows. So the 25 s of a read give about 300 MB, and the function has
+//! 1,024 MB (`SyncMemory`).
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shared::domain::{Error, ProjectId};
 
-/// Over all projects, in one instance.
+/// The maximum for all projects in one instance.
 const AT_ONCE: usize = 4;
 
-/// The projects that an instance is reading strongly.
+/// The strong reads of projects that are in progress in this instance.
 #[derive(Debug, Default)]
 pub(crate) struct StrongReads(Mutex<HashSet<ProjectId>>);
 
-/// One that is under way; it ends when this is dropped.
+/// A strong read in progress. It ends when this is dropped.
 pub(crate) struct StrongRead<'a> {
     all: &'a StrongReads,
     project: &'a ProjectId,
 }
 
 impl StrongReads {
-    /// Begins one, or refuses with `Overloaded`.
+    /// Begins a strong read, or refuses with `Overloaded`.
     pub(crate) fn begin<'a>(&'a self, project: &'a ProjectId) -> Result<StrongRead<'a>, Error> {
         let mut projects = self.projects();
         if projects.len() >= AT_ONCE || !projects.insert(project.clone()) {

@@ -8,17 +8,18 @@
 //! device's that has been told nothing yet. Rows come in the order of their keys, so that an id may be named on two pages,
 //! when rows were made before it in between, and none is left out.
 
-use shared::domain::{Error, ProjectId, Row, RowKey, ServerVersion, Since, WipePlace};
-use shared::storage::{FeedPage, PageCursor, RowVersions, Table};
-use tokio::time::{Duration, Instant, sleep};
+use std::collections::{BTreeSet, HashMap};
+
+use shared::domain::{ArchivedVersions, Error, ProjectId, Row, RowKey, ServerVersion, Since, WipePlace};
+use shared::storage::{RowVersions, Table};
+use tokio::time::{Duration, Instant};
 
 use crate::body::{Answer, IdBudget};
 use crate::strong_reads::StrongReads;
+use crate::throttle::unthrottled;
 
 /// How long a page is read, waiting for a throttled partition included. The function has 29 s.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The first pause after a throttled query; it doubles.
-const THROTTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why there is nothing for the caller any more.
 #[derive(Debug, Clone, Copy)]
@@ -89,15 +90,25 @@ impl Wipe<'_> {
         let deadline = Instant::now() + DEADLINE;
         let named_before = self.since.wipe_place().map_or(0, WipePlace::rows);
         let mut ids = Ids { named_before, rows: 0, left: self.budget, deleted: vec![] };
+        let mut archived = None;
         let mut cursor = None;
         loop {
-            let page = match self.read(cursor, deadline).await {
+            let page = unthrottled(deadline, || self.table.versions_page(self.project, cursor.clone())).await;
+            let page = match page {
                 // What is there already is a step forward.
                 Err(Error::Overloaded) if !ids.deleted.is_empty() => return Ok(self.cut(ids)),
                 page => page?,
             };
             for row in page.rows {
-                if !ids.take(row, ended.knew()) {
+                let is_known = match row.may_be_known_at(ended.knew()) {
+                    Some(is_known) => is_known,
+                    None if ids.are_named_before() => false,
+                    None => match self.existed(&row, ended.knew(), &mut archived, deadline).await {
+                        Err(Error::Overloaded) if !ids.deleted.is_empty() => return Ok(self.cut(ids)),
+                        is_known => is_known?,
+                    },
+                };
+                if !ids.take(row.key, is_known) {
                     return Ok(self.cut(ids));
                 }
             }
@@ -111,18 +122,19 @@ impl Wipe<'_> {
         }
     }
 
-    /// Reads a page of the table, again and again while it is throttled.
-    async fn read(&self, cursor: Option<PageCursor>, deadline: Instant) -> Result<FeedPage<RowVersions>, Error> {
-        let mut pause = THROTTLE_PAUSE;
-        loop {
-            match self.table.versions_page(self.project, cursor.clone()).await {
-                Err(Error::Overloaded) if Instant::now() + pause < deadline => {
-                    sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                    pause *= 2;
-                }
-                page => return page,
-            }
+    /// Did a row whose own list is silent exist at the version `knew`? The archive says so, which is read at the first such row.
+    async fn existed(
+        &self,
+        row: &RowVersions,
+        knew: ServerVersion,
+        archived: &mut Option<Archived>,
+        deadline: Instant,
+    ) -> Result<bool, Error> {
+        if archived.is_none() {
+            let above = unthrottled(deadline, || self.table.archived_above(self.project, knew.get())).await?;
+            *archived = Some(Archived::above(knew, above.unwrap_or_default()));
         }
+        Ok(!archived.as_ref().is_some_and(|archived| archived.has_all_of(row)))
     }
 
     /// The ids so far, and a mark that says how far that is.
@@ -143,17 +155,44 @@ struct Ids {
 }
 
 impl Ids {
+    /// Was the next row dealt with on a page before?
+    fn are_named_before(&self) -> bool {
+        self.rows < self.named_before
+    }
+
     /// Deals with the next row; false when it has to be named and does not fit any more.
-    fn take(&mut self, row: RowVersions, knew: ServerVersion) -> bool {
-        // Where the list is silent, the row is named: it may be on the device.
-        if self.rows >= self.named_before && row.existed_at(knew).unwrap_or(true) {
-            if !self.left.take(&row.key) {
+    fn take(&mut self, key: RowKey, is_known: bool) -> bool {
+        if is_known && !self.are_named_before() {
+            if !self.left.take(&key) {
                 return false;
             }
-            self.deleted.push(row.key);
+            self.deleted.push(key);
         }
         self.rows += 1;
         true
+    }
+}
+
+/// Which versions of which rows were archived above the version that the caller may know of.
+struct Archived(HashMap<RowKey, BTreeSet<u64>>);
+
+impl Archived {
+    fn above(knew: ServerVersion, archives: Vec<ArchivedVersions>) -> Self {
+        let mut of_rows: HashMap<RowKey, BTreeSet<u64>> = HashMap::new();
+        for archive in archives {
+            if let Some(row) = archive.row() {
+                let above = archive.versions().iter().copied().filter(|version| *version > knew.get());
+                of_rows.entry(row.clone()).or_default().extend(above);
+            }
+        }
+        Self(of_rows)
+    }
+
+    /// Are all versions that the row's list has no room for among them? Then it was made later. If not, it existed, or versions were
+    /// dropped by code from before the archive: such a row is named, since it may be on the device.
+    fn has_all_of(&self, row: &RowVersions) -> bool {
+        let archived = self.0.get(&row.key).map_or(0, |versions| versions.range(..row.superseded.floor()).count());
+        archived as u64 == row.unlisted()
     }
 }
 

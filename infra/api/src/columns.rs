@@ -1,7 +1,7 @@
-//! What the columns of rows are, for the OpenAPI document and the TypeScript file alike.
+//! Descriptions of the columns, for both the OpenAPI document and the TypeScript file.
 //!
-//! Names, required fields and defaults are asked of the domain. Types and limits are said once more here, since the domain
-//! has them as code: the tests send each limit and the value behind it through the product.
+//! Names, required fields and defaults come from the domain. Types and limits are repeated here, because the domain has
+//! them as code. Tests send each limit, and the first value beyond it, through the product.
 
 use serde_json::{Value, json};
 use shared::domain::{
@@ -14,15 +14,15 @@ pub(super) struct Column {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) nullable: bool,
-    /// What it is, in a sentence.
+    /// Its description, one sentence.
     pub(super) about: &'static str,
     pub(super) example: Value,
 }
 
-/// What a column holds.
+/// The type of a column's values.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// A text of so many characters; where there have to be some, not all of them blank.
+    /// A text with a minimum and maximum number of characters. If `min` is not 0, it must not be blank.
     Text {
         min: usize,
         max: usize,
@@ -40,11 +40,11 @@ pub(super) enum Kind {
     OneOf(&'static [&'static str]),
     Role,
     TimeZone,
-    /// An array in REST, its JSON text on a device.
+    /// An array in REST, the array as JSON text on a device.
     Exceptions,
 }
 
-/// What a row of a collection is called.
+/// The name of one row of a collection.
 pub(super) fn singular(collection: Collection) -> &'static str {
     match collection {
         Collection::Projects => "Project",
@@ -69,44 +69,59 @@ pub(super) fn columns(collection: Collection) -> Vec<Column> {
     let days = Integer { min: 0, max: 36_525 };
     match collection {
         Collection::Projects => vec![
-            column("name", Text { min: 1, max: 255 }, "House by the lake", "Name of the project."),
+            column("name", Text { min: 1, max: 255 }, "House by the lake", "The project's name."),
             column(
                 "description",
                 Text { min: 0, max: 10_000 },
                 "Two storeys, timber frame.",
-                "Description of the project.",
+                "The project's description.",
             ),
-            column("start_date", Date, "2026-03-02", "Start date of the project."),
-            nullable("calendar", Id, "site", "Id of the project's calendar, one of its own."),
+            column("start_date", Date, "2026-03-02", "The project's first day. The default is today."),
+            nullable("calendar", Id, "site", "Id of the project's calendar: a live calendar of this project."),
         ],
         Collection::Tasks => vec![
-            column("name", Text { min: 1, max: 512 }, "Foundation slab", "Name of the task."),
+            column("name", Text { min: 1, max: 512 }, "Foundation slab", "The task's name."),
             nullable(
                 "wbs_path",
                 OutlinePath,
                 "2.2",
                 "Position in the outline (work breakdown structure), such as 1.2.3.",
             ),
-            column("duration", days, 6, "Working days. 0 exactly if `is_milestone` is true."),
-            column("percent_complete", Integer { min: 0, max: 100 }, 60, "Progress in percent."),
+            column("duration", days, 6, "Duration in working days. 0 exactly if `is_milestone` is true."),
+            column("percent_complete", Integer { min: 0, max: 100 }, 60, "Percentage of the work that is done."),
             column("notes", Text { min: 0, max: 50_000 }, "Concrete needs a week above 5 °C.", "Free text."),
-            nullable("planned_start", Date, "2026-04-10", "Planned start date."),
+            nullable("planned_start", Date, "2026-04-10", "The day on which the task is planned to start."),
             column(
                 "status",
                 OneOf(&["BACKLOG", "NOT_STARTED", "IN_PROGRESS", "REVIEW", "COMPLETE", "ON_HOLD"]),
                 "IN_PROGRESS",
-                "Status of the work.",
+                "The task's status.",
             ),
-            column("is_milestone", Boolean, false, "True exactly if `duration` is 0."),
+            column(
+                "is_milestone",
+                Boolean,
+                false,
+                "Whether the task is a point in time. True exactly if `duration` is 0.",
+            ),
             nullable(
                 "assignee",
                 User,
                 "mia",
-                "User id of the assignee, who must be a member when the task is assigned.",
+                "User id of the member who does the task. It stays when the member leaves the project.",
             ),
-            nullable("optimistic_duration", days, 5, "Working days at best. Not above `most_likely_duration`."),
-            nullable("most_likely_duration", days, 6, "Working days, most likely."),
-            nullable("pessimistic_duration", days, 9, "Working days at worst. Not below `most_likely_duration`."),
+            nullable(
+                "optimistic_duration",
+                days,
+                5,
+                "Optimistic estimate in working days, at most `most_likely_duration`.",
+            ),
+            nullable("most_likely_duration", days, 6, "Most likely estimate in working days."),
+            nullable(
+                "pessimistic_duration",
+                days,
+                9,
+                "Pessimistic estimate in working days, at least `most_likely_duration`.",
+            ),
         ],
         Collection::Dependencies => vec![
             column("predecessor", Id, "foundation", "Id of the task that comes first: a live task of the project."),
@@ -115,35 +130,45 @@ pub(super) fn columns(collection: Collection) -> Vec<Column> {
                 "dep_type",
                 OneOf(&["FS", "SS", "FF", "SF"]),
                 "FS",
-                "From finish or start of the predecessor to start or finish of the successor.",
+                "Finish-to-start, start-to-start, finish-to-finish or start-to-finish, from predecessor to successor.",
             ),
-            column("lag", Integer { min: -36_525, max: 36_525 }, 7, "Working days between the two tasks."),
+            column(
+                "lag",
+                Integer { min: -36_525, max: 36_525 },
+                7,
+                "Working days between predecessor and successor. Negative for an overlap.",
+            ),
         ],
         Collection::Calendars => vec![
-            column("name", Text { min: 1, max: 255 }, "Site", "Name of the calendar."),
+            column("name", Text { min: 1, max: 255 }, "Site", "The calendar's name."),
             column(
                 "working_days",
                 Integer { min: 1, max: 127 },
                 63,
-                "Working days as bits: Monday 1, Tuesday 2, Wednesday 4, … Sunday 64.",
+                "Working days as a bit mask: Monday 1, Tuesday 2, Wednesday 4, … Sunday 64.",
             ),
-            column("hours_per_day", Hours, 7.5, "Working hours of a working day, with at most two decimals."),
-            column("timezone", TimeZone, "Europe/Berlin", "Name from the IANA time zone database, spelled as there."),
+            column("hours_per_day", Hours, 7.5, "Working hours per working day, with at most two decimal places."),
+            column(
+                "timezone",
+                TimeZone,
+                "Europe/Berlin",
+                "IANA time zone name, such as Europe/Berlin. Upper and lower case matter.",
+            ),
             column(
                 "exceptions",
                 Exceptions,
                 json!([{"start": "2026-08-03", "end": "2026-08-14", "description": "Works holidays"}]),
-                "Days without regular working hours, such as holidays.",
+                "Days on which the usual working hours do not apply, such as holidays.",
             ),
         ],
         Collection::Memberships => vec![
-            column("user", User, "mia", "User id: the `sub` of the member's token. Immutable."),
+            column("user", User, "mia", "User id (the token's `sub` claim). Immutable."),
             column("role", Role, 100, "Role: 1 Viewer, 100 Member, 200 Scheduler, 300 Admin, 400 Owner."),
         ],
     }
 }
 
-/// The fields that a creation must name.
+/// The required fields of a creation.
 pub(super) fn required(collection: Collection) -> &'static [&'static str] {
     match collection {
         Collection::Projects => Project::REQUIRED,
@@ -164,7 +189,7 @@ pub(super) fn example(collection: Collection) -> Columns {
     columns(collection).into_iter().map(|column| (column.name.to_owned(), column.example)).collect()
 }
 
-/// What the fields are that a creation leaves out. A project's `start_date` is the day, and not among them.
+/// The defaults of the optional fields of a creation. A project's `start_date` is not among them: its default is today.
 pub(super) fn defaults(collection: Collection) -> Result<Columns, Error> {
     let named = |name: &str| required(collection).contains(&name) || name == "start_date";
     let mut named_columns = example(collection);
@@ -174,7 +199,7 @@ pub(super) fn defaults(collection: Collection) -> Result<Columns, Error> {
     Ok(all)
 }
 
-/// All columns of a row that is made with these, as the domain reads and writes them.
+/// All columns of a row that is created with `columns`, as the domain reads and writes them.
 fn complete(collection: Collection, columns: &Columns) -> Result<Columns, Error> {
     fn of<R: Resource>(columns: &Columns) -> Result<Columns, Error> {
         match serde_json::to_value(parse::<R>(columns)?) {
@@ -191,14 +216,14 @@ fn complete(collection: Collection, columns: &Columns) -> Result<Columns, Error>
     }
 }
 
-/// Where the example row is.
+/// The place of an example row.
 pub(super) struct Place {
     project: ProjectId,
     /// Its id.
     pub(super) id: RowId,
 }
 
-/// Where the example row of a collection is: in the demo's project.
+/// The place of a collection's example row in the demo's project.
 pub(super) fn place(collection: Collection) -> Result<Place, Error> {
     let corrupt = |error: shared::domain::InvalidId| Error::Corrupt(error.to_string());
     let project: ProjectId = crate::EXAMPLE_PROJECT.parse().map_err(corrupt)?;
@@ -215,7 +240,7 @@ pub(super) fn place(collection: Collection) -> Result<Place, Error> {
     Ok(Place { project, id })
 }
 
-/// The example row, as REST shows it and as a device gets it.
+/// The example row, first as REST shows it, then as a device gets it.
 pub(super) fn example_row(collection: Collection) -> Result<(Value, Value), Error> {
     let Place { project, id } = place(collection)?;
     let version = ServerVersion::FIRST.plus(collection as u64).map_err(|error| Error::Corrupt(error.to_string()))?;

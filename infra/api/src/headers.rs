@@ -1,4 +1,4 @@
-//! The headers of requests and answers.
+//! The headers of requests and responses.
 
 use shared::domain::ServerVersion;
 use utoipa::openapi::content::Content;
@@ -9,11 +9,11 @@ use utoipa::openapi::{Ref, RefOr, Required};
 
 use super::schemas::{id, integer, string, version};
 
-/// On every answer.
+/// Headers of every response.
 pub(super) const ALWAYS: [&str; 4] =
     ["Cache-Control", "X-Content-Type-Options", "Server-Timing", "Timing-Allow-Origin"];
 
-/// The headers of answers, by their names.
+/// The headers of responses, by name.
 pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
     let header = |schema: ObjectBuilder, example: &str, about: &str| {
         let header = HeaderBuilder::new().schema(Some(schema.build())).description(Some(about.to_owned()));
@@ -27,7 +27,7 @@ pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
             header(
                 string(),
                 "/api/v1/projects/demo/tasks/foundation/",
-                "The address of what was made; or where to ask.",
+                "URL of the created row, or the redirect target.",
             ),
         ),
         (
@@ -35,8 +35,8 @@ pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
             header(
                 string().pattern(Some("^[0-9]+$")),
                 "42",
-                "The version that the change committed: the last one, if it wrote several rows; the project's, where \
-                 there was nothing to write. A pull with `min_version` accounts for it.",
+                "The highest version that the change committed. If nothing had to be written, the project's current \
+                 version. Pass it as `min_version` to a pull that must include the change.",
             ),
         ),
         (
@@ -44,7 +44,7 @@ pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
             header(
                 string(),
                 "name, notes",
-                "Fields that others changed since `X-Base-Version` and this change left alone.",
+                "Fields that other requests changed since `X-Base-Version` and that this change did not set.",
             ),
         ),
         (
@@ -52,34 +52,42 @@ pub(super) fn of_answers() -> Vec<(&'static str, Header)> {
             header(
                 string().enum_values(Some(["true"])),
                 "true",
-                "The request was made before, under the same `Idempotency-Key`, and this is its first answer again.",
+                "This is the stored response to an earlier request with the same `Idempotency-Key`.",
             ),
         ),
-        ("Retry-After", header(string().pattern(Some("^[0-9]+$")), "1", "After so many seconds send the same again.")),
+        ("Retry-After", header(string().pattern(Some("^[0-9]+$")), "1", "Seconds to wait before retrying.")),
         (
             "WWW-Authenticate",
-            header(string().pattern(Some("^Bearer")), "Bearer error=\"invalid_token\"", "What it takes to be let in."),
+            header(
+                string().pattern(Some("^Bearer")),
+                "Bearer error=\"invalid_token\"",
+                "Authentication challenge (RFC 6750).",
+            ),
         ),
-        ("Allow", header(string(), "GET,HEAD,POST", "The methods of this address.")),
+        ("Allow", header(string(), "GET,HEAD,POST", "The methods that this path supports.")),
         (
             "Content-Encoding",
-            header(string().enum_values(Some(["gzip"])), "gzip", "From 1.4 kB on, to those who accept it."),
+            header(
+                string().enum_values(Some(["gzip"])),
+                "gzip",
+                "Set if the body has at least 1.4 kB and the request accepts gzip.",
+            ),
         ),
-        ("Vary", header(string(), "accept-encoding", "The answer depends on this header of the request.")),
-        ("Cache-Control", header(string(), "no-store", "No cache keeps an answer: it is for one caller, at one time.")),
+        ("Vary", header(string(), "accept-encoding", "The response depends on this request header.")),
+        ("Cache-Control", header(string(), "no-store", "Always `no-store`.")),
         (
             "X-Content-Type-Options",
-            header(string(), "nosniff", "The body is what `Content-Type` says, whatever it looks like."),
+            header(string(), "nosniff", "Always `nosniff`: browsers must not guess the content type."),
         ),
         (
             "Server-Timing",
             header(
                 string(),
                 "table;dur=9.8;desc=\"2 calls\", rcu;desc=\"2.5 read units\", wcu;desc=\"0 write units\"",
-                "What the request took of the table, and which way a pull took.",
+                "Table calls, capacity units and time of the request, and the outcome of a pull.",
             ),
         ),
-        ("Timing-Allow-Origin", header(string(), "*", "`Server-Timing` is for pages of any origin.")),
+        ("Timing-Allow-Origin", header(string(), "*", "Always `*`: pages of any origin may read `Server-Timing`.")),
     ]
 }
 
@@ -101,35 +109,35 @@ pub(super) fn in_path(name: &str, example: &str) -> Parameter {
 
 pub(super) fn if_match() -> Parameter {
     let tags = string().pattern(Some("^(\\*|(W/)?\"[0-9]{1,18}\"(, (W/)?\"[0-9]{1,18}\")*)$"));
-    let about = "Only if the row is still at (one of) these versions: 412 otherwise, and for a weak tag (`W/`) always. Not together with \
-                 `X-Base-Version`.";
+    let about = "ETags, separated by commas, or `*`. The change is made only if the row has one of these versions; otherwise the \
+                 response is 412. A weak tag (`W/`) never matches. Do not send it together with `X-Base-Version`.";
     parameter(ParameterIn::Header, "If-Match", tags, about).build()
 }
 
 pub(super) fn base_version() -> Parameter {
-    let about = "The version of the row that the user saw. The change is merged field by field with what others changed \
-                 since; a field that was changed to another value is 409 `sync_conflict`. A version from before a restore \
-                 counts as before every field.";
+    let about = "The version of the row that the change is based on. The change is merged field by field with later changes. \
+                 If a later change set a field of this change to another value, the response is 409 `sync_conflict`. A \
+                 version from before a restore counts as older than every field.";
     parameter(ParameterIn::Header, "X-Base-Version", version(), about).build()
 }
 
 pub(super) fn idempotency_key() -> Parameter {
     let key = string().pattern(Some("^[!-~]+$")).min_length(Some(1)).max_length(Some(255));
-    let about = "A name for this one change, a UUID say. Sent again with the same key within 24 hours, it is answered as \
-                 the first time and happens once.";
+    let about = "A unique name for this change, such as a UUID. A repeated request with the same key within 24 hours \
+                 is applied only once and gets the first response.";
     parameter(ParameterIn::Header, "Idempotency-Key", key, about).build()
 }
 
-/// Which part of a list.
+/// The parameters of lists.
 pub(super) fn of_lists() -> [Parameter; 2] {
     let limit = integer(1, 1_000).default(Some(100.into()));
     [
-        parameter(ParameterIn::Query, "limit", limit, "The most rows of a page.").build(),
-        parameter(ParameterIn::Query, "cursor", id(), "The last id of the page before, as `next` has it.").build(),
+        parameter(ParameterIn::Query, "limit", limit, "Maximum number of rows per page.").build(),
+        parameter(ParameterIn::Query, "cursor", id(), "The last id of the previous page, from its `next`.").build(),
     ]
 }
 
-/// What a pull says.
+/// The parameters of a pull.
 pub(super) fn of_pulls() -> [Parameter; 7] {
     let number = || integer(0, ServerVersion::MAX);
     let query = |name: &str, schema, about: &str| parameter(ParameterIn::Query, name, schema, about).build();
@@ -137,22 +145,22 @@ pub(super) fn of_pulls() -> [Parameter; 7] {
         query(
             "since",
             number().default(Some(0.into())),
-            "The mark that the device holds: `timestamp` of its last pull; 0 for everything.",
+            "The `timestamp` of the device's last pull. 0 for a full sync.",
         ),
-        query("limit", integer(1, 100_000), "The most rows of a page. Without it, as many as fit 6 MB."),
+        query("limit", integer(1, 100_000), "Maximum number of rows per page. The default is as many as fit 6 MB."),
         query(
             "turbo",
             string().examples(["true"]),
-            "`true` with `since=0` leaves tombstones out, as WatermelonDB's Turbo mode wants it. Means nothing elsewhere.",
+            "`true` together with `since=0` leaves out deleted rows, as WatermelonDB's Turbo mode requires. Ignored otherwise.",
         ),
-        query("min_version", number(), "A version that the answer has to account for, or it is a 503."),
-        migration(),
         query(
-            "schema_version",
-            string(),
-            "WatermelonDB's `schemaVersion`. Ignored, like any parameter that is unknown.",
+            "min_version",
+            number(),
+            "The response without `has_more` must include this version; otherwise the server returns 503.",
         ),
-        parameter(ParameterIn::Header, "Accept-Encoding", string(), "`gzip` for a compressed answer.").build(),
+        migration(),
+        query("schema_version", string(), "WatermelonDB's `schemaVersion`. Ignored, like every unknown parameter."),
+        parameter(ParameterIn::Header, "Accept-Encoding", string(), "`gzip` for a compressed response.").build(),
     ]
 }
 
@@ -167,8 +175,8 @@ fn migration() -> Parameter {
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
         .property("tables", ArrayBuilder::new().items(RefOr::from(string())))
         .property("columns", ArrayBuilder::new().items(RefOr::from(columns)));
-    let about = "WatermelonDB's `migration`, or `null`. When it adds a column or a table that is served here, the answer is \
-                 that of `since=0`.";
+    let about = "WatermelonDB's `migration`, or `null`. If it adds a table or column that this API serves, the server ignores \
+                 `since` and sends a full sync.";
     let parameter =
         ParameterBuilder::new().name("migration").parameter_in(ParameterIn::Query).required(Required::False);
     parameter.description(Some(about)).content("application/json", Content::new(Some(migration))).build()

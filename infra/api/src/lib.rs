@@ -1,13 +1,13 @@
-//! What callers get to work with: the OpenAPI document of both functions, a page to read and try it, and the TypeScript file
-//! that app developers copy.
+//! Artefacts for callers: the OpenAPI document of both functions, and the TypeScript file that app developers copy.
 //!
-//! - `columns.rs` says what each column of each row is, for both
-//! - `operations.rs` and `rows.rs`, `headers.rs`, `schemas.rs` and `problems.rs` make the document out of that and of the domain's own errors
+//! - `columns.rs` describes each column of each collection, for both artefacts
+//! - `operations.rs`, `rows.rs`, `headers.rs`, `schemas.rs` and `problems.rs` make the OpenAPI document from the columns and the
+//!   domain's errors
 //! - `markdown.rs` makes tables for the pages in infra/docs
-//! - `typescript.rs` writes the types of rows and answers, and WatermelonDB's schema
+//! - `typescript.rs` writes the types of rows and responses, and WatermelonDB's schema
 //!
-//! Both files are checked in, `openapi.json` and `trueppm.ts`: `trueppm openapi` and `trueppm typescript` print them.
-//! The functions know nothing of it.
+//! Both artefacts are checked in as `openapi.json` and `trueppm.ts`. `trueppm openapi` and `trueppm typescript` print them.
+//! The functions do not depend on this crate.
 
 mod columns;
 mod headers;
@@ -34,22 +34,23 @@ use utoipa::openapi::{OpenApi, OpenApiBuilder};
 use problems::Documented;
 pub use typescript::typescript;
 
-/// The document as it is checked in: a test says that it is what the code makes.
+/// The OpenAPI document that is checked in. A test checks that the code makes the same one.
 pub const DOCUMENT: &str = include_str!("../openapi.json");
-/// The project of all examples, which is the demo's.
+/// The project of all examples. The demo has it.
 pub const EXAMPLE_PROJECT: &str = "demo";
 
 const ABOUT: &str = "\
-Phones pull what changed since the version they hold; every change goes through REST.
+Devices pull the changes since their last pull. Every change is sent through REST.
 
-- Each address is good with and without the slash at its end.
-- Bodies are JSON, ids `[A-Za-z0-9_-]{1,64}`, dates `YYYY-MM-DD`. Unknown and read-only fields are refused.
-- Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) `application/problem+json` with a stable `code`. An address \
-that is not here is answered 404 `no_such_route`, a method that is not here 405 `method_not_allowed` with `Allow`. What \
-503 answers may be sent again after `Retry-After`, with the same `Idempotency-Key`.
-- The gateway answers some requests itself, with `{\"message\": …}` and without a `code`: 429 above the API's rate, 500 when a function \
-failed, 503 when it took too long. A proxy before it, such as CloudFront, adds 502 and 504. Wait, and send the same again.
-- `HEAD` is answered like `GET`, `OPTIONS` for browsers' preflights.";
+- The slash at the end of a path is optional.
+- Bodies are JSON. Ids match `[A-Za-z0-9_-]{1,64}`. Dates are `YYYY-MM-DD`. Unknown and read-only fields are refused.
+- Errors are [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457) `application/problem+json` with a stable `code`. An unknown \
+path returns 404 `no_such_route`. An unsupported method returns 405 `method_not_allowed` with `Allow`. After a 503, retry the \
+same request with the same `Idempotency-Key`, once the seconds in `Retry-After` have passed.
+- The gateway answers some requests itself, with `{\"message\": …}` and without a `code`: 429 above the API's rate limit, 500 if a \
+function failed, 503 if it timed out. A proxy in front of it, such as CloudFront, can also return 502 and 504. Wait, then retry \
+the same request.
+- `HEAD` is supported wherever `GET` is. `OPTIONS` answers the preflight requests of browsers.";
 
 /// The OpenAPI document of both functions.
 pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
@@ -68,9 +69,9 @@ pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .bearer_format("JWT")
-        .description(Some("The token's `sub` is the caller. The local stack prints one: `trueppm token --user mia`."));
+        .description(Some("The token's `sub` claim is the caller's user id. For the local server, print a token with `trueppm token --user mia`."));
     let mut components = components.security_scheme("bearer", SecurityScheme::Http(bearer.build()));
-    // What is answered beside the addresses and methods that are here.
+    // Responses to unknown paths and methods.
     let elsewhere = |problem: &&Documented| ["no_such_route", "method_not_allowed"].contains(&problem.code.as_str());
     let elsewhere = documented.iter().filter(elsewhere).map(|problem| route::refusal(problem.status, &[problem]));
     let mut refusals: BTreeMap<_, _> = elsewhere.collect();
@@ -84,14 +85,14 @@ pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
         components = components.response(name, response);
     }
     let tags = [
-        ("sync", "What a device calls."),
-        ("projects", "A project, which is a synced row itself."),
-        ("tasks", "What is to be done."),
-        ("dependencies", "Which task waits for which."),
-        ("calendars", "When work is done."),
-        ("memberships", "Who may do what."),
-        ("batch", "What an app sends when it comes back online."),
-        ("health", "Is it there?"),
+        ("sync", "Pull changes to a device."),
+        ("projects", "Projects. A project is a synced row itself."),
+        ("tasks", "Tasks of a project."),
+        ("dependencies", "Dependencies between two tasks."),
+        ("calendars", "Working days and hours."),
+        ("memberships", "Members of a project and their roles."),
+        ("batch", "Apply many changes atomically, for example when a device is online again."),
+        ("health", "Health check."),
     ];
     Ok(OpenApiBuilder::new()
         .info(
@@ -102,7 +103,10 @@ pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
                 .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
                 .build(),
         )
-        .servers(Some([ServerBuilder::new().url("/").description(Some("Where this document is served.")).build()]))
+        .servers(Some([ServerBuilder::new()
+            .url("/")
+            .description(Some("The server that serves this document."))
+            .build()]))
         .paths(paths)
         .components(Some(components.build()))
         .security(Some([SecurityRequirement::new("bearer", Vec::<String>::new())]))
@@ -110,7 +114,7 @@ pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
         .build())
 }
 
-/// … as it is checked in.
+/// The OpenAPI document as JSON text, as it is checked in.
 pub fn openapi() -> Result<String, Box<dyn AnyError + Send + Sync>> {
     Ok(document()?.to_pretty_json()? + "\n")
 }

@@ -43,16 +43,16 @@ fn batch() -> Route {
         path: format!("{PROJECT}batch/"),
         id: "commitBatch".to_owned(),
         tag: "batch",
-        summary: "Makes many changes as one".to_owned(),
-        about: "All of them or none, each judged as the single request would be and with what those before it did. A refusal \
-                has the status and the problem of the single request, and the index of the `operation`. At most 98 \
-                operations, 98 rows and 4,000,000 bytes of rows."
+        summary: "Apply a batch of changes atomically".to_owned(),
+        about: "Either all operations are applied or none. Operations are validated in order; each sees the effect of those \
+                before it. An error has the status and problem of the single request, and `operation` has the index. A batch \
+                can have at most 98 operations, and can write at most 98 rows and 4,000,000 bytes of rows."
             .to_owned(),
         parameters: vec![headers::in_path("project_id", crate::EXAMPLE_PROJECT), headers::idempotency_key()],
         body: Some(Body { schema: "Batch".to_owned(), example: operations, max: 2048 * KB, is_patch: false }),
         successes: vec![Success {
             status: 200,
-            about: "All are made.",
+            about: "All operations were applied.",
             body: Some(("BatchResults".to_owned(), results)),
             headers: vec!["X-Server-Version", "Idempotent-Replay"],
             ..Success::default()
@@ -86,24 +86,25 @@ fn pull() -> Result<Route, Error> {
         path: format!("{PROJECT}sync/"),
         id: "pull".to_owned(),
         tag: "sync",
-        summary: "Pulls what changed since the version that a device holds".to_owned(),
-        about: "What WatermelonDB's `pullChanges` returns is in the answer. A project that was deleted, and the first pull of \
-                a member who was removed, are answered with the ids of all rows that existed then in `deleted`. What does not \
-                fit one response follows in pages with `has_more`, whose `timestamp` is a place from 2^52 on and no version."
+        summary: "Pull the changes since a version".to_owned(),
+        about: "The response has the `changes` and `timestamp` that WatermelonDB's `pullChanges` returns. If the project was \
+                deleted, or the caller's membership was revoked, `deleted` lists the ids of all rows, so that the device \
+                removes them. For a revoked membership this happens once. If the ids do not fit one response, more pages \
+                follow with `has_more`; their `timestamp` is a place in the list, from 2^52 up, and not a version."
             .to_owned(),
         parameters,
         body: None,
         successes: vec![
             Success {
                 status: 200,
-                about: "All that changed, complete up to `timestamp`.",
+                about: "All changes up to `timestamp`.",
                 body: Some(("SyncResponse".to_owned(), json!({"changes": changes, "timestamp": 42}))),
                 headers: vec!["Content-Encoding", "Vary"],
                 links: vec![("pull".to_owned(), again)],
             },
             Success {
                 status: 308,
-                about: "Behind some gateways: the address without the slash.",
+                about: "Redirect to the path without the final slash. Only behind some gateways.",
                 headers: vec!["Location"],
                 ..Success::default()
             },
@@ -124,13 +125,13 @@ fn health() -> Route {
         path: "/health".to_owned(),
         id: "health".to_owned(),
         tag: "health",
-        summary: "Says that the service is there".to_owned(),
-        about: "Without a token; the table is not asked.".to_owned(),
+        summary: "Health check".to_owned(),
+        about: "Needs no token. Does not read the table.".to_owned(),
         parameters: vec![],
         body: None,
         successes: vec![Success {
             status: 200,
-            about: "It is there.",
+            about: "The service is up.",
             body: Some(("Health".to_owned(), json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))),
             ..Success::default()
         }],

@@ -1,4 +1,4 @@
-//! Every problem that the product answers, as the product's own code words it.
+//! Every problem that the product sends, in the product's own words.
 
 use std::error::Error as AnyError;
 use std::pin::pin;
@@ -15,16 +15,16 @@ use shared::http::Problem;
 
 use super::columns::{self, Place};
 
-/// An answer that is no success.
+/// An error response.
 pub(super) struct Documented {
     pub(super) status: u16,
     pub(super) code: String,
-    /// Headers that belong to it.
+    /// Headers of this problem.
     pub(super) headers: Vec<String>,
     pub(super) body: Value,
 }
 
-/// One of each error that a function may come to.
+/// One example of each error of the functions.
 fn errors() -> Result<Vec<Error>, Error> {
     let Place { id, .. } = columns::place(Collection::Tasks)?;
     let key = |collection| Ok::<_, Error>(RowKey::new(collection, columns::place(collection)?.id));
@@ -71,7 +71,7 @@ fn errors() -> Result<Vec<Error>, Error> {
 const TOKEN_ERRORS: [TokenError; 4] =
     [TokenError::Missing, TokenError::Expired, TokenError::Invalid, TokenError::KeysUnavailable];
 
-/// Every problem; of several with one code, all of them. Some are logged on the way, if somebody listens.
+/// Every problem. Several can have the same code. Making some of them also writes a log line.
 pub(super) fn all() -> Result<Vec<Documented>, Box<dyn AnyError + Send + Sync>> {
     let of_requests = [
         Problem::parameter("limit", "must be an integer from 1 to 1000"),

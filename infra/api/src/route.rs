@@ -1,4 +1,4 @@
-//! One method of one address, and what it becomes in the document.
+//! One method of one path, and its operation in the document.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,36 +18,37 @@ use super::schemas::{named, problem_of};
 pub(super) const PROJECTS: &str = "/api/v1/projects/";
 pub(super) const PROJECT: &str = "/api/v1/projects/{project_id}/";
 
-/// Who calls, whether it can be told, and whether they have called too much.
+/// Problems with the token and the caller's budget.
 pub(super) const TOKEN: &[&str] =
     &["token_missing", "token_expired", "token_invalid", "keys_unavailable", "rate_limited"];
-/// The table cannot be asked, or holds what it should not.
+/// Problems with the table: it cannot be reached or is corrupt.
 pub(super) const TABLE: &[&str] = &["unavailable", "internal_error"];
 pub(super) const MEMBER: &[&str] = &["not_a_member", "membership_revoked", "project_deleted"];
 pub(super) const BODY: &[&str] = &["malformed_json", "body_too_large", "unsupported_media_type", "validation_failed"];
 pub(super) const COMMIT: &[&str] = &["role_too_low", "busy", "outcome_unknown", "idempotency_key_reused"];
 
 pub(super) const KB: usize = 1024;
-/// What the answers are called that only the gateway gives.
+/// The name of the responses that only the gateway sends.
 pub(super) const GATEWAYS_OWN: &str = "gateway";
-/// The gateway's own: above the API's rate, when a function fails and when it takes too long. From a proxy before it: 502, 504.
+/// Statuses that the gateway sends itself: above the API's rate limit, if a function fails, if it times out. A proxy in front of
+/// it also sends 502 and 504.
 const GATEWAYS: [u16; 5] = [429, 500, 502, 503, 504];
 
-/// What the gateway says, which is no problem document.
+/// The body of the gateway's own responses, which is not a problem document.
 fn message() -> Content {
     let message = ObjectBuilder::new().property("message", ObjectBuilder::new().schema_type(Type::String));
     let example = json!({"message": "Service Unavailable"});
     ContentBuilder::new().schema(Some(message.build())).example(Some(example)).build()
 }
 
-/// An answer that no function gives.
+/// A response that no function sends.
 pub(super) fn of_the_gateway() -> Response {
-    let about = "Of the gateway, or of a proxy before it such as CloudFront. No function has seen the request, or its answer \
-                 was lost: wait, and send the same again with the same `Idempotency-Key`.";
+    let about = "Sent by the gateway, or by a proxy in front of it such as CloudFront. Either no function received the \
+                 request, or its response was lost. Wait, then retry the same request with the same `Idempotency-Key`.";
     ResponseBuilder::new().description(about).content("application/json", message()).build()
 }
 
-/// One method of one address.
+/// One method of one path.
 pub(super) struct Route {
     pub(super) method: HttpMethod,
     pub(super) path: String,
@@ -65,7 +66,7 @@ pub(super) struct Body {
     pub(super) schema: String,
     pub(super) example: Value,
     pub(super) max: usize,
-    /// As a JSON merge patch, too.
+    /// Whether the body can also be sent as a JSON merge patch.
     pub(super) is_patch: bool,
 }
 
@@ -80,7 +81,7 @@ pub(super) struct Success {
 }
 
 impl Route {
-    /// The operation. What it may be refused for goes to `refusals`, since many are refused for the same.
+    /// The operation. Its error responses are added to `refusals`, because many operations share them.
     pub(super) fn operation(self, documented: &[Documented], refusals: &mut BTreeMap<String, Response>) -> Operation {
         let mut operation = OperationBuilder::new()
             .operation_id(Some(self.id))
@@ -94,7 +95,7 @@ impl Route {
         if let Some(Body { schema, example, max, is_patch }) = self.body {
             let content: Content = ContentBuilder::new().schema(Some(named(&schema))).example(Some(example)).build();
             let body = RequestBodyBuilder::new()
-                .description(Some(format!("At most {} KB.", max / KB)))
+                .description(Some(format!("Maximum size: {} KB.", max / KB)))
                 .required(Some(Required::True))
                 .content("application/json", content.clone());
             let body = if is_patch { body.content("application/merge-patch+json", content) } else { body };
@@ -129,7 +130,7 @@ impl Route {
     }
 }
 
-/// The answer with this status for any of these reasons, and what it is called.
+/// The error response with this status for any of these problems, and its name.
 pub(super) fn refusal(status: u16, problems: &[&Documented]) -> (String, Response) {
     let mut codes: Vec<&str> = Vec::new();
     for problem in problems {

@@ -1,4 +1,4 @@
-//! The operations that the five collections share.
+//! The operations that every collection has.
 
 use serde_json::{Value, json};
 use shared::domain::{Collection, Error, Role};
@@ -23,7 +23,7 @@ fn row_path(collection: Collection) -> String {
     }
 }
 
-/// The parts of the path that name the collection, or the row.
+/// The path parameters of a collection, or of a row.
 fn path_parameters(collection: Collection, row: bool) -> Result<Vec<Parameter>, Error> {
     let project = headers::in_path("project_id", crate::EXAMPLE_PROJECT);
     let id = headers::in_path("id", place(collection)?.id.as_str());
@@ -44,10 +44,10 @@ pub(super) fn writer(collection: Collection) -> Role {
 }
 
 fn takes(role: Role) -> String {
-    format!("Takes at least the role {role:?} ({}).", i64::from(role))
+    format!("Needs the role {role:?} ({}) or a higher one.", i64::from(role))
 }
 
-/// What may be wrong with references to other rows.
+/// The problems that references to other rows can cause.
 pub(super) fn references(collection: Collection) -> &'static [&'static str] {
     match collection {
         Collection::Dependencies => &["dependency_cycle", "duplicate_dependency"],
@@ -55,10 +55,9 @@ pub(super) fn references(collection: Collection) -> &'static [&'static str] {
     }
 }
 
-const ABOUT_LISTS: &str =
-    "By id, a page at a time. A page has fewer rows than `limit` when they would take more than 5 MB.";
-const ABOUT_PROJECTS: &str = " It looks at `limit` memberships, or at 100 if that is more, and leaves out deleted projects: it may \
-                              have fewer rows than `limit`, or none, and a `next`.";
+const ABOUT_LISTS: &str = "Ordered by id, in pages. A page has fewer rows than `limit` if they would exceed 5 MB.";
+const ABOUT_PROJECTS: &str = " Each page reads `limit` memberships, but at least 100, and leaves out deleted projects. So a page can \
+                              have fewer rows than `limit`, or none, and still have a `next`.";
 
 pub(super) fn list(collection: Collection) -> Result<Route, Error> {
     let name = singular(collection);
@@ -74,13 +73,13 @@ pub(super) fn list(collection: Collection) -> Result<Route, Error> {
         path: rows_path(collection),
         id: format!("list{name}s").replace("ys", "ies"),
         tag: collection.name(),
-        summary: format!("Lists {what}"),
+        summary: format!("List {what}"),
         about: format!("{ABOUT_LISTS}{}", if is_project { ABOUT_PROJECTS } else { "" }),
         parameters,
         body: None,
         successes: vec![Success {
             status: 200,
-            about: "A page.",
+            about: "One page of rows.",
             body: Some((format!("{name}Page"), page)),
             ..Success::default()
         }],
@@ -95,9 +94,9 @@ pub(super) fn create(collection: Collection) -> Result<Route, Error> {
     let row = example_row(collection)?.0;
     let links = links(collection);
     let about = match collection {
-        Collection::Projects => "Whoever creates a project owns it.".to_owned(),
+        Collection::Projects => "The caller becomes the project's owner.".to_owned(),
         Collection::Memberships => {
-            format!("{} An Admin gives the roles below Admin, an Owner every role.", takes(Role::Admin))
+            format!("{} An Admin can give roles below Admin. An Owner can give every role.", takes(Role::Admin))
         }
         other => takes(writer(other)),
     };
@@ -120,7 +119,7 @@ pub(super) fn create(collection: Collection) -> Result<Route, Error> {
         path: rows_path(collection),
         id: format!("create{name}"),
         tag: collection.name(),
-        summary: format!("Creates a {}", name.to_lowercase()),
+        summary: format!("Create a {}", name.to_lowercase()),
         about,
         parameters,
         body: Some(Body {
@@ -132,14 +131,14 @@ pub(super) fn create(collection: Collection) -> Result<Route, Error> {
         successes: vec![
             Success {
                 status: 201,
-                about: "It is made.",
+                about: "The row was created.",
                 body: Some((name.to_owned(), row.clone())),
                 headers: vec!["ETag", "Location", "X-Server-Version", "Idempotent-Replay"],
                 links,
             },
             Success {
                 status: 200,
-                about: "It was there already, with the same content: the request was sent again.",
+                about: "The row already exists with the same content. This is a repeated request.",
                 body: Some((name.to_owned(), row)),
                 headers: vec!["ETag", "X-Server-Version", "Idempotent-Replay"],
                 ..Success::default()
@@ -158,7 +157,7 @@ pub(super) fn create(collection: Collection) -> Result<Route, Error> {
     })
 }
 
-/// Something that the demo's project takes.
+/// A row that can be created in the demo's project.
 fn creation_example(collection: Collection) -> Value {
     let mut fields = example(collection);
     match collection {
@@ -170,7 +169,7 @@ fn creation_example(collection: Collection) -> Value {
     Value::Object(fields)
 }
 
-/// From what was made to what can be done with it.
+/// Links from a created row to the operations on it.
 fn links(collection: Collection) -> Vec<(String, Link)> {
     let name = singular(collection);
     let to = |operation: &str, project: &str| {
@@ -199,7 +198,7 @@ pub(super) fn read(collection: Collection) -> Result<Route, Error> {
         path: row_path(collection),
         id: format!("read{name}"),
         tag: collection.name(),
-        summary: format!("Reads a {}", name.to_lowercase()),
+        summary: format!("Read a {}", name.to_lowercase()),
         about: takes(Role::Viewer),
         parameters: path_parameters(collection, true)?,
         body: None,
@@ -233,13 +232,13 @@ pub(super) fn change(collection: Collection) -> Result<Route, Error> {
         path: row_path(collection),
         id: format!("change{name}"),
         tag: collection.name(),
-        summary: format!("Changes a {}", name.to_lowercase()),
-        about: format!("{} Where nothing changes, nothing is written.", takes(writer(collection))),
+        summary: format!("Update a {}", name.to_lowercase()),
+        about: format!("{} If no field changes, nothing is written.", takes(writer(collection))),
         parameters,
         body: Some(Body { schema: format!("{name}Patch"), example: patch, max: 256 * KB, is_patch: true }),
         successes: vec![Success {
             status: 200,
-            about: "The row as it is now.",
+            about: "The row after the change.",
             body: Some((name.to_owned(), example_row(collection)?.0)),
             headers: vec!["ETag", "X-Server-Version", "X-Merged-Concurrent-Fields", "Idempotent-Replay"],
             ..Success::default()
@@ -265,9 +264,12 @@ pub(super) fn delete(collection: Collection) -> Result<Route, Error> {
     let about = match collection {
         Collection::Projects => takes(Role::Owner),
         Collection::Memberships => {
-            format!("{} Anyone may leave but the last owner, who may leave a deleted project, too.", takes(Role::Admin))
+            format!(
+                "{} Members can always remove themselves. The last owner can do so only if the project is deleted.",
+                takes(Role::Admin)
+            )
         }
-        Collection::Tasks => format!("{} Its dependencies go with it.", takes(Role::Member)),
+        Collection::Tasks => format!("{} The task's dependencies are deleted with it.", takes(Role::Member)),
         other => takes(writer(other)),
     };
     let refused: &[&str] = match collection {
@@ -281,13 +283,13 @@ pub(super) fn delete(collection: Collection) -> Result<Route, Error> {
         path: row_path(collection),
         id: format!("delete{name}"),
         tag: collection.name(),
-        summary: format!("Deletes a {}", name.to_lowercase()),
+        summary: format!("Delete a {}", name.to_lowercase()),
         about,
         parameters,
         body: None,
         successes: vec![Success {
             status: 204,
-            about: "It is deleted, now or before.",
+            about: "The row is deleted. It may have been deleted before.",
             headers: vec!["X-Server-Version", "Idempotent-Replay"],
             ..Success::default()
         }],

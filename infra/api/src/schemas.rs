@@ -1,4 +1,4 @@
-//! The bodies: rows, what creates and changes them, the sync response, problems.
+//! Schemas of bodies: rows, creations and patches of rows, the sync response, problems.
 
 use serde_json::{Value, json};
 use shared::domain::{Collection, Error, ServerVersion};
@@ -10,17 +10,17 @@ use utoipa::openapi::{KnownFormat, RefOr};
 
 use super::columns::{self, Column, Kind, columns, singular};
 
-/// The five in a batch that are not about the project itself.
+/// The collections that a batch can change.
 const IN_BATCHES: [Collection; 3] = [Collection::Tasks, Collection::Dependencies, Collection::Calendars];
 
-/// Who looks at a row.
+/// The form of a row: over REST or on a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Seen {
     OverRest,
     ByDevices,
 }
 
-/// Every schema that others refer to, by its name.
+/// All named schemas.
 pub(super) fn all() -> Result<Vec<(String, RefOr<Schema>)>, Error> {
     let mut all: Vec<(String, RefOr<Schema>)> = Vec::new();
     for collection in Collection::ALL {
@@ -45,7 +45,7 @@ pub(super) fn named(name: &str) -> RefOr<Schema> {
     Ref::from_schema_name(name).into()
 }
 
-/// A problem with this status and one of these codes.
+/// The schema of a problem with this status and one of these codes.
 pub(super) fn problem_of(status: u16, codes: &[&str]) -> RefOr<Schema> {
     let exactly = ObjectBuilder::new()
         .property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status])))
@@ -88,7 +88,7 @@ const VISIBLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u0600-\\
                        \\u115f-\\u1160\\u17b4-\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\
                        \\ufeff\\uffa0\\ufff0-\\ufffb]*$";
 
-/// What a column takes and shows.
+/// The schema of a column's values.
 fn value(column: &Column, seen: Seen) -> ObjectBuilder {
     let value = match column.kind {
         Kind::Text { min: 0, max } => string().max_length(Some(max)).pattern(Some("^[^\\u0000]*$")),
@@ -143,9 +143,9 @@ fn property(column: &Column, seen: Seen, default: Option<Value>) -> RefOr<Schema
     }
 }
 
-/// A row: every column is there, always.
+/// The schema of a row. Every column is required.
 fn row(collection: Collection, seen: Seen) -> Result<RefOr<Schema>, Error> {
-    let about = "The value that the project's counter took when the row was last written. Its `ETag`.";
+    let about = "The value of the project's counter when the row was last written. It is also the row's `ETag`.";
     let mut names = vec!["id", "server_version"];
     let mut object = closed()
         .property("id", id().examples([columns::place(collection)?.id.as_str()]))
@@ -159,16 +159,16 @@ fn row(collection: Collection, seen: Seen) -> Result<RefOr<Schema>, Error> {
         names.push(column.name);
     }
     let about = match seen {
-        Seen::OverRest => format!("A row of {}, as REST shows it.", collection.name()),
-        Seen::ByDevices => format!("A row of {}, as a device gets it: flat.", collection.name()),
+        Seen::OverRest => format!("A row of {} in REST.", collection.name()),
+        Seen::ByDevices => format!("A row of {} on a device, without nested values.", collection.name()),
     };
     Ok(all_required(object.description(Some(about)), &names).into())
 }
 
 fn creation(collection: Collection) -> Result<RefOr<Schema>, Error> {
     let about = match collection {
-        Collection::Memberships => "Left out, or the one that follows from project and user.",
-        _ => "Made by the server when it is left out.",
+        Collection::Memberships => "Optional. If given, it must be the id that is derived from project and user.",
+        _ => "Optional. The server generates an id if it is left out.",
     };
     let object = closed().property("id", id().description(Some(about)));
     let defaults = columns::defaults(collection)?;
@@ -176,12 +176,12 @@ fn creation(collection: Collection) -> Result<RefOr<Schema>, Error> {
         object.property(column.name, property(column, Seen::OverRest, defaults.get(column.name).cloned()))
     });
     let required = columns::required(collection);
-    Ok(all_required(object.description(Some("What is left out has its default.")), required).into())
+    Ok(all_required(object.description(Some("Fields that are left out get their defaults.")), required).into())
 }
 
 /// A JSON merge patch (RFC 7396).
 fn patch(collection: Collection) -> RefOr<Schema> {
-    let about = "A JSON merge patch (RFC 7396): what is left out stays as it is.";
+    let about = "A JSON merge patch (RFC 7396). Fields that are left out do not change.";
     let object = closed().description(Some(about));
     columns(collection)
         .iter()
@@ -190,7 +190,7 @@ fn patch(collection: Collection) -> RefOr<Schema> {
 }
 
 fn page(collection: Collection) -> RefOr<Schema> {
-    let next = or_null(string()).description(Some("The path of the next page, or null."));
+    let next = or_null(string()).description(Some("The path of the next page, or null on the last page."));
     let object = closed().property("results", array(named(singular(collection)))).property("next", next);
     all_required(object, &["results", "next"]).into()
 }
@@ -205,7 +205,7 @@ fn exception() -> Object {
     let description = string().max_length(Some(255)).pattern(Some("^[^\\u0000]*$")).default(Some(json!("")));
     let object = closed()
         .property("start", day("The first day."))
-        .property("end", day("The last day, not before the first."))
+        .property("end", day("The last day. Must not be before `start`."))
         .property("description", description);
     all_required(object, &["start", "end"])
 }
@@ -217,7 +217,7 @@ fn sync_response() -> Object {
         let rows = array(named(&format!("Synced{}", singular(collection))));
         let lists = closed()
             .property("created", array(ObjectBuilder::new()).max_items(Some(0)).description(Some("Always empty.")))
-            .property("updated", rows.description(Some("Whole live rows, new ones too.")))
+            .property("updated", rows.description(Some("Created and updated rows, with all columns.")))
             .property("deleted", array(id()).unique_items(true).description(Some("Ids of deleted rows.")));
         changes = changes.property(collection.name(), all_required(lists, &["created", "updated", "deleted"]));
         let sums = array(integer(0, u64::from(u32::MAX))).min_items(Some(3)).max_items(Some(3));
@@ -225,16 +225,17 @@ fn sync_response() -> Object {
     }
     let names = Collection::ALL.map(Collection::name);
     let checksum = checksum.description(Some(
-        "What the device holds now, if it does hold exactly what the server does: for each collection the number of \
-         rows and two sums over their ids and versions.",
+        "Present if applying the response brings the device to exactly the server's state at `timestamp`. For each \
+         collection: the number of rows, and two sums over their ids and versions.",
     ));
     let has_more = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).description(Some(
-        "The answer was cut to fit: ask again at once, from `timestamp`. Left out when there is no more.",
+        "More changes follow. Pull again at once with `since` set to `timestamp`. Absent on the last page.",
     ));
-    let timestamp = version().description(Some("The version that this is complete up to: the next `since`."));
+    let timestamp = version()
+        .description(Some("The response includes all changes up to this version. Use it as the next `since`."));
     let changes = changes.description(Some(
-        "What changed in each collection. While a newer version of the server is at work beside this one, there may be more \
-         collections, and rows may have more columns: WatermelonDB passes over both.",
+        "The changes of each collection. During a deployment, a newer server version may send more collections and columns. \
+         WatermelonDB ignores both.",
     ));
     let object = closed()
         .property("changes", all_required(changes, &names))
@@ -248,7 +249,7 @@ fn batch() -> Object {
     let method = |name: &str| string().enum_values(Some([name]));
     let if_match = || {
         let object = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        object.description(Some("The `server_version` that the row must have before the batch."))
+        object.description(Some("The `server_version` that the row must have before the batch is applied."))
     };
     let mut operations = AnyOfBuilder::new();
     for collection in IN_BATCHES {
@@ -275,46 +276,47 @@ fn batch() -> Object {
         .items(RefOr::from(operations.item(all_required(delete, &["method", "path"]))))
         .min_items(Some(1))
         .max_items(Some(shared::storage::MAX_ROWS))
-        .description(Some("In the order in which they are made. Paths are below the project's."));
+        .description(Some("Applied in this order. Paths are relative to the project's path."));
     all_required(closed().property("operations", operations), &["operations"])
 }
 
 fn batch_results() -> Object {
     let status = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([200, 201, 204]));
-    let at = or_null(version()).description(Some("The version at which the row is now; null if it never was."));
+    let at = or_null(version())
+        .description(Some("The row's version after the batch. Null if the batch both created and deleted the row."));
     let result = closed()
-        .property("status", status.description(Some("As the single request would have been answered.")))
+        .property("status", status.description(Some("The status that the single request would have.")))
         .property("id", id())
         .property("server_version", at);
     let results = array(all_required(result, &["status", "id", "server_version"]));
-    let results = results.description(Some("In the order of the operations."));
+    let results = results.description(Some("One result for each operation, in the same order."));
     all_required(closed().property("results", results), &["results"])
 }
 
-/// Base and members of all problems. Nothing that the plain client could take for a sync response.
+/// All members of all problems. None of them may look like a sync response to the plain client.
 fn problem() -> Object {
     let error = closed().property("field", string()).property("message", string());
     let names = || array(string());
-    let any_row = ObjectBuilder::new().description(Some("The row as it is now."));
+    let any_row = ObjectBuilder::new().description(Some("The current row."));
     let values = |about: &str| ObjectBuilder::new().description(Some(about.to_owned()));
-    let limit = ObjectBuilder::new().description(Some("How much of what fits."));
+    let limit = ObjectBuilder::new().description(Some("The limit that was exceeded, by name."));
     let object = closed()
-        .description(Some("RFC 9457. `code` is stable, `detail` is for people."))
+        .description(Some("A problem (RFC 9457). Programs use `code`, which is stable; people read `detail`."))
         .property("type", string().pattern(Some("^urn:trueppm:problem:[a-z_]+$")))
         .property("title", string())
         .property("status", integer(400, 599))
         .property("detail", string().description(Some("What is wrong and what to do.")))
         .property("code", string())
         .property("errors", array(all_required(error, &["field", "message"])))
-        .property("operation", integer(0, 999).description(Some("Which operation of a batch, from 0.")))
+        .property("operation", integer(0, 999).description(Some("Index of the refused operation of a batch, from 0.")))
         .property("limit", limit)
-        .property("tasks", names().description(Some("The tasks on the cycle, in its order.")))
-        .property("id", id().description(Some("The dependency that is there.")))
+        .property("tasks", names().description(Some("The tasks of the cycle, in order.")))
+        .property("id", id().description(Some("Id of the existing dependency.")))
         .property("current", any_row)
-        .property("conflict_fields", names().description(Some("The fields that someone else changed.")))
-        .property("server_value", values("The value that each has now."))
-        .property("client_value", values("The value that the request would give each."))
-        .property("server_version", version().description(Some("Where the row is now.")));
+        .property("conflict_fields", names().description(Some("The fields with conflicting changes.")))
+        .property("server_value", values("The current value of each conflicting field."))
+        .property("client_value", values("The request's value for each conflicting field."))
+        .property("server_version", version().description(Some("The row's current version.")));
     all_required(object, &["type", "title", "status", "detail", "code"])
 }
 

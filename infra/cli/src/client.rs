@@ -1,4 +1,4 @@
-//! The product over HTTP, as whoever has an address and a token sees it.
+//! An HTTP client of the product, for a server's address and a token.
 
 use std::time::Duration;
 
@@ -11,49 +11,49 @@ use serde_json::Value;
 use shared::outbound;
 use tokio::time::{sleep, timeout};
 
-/// A function is given 29 s by its gateway.
+/// The gateway gives a function 29 s.
 const PATIENCE: Duration = Duration::from_secs(35);
-/// How often a request is sent when the answer is to come again later.
+/// The maximum number of attempts if the server asks to retry later.
 const TRIES: u32 = 6;
-/// What is waited for at most before the next.
+/// The longest wait before the next attempt, in seconds.
 const LONGEST_PAUSE: u64 = 20;
 
-/// Why there is no answer to use.
+/// Why a call has no usable response.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Nobody answers there, or not in time.
-    #[error("{url} cannot be reached: {why}")]
+    /// Nothing answers there, or not in time.
+    #[error("cannot reach {url}: {why}")]
     Unreachable {
         /// The address that was called.
         url: String,
-        /// In the words of the system.
+        /// The system's error message.
         why: String,
     },
-    /// The answer is no success.
+    /// The server refused the request.
     #[error("{call}: {status}: {}", problem["detail"].as_str().or(problem["message"].as_str()).unwrap_or("no reason given"))]
     Refused {
         /// Method and path.
         call: String,
-        /// Of the answer.
+        /// The response's status.
         status: StatusCode,
-        /// The problem's document (RFC 9457); null if the answer has none.
+        /// The problem document (RFC 9457); null if the response has none.
         problem: Value,
     },
-    /// The answer is not what this product answers.
-    #[error("{call}: the answer is not of this product: {why}")]
+    /// The response is not one of this product.
+    #[error("{call}: the response is not from this product: {why}")]
     Strange {
         /// Method and path.
         call: String,
         /// What is wrong with it.
         why: String,
     },
-    /// Whatever the project had is deleted for this caller.
-    #[error("the project {0} is deleted, or you were removed from it")]
+    /// The project is deleted for this caller.
+    #[error("the project {0} was deleted, or your membership was revoked")]
     Gone(String),
-    /// The address is none.
-    #[error("{url:?} is not an address to call: {why}")]
+    /// The URL is invalid.
+    #[error("{url:?} is not a valid server URL: {why}")]
     NoAddress {
-        /// What was given.
+        /// The URL that was given.
         url: String,
         /// What is wrong with it.
         why: String,
@@ -61,7 +61,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The stable `code` of the problem that was answered.
+    /// The stable `code` of the problem, if the server refused the request with one.
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { problem, .. } => problem["code"].as_str(),
@@ -70,12 +70,12 @@ impl CallError {
     }
 }
 
-/// An answer that is a success.
+/// A successful response.
 #[derive(Debug)]
 pub struct Reply {
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body as it came.
+    /// Its body, unchanged.
     pub body: Bytes,
     call: String,
 }
@@ -88,7 +88,7 @@ impl Reply {
     }
 }
 
-/// Calls one deployment, or the local stack, as one user.
+/// Calls one server as one user.
 #[derive(Debug)]
 pub struct Client {
     base: String,
@@ -97,35 +97,35 @@ pub struct Client {
 }
 
 impl Client {
-    /// For this address (with a stage's path, if it has one) and with this token. Nothing is called yet.
+    /// A client for the server at `url`, which may end with the path of a stage. Sends no request yet.
     pub fn new(url: &str, token: &str) -> Result<Self, CallError> {
         let no_address = |why: String| CallError::NoAddress { url: url.to_owned(), why };
         let base = url.trim_end_matches('/').to_owned();
-        let uri: axum::http::Uri = base.parse().map_err(|_| no_address("it is no URL".to_owned()))?;
+        let uri: axum::http::Uri = base.parse().map_err(|_| no_address("it is not a URL".to_owned()))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none() {
             return Err(no_address("it must begin with https:// or http://".to_owned()));
         }
         if uri.query().is_some() {
-            return Err(no_address("it must be without a query".to_owned()));
+            return Err(no_address("it must not have a query".to_owned()));
         }
         let http = outbound::client_of_the_system()
-            .map_err(|error| no_address(format!("no certificate authorities to trust: {error}")))?;
+            .map_err(|error| no_address(format!("this system has no certificate authorities to trust: {error}")))?;
         Ok(Self { base, token: token.to_owned(), http })
     }
 
-    /// Whom the token names, as far as that can be told without its key.
+    /// The user in the token, read without checking its signature.
     pub fn user(&self) -> Option<String> {
         let claims = URL_SAFE_NO_PAD.decode(self.token.split('.').nth(1)?).ok()?;
         let claims: Value = serde_json::from_slice(&claims).ok()?;
         Some(claims["sub"].as_str()?.to_owned())
     }
 
-    /// Reads.
+    /// Sends a GET request.
     pub async fn get(&self, path: &str) -> Result<Reply, CallError> {
         self.send(Method::GET, path, None).await
     }
 
-    /// Sends a change that may be sent again: what is to come later (429, 503) is repeated a few times.
+    /// Sends a request that is safe to repeat. Responses 429 and 503 are retried a few times.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, CallError> {
         let body = body.map(|body| Bytes::from(body.to_string()));
         let mut tries = 1;
@@ -165,12 +165,12 @@ impl Client {
         };
         match timeout(PATIENCE, exchange).await {
             Ok(answer) => answer,
-            Err(_) => Err(unreachable(format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(unreachable(format!("no response within {} s", PATIENCE.as_secs()))),
         }
     }
 }
 
-/// The layers in between say nothing.
+/// The message of the innermost error. The layers around it add nothing.
 fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let last = std::iter::successors(Some(error), |error| error.source()).last();
     last.map(ToString::to_string).unwrap_or_default()

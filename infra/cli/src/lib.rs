@@ -1,5 +1,5 @@
-//! What the command `trueppm` is made of, beside the operators' commands in `ops`: the demo, plans as CSV files, and a client
-//! of the product.
+//! The parts of the command `trueppm`, apart from the operators' commands in `ops`: the demo, project plans as CSV files, and an
+//! HTTP client of the product.
 
 pub mod client;
 pub mod csv;

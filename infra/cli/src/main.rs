@@ -1,4 +1,4 @@
-//! The command `trueppm`: reads the command line, and hands over to the command's own module.
+//! The command `trueppm`: parses the command line and runs the module of the command.
 
 mod commands;
 
@@ -10,26 +10,23 @@ use commands::{completions, describe, export, import, pages, pull, serve, token}
 use ops::command::exit_code;
 use ops::commands::{backfill, diagnose, erase, restore, verify, watch};
 
-/// Run TruePPM sync locally, and administer projects and tables.
+/// Run TruePPM sync locally, and administer projects and tables
 #[derive(Parser)]
 #[command(version, subcommand_required = true, arg_required_else_help = true, after_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// Print output as JSON.
+    /// Print output as JSON
     #[arg(long, global = true)]
     json: bool,
 }
 
 const AFTER_HELP: &str = "\
-Exit status of every command:
-  0  success
-  1  problems found in a table, its rows, or CSV files
-  2  the command failed; the standard error says why, and what to do
+Exit status: 0 success, 1 problems found, 2 failed.
+Problems are faults in a table, its rows or a plan's files. For a failure, standard error says why and what to do.
 
-Results go to the standard output, everything else to the standard error. Colours are used on a terminal only, and not with NO_COLOR.
-`help COMMAND` has examples. There `trueppm` stands for `cargo run -q -p trueppm --` in the workspace, or for the path of the
-program (target/debug/trueppm).";
+Results go to standard output, everything else to standard error. Colours appear only on a terminal, and never if NO_COLOR is set.
+`trueppm help COMMAND` shows examples. In the workspace, use `cargo run -q -p trueppm --` or target/debug/trueppm for `trueppm`.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -1,16 +1,17 @@
-//! A DynamoDB at a given address.
+//! A client for DynamoDB at a given URL.
 
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::Client;
 use shared::storage::Table;
 
-/// A client for an endpoint, see [`config`].
+/// A client for an endpoint. See [`config`].
 pub async fn client(endpoint: &str) -> Client {
     Client::new(&config(endpoint).await)
 }
 
-/// The SDK set up for an endpoint, with the environment's credentials or, as emulators take any, made-up ones.
+/// The SDK's configuration for an endpoint, with the environment's credentials. Without any, it has made-up ones, because
+/// emulators accept all.
 pub async fn config(endpoint: &str) -> SdkConfig {
     let mut config = Table::sdk_config().endpoint_url(endpoint);
     if std::env::var_os("AWS_ACCESS_KEY_ID").is_none() {

@@ -1,4 +1,4 @@
-//! What operators do to a table: verify, diagnose, restore, backfill, erase, watch. None of it needs the embedded engine.
+//! Operators' commands on a table: verify, diagnose, restore, backfill, erase, watch. None of them needs the embedded engine.
 
 pub mod backfill;
 pub mod command;

@@ -1,4 +1,4 @@
-//! The operators' command: `verify`, `diagnose`, `restore`, `backfill`, `erase` and `watch` of `trueppm`, without the local stack.
+//! The operators' command `trueppm-ops`: `verify`, `diagnose`, `restore`, `backfill`, `erase` and `watch`, without the local server.
 
 use std::process::ExitCode;
 
@@ -9,6 +9,7 @@ use ops::commands::{backfill, diagnose, erase, restore, verify, watch};
 /// Check and repair a table of TruePPM sync
 #[derive(Parser)]
 #[command(version, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Exit status: 0 success, 1 problems found, 2 failed.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,7 +42,7 @@ async fn main() -> ExitCode {
     })
 }
 
-/// The examples are written for `trueppm`, which has the same commands.
+/// Puts `trueppm-ops` into the examples, which name `trueppm`. Both have these commands.
 fn with_own_name(command: clap::Command) -> clap::Command {
     command.mut_subcommands(|command| match command.get_after_help().map(ToString::to_string) {
         Some(examples) => command.after_help(examples.replace("\n  trueppm ", "\n  trueppm-ops ")),

@@ -1,4 +1,4 @@
-//! What an operator's commands have in common: finding the projects, batching and pacing writes.
+//! Shared by the operators' commands: finding projects, splitting and pacing writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -41,7 +41,7 @@ impl Tries {
 
 /// Every partition of the table.
 pub(crate) async fn partitions(table: &Table, progress: &ProgressBar) -> Result<BTreeSet<Partition>, Error> {
-    progress.set_message("looking for projects");
+    progress.set_message("finding projects");
     let mut partitions = BTreeSet::new();
     let mut cursor = None;
     loop {
@@ -75,7 +75,7 @@ pub fn batches<T>(targets: impl IntoIterator<Item = (usize, T)>, rows: usize, by
     batches
 }
 
-/// Keeps writes to so many a second.
+/// Limits writes per second.
 pub(crate) struct Pace {
     rate: u32,
     next_write: Instant,
@@ -86,7 +86,7 @@ impl Pace {
         Self { rate: rate.max(1), next_write: Instant::now() }
     }
 
-    /// Waits until so many items may be written.
+    /// Waits until `items` more may be written.
     pub(crate) async fn wait(&mut self, items: usize) {
         sleep_until(self.next_write).await;
         let share = Duration::from_secs_f64(items as f64 / f64::from(self.rate));
@@ -94,16 +94,16 @@ impl Pace {
     }
 }
 
-/// How long archiving tries.
+/// The deadline of archiving.
 const ARCHIVING: Duration = Duration::from_secs(10);
 
-/// Archives versions, and says how many.
+/// Archives versions. Returns how many.
 pub(crate) async fn archive(table: &Table, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<u64, Error> {
     table.put_archive(project, archived, Instant::now() + ARCHIVING).await?;
     Ok(archived.iter().map(|archived| archived.versions().len() as u64).sum())
 }
 
-/// What a project could not be worked on for, when the table itself can be read; the error otherwise.
+/// Why a project failed, if the table itself can be read; otherwise the table's error.
 pub(crate) async fn of_project(table: &Table, error: Error) -> Result<String, Error> {
     match table.new_projects().await {
         Err(unreadable @ Error::Unavailable(_)) => Err(unreadable),
@@ -111,7 +111,7 @@ pub(crate) async fn of_project(table: &Table, error: Error) -> Result<String, Er
     }
 }
 
-/// The answer of a commit that nobody sent a request for.
+/// The response of a commit without a request.
 pub(crate) fn unasked<T>(_: &Committed<'_, T>) -> Result<Answer, Error> {
     Ok(Answer { status: 204, headers: BTreeMap::new(), body: String::new(), row: None })
 }

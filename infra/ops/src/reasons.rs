@@ -1,10 +1,9 @@
-//! An error for people.
+//! Error messages for people.
 
 use std::error::Error;
 
-/// An error with all that lies behind it, without the SDK's dump in parentheses.
+/// The message of an error and of all its causes.
 pub fn reasons(error: &dyn Error) -> String {
     let behind = error.source().map(|source| format!(": {}", reasons(source)));
-    let text = error.to_string();
-    format!("{}{}", text.split(" (").next().unwrap_or_default(), behind.unwrap_or_default())
+    format!("{error}{}", behind.unwrap_or_default())
 }

@@ -41,7 +41,7 @@ impl Written {
             (Some(by), Some(caller), _) => format!("{by} ({caller})"),
             (Some(by), None, _) => by.clone(),
             (None, _, Some(command)) => format!("the command {command}"),
-            (None, _, None) => "someone who was erased".to_owned(),
+            (None, _, None) => "an erased user".to_owned(),
         }
     }
 }

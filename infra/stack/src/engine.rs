@@ -17,13 +17,13 @@ use uuid::Uuid;
 
 use crate::loopback::only_from_this_machine;
 
-/// DynamoDB takes no larger request.
+/// The maximum size of a request to DynamoDB.
 const MAX_REQUEST: usize = 16 << 20;
 
-/// Starts the engine and returns its address, which is for this process: the engine answers any page that finds it. See
-/// [`share`] for others. It runs until the process ends.
+/// Starts the engine and returns its address. Only this process may use the address, because the engine answers every page that
+/// finds it. See [`share`] for other programs. The engine runs until the process ends.
 ///
-/// With a directory the data are kept there, otherwise in memory.
+/// With a directory, the data is stored there; otherwise in memory.
 pub fn start(data: Option<&Path>) -> io::Result<String> {
     let database = match data {
         Some(directory) => {
@@ -40,7 +40,7 @@ pub fn start(data: Option<&Path>) -> io::Result<String> {
     Ok(endpoint)
 }
 
-/// Lets programs and pages of this machine use the engine, at a port of 127.0.0.1 (0: any free one). Returns that address.
+/// Opens the engine to programs and pages of this machine, at a port of 127.0.0.1 (0 takes any free port). Returns the address.
 pub fn share(endpoint: &str, port: u16) -> io::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     let address = format!("http://{}", listener.local_addr()?);
@@ -53,8 +53,8 @@ pub fn share(endpoint: &str, port: u16) -> io::Result<String> {
     Ok(address)
 }
 
-/// A listener where no page looks: at any of the 16 million addresses of this machine, of which a page that guesses would have to
-/// try each with each port. Not every system has more than the one.
+/// A listener at a random one of the 16 million loopback addresses. A page that guesses would have to try each address with each
+/// port. Some systems have only one loopback address.
 fn hidden() -> io::Result<TcpListener> {
     let [a, b, c, ..] = Uuid::new_v4().into_bytes();
     TcpListener::bind((Ipv4Addr::new(127, a, b, c), 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))

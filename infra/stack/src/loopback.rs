@@ -1,9 +1,9 @@
-//! What may call the local stack from a browser: pages of this machine, and no others.
+//! Protects the local server from pages of other sites in a developer's browser.
 //!
-//! Whoever develops has a browser open, and a page of any site can send requests to 127.0.0.1. Tokens of the local stack are easily
-//! made and the engine wants none. So a request that names a foreign page in `Origin` is refused, and so is one that names a
-//! foreign server in `Host`: its page has a name that was made to point here (DNS rebinding), and the browser takes the two
-//! for one server and sends no `Origin`. Programs other than browsers send what they like, and are not what this is against.
+//! A page of any site can send requests to 127.0.0.1. Tokens of the local server are easy to make, and the engine needs none. So a
+//! request with another site's page in `Origin` is refused. A request with another server's name in `Host` is refused too: that
+//! name was made to point here (DNS rebinding), so the browser sees one server and sends no `Origin`. This does not protect against
+//! programs other than browsers, which can send any header.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -15,12 +15,12 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use shared::http::Problem;
 
-/// The same, for this machine's pages and programs only: 403 otherwise.
+/// The router for pages and programs of this machine only. Others get 403.
 pub fn only_from_this_machine(router: Router) -> Router {
     router.layer(from_fn(refuse_foreigners))
 }
 
-/// Is this the `Origin` of a page that this machine serves?
+/// Whether this is the `Origin` of a page from this machine.
 pub fn is_origin_of_this_machine(origin: &HeaderValue) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
     origin.is_some_and(|origin| {
@@ -36,8 +36,8 @@ async fn refuse_foreigners(request: Request, next: Next) -> Response {
         .chain(request.uri().authority().cloned().map(Some))
         .any(|name: Option<Authority>| name.is_none_or(|name| !is_this_machine(&name) && ip(&name).is_none()));
     if foreign_page || foreign_name {
-        let detail = "The local stack answers pages and programs of this machine only. Call it at http://127.0.0.1 or \
-                      http://localhost.";
+        let detail = "The local server accepts requests of browsers only from pages of this machine, and only at an IP address or \
+                      localhost. Call it at http://127.0.0.1.";
         return Problem::new(StatusCode::FORBIDDEN, "foreign_page", "Not from this machine", detail).into_response();
     }
     next.run(request).await
@@ -45,12 +45,12 @@ async fn refuse_foreigners(request: Request, next: Next) -> Response {
 
 fn is_this_machine(authority: &Authority) -> bool {
     let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
-    // RFC 6761: browsers send what ends so to this machine without asking anyone.
+    // RFC 6761: browsers resolve names that end with localhost to this machine.
     name == "localhost" || name.ends_with(".localhost") || ip(authority).is_some_and(|ip| ip.is_loopback())
 }
 
-/// The address, if it is one and no name. Nobody can make an address point elsewhere: an emulated phone calls this machine
-/// by one of its own (10.0.2.2 on Android).
+/// The IP address of an authority, if it is not a name. An address cannot be made to point elsewhere. A phone calls this machine
+/// by its address in the network, and an emulated one by a special address (10.0.2.2 on Android).
 fn ip(authority: &Authority) -> Option<IpAddr> {
     let host = authority.host();
     let in_brackets = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));

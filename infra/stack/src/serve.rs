@@ -1,4 +1,4 @@
-//! Both functions behind one address, as the gateway puts them.
+//! Both functions at one address, as behind the gateway.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn is_sync(path: &str) -> bool {
     project.is_some_and(|project| !project.contains('/'))
 }
 
-/// What template.yaml says of CORS, but for pages of this machine alone.
+/// CORS as in template.yaml, but only for pages of this machine.
 fn cors() -> CorsLayer {
     let custom = ["idempotency-key", "x-base-version"].map(HeaderName::from_static);
     let exposed = ["idempotent-replay", "server-timing", "x-merged-concurrent-fields", "x-server-version"];

@@ -6,19 +6,22 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
+    ProjectionType, ScalarAttributeType,
 };
+use shared::storage::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
 /// What is deployed, so that there is one description of the table.
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// Makes the table unless it is there.
+/// Makes the table unless it is there. One that is there must have the index that cannot be added to it.
 pub async fn create(client: &Client, name: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     match describe(client.create_table().table_name(name))?.send().await {
         Ok(_) => Ok(()),
-        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
+            Ok(Table::new(client.clone(), name).expect_live_edges().await?)
+        }
         Err(error) => Err(DisplayErrorContext(error).to_string().into()),
     }
 }
@@ -38,21 +41,34 @@ fn describe(mut request: CreateTableFluentBuilder) -> Result<CreateTableFluentBu
     }
     request = request.set_key_schema(Some(key_schema(table)?));
     for index in list(&table["GlobalSecondaryIndexes"])? {
-        let projection = &index["Projection"];
-        let mut projected =
-            Projection::builder().projection_type(ProjectionType::from(text(&projection["ProjectionType"])?));
-        for attribute in projection["NonKeyAttributes"].as_vec().into_iter().flatten() {
-            projected = projected.non_key_attributes(text(attribute)?);
-        }
         request = request.global_secondary_indexes(
             GlobalSecondaryIndex::builder()
                 .index_name(text(&index["IndexName"])?)
                 .set_key_schema(Some(key_schema(index)?))
-                .projection(projected.build())
+                .projection(projection(index)?)
+                .build()?,
+        );
+    }
+    for index in list(&table["LocalSecondaryIndexes"])? {
+        request = request.local_secondary_indexes(
+            LocalSecondaryIndex::builder()
+                .index_name(text(&index["IndexName"])?)
+                .set_key_schema(Some(key_schema(index)?))
+                .projection(projection(index)?)
                 .build()?,
         );
     }
     Ok(request)
+}
+
+fn projection(index: &Yaml) -> Result<Projection, Box<dyn Error + Send + Sync>> {
+    let projection = &index["Projection"];
+    let mut projected =
+        Projection::builder().projection_type(ProjectionType::from(text(&projection["ProjectionType"])?));
+    for attribute in projection["NonKeyAttributes"].as_vec().into_iter().flatten() {
+        projected = projected.non_key_attributes(text(attribute)?);
+    }
+    Ok(projected.build())
 }
 
 fn key_schema(of: &Yaml) -> Result<Vec<KeySchemaElement>, Box<dyn Error + Send + Sync>> {

@@ -1,4 +1,4 @@
-//! What tokens are checked with, as the variables of the environment say.
+//! Reads the configuration of token verification from environment variables.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,48 +8,48 @@ use super::keys::{Key, public_keys};
 use super::secret::weakness;
 use super::token::Terms;
 
-/// HS256 is as strong as its secret; RFC 7518 asks for at least the hash's size.
+/// HS256 is only as strong as its secret. RFC 7518 requires at least the size of the hash.
 const MIN_SECRET: usize = 32;
 
 /// What is wrong with the configuration, in one line.
 #[derive(PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// None of the sources of keys is set.
-    #[error("no keys to check tokens with: set JWT_SECRET (HS256), JWT_JWKS or JWT_JWKS_URL (RS256, ES256, EdDSA)")]
+    #[error("no keys to verify tokens with: set JWT_SECRET (HS256), JWT_JWKS or JWT_JWKS_URL (RS256, ES256, EdDSA)")]
     NoKeys,
     /// More than one source of keys is set.
-    #[error("set one of JWT_SECRET, JWT_JWKS and JWT_JWKS_URL, not several")]
+    #[error("set only one of JWT_SECRET, JWT_JWKS and JWT_JWKS_URL")]
     Contradiction,
-    /// There is no secret that the previous one could have been replaced by.
-    #[error("JWT_SECRET_PREVIOUS is for a rotation of JWT_SECRET: set that too, or neither")]
+    /// A previous secret is set without a current one.
+    #[error("JWT_SECRET_PREVIOUS requires JWT_SECRET: set both or neither")]
     NothingToRotate,
     /// The secret of this variable is shorter than a hash.
-    #[error("{0} is shorter than 32 bytes")]
+    #[error("{0} is shorter than 32 bytes; generate one with `openssl rand -hex 32`")]
     ShortSecret(&'static str),
     /// The secret of this variable can be guessed, for this reason.
-    #[error("{0} can be guessed: {1}. Take 32 random bytes, as `openssl rand -hex 32` prints them")]
+    #[error("{0} can be guessed: {1}. Generate one with `openssl rand -hex 32`")]
     WeakSecret(&'static str, &'static str),
-    /// The JWKS holds nothing that verifies.
-    #[error("JWT_JWKS is not usable: {0}")]
+    /// The JWKS has no usable key.
+    #[error("JWT_JWKS cannot be used: {0}")]
     BadJwks(String),
     /// Keys cannot be fetched from there.
-    #[error("JWT_JWKS_URL is not usable: {0}")]
+    #[error("JWT_JWKS_URL cannot be used: {0}")]
     BadJwksUrl(String),
-    /// Whoever has such keys signs tokens for others as well.
+    /// With public keys, an issuer also signs tokens for other applications.
     #[error(
-        "public keys are not enough, since an issuer signs tokens for others as well: set {variable}, or name {claim} in \
-         JWT_UNCHECKED"
+        "set {variable}, or add {claim} to JWT_UNCHECKED: an issuer signs tokens for other applications with the same public \
+         keys"
     )]
     Unchecked {
-        /// What has to be set.
+        /// The variable to set.
         variable: &'static str,
-        /// The claim that is checked with it.
+        /// The claim that it checks.
         claim: &'static str,
     },
-    /// It names no claims, or one that is checked.
-    #[error("JWT_UNCHECKED must be iss, aud or iss,aud, and name no claim for which JWT_ISSUER or JWT_AUDIENCE is set")]
+    /// `JWT_UNCHECKED` has an unknown claim, or one that is checked.
+    #[error("JWT_UNCHECKED must be iss, aud or iss,aud, without a claim for which JWT_ISSUER or JWT_AUDIENCE is set")]
     BadUnchecked,
-    /// It is no number of seconds.
+    /// `JWT_MAX_LIFETIME` is not a number of seconds.
     #[error("JWT_MAX_LIFETIME must be a number of seconds, or 0 for no limit")]
     BadLifetime,
 }
@@ -83,7 +83,7 @@ pub(super) fn source(set: &impl Fn(&str) -> Option<String>) -> Result<Source, Co
             let keys = public_keys(jwks.as_bytes()).map_err(ConfigError::BadJwks)?;
             if keys.is_empty() {
                 return Err(ConfigError::BadJwks(
-                    "it holds no signature key for RS256 (from 2,048 bits on), ES256 or EdDSA".to_owned(),
+                    "it has no signature key for RS256 (at least 2,048 bits), ES256 or EdDSA".to_owned(),
                 ));
             }
             Ok(Source::Fixed(keys.into()))
@@ -94,7 +94,7 @@ pub(super) fn source(set: &impl Fn(&str) -> Option<String>) -> Result<Source, Co
     }
 }
 
-/// Refuses secrets that anybody could guess, unless a variable says that they protect nothing.
+/// Refuses secrets that can be guessed, unless a variable allows them.
 pub(super) fn expect_strong_secrets(set: &impl Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
     if set("JWT_SECRET_MAY_BE_KNOWN").as_deref() == Some("yes") {
         return Ok(());
@@ -103,12 +103,12 @@ pub(super) fn expect_strong_secrets(set: &impl Fn(&str) -> Option<String>) -> Re
     weak.map_or(Ok(()), Err)
 }
 
-/// The secret, and during a rotation the one before it, with the names of their variables.
+/// The secret, and during a rotation the previous one, with the names of their variables.
 fn secrets(set: &impl Fn(&str) -> Option<String>) -> impl Iterator<Item = (&'static str, String)> {
     ["JWT_SECRET", "JWT_SECRET_PREVIOUS"].into_iter().filter_map(|name| Some((name, set(name)?)))
 }
 
-/// What tokens must say, as variables have it.
+/// The requirements for claims, from variables.
 pub(super) fn terms(set: &impl Fn(&str) -> Option<String>) -> Result<Terms, ConfigError> {
     let (issuer, audience) = (set("JWT_ISSUER"), set("JWT_AUDIENCE"));
     let unchecked = set("JWT_UNCHECKED").unwrap_or_default();

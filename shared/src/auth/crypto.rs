@@ -12,13 +12,13 @@ use signature::{Error, Signer, Verifier};
 static RING: CryptoProvider =
     CryptoProvider { signer_factory: signer, verifier_factory: verifier, key_utils: KeyUtils::new_unimplemented() };
 
-/// Has this process check tokens with ring, and sign them where that is HS256; a second time it does nothing.
+/// Makes this process verify tokens, and sign HS256 tokens, with ring. A second call does nothing.
 pub fn use_ring() {
     // It fails when there is a provider, and there is no other one.
     let _ = RING.install_default();
 }
 
-/// Checks HS256, RS256 from 2,048 bits on, ES256 and EdDSA.
+/// Verifies HS256, RS256 with at least 2,048 bits, ES256 and EdDSA.
 struct Check {
     algorithm: Algorithm,
     key: DecodingKey,
@@ -60,7 +60,7 @@ impl JwtVerifier for Check {
     }
 }
 
-/// Signs HS256: the local stack's tokens.
+/// Signs HS256 tokens of the local server.
 struct Hs256(hmac::Key);
 
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {

@@ -13,16 +13,16 @@ use super::keys::{Key, public_keys};
 
 /// One fetch, from the look-up of the name to the last byte.
 const FETCH: Duration = Duration::from_secs(2);
-/// With keys in hand the issuer is not asked more often, whatever key ids tokens name.
+/// The minimum time between two fetches if there are keys, whatever key ids tokens name.
 const PAUSE: Duration = Duration::from_secs(60);
-/// Without any.
+/// The minimum time between two fetches if there are no keys.
 const PAUSE_WITHOUT_KEYS: Duration = Duration::from_secs(5);
-/// A key that the issuer has withdrawn is no longer accepted after so long, if the issuer can be reached.
+/// The time after which a withdrawn key is no longer accepted, if the issuer can be reached.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-/// And after so long in any case: an issuer that is out of reach cannot withdraw a key.
+/// The time after which no key is accepted any more, because an issuer that cannot be reached cannot withdraw keys.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The issuer's keys: fetched, kept, and fetched again when a token names one that is not among them.
+/// The issuer's keys. They are fetched, cached, and fetched again if a token names an unknown key.
 pub(super) struct Issuer {
     document: Document,
     known: Mutex<Known>,
@@ -46,7 +46,7 @@ impl Known {
         }
     }
 
-    /// Is the issuer to be asked before a token with this key id is checked?
+    /// Whether the keys must be fetched before a token with this key id is verified.
     fn is_due(&self, id: Option<&str>) -> bool {
         let Some(tried) = self.tried else { return true };
         let keys = self.usable();
@@ -59,17 +59,17 @@ impl Known {
         (stale || !has_named) && tried.elapsed() >= PAUSE
     }
 
-    /// Did the issuer not answer when it was asked last?
+    /// Whether the last fetch failed.
     fn is_out_of_reach(&self) -> bool {
         self.fetched.is_none() || self.fetched < self.tried
     }
 }
 
 impl Issuer {
-    /// The issuer at a URL; the error says what is wrong with that. Nothing is fetched yet.
+    /// The issuer at a URL. The error says what is wrong with the URL. Fetches nothing yet.
     pub(super) fn at(url: &str) -> Result<Self, String> {
-        let uri: Uri = url.parse().map_err(|_| "it is no URL".to_owned())?;
-        let host = uri.host().ok_or("it is no URL")?;
+        let uri: Uri = url.parse().map_err(|_| "it is not a URL".to_owned())?;
+        let host = uri.host().ok_or("it is not a URL")?;
         match uri.scheme_str() {
             Some("https") => {}
             // A development server or a sidecar; anyone else's keys could be exchanged on the way.
@@ -80,10 +80,9 @@ impl Issuer {
         Ok(Self { document, known: Mutex::default(), fetching: tokio::sync::Mutex::default() })
     }
 
-    /// The keys to check a token with that names this key.
+    /// The keys to verify a token that names this key.
     ///
-    /// `KeysUnavailable` when there are none, or when the token names one that is not among those in hand and the issuer
-    /// could not be asked about it.
+    /// `KeysUnavailable` if there are none, or if the token names an unknown key and the keys could not be fetched again.
     pub(super) async fn keys(&self, id: Option<&str>) -> Result<Arc<[Key]>, TokenError> {
         if self.known().is_due(id) {
             let _alone = self.fetching.lock().await;
@@ -103,8 +102,8 @@ impl Issuer {
         }
     }
 
-    /// Fetches the keys. When that fails those in hand are kept, and the log says why. A set without any replaces them, too:
-    /// the issuer has withdrawn its keys.
+    /// Fetches the keys. If that fails, the cached ones are kept, and the reason is logged. An empty set also replaces them: the
+    /// issuer has withdrawn its keys.
     pub(super) async fn fetch(&self) {
         let fetched = match timeout(FETCH, self.document.fetch()).await {
             Ok(Ok(document)) => public_keys(&document),
@@ -117,7 +116,7 @@ impl Issuer {
         let reason = match fetched {
             Ok(keys) => {
                 (known.keys, known.fetched) = (keys.into(), Some(now));
-                known.keys.is_empty().then(|| "it holds no signature key for RS256, ES256 or EdDSA".to_owned())
+                known.keys.is_empty().then(|| "it has no signature key for RS256, ES256 or EdDSA".to_owned())
             }
             Err(reason) => Some(reason),
         };

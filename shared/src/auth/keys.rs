@@ -1,4 +1,4 @@
-//! The keys that tokens are checked with.
+//! The keys that verify tokens.
 
 use jsonwebtoken::jwk::{AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
@@ -20,19 +20,18 @@ impl Key {
         Self { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) }
     }
 
-    /// May it have signed a token that names this key? A key without an id, or a token without one, may still belong
-    /// together; the signature decides.
+    /// Whether this key can have signed a token with this key id. If the key or the token has no id, the signature decides.
     pub(super) fn may_be(&self, id: Option<&str>) -> bool {
         id.is_none() || self.id.is_none() || self.id.as_deref() == id
     }
 }
 
-/// The members of a key that count here. Others may be of any form, and do not spoil it.
+/// The members of a key that are read. Others can have any form and are ignored.
 const MEMBERS: [&str; 10] = ["kty", "crv", "n", "e", "x", "y", "use", "key_ops", "alg", "kid"];
 
-/// The signature keys of a JSON Web Key Set, which may be none; the error says why it is no such set.
+/// The signature keys of a JSON Web Key Set, possibly none. The error says why the text is not a key set.
 ///
-/// An issuer may publish others beside, of kinds that this library has never heard of: they are passed over.
+/// Keys of unknown kinds are skipped: an issuer may publish them too.
 pub(super) fn public_keys(document: &[u8]) -> Result<Vec<Key>, String> {
     let document = json::object(document).map_err(|error| error.to_string())?;
     let Some(Value::Array(keys)) = document.and_then(|mut document| document.remove("keys")) else {
@@ -74,7 +73,7 @@ fn public_key(key: Value) -> Option<Key> {
     Some(Key { id: jwk.common.key_id, algorithm, key })
 }
 
-/// Is the key for signatures, as far as its `use` and its `key_ops` say?
+/// Whether the key's `use` and `key_ops` allow it to verify signatures.
 fn may_verify(key: &CommonParameters) -> bool {
     key.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature)
         && key.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify))

@@ -1,4 +1,4 @@
-//! Who is calling: a JWT, checked against keys that the configuration names.
+//! Authentication: verifies JWTs with the configured keys.
 
 mod algorithm;
 mod config;
@@ -19,16 +19,16 @@ use config::Source;
 pub use crypto::use_ring;
 use token::{Terms, Token};
 
-/// Checks bearer tokens: HS256 with a shared secret, or RS256, ES256 and EdDSA with public keys.
+/// Verifies bearer tokens: HS256 with a shared secret, or RS256, ES256 and EdDSA with public keys.
 ///
-/// Which algorithm a token may use comes from the key it is checked with, never from the token. `exp` is required, `nbf`
-/// honoured, `iss` and `aud` required and checked when they are configured. `sub` is the user's id.
+/// The key decides which algorithm is allowed, never the token. `exp` is required, and `nbf` is checked. `iss` and `aud` are
+/// required and checked if they are configured. `sub` is the user id.
 pub struct Verifier {
     source: Source,
     terms: Terms,
 }
 
-/// Why a request has no caller.
+/// Why a request cannot be authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// No `Authorization: Bearer` header.
@@ -40,15 +40,15 @@ pub enum TokenError {
     /// Anything else: bad signature, wrong algorithm, type, issuer or audience, no usable `sub`.
     #[error("the token is not valid")]
     Invalid,
-    /// The issuer has no keys that could be fetched, so nothing can be said about the token.
-    #[error("there are no keys to check the token with")]
+    /// The issuer's keys could not be fetched, so the token can be neither accepted nor rejected.
+    #[error("there are no keys to verify the token with")]
     KeysUnavailable,
 }
 
 impl Verifier {
-    /// The verifier of a function, as its environment describes it, see [`deployed`](Self::deployed).
+    /// The verifier that a function's environment configures. See [`deployed`](Self::deployed).
     ///
-    /// Fetches the keys of a URL; when that fails they are fetched later.
+    /// Fetches the keys of a URL. If that fails, they are fetched later.
     pub async fn from_env() -> Result<Self, ConfigError> {
         let verifier = Self::deployed(|name| std::env::var(name).ok())?;
         if let Source::Issuer(issuer) = &verifier.source {
@@ -57,7 +57,7 @@ impl Verifier {
         Ok(verifier)
     }
 
-    /// As [`configured`](Self::configured), but for everybody to reach: a secret that can be guessed is refused, unless
+    /// [`configured`](Self::configured) for a public deployment: a secret that can be guessed is an error, unless
     /// `JWT_SECRET_MAY_BE_KNOWN` is `yes`.
     pub fn deployed(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let verifier = Self::configured(&variable)?;
@@ -65,18 +65,18 @@ impl Verifier {
         Ok(verifier)
     }
 
-    /// The verifier that variables describe; an empty one counts as not set. Keys of a URL are fetched at the first token.
+    /// The verifier that variables configure. An empty variable counts as not set. Keys of a URL are fetched with the first token.
     ///
-    /// The keys: `JWT_SECRET`, and `JWT_SECRET_PREVIOUS` with it, or `JWT_JWKS`, or `JWT_JWKS_URL`. What tokens must say:
-    /// `JWT_ISSUER`, `JWT_AUDIENCE`, `JWT_MAX_LIFETIME`. With public keys the first two are required, but for those that
-    /// `JWT_UNCHECKED` names.
+    /// Set one source of keys: `JWT_SECRET` (and with it `JWT_SECRET_PREVIOUS`), `JWT_JWKS` or `JWT_JWKS_URL`. `JWT_ISSUER`,
+    /// `JWT_AUDIENCE` and `JWT_MAX_LIFETIME` restrict tokens. With public keys the first two are required, unless
+    /// `JWT_UNCHECKED` names their claim.
     pub fn configured(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         use_ring();
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         Ok(Self { source: config::source(&set)?, terms: config::terms(&set)? })
     }
 
-    /// The caller that an `Authorization` header names.
+    /// The caller of a request with this `Authorization` header.
     pub async fn caller(&self, authorization: Option<&str>) -> Result<UserId, TokenError> {
         let (scheme, token) = authorization.and_then(|value| value.split_once(' ')).ok_or(TokenError::Missing)?;
         if !scheme.eq_ignore_ascii_case("bearer") {

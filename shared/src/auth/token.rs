@@ -1,4 +1,4 @@
-//! A JSON Web Token: its parts (RFC 7515), and what its claims must say (RFC 7519).
+//! JSON Web Tokens: their parts (RFC 7515), and the checks of their claims (RFC 7519).
 //!
 //! The parts are read here and not by the library. It knows no `alg` of `Ed25519` (RFC 9864), and it reads members of the header
 //! that it does not know in a way that a stranger's token can overflow the stack with, see [`json`].
@@ -15,12 +15,12 @@ use crate::domain::{Columns, UserId, json};
 
 /// The longest token, in bytes; the gateway lets 10 KB of headers in.
 const MAX_TOKEN: usize = 8 * 1024;
-/// Clock skew that `exp`, `nbf` and `iat` are given, in seconds.
+/// Allowed clock skew of `exp`, `nbf` and `iat`, in seconds.
 const LEEWAY: f64 = 60.0;
-/// What an access token may say that it is. A token of another type was made for something else (RFC 8725, 3.11).
+/// The allowed types (`typ`) of an access token. A token of another type has another purpose (RFC 8725, 3.11).
 const TYPES: [&str; 3] = ["JWT", "at+jwt", "application/at+jwt"];
 
-/// A token of three parts, of which the header is understood; nothing is verified yet.
+/// A token with three parts and a valid header. Nothing is verified yet.
 pub(super) struct Token<'a> {
     pub(super) algorithm: Algorithm,
     pub(super) key_id: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct Token<'a> {
 }
 
 impl<'a> Token<'a> {
-    /// The token that a text is.
+    /// Parses a token.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
         if text.len() > MAX_TOKEN {
             return None;
@@ -50,14 +50,14 @@ impl<'a> Token<'a> {
         Some(Self { algorithm: algorithm::named(header.get("alg")?.as_str()?)?, key_id, message, claims, signature })
     }
 
-    /// Did this key sign it?
+    /// Whether this key signed the token.
     pub(super) fn is_signed_with(&self, key: &Key) -> bool {
         key.algorithm == self.algorithm
             && key.may_be(self.key_id.as_deref())
             && verify(self.signature, self.message.as_bytes(), &key.key, key.algorithm).unwrap_or(false)
     }
 
-    /// What it says, which counts once the signature is known to be right.
+    /// The claims. Verify the signature before you use them.
     pub(super) fn claims(&self) -> Option<Columns> {
         part(self.claims)
     }
@@ -72,19 +72,19 @@ fn has_known_type(header: &Columns) -> bool {
     header.get("typ").is_none_or(|name| name.as_str().is_some_and(known))
 }
 
-/// What tokens must say beside who is calling.
+/// Requirements for claims other than `sub`.
 #[derive(Default)]
 pub(super) struct Terms {
-    /// Their `iss`; `None`: it is not looked at.
+    /// The required `iss`. `None` does not check it.
     pub(super) issuer: Option<String>,
-    /// One of their `aud`; `None`: it is not looked at.
+    /// The required value of `aud`, or one of its values. `None` does not check it.
     pub(super) audience: Option<String>,
-    /// The most seconds from `iat`, which is then required, to `exp`.
+    /// The maximum number of seconds from `iat` to `exp`. If set, `iat` is required.
     pub(super) max_lifetime: Option<u64>,
 }
 
 impl Terms {
-    /// The user whom the claims of a token name at this time, in seconds since 1970.
+    /// The user of a token with these claims, at this time in seconds since 1970.
     pub(super) fn caller(&self, claims: &Columns, now: f64) -> Result<UserId, TokenError> {
         let caller = text(claims, "sub").and_then(|sub| sub.parse().ok()).ok_or(TokenError::Invalid)?;
         let expires = claims.get("exp").and_then(Value::as_f64).ok_or(TokenError::Invalid)?;

@@ -1,22 +1,22 @@
-//! Who may do what in a project.
+//! Roles, and the rules of authorization.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Counter, Error, Membership, Row, UserId, understand};
 
-/// What a member may do; each role may all that the ones below it may.
+/// Member roles, lowest first. Each role includes the permissions of those below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub enum Role {
-    /// Reads, syncs, leaves.
+    /// Reads and syncs the project, and can leave it.
     Viewer = 1,
     /// Creates, changes and deletes tasks.
     Member = 100,
-    /// … dependencies.
+    /// Creates, changes and deletes dependencies.
     Scheduler = 200,
-    /// … calendars and the project's settings; manages memberships below the own role.
+    /// Manages calendars, the project's own fields, and memberships with roles below Admin.
     Admin = 300,
-    /// Deletes the project, manages every role.
+    /// Deletes the project, and manages memberships with every role.
     Owner = 400,
 }
 
@@ -24,7 +24,7 @@ impl Role {
     /// All roles, lowest first.
     pub const ALL: [Self; 5] = [Self::Viewer, Self::Member, Self::Scheduler, Self::Admin, Self::Owner];
 
-    /// May someone with this role give, change or take away a membership with `other`?
+    /// Whether a member with this role can add, change or remove a membership with the role `other`.
     pub fn manages(self, other: Self) -> bool {
         self == Self::Owner || (self >= Self::Admin && other < self)
     }
@@ -47,19 +47,19 @@ impl TryFrom<i64> for Role {
     }
 }
 
-/// Someone who was let in, with the role they have now.
+/// An authorized member with their current role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// As what.
+    /// The role.
     pub role: Role,
 }
 
-/// Lets a user in when the project has them as a member with at least the role `needed`.
+/// Authorizes a user who is a member of the project with at least the role `needed`.
 ///
-/// Errors, judged in this order: `NotAMember` (no such project looks the same), `MembershipRevoked`, `ProjectDeleted`,
-/// `RoleTooLow`. Counter and membership must have been read strongly for this request.
+/// Errors, checked in this order: `NotAMember` (also if the project does not exist), `MembershipRevoked`, `ProjectDeleted`,
+/// `RoleTooLow`. Counter and membership must come from strong reads for this request.
 pub fn authorize(
     counter: Option<&Counter>,
     membership: Option<&Row>,

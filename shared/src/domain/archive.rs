@@ -1,14 +1,14 @@
-//! Versions that no row's list names any more, kept so that a pull can still account for them.
+//! Archived versions: superseded versions that no version history names any more. They let a pull account for every version.
 
 use super::superseded::{read_varint, write_varint};
 use super::{CorruptHistory, Row, RowKey, ServerVersion};
 
-/// Versions that were superseded for certain and that a list has no room for, newest first; at least one.
+/// Superseded versions that a version history has no room for, newest first; at least one.
 ///
-/// What it says is true for ever: each of these versions was in the list of a committed copy of its row, so it is no row's
-/// current version. A version may be in a list as well, or in a second archive; it counts once.
+/// An archive never becomes false. Each of its versions was in the version history of a committed row, so no row has it as its
+/// current version. A version can also be in a version history, or in a second archive; it counts once.
 ///
-/// On the table: LEB128 varints, for each version its distance to the next newer one, beginning with 0 for the newest.
+/// On the table: LEB128 varints. Each is the distance of a version to the next newer one, beginning with 0 for the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ArchivedVersions {
     row: Option<RowKey>,
@@ -16,18 +16,18 @@ pub struct ArchivedVersions {
 }
 
 impl ArchivedVersions {
-    /// The most versions that an archive without a row holds: at 8 bytes each it fits an item of 400 KB.
+    /// The maximum number of versions in an archive without a row. At 8 bytes each, it fits an item of 400 KB.
     pub const MAX_ANONYMOUS: usize = 40_000;
 
-    /// What `new`, which is to replace `old`, no longer names. None when it names everything.
+    /// The versions that `old` names and `new`, its replacement, does not. None if there are no such versions.
     ///
-    /// Never the version of `old` itself: should the commit fail, that one is still current.
+    /// The version of `old` itself is never among them: if the commit fails, it is still current.
     pub fn dropped(old: &Row, new: &Row) -> Option<Self> {
         let dropped = old.superseded.versions().iter().copied().filter(|version| *version < new.superseded.floor());
         Self::new(Some(old.key.clone()), dropped.collect())
     }
 
-    /// Versions of which it is only known that some row superseded them, in as many archives as it takes.
+    /// Archives for versions that some unknown row superseded, in as many archives as needed.
     pub fn anonymous(versions: impl IntoIterator<Item = ServerVersion>) -> Vec<Self> {
         let mut versions: Vec<u64> = versions.into_iter().map(ServerVersion::get).collect();
         versions.sort_unstable_by(|one, other| other.cmp(one));
@@ -39,7 +39,7 @@ impl ArchivedVersions {
         (!newest_first.is_empty()).then_some(Self { row, newest_first })
     }
 
-    /// The row that held these versions, where that is known.
+    /// The row that had these versions, if it is known.
     pub fn row(&self) -> Option<&RowKey> {
         self.row.as_ref()
     }
@@ -54,7 +54,7 @@ impl ArchivedVersions {
         self.newest_first[0]
     }
 
-    /// The bytes for the table, which go with [`ArchivedVersions::newest`].
+    /// The bytes for the table. They are stored together with [`ArchivedVersions::newest`].
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut newer = self.newest();
@@ -65,7 +65,7 @@ impl ArchivedVersions {
         bytes
     }
 
-    /// Reads what [`ArchivedVersions::encode`] wrote; an error for anything else.
+    /// Decodes the bytes of [`ArchivedVersions::encode`]. Other bytes are an error.
     pub fn decode(row: Option<RowKey>, newest: ServerVersion, mut bytes: &[u8]) -> Result<Self, CorruptHistory> {
         let mut newer = newest.get();
         let mut newest_first = Vec::new();

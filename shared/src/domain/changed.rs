@@ -1,19 +1,19 @@
-//! Which version last changed each field of a row.
+//! Column versions: the version that last changed each column of a row.
 
 use super::superseded::{read_varint, write_varint};
 use super::{Columns, CorruptHistory, ServerVersion};
 
-/// For each column of a collection, in the collection's order, the version that last changed it.
+/// Column versions: for each column of a collection, in the collection's order, the version that last changed it.
 ///
-/// On the table: for each column the distance from the row's current version, as a LEB128 varint; about a byte or two a
-/// column. A column that was appended to the collection later counts as last changed by the oldest version listed. Columns that
-/// this code does not know come behind those that it knows: see [`UnknownColumns`](super::UnknownColumns).
+/// On the table: for each column the distance from the row's current version, as a LEB128 varint. That is one or two bytes per
+/// column. A column that was added to the collection later counts as last changed by the oldest version listed. Columns that this
+/// code does not know come after those that it knows: see [`UnknownColumns`](super::UnknownColumns).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changed(Vec<u64>);
 
 impl Changed {
-    /// The record after a write at `version` that turned `old` into `new`; no `old` means that all columns are new. What
-    /// it says of columns that this code does not know stays: a write leaves them alone, and a new row has none.
+    /// The column versions after a write at `version` that replaced `old` with `new`. Without `old`, all columns are new. Columns
+    /// that this code does not know keep their versions: a write does not change them, and a new row has none.
     pub fn after(&self, columns: &[&str], old: Option<&Columns>, new: &Columns, version: ServerVersion) -> Self {
         let oldest = self.0.iter().min().copied();
         let known =
@@ -25,7 +25,7 @@ impl Changed {
         Self(known.chain(unknown.copied()).collect())
     }
 
-    /// The version that last changed the column at this place of the collection's order, where it is known.
+    /// The version that last changed the column with this index in the collection's order, if it is known.
     pub fn version_of(&self, index: usize) -> Option<u64> {
         self.0.get(index).copied()
     }
@@ -39,7 +39,7 @@ impl Changed {
         bytes
     }
 
-    /// Reads what [`Changed::encode`] wrote; an error for anything else.
+    /// Decodes the bytes of [`Changed::encode`]. Other bytes are an error.
     pub fn decode(mut bytes: &[u8], current: ServerVersion) -> Result<Self, CorruptHistory> {
         let mut versions = Vec::new();
         while !bytes.is_empty() {

@@ -1,27 +1,27 @@
-//! How many rows there are, and which: what lets a device check itself.
+//! Checksums over live rows, with which a device checks its own rows.
 
 use std::collections::BTreeMap;
 
 use super::{Collection, CollectionName, RowKey, ServerVersion, UnknownCollection};
 
-/// Any two odd numbers whose bits look random; they must never change, since apps have them too.
+/// Two odd numbers whose bits look random. They must never change, because apps have them too.
 const FACTORS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca77];
 
-/// For each collection: how many live rows it has, and two sums over their ids and versions.
+/// For each collection: the number of live rows, and two sums over their ids and versions.
 ///
-/// A row counts as 1 and as the two hashes of the text `<server_version>@<id>;`, all modulo 2^32, so that the order does not
-/// matter and a commit subtracts the old and adds the new. A device that holds the same rows at the same versions has the
-/// same three numbers; one that does not has them by accident once in 2^64. It is no protection against someone who looks
-/// for such an accident.
+/// A row adds 1 to the number, and the two hashes of the text `<server_version>@<id>;` to the sums, all modulo 2^32. So the order
+/// does not matter, and a commit subtracts the old row and adds the new one. A device with the same rows at the same versions has
+/// the same three numbers. Another device has them by accident with a probability of 1 in 2^64. The checksum does not protect
+/// against someone who constructs such a case on purpose.
 ///
-/// Collections that this code does not know have theirs too, by name: what a newer version counted there stays.
+/// Collections that this code does not know keep the checksums that a newer version of the code counted.
 #[derive(Debug, Clone, Default)]
 pub struct Checksums {
     known: [[u32; 3]; Collection::ALL.len()],
     unknown: BTreeMap<UnknownCollection, [u32; 3]>,
 }
 
-/// A collection without rows is as one that is not named.
+/// A collection without rows equals one that is not listed.
 impl PartialEq for Checksums {
     fn eq(&self, other: &Self) -> bool {
         self.collections().chain(other.collections()).all(|collection| self.get(collection) == other.get(collection))
@@ -38,24 +38,24 @@ impl Checksums {
         checksums
     }
 
-    /// A live row comes to be.
+    /// Adds a live row.
     pub fn add(&mut self, key: &RowKey, version: ServerVersion) {
         let sums = self.of_mut(key.collection).iter_mut();
         sums.zip(summands(key, version)).for_each(|(sum, summand)| *sum = sum.wrapping_add(summand));
     }
 
-    /// A live row that was added is no more, or not at this version.
+    /// Subtracts a live row that was added before.
     pub fn subtract(&mut self, key: &RowKey, version: ServerVersion) {
         let sums = self.of_mut(key.collection).iter_mut();
         sums.zip(summands(key, version)).for_each(|(sum, summand)| *sum = sum.wrapping_sub(summand));
     }
 
-    /// Takes a collection's numbers back out of where [`Checksums::get`] put them.
+    /// Sets a collection's numbers, as [`Checksums::get`] returned them.
     pub fn set(&mut self, collection: impl Into<CollectionName>, numbers: [u32; 3]) {
         *self.of_mut(collection.into()) = numbers;
     }
 
-    /// A collection's live rows and the two sums.
+    /// A collection's number of live rows and its two sums.
     pub fn get(&self, collection: impl Into<CollectionName>) -> [u32; 3] {
         match collection.into() {
             CollectionName::Known(collection) => self.known[collection as usize],
@@ -63,7 +63,7 @@ impl Checksums {
         }
     }
 
-    /// The collections that there are numbers of: the five, in the order of the sync response, and then the others.
+    /// The collections with numbers: the five known ones in the order of the sync response, then the others.
     pub fn collections(&self) -> impl Iterator<Item = CollectionName> {
         let known = Collection::ALL.into_iter().map(CollectionName::Known);
         known.chain(self.unknown.keys().copied().map(CollectionName::Unknown))
@@ -83,9 +83,9 @@ fn summands(key: &RowKey, version: ServerVersion) -> [u32; 3] {
     [1, first, second]
 }
 
-/// A hash that takes few lines of JavaScript (`Math.imul`). A multiplication carries each character into the higher bits, a
-/// shift back into the lower ones. What differs only at the end of the text is mixed least: hence the `;` behind it, without
-/// which two rows that have each other's version would leave a sum as it is ten times too often.
+/// A hash that needs few lines of JavaScript (`Math.imul`). The multiplication carries each character into the higher bits, and
+/// the shift carries it back into the lower ones. The end of the text is mixed least, so a `;` follows it. Without the `;`, the
+/// sums would miss that two rows swapped their versions ten times too often.
 fn hash(text: &str, factor: u32) -> u32 {
     text.bytes().fold(0, |hash: u32, byte| {
         let product = (hash ^ u32::from(byte)).wrapping_mul(factor);

@@ -1,17 +1,17 @@
-//! A change that was made on an older version of its row, field by field.
+//! Field-by-field merge of a patch that is based on an older version of its row.
 
 use serde_json::Value;
 
 use super::{Columns, Error, FieldConflict, Row, ServerVersion};
 
-/// The fields that were changed after `base` and that the patch leaves alone, in the collection's order: with those as they
-/// are now, the patch still applies. Those that this code does not know come last; no patch can set them.
+/// The fields that were changed after `base` and that the patch does not set, in the collection's order. The patch can be applied
+/// and keeps their current values. Fields that this code does not know come last; no patch can set them.
 ///
-/// `Conflict` when a field that it sets was changed after `base` to another value, `Stale` when the row has never been at
-/// `base` yet. A field of which it is not known when it was changed counts as changed by the row's last write.
+/// `Conflict` if the patch sets a field that was changed to another value after `base`. `Stale` if the row has not reached `base`
+/// yet. A field counts as changed by the row's last write if its column version is not known.
 ///
-/// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a
-/// restore: what the row held then may have been taken back, so every field counts as changed after it.
+/// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a restore. The
+/// restore may have undone changes to the row, so every field counts as changed after such a base.
 pub fn concurrent_changes(
     row: &Row,
     columns: &Columns,
@@ -42,7 +42,8 @@ pub fn concurrent_changes(
     if conflicts.is_empty() { Ok(elsewhere) } else { Err(Error::Conflict { version: row.version, fields: conflicts }) }
 }
 
-/// 8 hours are 8.0. What is nested is compared as it is written: at worst that is one conflict too many.
+/// Whether two values are equal; 8 equals 8.0. Nested values are compared as they are written: the worst case is a needless
+/// conflict.
 fn same(one: &Value, other: &Value) -> bool {
     one == other || one.as_f64().is_some_and(|number| other.as_f64() == Some(number))
 }

@@ -445,7 +445,7 @@ fn put_edge(graph: &mut Graph, id: RowId, edge: Understood<Dependency>) {
 fn too_large(columns: &Columns, size: usize) -> Error {
     let longest = columns.iter().max_by_key(|(_, value)| value.to_string().len());
     let field = longest.map(|(name, _)| name.clone()).unwrap_or_default();
-    let message = format!("must be shorter: the row would take {size} bytes, and may take {MAX_ROW_SIZE}");
+    let message = format!("must be shorter: the row would have {size} bytes, the maximum is {MAX_ROW_SIZE}");
     Error::Invalid(vec![FieldError { field, message }])
 }
 

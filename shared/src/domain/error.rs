@@ -1,10 +1,10 @@
-//! What can go wrong, one variant for each case that a caller treats differently.
+//! Errors, with one variant for each case that a caller treats differently.
 
 use serde_json::Value;
 
 use super::{Role, RowId, RowKey, ServerVersion};
 
-/// One field of a request and what is wrong with it.
+/// An invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct FieldError {
     /// The field, or a path into it: `exceptions[0].end`.
@@ -13,139 +13,139 @@ pub struct FieldError {
     pub message: String,
 }
 
-/// A field that someone else has changed meanwhile.
+/// A field that another request changed in the meantime.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldConflict {
     /// The field.
     pub field: &'static str,
-    /// The value that it has now.
+    /// Its current value.
     pub server: Value,
-    /// The value that the request would give it.
+    /// The value in the request.
     pub client: Value,
 }
 
-/// Why a request got no ordinary answer.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The project does not exist, or the caller never was a member: the two look the same.
+    /// The project does not exist, or the caller never was a member. Callers cannot tell the two cases apart.
     #[error("not a member of the project")]
     NotAMember,
     /// The caller was a member and was removed.
     #[error("the membership was revoked")]
     MembershipRevoked,
-    /// The caller is a member, but may not do this.
+    /// The caller is a member, but their role does not allow this.
     #[error("needs at least the role {needed:?}")]
     RoleTooLow {
-        /// What it takes.
+        /// The lowest role that is allowed.
         needed: Role,
     },
     /// The caller is a member of a project that was deleted.
     #[error("the project is deleted")]
     ProjectDeleted,
-    /// No such live row.
-    #[error("{0} is not there")]
+    /// The row does not exist or is deleted.
+    #[error("{0} does not exist")]
     NotFound(RowKey),
     /// Another row has this id.
-    #[error("{0} is taken")]
+    #[error("{0} already exists with other content")]
     IdTaken(RowKey),
     /// A deleted row had this id.
     #[error("{0} was deleted")]
     IdDeleted(RowKey),
-    /// Fields that break a rule.
-    #[error("{} field(s) break a rule", .0.len())]
+    /// The request has invalid fields.
+    #[error("{} invalid field(s)", .0.len())]
     Invalid(Vec<FieldError>),
     /// A batch would write more than fits into one commit.
-    #[error("the batch has more {what} than the {max} that fit")]
+    #[error("the batch exceeds {max} {what} per commit")]
     BatchTooLarge {
-        /// Of what.
+        /// What is limited: rows, bytes or operations.
         what: &'static str,
-        /// How much of it fits.
+        /// The limit.
         max: usize,
     },
-    /// An operation of a batch is refused, and the whole batch with it.
+    /// An operation of a batch is refused, and so the whole batch is.
     #[error("operation {index} of the batch: {error}")]
     Operation {
-        /// Which one, the first being 0.
+        /// The operation's index, from 0.
         index: usize,
-        /// Why.
+        /// Why it is refused.
         error: Box<Error>,
     },
-    /// The dependency would close a cycle through these tasks.
-    #[error("the dependency closes a cycle")]
+    /// The dependency would create a cycle through these tasks.
+    #[error("the dependency creates a cycle")]
     DependencyCycle {
-        /// The tasks on it, in the order of the edges.
+        /// The tasks of the cycle, in the order of the edges.
         tasks: Vec<RowId>,
     },
-    /// A live dependency with the same ends and type.
-    #[error("the dependency is there already")]
+    /// A live dependency has the same tasks and type.
+    #[error("the dependency already exists")]
     DuplicateDependency {
-        /// The one that is there.
+        /// The existing dependency.
         id: RowId,
     },
     /// The project uses the calendar.
     #[error("the calendar is in use")]
     CalendarInUse,
     /// The last owner can neither leave nor be demoted.
-    #[error("the last owner")]
+    #[error("a project needs an owner")]
     LastOwner,
     /// A project would hold, or a user would create, more than the deployment allows.
-    #[error("more {what} than the {max} that are allowed")]
+    #[error("at most {max} {what} are allowed")]
     QuotaExceeded {
-        /// Of what: a collection's name.
+        /// What is limited: a collection's name.
         what: &'static str,
-        /// How many are allowed.
+        /// The limit.
         max: u32,
     },
     /// The row changed since the caller read it.
     #[error("the row is at version {version}")]
     Stale {
-        /// Where it is now.
+        /// The row's current version.
         version: ServerVersion,
         /// The row as REST shows it.
         row: String,
     },
-    /// Fields were changed to other values since the version that the caller's change was made on.
-    #[error("{} field(s) were changed meanwhile", fields.len())]
+    /// The patch sets fields that others have set to another value since the base version.
+    #[error("{} field(s) have conflicting changes", fields.len())]
     Conflict {
-        /// Where the row is now.
+        /// The row's current version.
         version: ServerVersion,
-        /// The fields, at least one, in the collection's order.
+        /// The conflicting fields, at least one, in the collection's order.
         fields: Vec<FieldConflict>,
     },
     /// The caller used this idempotency key for another request.
     #[error("the idempotency key belongs to another request")]
     KeyReused,
-    /// The device's mark is ahead of the counter: a restored backup, the wrong stage or project.
-    #[error("the mark is ahead of the server's {current}")]
+    /// The device's mark is ahead of the counter: a backup was restored, or the stage or project is another one.
+    #[error("the mark is ahead of the server's version {current}")]
     SinceAheadOfServer {
-        /// The counter, read once more.
+        /// The counter, from a second read.
         current: ServerVersion,
     },
-    /// The table was restored from a backup: what the device holds may never have been, as the server sees it.
+    /// The table was restored from a backup. The device may have rows that the restored table never had.
     #[error("marks up to {through} are from before the restore")]
     ResyncRequired {
-        /// The last version that is refused.
+        /// The highest mark that is refused.
         through: ServerVersion,
     },
-    /// The caller asks for a version that was not given out: one of another server or project.
-    #[error("min_version is ahead of the server's {current}")]
+    /// `min_version` is a version that the project has not reached. It belongs to another server or project.
+    #[error("min_version is ahead of the server's version {current}")]
     MinVersionAheadOfServer {
-        /// The counter, read for a moment.
+        /// The counter, read several times for a short while.
         current: ServerVersion,
     },
-    /// Others were faster until the deadline; nothing was written.
+    /// Other commits won until the deadline. Nothing was written.
     #[error("the project is too busy")]
     Busy,
-    /// A write's fate is not known at the deadline: the same request again finds out.
+    /// At the deadline it is unknown whether the write took effect. Repeating the same request finds out.
     #[error("the outcome of the write is not known")]
     OutcomeUnknown,
-    /// A pull could not be proven complete until the deadline.
-    #[error("could not prove that nothing is missing")]
+    /// At the deadline the pull was not proven complete.
+    #[error("the response was not proven complete")]
     NotProven,
-    /// So much is read strongly already that a pull which would need that, too, has to come again.
-    #[error("too many strong readings")]
+    /// The pull needs strong reads, and too many are in progress.
+    #[error("too many strong reads in progress")]
     Overloaded,
-    /// The table is missing, unreachable or refuses.
+    /// The table does not exist, cannot be reached, or refuses the request.
     #[error("the table is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The table holds something that this code never writes.

@@ -7,26 +7,26 @@ use serde_json::Value;
 
 use super::{Columns, Error, FieldError, Resource};
 
-/// Collects what is wrong, so that one answer names it all.
+/// Collects field errors, so that one response names them all.
 #[derive(Debug, Default)]
 pub struct FieldErrors(Vec<FieldError>);
 
 impl FieldErrors {
-    /// Adds a message to a field.
+    /// Adds an error about a field.
     pub fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         self.0.push(FieldError { field: field.into(), message: message.into() });
     }
 
-    /// Requires a text of `min` to `max` characters without NUL; with a `min`, not all of them blank.
+    /// Requires a text of `min` to `max` characters without NUL. If `min` is not 0, the text must not be blank.
     pub fn text(&mut self, field: &str, text: &str, min: usize, max: usize) {
         let length = text.chars().count();
         if length > max {
-            self.add(field, format!("must be at most {max} characters, is {length}"));
+            self.add(field, format!("must have at most {max} characters, but has {length}"));
         } else if length < min || (min > 0 && text.trim().is_empty()) {
             self.add(field, "must not be empty");
         }
         if text.contains('\0') {
-            self.add(field, "must not contain the character NUL");
+            self.add(field, "must not contain NUL characters");
         }
     }
 
@@ -37,30 +37,30 @@ impl FieldErrors {
         }
     }
 
-    /// Requires a day of the calendar, as YYYY-MM-DD.
+    /// Requires an existing date as YYYY-MM-DD.
     pub fn date(&mut self, field: &str, text: &str) {
         // The library also reads other forms of ISO 8601; a device compares dates as text, so there is one form.
         let valid = text.parse::<jiff::civil::Date>().is_ok_and(|date| date.year() > 0 && date.to_string() == text);
         if !valid {
-            self.add(field, "must be a date of the calendar as YYYY-MM-DD");
+            self.add(field, "must be a date as YYYY-MM-DD");
         }
     }
 
-    /// Fine when nothing was added.
+    /// `Ok` if no error was added, or all errors that were.
     pub fn finish(self) -> Result<(), Error> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
 }
 
-/// The resource out of its columns: every field known and of the right type, every rule of its own obeyed.
+/// Reads a resource from its columns and checks it: known fields, their types, and the resource's own rules.
 ///
-/// All unknown and missing fields are named in one error, or else the first of a wrong type, or else all that break a
-/// rule. An empty message is never given.
+/// One error names all unknown and missing fields; or else the first field of a wrong type; or else all fields that break
+/// a rule. No message is empty.
 pub fn parse<R: Resource>(columns: &Columns) -> Result<R, Error> {
     parse_but::<R>(columns, |_| false)
 }
 
-/// … and rules may be broken by the fields that are excused.
+/// [`parse`], except that excused fields may break rules.
 fn parse_but<R: Resource>(columns: &Columns, is_excused: impl Fn(&str) -> bool) -> Result<R, Error> {
     let mut errors = FieldErrors::default();
     for name in columns.keys().filter(|name| !R::COLUMNS.contains(&name.as_str())) {
@@ -78,17 +78,17 @@ fn parse_but<R: Resource>(columns: &Columns, is_excused: impl Fn(&str) -> bool) 
     Ok(resource)
 }
 
-/// A row of the table as rules see it, also one with values that this code would refuse: a newer version of it, which knows
-/// another status, say, may have written them.
+/// A row of the table as the rules see it. It may have values that this code would refuse: a newer version of the code may
+/// have written them, such as a status that this version does not know.
 #[derive(Debug)]
 pub struct Understood<R> {
-    /// The row. What cannot be read has its default, or what [`Resource::stand_in`] says.
+    /// The row. A value that cannot be read is replaced by its default, or by [`Resource::stand_in`].
     pub resource: R,
-    /// The columns with such values, as they stand on the table.
+    /// The columns with values that this code would refuse, as the table has them.
     pub refused: Columns,
 }
 
-/// The resource out of a row of the table. `Invalid` only when a required field can be neither read nor stood in for.
+/// Reads a resource from a row of the table. `Invalid` only if a required field can be neither read nor replaced.
 pub fn understand<R: Resource>(columns: &Columns) -> Result<Understood<R>, Error> {
     let mut errors = FieldErrors::default();
     for name in R::REQUIRED.iter().filter(|name| !columns.contains_key(**name)) {
@@ -122,21 +122,21 @@ pub fn understand<R: Resource>(columns: &Columns) -> Result<Understood<R>, Error
     Ok(Understood { resource, refused })
 }
 
-/// A row of the table before and after a JSON merge patch.
+/// A row of the table before and after a patch.
 #[derive(Debug)]
 pub struct Patched<R> {
-    /// The row as it is.
+    /// The row before the patch.
     pub before: R,
-    /// The row as it shall be.
+    /// The row after the patch.
     pub after: R,
-    /// Values that this code would refuse and the patch leaves alone: they stay as they stand on the table, whatever the
-    /// resource has in their place.
+    /// Values that this code would refuse and that the patch does not set. They stay as the table has them, whatever
+    /// `after` has in their place.
     pub kept: Columns,
-    /// Does the patch give any field another value?
+    /// Whether the patch gives any field another value.
     pub changes: bool,
 }
 
-/// Puts a patch on a row of the table. `Invalid` when the patch sets a field wrongly, or leaves one wrong that was right.
+/// Applies a patch to a row of the table. `Invalid` if the patch sets an invalid value, or makes a valid field invalid.
 pub fn patched<R: Resource>(columns: &Columns, patch: &Columns) -> Result<Patched<R>, Error> {
     let Understood { resource: before, refused } = understand::<R>(columns)?;
     let as_read = columns_of(&before)?;
@@ -152,7 +152,7 @@ pub fn patched<R: Resource>(columns: &Columns, patch: &Columns) -> Result<Patche
     Ok(Patched { before, after, kept, changes })
 }
 
-/// What is stored of a resource.
+/// The columns that are stored for a resource.
 pub(super) fn columns_of<R: Resource>(resource: &R) -> Result<Columns, Error> {
     match serde_json::to_value(resource) {
         Ok(Value::Object(columns)) => Ok(columns),
@@ -160,21 +160,28 @@ pub(super) fn columns_of<R: Resource>(resource: &R) -> Result<Columns, Error> {
     }
 }
 
-/// The column that an error's field is, or is a path into.
+/// The column that an error's field names or is a path into.
 fn column_of(field: &str) -> &str {
     field.split(['.', '[']).next().unwrap_or(field)
 }
 
-/// A value of a certain form out of a JSON object; the error names the first place where it has another one.
+/// Reads a value from a JSON object. The error names the first field that is missing, unknown or of a wrong type.
 pub fn read<T: DeserializeOwned>(object: Columns) -> Result<T, Error> {
     serde_path_to_error::deserialize(Value::Object(object)).map_err(|error| {
-        Error::Invalid(vec![FieldError { field: error.path().to_string(), message: plain(&error.inner().to_string()) }])
+        let (path, message) = (error.path().to_string(), error.inner().to_string());
+        Error::Invalid(vec![match missing_field(&message) {
+            // The path of the object itself is ".".
+            Some(name) if path == "." => FieldError { field: name.to_owned(), message: "is required".to_owned() },
+            Some(name) => FieldError { field: format!("{path}.{name}"), message: "is required".to_owned() },
+            None => FieldError { field: path, message: plain(&message) },
+        }])
     })
 }
 
-/// The columns after a JSON merge patch (RFC 7396): each field of `patch` replaces the one in `current`.
+/// The columns after a patch: each field of `patch` replaces the one in `current`.
 ///
-/// A null is kept as null, so that a column that cannot be null says so.
+/// This is a JSON merge patch (RFC 7396) with two differences: it is one level deep, and null is stored as null. So a
+/// column that cannot be null says so.
 pub fn merge(current: &Columns, patch: &Columns) -> Columns {
     let mut merged = current.clone();
     merged.extend(patch.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -188,13 +195,18 @@ fn unknown_field(name: &str) -> &'static str {
     }
 }
 
-/// serde's message without the value that was sent and with plain words for the types.
+/// The field that serde's message says is missing.
+fn missing_field(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.strip_suffix('`')
+}
+
+/// serde's message without the value that was sent, and with plain words for the types.
 fn plain(message: &str) -> String {
     let Some((found, expected)) = message.rsplit_once("expected ") else {
-        return message.replace("missing field", "lacks");
+        return message.to_owned();
     };
     match expected {
-        members if found.starts_with("unknown field") => format!("is not known here: {members} is"),
+        members if found.starts_with("unknown field") => format!("is not a known field; expected {members}"),
         "i64" => "must be an integer".to_owned(),
         "u64" => "must be an integer that is not negative".to_owned(),
         "f64" => "must be a number".to_owned(),
@@ -208,7 +220,7 @@ fn plain(message: &str) -> String {
 mod tests {
     use serde_json::json;
 
-    use super::super::{Calendar, Dependency, Membership, Role, Task};
+    use super::super::{Calendar, Dependency, Membership, Project, Role, Task};
     use super::*;
 
     fn task(changes: serde_json::Value) -> Columns {
@@ -329,7 +341,14 @@ mod tests {
         assert_eq!(calendar("exceptions", json!("x")), "must be an array");
         let unknown = json!([{"start": "2026-01-01", "end": "2026-01-01", "colour": 1}]);
         let (field, message) = refused::<Calendar>(json!({"name": "Site", "exceptions": unknown}));
-        assert!(field.starts_with("exceptions[0]") && message.starts_with("is not known here: "), "{field} {message}");
+        assert!(
+            field.starts_with("exceptions[0]") && message.starts_with("is not a known field; expected "),
+            "{field} {message}"
+        );
+        let incomplete = json!({"name": "Site", "exceptions": [{"start": "2026-01-01"}]});
+        assert_eq!(refused::<Calendar>(incomplete), ("exceptions[0].end".to_owned(), "is required".to_owned()));
+        let undated = refused::<Project>(json!({"name": "House"}));
+        assert_eq!(undated, ("start_date".to_owned(), "is required".to_owned()));
         assert_eq!(edge("predecessor", json!(5)), "must be a string");
     }
 }

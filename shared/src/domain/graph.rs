@@ -4,21 +4,20 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Dependency, RowId};
 
-/// The live dependencies of a project, found by the tasks they tie.
+/// The live dependencies of a project, indexed by their tasks.
 ///
-/// A decision keeps one and brings it up to date with each of its writes, so that a hundred new edges do not each look at
-/// all the others.
+/// A decision keeps one graph and updates it with each write. So a hundred new edges do not each search all the others.
 #[derive(Debug, Default)]
 pub struct Graph {
     edges: HashMap<RowId, Dependency>,
-    /// Those of a type that a newer version of this code brought: they duplicate no edge of another type.
+    /// Edges of a type that only a newer version of this code knows. They duplicate no edge of another type.
     of_unknown_type: HashSet<RowId>,
-    /// The edges at each task, whichever end it is.
+    /// The edges of each task, whether it is predecessor or successor.
     at: HashMap<RowId, BTreeSet<RowId>>,
 }
 
 impl Graph {
-    /// The edge shall be there with these ends.
+    /// Adds an edge, or replaces the one with this id.
     pub fn put(&mut self, id: RowId, edge: Dependency) {
         self.remove(&id);
         for task in [&edge.predecessor, &edge.successor] {
@@ -27,13 +26,13 @@ impl Graph {
         self.edges.insert(id, edge);
     }
 
-    /// The edge shall be there, and is of a type that this code does not know.
+    /// Adds or replaces an edge of a type that this code does not know.
     pub fn put_of_unknown_type(&mut self, id: RowId, edge: Dependency) {
         self.put(id.clone(), edge);
         self.of_unknown_type.insert(id);
     }
 
-    /// The edge shall not be there.
+    /// Removes an edge, if there is one with this id.
     pub fn remove(&mut self, id: &RowId) {
         let Some(edge) = self.edges.remove(id) else { return };
         self.of_unknown_type.remove(id);
@@ -49,7 +48,7 @@ impl Graph {
         self.at.get(task).into_iter().flatten()
     }
 
-    /// Another edge than `id` with the same ends and type, which is one that this code knows.
+    /// Another edge than `id` with the same tasks and type. This code must know the type.
     pub fn duplicate_of(&self, id: &RowId, edge: &Dependency) -> Option<&RowId> {
         let same = |other: &Dependency| {
             other.predecessor == edge.predecessor
@@ -60,10 +59,10 @@ impl Graph {
             .find(|other| *other != id && !self.of_unknown_type.contains(*other) && same(&self.edges[*other]))
     }
 
-    /// The tasks on a cycle that an edge with these ends would close, in the order of the edges and beginning with its
-    /// predecessor; none when it closes none. The edge `id` itself, as it is so far, does not count.
+    /// The tasks of a cycle that an edge between these tasks would create, in the order of the edges, beginning with its
+    /// predecessor. None if it creates no cycle. The existing edge `id` is ignored.
     ///
-    /// Linear in the number of edges behind the successor.
+    /// The time is linear in the number of edges after the successor.
     pub fn cycle_through<'a>(
         &'a self,
         id: &'a RowId,
@@ -78,8 +77,7 @@ impl Graph {
     }
 }
 
-/// As [`Graph::cycle_through`], for one question about `edges`, which are (predecessor, successor) pairs without the new
-/// one.
+/// [`Graph::cycle_through`] for a single query. `edges` are (predecessor, successor) pairs without the new edge.
 pub fn cycle_through<'a>(
     edges: impl IntoIterator<Item = (&'a RowId, &'a RowId)>,
     predecessor: &'a RowId,
@@ -92,7 +90,7 @@ pub fn cycle_through<'a>(
     cycle(|task| successors.get(task).into_iter().flatten().copied(), predecessor, successor)
 }
 
-/// `behind` gives the successors of a task.
+/// `behind` returns the successors of a task.
 fn cycle<'a, Successors: Iterator<Item = &'a RowId>>(
     behind: impl Fn(&'a RowId) -> Successors,
     predecessor: &'a RowId,
@@ -123,9 +121,9 @@ fn cycle<'a, Successors: Iterator<Item = &'a RowId>>(
     None
 }
 
-/// The tasks on one cycle, if there is any.
+/// The tasks of one cycle, if there is any.
 ///
-/// Tasks that nothing comes before are on none; they are taken away, and their edges with them, until none is left.
+/// Tasks without predecessors are in no cycle. They are removed with their edges until no such task is left.
 pub fn find_cycle(mut edges: Vec<(&RowId, &RowId)>) -> Option<Vec<RowId>> {
     let mut waits_for: HashMap<&RowId, usize> = HashMap::new();
     let mut successors: HashMap<&RowId, Vec<&RowId>> = HashMap::new();

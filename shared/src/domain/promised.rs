@@ -1,29 +1,29 @@
-//! An answer that is kept, to be given again when the same request comes again.
+//! The stored response of an idempotent request, which is sent again if the request is repeated.
 
 use std::collections::BTreeMap;
 
 use super::RowKey;
 
-/// A success, as it is sent and as it is kept to be sent again.
+/// A successful response, as it is sent and stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// The headers that belong to it, names in lower case.
+    /// The headers, with names in lower case.
     pub headers: BTreeMap<String, String>,
-    /// JSON, or nothing.
+    /// The body: JSON, or empty.
     pub body: String,
-    /// The row that the body shows and the ETag names, if it is one.
+    /// The row in the body and in the ETag, if there is one.
     pub row: Option<RowKey>,
 }
 
-/// What a keyed request will be answered once the last of its commits is made.
+/// The response to a keyed request once its last commit is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromisedAnswer {
-    /// The id of the record that it is kept in.
+    /// The id of its idempotency record.
     pub record_id: String,
-    /// SHA-256 of what it says.
+    /// SHA-256 of the request's contents.
     pub fingerprint: Vec<u8>,
-    /// The answer.
+    /// The response.
     pub answer: Answer,
 }

@@ -1,11 +1,11 @@
-//! How much one project, and one user, may come to.
+//! Limits per project and per user.
 
 use super::{Collection, Draft, Error};
 
-/// The most that a project holds and that a user creates. 0 is no limit.
+/// The maximum number of rows and members of a project, and of projects that a user creates per day. 0 means no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Quotas {
-    /// Live rows of each collection of a project but its memberships.
+    /// Live rows of each collection of a project, except memberships.
     pub max_rows: u32,
     /// Live memberships of a project.
     pub max_members: u32,
@@ -13,13 +13,13 @@ pub struct Quotas {
     pub max_projects_a_day: u32,
 }
 
-/// The environment names a number that is none.
+/// A variable that is not a valid number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0} must be a whole number, 0 for no limit")]
 pub struct InvalidQuota(&'static str);
 
 impl Quotas {
-    /// The quotas of these variables: `MAX_ROWS`, `MAX_MEMBERS` and `MAX_PROJECTS_A_DAY`. One that is not set is no limit.
+    /// The quotas of the variables `MAX_ROWS`, `MAX_MEMBERS` and `MAX_PROJECTS_A_DAY`. If one is not set, there is no limit.
     pub fn configured(variable: impl Fn(&str) -> Option<String>) -> Result<Self, InvalidQuota> {
         let number = |name| match variable(name).filter(|text| !text.is_empty()) {
             Some(text) => text.parse().map_err(|_| InvalidQuota(name)),
@@ -32,7 +32,7 @@ impl Quotas {
         })
     }
 
-    /// Refuses one more project of a user who has made so many today: `QuotaExceeded`.
+    /// `QuotaExceeded` if a user who created `created_today` projects today must not create another.
     pub fn expect_another_project(&self, created_today: u64) -> Result<(), Error> {
         let max = self.max_projects_a_day;
         if max > 0 && created_today >= u64::from(max) {
@@ -41,9 +41,9 @@ impl Quotas {
         Ok(())
     }
 
-    /// Refuses a commit that makes more rows of a collection than a project may hold: `QuotaExceeded`.
+    /// `QuotaExceeded` if a commit creates more rows of a collection than a project can have.
     ///
-    /// What is there already may be more, since a limit can be lowered: it can still be changed and deleted.
+    /// A project may already have more rows, because the limit was lowered. These rows can still be changed and deleted.
     pub fn expect_kept(&self, draft: &Draft) -> Result<(), Error> {
         for collection in Collection::ALL {
             let max = if collection == Collection::Memberships { self.max_members } else { self.max_rows };

@@ -1,26 +1,27 @@
-//! The versions a row held before, as kept on the row for the proof of a pull.
+//! The version history of a row, which the proof of a pull needs.
 
 use super::ServerVersion;
 
-/// The versions a row held before its current one, newest first, and below which version that list is silent.
+/// The version history of a row: the versions that it had before its current one, newest first, and the floor below which the
+/// history is incomplete.
 ///
-/// On the table: LEB128 varints. First the floor (0: the list is complete; otherwise versions below the floor may have
-/// been held and are not listed), then for each version its distance to the next newer one, beginning with the distance
-/// to the row's current version. At most [`Superseded::MAX_BYTES`]; a list that would be longer is cut to half of that, and the
-/// versions that it loses are archived before, see [`ArchivedVersions`](super::ArchivedVersions).
+/// On the table: LEB128 varints. The first is the floor; 0 means that the history is complete. Then each version follows as its
+/// distance to the next newer one, beginning with the distance to the row's current version. The history has at most
+/// [`Superseded::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
+/// [`ArchivedVersions`](super::ArchivedVersions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Superseded {
     floor: u64,
     newest_first: Vec<u64>,
 }
 
-/// Bytes that are no list of versions below the row's own.
+/// Bytes that are not a valid version history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the list of superseded versions is corrupt")]
+#[error("the version history is corrupt")]
 pub struct CorruptHistory;
 
 impl Superseded {
-    /// What the list may take on the table, so that a busy row does not swell the index.
+    /// The maximum size on the table, so that a row with many writes does not enlarge the index.
     pub const MAX_BYTES: usize = 256;
 
     /// The listed versions, newest first.
@@ -28,18 +29,18 @@ impl Superseded {
         &self.newest_first
     }
 
-    /// The list says nothing about versions below this one; 0 when it is complete.
+    /// The history is incomplete below this version. 0 if it is complete.
     pub fn floor(&self) -> u64 {
         self.floor
     }
 
-    /// Nothing was ever superseded.
+    /// Whether the row never had another version.
     pub fn is_empty(&self) -> bool {
         self.newest_first.is_empty() && self.floor == 0
     }
 
-    /// Did a row with this list, now at version `current` after so many `writes`, exist at the version `then`? None where
-    /// the list is silent about it.
+    /// Whether a row with this history, the version `current` and the revision count `writes` existed at the version `then`. None
+    /// if the history does not say.
     pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, writes: u64) -> Option<bool> {
         let then = then.get();
         let oldest_known = self.newest_first.last().copied().unwrap_or(current.get());
@@ -56,10 +57,10 @@ impl Superseded {
         if dropped > above { Some(true) } else { None }
     }
 
-    /// The list once `old`, the row's version so far, is superseded by `new`. When it would take more than `max_bytes`, the
-    /// oldest versions are dropped until half of that is left, so that it takes many writes until it is full again.
+    /// The history after `new` supersedes `old`, the row's version so far. If it would exceed `max_bytes`, the oldest versions are
+    /// dropped until half of that is left. So it takes many writes until it is full again.
     ///
-    /// `old` always stays: what is dropped was archived before, and until the commit `old` is the row's current version.
+    /// `old` is never dropped. Dropped versions must be archived before the commit, and until then `old` is the current version.
     pub fn superseding(&self, old: ServerVersion, new: ServerVersion, max_bytes: usize) -> Self {
         debug_assert!(old < new && self.newest_first.first().is_none_or(|v| *v < old.get()));
         let mut next = Self {
@@ -86,7 +87,7 @@ impl Superseded {
         bytes
     }
 
-    /// Reads what [`Superseded::encode`] wrote; an error for anything else.
+    /// Decodes the bytes of [`Superseded::encode`]. Other bytes are an error.
     pub fn decode(mut bytes: &[u8], current: ServerVersion) -> Result<Self, CorruptHistory> {
         let floor = read_varint(&mut bytes)?;
         let mut newer = current.get();

@@ -1,22 +1,22 @@
 //! Columns that this code does not know.
 //!
-//! While two versions of the code are at work on one table, during a canary or after a roll-back, the newer one writes columns
-//! that the older does not know. The older shows them and carries them over, each as it was read.
+//! During a canary and after a rollback, two versions of the code use one table. The newer one writes columns that the older one
+//! does not know. The older one shows these columns, and keeps them unchanged when it writes the row.
 
 use std::fmt;
 
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The columns of a row that this code does not know, each with its JSON, in the order in which they stand on the table.
+/// The columns of a row that this code does not know, each with its JSON, in the order of the table.
 ///
-/// A collection's columns are only ever appended, and a row is written with all that its writer knows. So the place of a column
-/// among these is its place behind the known ones, which is where [`Changed`](super::Changed) has its version.
+/// New columns are always added at the end of a collection, and a row is written with all columns that its writer knows. So the
+/// index of a column among these is its index after the known ones. [`Changed`](super::Changed) has its version at that index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnknownColumns(Vec<(String, String)>);
 
 impl UnknownColumns {
-    /// Those columns of a row's JSON whose names are not known.
+    /// The columns of a row's JSON whose names are not known.
     pub fn of(json: &str, is_known: impl Fn(&str) -> bool) -> Result<Self, serde_json::Error> {
         serde_json::Deserializer::from_str(json).deserialize_map(Unknown(is_known))
     }
@@ -26,17 +26,17 @@ impl UnknownColumns {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
-    /// About how many bytes they take in the row's JSON.
+    /// Their approximate size in the row's JSON, in bytes.
     pub fn len(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum()
     }
 
-    /// Does this code know all columns of the row?
+    /// Whether this code knows all columns of the row.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Appends them to the text of a JSON object that is not yet closed and not empty.
+    /// Appends them to the text of a JSON object that has at least one member and is not closed yet.
     pub(super) fn write_to(&self, object: &mut String) {
         for (name, value) in &self.0 {
             object.push(',');

@@ -1,19 +1,19 @@
-//! The project's counter and what a device knows of it.
+//! Versions and marks: the values of a project's counter, and how much of a project a device has.
 
 use std::fmt;
 use std::num::NonZeroU64;
 
-/// The value a project's counter took when a row was last written: 1 to 2^53 - 1.
+/// The value of a project's counter when a row was last written: 1 to 2^53 - 1.
 ///
-/// One counter per project: the first row ever written gets 1, every write of a row takes the next value, and no two
-/// rows ever share one. It is also the token for optimistic concurrency (`ETag`). It ends at 2^53 - 1 because clients
-/// hold it as a JavaScript number. None from 2^52 on is ever given to a row.
+/// Each project has one counter. The first row ever written gets 1, every later write of a row gets the next value, and no two
+/// rows ever share one. The version is also the token for optimistic concurrency (`ETag`). It ends at 2^53 - 1 because clients
+/// store it as a JavaScript number. Rows get only versions below 2^52.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerVersion(NonZeroU64);
 
 /// A number outside 1 to 2^53 - 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a version is an integer from 1 to 9007199254740991")]
+#[error("a version must be an integer from 1 to 9007199254740991")]
 pub struct InvalidVersion;
 
 impl ServerVersion {
@@ -27,17 +27,17 @@ impl ServerVersion {
         self.0.get()
     }
 
-    /// The version `n` writes later; an error past 2^52 - 1, where the marks of wipes begin, see [`WipePlace`].
+    /// The version `n` writes later. An error above 2^52 - 1, because the marks of [`WipePlace`] begin there.
     pub fn plus(self, n: u64) -> Result<Self, InvalidVersion> {
         Self::to_give(self.get().saturating_add(n))
     }
 
-    /// The version of a row that is yet to be written; an error past 2^52 - 1.
+    /// A version for a row that will be written. An error above 2^52 - 1.
     pub fn to_give(number: u64) -> Result<Self, InvalidVersion> {
         if number < WipePlace::FIRST_MARK { Self::try_from(number) } else { Err(InvalidVersion) }
     }
 
-    /// The next version; an error past 2^52 - 1.
+    /// The next version. An error above 2^52 - 1.
     pub fn next(self) -> Result<Self, InvalidVersion> {
         self.plus(1)
     }
@@ -60,12 +60,12 @@ impl fmt::Display for ServerVersion {
     }
 }
 
-/// The mark a device holds, or 0 when it holds nothing: 0 to 2^53 - 1.
+/// The mark of a device, 0 to 2^53 - 1. It is 0 if the device has no rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Since(u64);
 
 impl Since {
-    /// A device that holds nothing yet: a full sync.
+    /// The mark of a device without rows, which gets a full sync.
     pub const NOTHING: Self = Self(0);
 
     /// The mark as a number.
@@ -73,20 +73,19 @@ impl Since {
         self.0
     }
 
-    /// How far the device is in forgetting a project, when the mark says that and names no version.
+    /// How far the device is in deleting a project, if the mark is such a place and not a version.
     pub fn wipe_place(self) -> Option<WipePlace> {
         let place = self.0.checked_sub(WipePlace::FIRST_MARK)?;
         Some(WipePlace { restores: place >> WipePlace::ROW_BITS, rows: place & WipePlace::MAX_ROWS })
     }
 }
 
-/// How far a device has been told to forget a project that it may read no more: so many of the project's rows, in the order
-/// of their keys.
+/// How far a device is in deleting a project that it can no longer read: the number of the project's rows, in key order, whose ids
+/// it has received.
 ///
-/// A client sends nothing back but the last mark, so the place travels in it: as a number from 2^52 on, which no counter
-/// reaches. Rows are never removed, and a new row moves only those behind it, further back: whatever is written meanwhile,
-/// what lies before the place has been named. A restored table may lack rows, so a place counts only in the table that it
-/// is of.
+/// A client sends back only the last mark, so the mark carries the place, as a number from 2^52 up, which no counter reaches. Rows
+/// are never removed, and a new row only moves later rows further back. So all rows before the place have been sent, whatever is
+/// written meanwhile. A restored table may lack rows, so a place is valid only for the table that it was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WipePlace {
     restores: u64,
@@ -99,27 +98,27 @@ impl WipePlace {
     const ROW_BITS: u32 = 32;
     const MAX_ROWS: u64 = (1 << Self::ROW_BITS) - 1;
 
-    /// The place behind so many rows of a project, in a table of which devices with marks up to `resync_through` start over.
+    /// The place after `rows` rows of a project, in a table in which devices with marks up to `resync_through` need a full sync.
     pub fn new(resync_through: Option<ServerVersion>, rows: u64) -> Self {
         Self { restores: Self::restores_of(resync_through), rows: rows.min(Self::MAX_ROWS) }
     }
 
-    /// Each restore raises the counter by 2^32 or more, and so this.
+    /// Each restore raises the counter by at least 2^32, and so raises this number.
     fn restores_of(resync_through: Option<ServerVersion>) -> u64 {
         resync_through.map_or(0, |through| through.get() >> Self::ROW_BITS)
     }
 
-    /// Is the place one of the table of which this is the `resync_through`?
+    /// Whether the place was made for the table with this `resync_through`.
     pub fn is_since(self, resync_through: Option<ServerVersion>) -> bool {
         self.restores == Self::restores_of(resync_through)
     }
 
-    /// How many rows lie before it.
+    /// The number of rows before the place.
     pub fn rows(self) -> u64 {
         self.rows
     }
 
-    /// The mark that says so.
+    /// The mark that carries the place.
     pub fn mark(self) -> u64 {
         Self::FIRST_MARK + (self.restores << Self::ROW_BITS) + self.rows
     }

@@ -1,4 +1,4 @@
-//! Successes as responses.
+//! Successful responses.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,7 +9,7 @@ use crate::idempotency::Answered;
 
 /// The version that a mutation committed.
 const SERVER_VERSION: HeaderName = HeaderName::from_static("x-server-version");
-/// `true` on an answer that was given before.
+/// `true` on a stored response that is sent again.
 const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 
 impl IntoResponse for Answer {

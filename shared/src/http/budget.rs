@@ -1,11 +1,11 @@
-//! What one caller may take of the table, in one instance of a function.
+//! Rate limit per caller, by the table's capacity units, in one instance of a function.
 //!
-//! Each caller has units that refill at a steady rate, up to a limit. A request is served while there are some, whatever it
-//! will cost, and pays for what it took of the table when it is answered. So a caller can overdraw by one request, and
-//! then waits until the debt is paid: 429 `rate_limited`, before anything is read for them.
+//! Each caller has units that refill at a steady rate, up to a limit. A request is served if any units are left, whatever it will
+//! cost. Its cost is subtracted when it is answered. So a caller can overdraw by one request, and then waits until the debt is
+//! paid: 429 `rate_limited`, before anything is read for them.
 //!
-//! Instances do not know of each other: a caller whom `n` instances serve has `n` budgets. What all callers take together
-//! is bounded by the gateway's throttling and by the table.
+//! Instances do not share budgets: a caller served by `n` instances has `n` budgets. The gateway's throttling and the table limit
+//! all callers together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +16,13 @@ use axum::{Extension, Router};
 use crate::domain::UserId;
 use crate::meter::Cost;
 
-/// What a write unit counts as, in read units: on demand it costs five times as much.
+/// The cost of a write unit in read units. With on-demand capacity it costs five times as much.
 const WRITE_UNIT: f64 = 5.0;
-/// The most callers whose budgets are kept. Beyond that, those that have the most left are forgotten, and are full again.
+/// The maximum number of callers whose budgets are kept. Beyond that, those with the most units left are forgotten and start full
+/// again.
 const MAX_CALLERS: usize = 10_000;
 
-/// The environment names a number that is none.
+/// A variable that is not a valid number.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} must be a number of table units, 0 or more")]
 pub struct BudgetError(&'static str);
@@ -44,8 +45,7 @@ struct Budget {
 }
 
 impl CallerBudgets {
-    /// The budgets that the environment asks for: `CALLER_UNITS_PER_SECOND` and `CALLER_UNITS_BURST`. None when one of them is
-    /// 0 or not set.
+    /// The budgets of the variables `CALLER_UNITS_PER_SECOND` and `CALLER_UNITS_BURST`. None if one of them is 0 or not set.
     pub fn from_env() -> Result<Option<Self>, BudgetError> {
         let number = |name| match std::env::var(name) {
             Ok(text) if !text.is_empty() => {
@@ -57,12 +57,12 @@ impl CallerBudgets {
         Ok((rate > 0.0 && burst > 0.0).then(|| Self::new(rate, burst)))
     }
 
-    /// Budgets of at most `max_units` that refill by `units_per_second`, both above 0. A unit is a read unit of the table.
+    /// Budgets of at most `max_units` that refill by `units_per_second`. Both must be above 0. A unit is a read unit of the table.
     pub fn new(units_per_second: f64, max_units: f64) -> Self {
         Self(Arc::new(Budgets { units_per_second, max_units, callers: Mutex::default() }))
     }
 
-    /// The router, with a budget for each caller if there are budgets.
+    /// The router with a budget for each caller, if there are budgets.
     pub fn around(budgets: Option<Self>, router: Router) -> Router {
         match budgets {
             Some(budgets) => router.layer(Extension(budgets)),
@@ -70,7 +70,7 @@ impl CallerBudgets {
         }
     }
 
-    /// Serves the caller, or says how long they have to wait.
+    /// Admits the caller, or returns how long they must wait.
     pub(super) fn admit(&self, caller: &UserId) -> Result<(), Duration> {
         let now = Instant::now();
         let callers = self.callers();
@@ -81,7 +81,7 @@ impl CallerBudgets {
         Err(Duration::from_secs_f64((1.0 - left) / self.0.units_per_second))
     }
 
-    /// Takes what a request cost from its caller's budget.
+    /// Subtracts the cost of a request from its caller's budget.
     pub(super) fn charge(&self, caller: &UserId, cost: &Cost) {
         // A cancelled transaction reports no units, and is charged all the same.
         let units = (cost.read_units + cost.write_units * WRITE_UNIT).max(f64::from(cost.calls));

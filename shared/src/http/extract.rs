@@ -1,4 +1,4 @@
-//! What handlers ask for. Each extractor refuses bad input before the handler's body starts.
+//! Extractors of handlers. Each one refuses invalid input before the handler's body starts.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::seen::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Columns, ServerVersion, UserId, json};
 
-/// Who is calling; 401 when nobody is, 429 when the caller's [budget](CallerBudgets) is spent.
+/// The caller. 401 without a valid token, 429 if the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
 pub struct Caller(pub UserId);
 
@@ -33,7 +33,7 @@ where
         let authorization = match (headers.next(), headers.next()) {
             (Some(value), None) => Some(value.to_str().map_err(|_| TokenError::Invalid)?),
             (None, _) => None,
-            // Two tokens: which of them a gateway looked at is anyone's guess.
+            // With two tokens, it is not clear which one a gateway has checked.
             (Some(_), Some(_)) => return Err(TokenError::Invalid.into()),
         };
         let caller = Arc::<Verifier>::from_ref(state).caller(authorization).await?;
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// The parts of the path; 400 naming the one that is no id.
+/// The ids in the path. 400 names the one that is not valid.
 #[derive(Debug)]
 pub struct Path<T>(pub T);
 
@@ -71,7 +71,7 @@ where
     }
 }
 
-/// A JSON object of at most so many bytes, 256 KB unless a route says otherwise: 413, 415 or 400 otherwise.
+/// A JSON object of at most `MAX_BODY` bytes, by default 256 KB. Otherwise 413, 415 or 400.
 #[derive(Debug)]
 pub struct Json<const MAX_BODY: usize = { 256 * 1024 }>(pub Columns);
 
@@ -99,7 +99,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     ["application/json", "application/merge-patch+json"].iter().any(|known| media_type.eq_ignore_ascii_case(known))
 }
 
-/// The query's parameters. One that is unknown is ignored, one that is repeated is 400 when it is asked for.
+/// The query's parameters. Unknown ones are ignored. A repeated one is 400 if the handler reads it.
 #[derive(Debug)]
 pub struct Params(Vec<(String, String)>);
 
@@ -113,17 +113,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
-    /// A parameter's value, if it is there.
+    /// The value of a parameter, if it is present.
     pub fn get(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.0.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let value = values.next();
         if values.next().is_some() {
-            return Err(Problem::parameter(name, "must be given once"));
+            return Err(Problem::parameter(name, "must be sent once"));
         }
         Ok(value)
     }
 
-    /// A parameter's value as an integer in a range: digits and nothing else.
+    /// The value of a parameter as an integer in a range. Only digits are allowed.
     pub fn integer(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Problem> {
         let Some(text) = self.get(name)? else { return Ok(None) };
         // `parse` alone would take a sign.
@@ -135,27 +135,27 @@ impl Params {
     }
 }
 
-/// The `If-Match` header: which versions of the row the caller is ready to change. Without the header, any.
+/// The `If-Match` header: the versions of the row that the caller wants to change. Without the header, any version.
 #[derive(Debug, Clone)]
 pub struct IfMatch(Option<Vec<u64>>);
 
 impl IfMatch {
-    /// Without a header: any version will do.
+    /// No header: any version is allowed.
     pub fn any() -> Self {
         Self(None)
     }
 
-    /// As with a header that names this version.
+    /// A header with this version.
     pub fn version(version: u64) -> Self {
         Self(Some(vec![version]))
     }
 
-    /// Without a header: is any version allowed?
+    /// Whether any version is allowed, because there is no header.
     pub fn is_any(&self) -> bool {
         self.0.is_none()
     }
 
-    /// May a row at this version be changed?
+    /// Whether a row at this version can be changed.
     pub fn allows(&self, version: ServerVersion) -> bool {
         self.0.as_ref().is_none_or(|versions| versions.contains(&version.get()))
     }
@@ -166,8 +166,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         if parts.method == Method::DELETE && parts.headers.contains_key(BASE_VERSION) {
-            // A deletion has no fields to merge, and to overlook what the caller means to make sure of would be worse.
-            return Err(Problem::parameter(BASE_VERSION, "is for PATCH alone: use If-Match"));
+            // A deletion has no fields to merge, and ignoring the caller's precondition would be worse.
+            return Err(Problem::parameter(BASE_VERSION, "is for PATCH only; use If-Match"));
         }
         let values = parts.headers.get_all(header::IF_MATCH).iter();
         let tags: Vec<&str> =
@@ -183,8 +183,8 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 
 const BASE_VERSION: &str = "X-Base-Version";
 
-/// The `X-Base-Version` header of a PATCH: the version of the row that the change was made on, to merge it field by field
-/// with what others changed since. 400 beside `If-Match`, which is strict.
+/// The `X-Base-Version` header of a PATCH: the version of the row that the change is based on. The change is merged field by field
+/// with later changes. 400 together with `If-Match`, which is strict.
 #[derive(Debug, Clone, Copy)]
 pub struct BaseVersion(pub Option<ServerVersion>);
 
@@ -197,17 +197,17 @@ impl<S: Send + Sync> FromRequestParts<S> for BaseVersion {
         let value = match (values.next(), values.next()) {
             (None, _) => return Ok(Self(None)),
             (Some(value), None) => value.to_str().unwrap_or(""),
-            (Some(_), Some(_)) => return Err(refuse("must be given once")),
+            (Some(_), Some(_)) => return Err(refuse("must be sent once")),
         };
         if parts.headers.contains_key(header::IF_MATCH) {
-            return Err(refuse("must not be given together with If-Match"));
+            return Err(refuse("must not be sent together with If-Match"));
         }
         // `parse` alone would take a sign.
         let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
         let version = number.and_then(|number| number.try_into().ok());
-        version.map(|version| Self(Some(version))).ok_or_else(|| {
-            refuse("must be the server_version of the row that the change was made on, an integer from 1")
-        })
+        version
+            .map(|version| Self(Some(version)))
+            .ok_or_else(|| refuse("must be the server_version that the change is based on, an integer from 1"))
     }
 }
 
@@ -215,7 +215,7 @@ fn entity_tag(tag: &str) -> Result<u64, Problem> {
     tag.strip_prefix('"')
         .and_then(|tag| tag.strip_suffix('"'))
         .and_then(|version| version.parse().ok())
-        .ok_or_else(|| Problem::parameter("If-Match", "must be an ETag of this server, as in \"42\""))
+        .ok_or_else(|| Problem::parameter("If-Match", "must be an ETag from this server, such as \"42\""))
 }
 
 #[cfg(test)]

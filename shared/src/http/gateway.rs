@@ -121,7 +121,7 @@ where
 
 async fn edge(request: Request, next: Next) -> Response {
     let mut response = match request.extensions().get::<NotAUri>() {
-        Some(NotAUri) => Problem::parameter("query", "must be percent-encoded, as in a URI").into_response(),
+        Some(NotAUri) => Problem::parameter("query", "must be percent-encoded").into_response(),
         None => next.run(request).await,
     };
     for (name, value) in [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")] {

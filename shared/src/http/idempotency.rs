@@ -31,7 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
         let key = match (keys.next(), keys.next()) {
             (None, _) => return Ok(Self(None)),
             (Some(key), None) => key,
-            (Some(_), Some(_)) => return Err(refuse("must be given once")),
+            (Some(_), Some(_)) => return Err(refuse("must be sent once")),
         };
         // What is not ASCII is no key either.
         let key: IdempotencyKey = key.to_str().unwrap_or("").parse().map_err(|error| refuse(&format!("{error}")))?;

@@ -1,4 +1,4 @@
-//! How both functions speak HTTP: extractors that fail as a [`Problem`], and the one place where errors become answers.
+//! HTTP for both functions: extractors that fail with a [`Problem`], and the one mapping from errors to responses.
 
 mod answer;
 mod budget;

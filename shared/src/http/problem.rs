@@ -11,12 +11,12 @@ use crate::auth::TokenError;
 use crate::domain::json::InvalidJson;
 use crate::domain::{Error, FieldConflict, FieldError};
 
-/// The most fields that a refusal lists, so that it does not grow with what is refused.
+/// The maximum number of field errors in one problem. It bounds the size of the response.
 const MAX_LISTED: usize = 20;
 
-/// An answer that is no success: `application/problem+json` with a stable `code`.
+/// An error response: `application/problem+json` with a stable `code`.
 ///
-/// Never has a member called `timestamp` or `changes`: the plain client would take it for a sync response and move the
+/// It never has a member called `timestamp` or `changes`. The plain client would take it for a sync response and move the
 /// device's cursor.
 #[derive(Debug)]
 pub struct Problem {
@@ -29,45 +29,40 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem; `detail` tells the caller what to do.
+    /// A problem. `detail` says what is wrong and what the caller can do.
     pub fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         Self { status, code, title, detail: detail.into(), members: Map::new(), headers: vec![] }
     }
 
-    /// A part of the request other than its body is wrong: 400 `invalid_parameter`, naming it.
+    /// A part of the request other than its body is invalid: 400 `invalid_parameter`. `errors` names the part.
     pub fn parameter(name: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_parameter",
-            "A parameter is not valid",
-            format!("{name} {message}."),
-        )
-        .with("errors", json!([FieldError { field: name.to_owned(), message }]))
+        Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", "Invalid parameter", format!("{name} {message}."))
+            .with("errors", json!([FieldError { field: name.to_owned(), message }]))
     }
 
-    /// There is nothing at this address: 404 `no_such_route`.
+    /// No route has this path: 404 `no_such_route`.
     pub fn no_such_route() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "no_such_route", "No such route", "Check the address.")
+        Self::new(StatusCode::NOT_FOUND, "no_such_route", "No such route", "No route has this path. Check the path.")
     }
 
-    /// The address knows other methods: 405 `method_not_allowed`.
+    /// The route supports other methods: 405 `method_not_allowed`.
     pub fn method_not_allowed() -> Self {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
             "Method not allowed",
-            "The header Allow names the methods of this route.",
+            "This route does not support the method. The Allow header lists those that it supports.",
         )
     }
 
-    /// The body is of another type than JSON: 415 `unsupported_media_type`.
+    /// The body's media type is not JSON: 415 `unsupported_media_type`.
     pub fn unsupported_media_type() -> Self {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "Not JSON",
-            "Send JSON, with the header `Content-Type: application/json`.",
+            "Unsupported media type",
+            "Send JSON with the header `Content-Type: application/json`.",
         )
     }
 
@@ -76,34 +71,34 @@ impl Problem {
         Self::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "unsupported_media_type",
-            "Encoded body",
-            "Send the body as it is, without the header `Content-Encoding`.",
+            "Compressed body",
+            "Send the body uncompressed and without a Content-Encoding header.",
         )
     }
 
-    /// The body has more bytes than that: 413 `body_too_large`.
+    /// The body has more than `max` bytes: 413 `body_too_large`.
     pub fn body_too_large(max: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             "Body too large",
-            format!("The body of such a request has at most {max} bytes."),
+            format!("The body of this request may have at most {max} bytes. Send a smaller body."),
         )
     }
 
-    /// The caller's budget is spent: 429 `rate_limited`, to be sent again after so long.
+    /// The caller's budget is spent: 429 `rate_limited`. The caller may retry after `wait`.
     pub fn rate_limited(wait: Duration) -> Self {
         let seconds = wait.as_secs() + 1;
         Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",
             "Too many requests",
-            format!("Your requests have used up their budget. Send the request again after {seconds} s."),
+            format!("You have sent too many requests. Retry after {seconds} s."),
         )
         .header(header::RETRY_AFTER, seconds.to_string())
     }
 
-    /// The body is no JSON object: 400 `malformed_json`.
+    /// The body is not a JSON object: 400 `malformed_json`.
     pub fn malformed_json(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "malformed_json", "Malformed JSON", detail)
     }
@@ -122,7 +117,7 @@ impl Problem {
         self
     }
 
-    /// The same about one operation of a batch: with the member `operation`, its index.
+    /// The same problem in one operation of a batch. The member `operation` has its index.
     fn in_operation(mut self, index: usize) -> Self {
         self.detail = format!("Operation {index}: {}", self.detail);
         self.with("operation", json!(index))
@@ -150,7 +145,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// The only place that knows which status an error has, and the one that logs what the caller is not told.
+/// The only place that maps errors to statuses. It also logs the causes that the caller is not told.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         use StatusCode as S;
@@ -159,40 +154,40 @@ impl From<Error> for Problem {
                 S::FORBIDDEN,
                 "not_a_member",
                 "Not a member",
-                "There is no such project, or you are not a member of it.",
+                "The project does not exist, or you are not a member. Check the id, or ask an admin of the project to add you.",
             ),
             Error::MembershipRevoked => Self::new(
                 S::FORBIDDEN,
                 "membership_revoked",
                 "Membership revoked",
-                "You are no longer a member of this project. Delete what the device holds of it.",
+                "You are no longer a member of this project. Delete its data from the device.",
             ),
             Error::RoleTooLow { needed } => Self::new(
                 S::FORBIDDEN,
                 "role_too_low",
                 "Role too low",
-                format!("This takes at least the role {needed:?} ({}).", i64::from(needed)),
+                format!("This request needs the role {needed:?} ({}) or a higher one.", i64::from(needed)),
             ),
             Error::ProjectDeleted => Self::new(
                 S::GONE,
                 "project_deleted",
                 "Project deleted",
-                "This project was deleted. Delete what the device holds of it.",
+                "This project was deleted. Delete its data from the device.",
             ),
             Error::NotFound(key) => {
-                Self::new(S::NOT_FOUND, "not_found", "Not found", format!("There is no {key} in this project."))
+                Self::new(S::NOT_FOUND, "not_found", "Not found", format!("{key} does not exist in this project."))
             }
             Error::IdTaken(key) => Self::new(
                 S::CONFLICT,
                 "id_taken",
                 "Id taken",
-                format!("{key} is there already with other content. Change it with PATCH, or choose another id."),
+                format!("{key} already exists with other content. Change it with PATCH, or choose another id."),
             ),
             Error::IdDeleted(key) => Self::new(
                 S::CONFLICT,
                 "id_deleted",
                 "Id deleted",
-                format!("{key} was deleted, and its id is not used again. Choose another id."),
+                format!("{key} was deleted, and a deleted id cannot be used again. Choose another id."),
             ),
             Error::Invalid(errors) => {
                 let listed = &errors[..errors.len().min(MAX_LISTED)];
@@ -213,7 +208,7 @@ impl From<Error> for Problem {
                 S::UNPROCESSABLE_ENTITY,
                 "batch_too_large",
                 "Batch too large",
-                format!("Up to here the batch writes more than {max} {what}, which is what one commit takes. Send less at once."),
+                format!("With this operation the batch exceeds {max} {what} per commit. Split the batch before it."),
             )
             .with("limit", json!({ what: max })),
             Error::Operation { index, error } => Self::from(*error).in_operation(index),
@@ -223,7 +218,11 @@ impl From<Error> for Problem {
                     S::CONFLICT,
                     "dependency_cycle",
                     "Dependency cycle",
-                    format!("The dependency would close a cycle: {} -> {}.", tasks.join(" -> "), tasks[0]),
+                    format!(
+                        "The dependency would create a cycle: {} -> {}. Remove another dependency of this cycle first.",
+                        tasks.join(" -> "),
+                        tasks[0]
+                    ),
                 )
                 .with("tasks", json!(tasks))
             }
@@ -231,40 +230,41 @@ impl From<Error> for Problem {
                 S::CONFLICT,
                 "duplicate_dependency",
                 "Duplicate dependency",
-                format!("Dependency {id} already ties these tasks with this type. Change that one."),
+                format!("Dependency {id} already links these tasks with this type. Change that dependency instead."),
             )
             .with("id", json!(id)),
             Error::CalendarInUse => Self::new(
                 S::CONFLICT,
                 "calendar_in_use",
                 "Calendar in use",
-                "The project uses this calendar. Give the project another one first.",
+                "The project uses this calendar. Assign another calendar to the project first.",
             ),
             Error::LastOwner => Self::new(
                 S::CONFLICT,
                 "last_owner",
                 "Last owner",
-                "A project needs an owner. Make someone else an owner first, or delete the project: then its last owner may leave, too.",
+                "A project needs an owner. Make another member an owner first, or delete the project. The last owner of a \
+                 deleted project can leave.",
             ),
             Error::QuotaExceeded { what: "projects", max } => Self::new(
                 S::CONFLICT,
                 "quota_exceeded",
                 "Too many projects",
-                format!("You can create at most {max} projects a day. Try again tomorrow."),
+                format!("You can create at most {max} projects per day. Try again tomorrow."),
             )
             .with("limit", json!({ "projects": max })),
             Error::QuotaExceeded { what, max } => Self::new(
                 S::CONFLICT,
                 "quota_exceeded",
                 "The project is full",
-                format!("A project holds at most {max} {what}. Delete some first, or use another project."),
+                format!("A project can have at most {max} {what}. Delete some, or use another project."),
             )
             .with("limit", json!({ what: max })),
             Error::Stale { version, row } => Self::new(
                 S::PRECONDITION_FAILED,
                 "version_mismatch",
                 "The row has changed",
-                format!("The row is at version {version}; `current` has it. Decide again and send its ETag."),
+                format!("The row is now at version {version}, see `current`. Review it, then retry with its ETag in If-Match."),
             )
             .with("current", serde_json::from_str(&row).unwrap_or_default())
             .header(header::ETAG, format!("\"{version}\"")),
@@ -276,10 +276,10 @@ impl From<Error> for Problem {
                 Self::new(
                     S::CONFLICT,
                     "sync_conflict",
-                    "Changed meanwhile",
+                    "Conflicting changes",
                     format!(
-                        "Since the version in X-Base-Version someone else changed {}. Choose, and send the change again \
-                         with X-Base-Version: {version}.",
+                        "These fields have changed since the version in X-Base-Version: {}. Choose the values to keep, \
+                         then retry with X-Base-Version: {version}.",
                         names.join(", ")
                     ),
                 )
@@ -293,25 +293,25 @@ impl From<Error> for Problem {
                 S::UNPROCESSABLE_ENTITY,
                 "idempotency_key_reused",
                 "Idempotency key reused",
-                "Another request of yours had this Idempotency-Key. Give each change a key of its own, and repeat a change \
-                 with the same key, address, headers and body.",
+                "You already used this Idempotency-Key for another request. Use a new key for each change. To repeat a \
+                 change, send the same key, address, headers and body.",
             ),
             Error::SinceAheadOfServer { current } => Self::new(
                 S::CONFLICT,
                 "since_ahead_of_server",
                 "The device is ahead of the server",
                 format!(
-                    "The project is at version {current}: the device belongs to another server, or a backup was restored. \
-                     Reset its database and sync from 0."
+                    "The project is at version {current}. The device synced with another server, or the server was restored \
+                     from a backup. Reset the device's database and pull with since=0."
                 ),
             ),
             Error::ResyncRequired { through } => Self::new(
                 S::CONFLICT,
                 "resync_required",
-                "The device must start over",
+                "Full sync required",
                 format!(
-                    "The server was restored from a backup, and marks up to {through} are from before that. Pull with \
-                     since=0 and replace all that the device holds with the answer."
+                    "The server was restored from a backup, so `since` up to {through} is no longer valid. Pull with \
+                     since=0 and replace the device's data with the response."
                 ),
             ),
             Error::MinVersionAheadOfServer { current } => Self::new(
@@ -319,39 +319,41 @@ impl From<Error> for Problem {
                 "min_version_ahead_of_server",
                 "min_version is ahead of the server",
                 format!(
-                    "The project is at version {current}: min_version must be one that a change of this project was \
-                     answered with."
+                    "The project is at version {current}. Set min_version to a version that the server returned for a change \
+                     of this project."
                 ),
             ),
             Error::Busy => Self::retry_later(
                 "busy",
                 "The project is busy",
-                "Others were faster, and nothing was written. Send the request again.",
+                "Other changes to the project were committed first, and nothing was written. Retry the request.",
             ),
             Error::OutcomeUnknown => Self::retry_later(
                 "outcome_unknown",
-                "The outcome is not known",
-                "The change may have been made, all of it or some. Send the same request again, with its Idempotency-Key if it has one.",
+                "Outcome unknown",
+                "The change may have been made, in full or in part. Retry the same request, with the same Idempotency-Key if \
+                 it has one.",
             ),
             Error::NotProven => {
                 tracing::error!(alarm = "not_proven", "a pull could not be proven complete");
                 Self::retry_later(
                     "not_proven",
-                    "Not everything could be read yet",
-                    "The answer could not be proven complete. Send the request again.",
+                    "Response not proven complete",
+                    "The server could not prove that the response is complete. Retry the request.",
                 )
             }
             Error::Overloaded => Self::new(
                 S::SERVICE_UNAVAILABLE,
                 "busy",
-                "Too much to prove at once",
-                "The answer takes a reading of the whole project, and others are being made. Send the request again.",
+                "Too many full reads in progress",
+                "This response needs a read of the whole project, and too many are in progress. Retry after the delay in \
+                 Retry-After.",
             )
-            // All that are refused together should not come together again.
+            // Random, so that callers refused at the same time do not all retry at the same time.
             .header(header::RETRY_AFTER, fastrand::u32(2..=10).to_string()),
             Error::Unavailable(source) => {
                 tracing::error!(alarm = "unavailable", error = %source, "the table is unavailable");
-                Self::retry_later("unavailable", "Unavailable", "The service cannot reach its data. Try again later.")
+                Self::retry_later("unavailable", "Unavailable", "The server cannot reach its database. Retry later.")
             }
             Error::Corrupt(what) => {
                 tracing::error!(alarm = "corrupt", what, "the table holds something unexpected");
@@ -359,14 +361,14 @@ impl From<Error> for Problem {
                     S::INTERNAL_SERVER_ERROR,
                     "internal_error",
                     "Internal error",
-                    "Something is wrong on the server. It has been logged.",
+                    "The server failed. The error was logged. If it happens again, tell the operator.",
                 )
             }
         }
     }
 }
 
-/// Of a body; in a batch it says which operation cannot be read.
+/// The body cannot be read. In a batch, the problem names the operation.
 impl From<InvalidJson> for Problem {
     fn from(error: InvalidJson) -> Self {
         let problem = Self::malformed_json(format!("The body cannot be read as JSON: {error}."));
@@ -383,12 +385,12 @@ impl From<TokenError> for Problem {
             TokenError::KeysUnavailable => {
                 return Self::retry_later(
                     "keys_unavailable",
-                    "Tokens cannot be checked",
-                    "The keys of whoever issues tokens cannot be fetched at the moment. Send the request again.",
+                    "Signing keys unavailable",
+                    "The token issuer's signing keys are temporarily unavailable. Retry the request.",
                 );
             }
             TokenError::Missing => {
-                ("token_missing", "No token", "Send the header `Authorization: Bearer <token>`.", "Bearer")
+                ("token_missing", "Missing token", "Send the header `Authorization: Bearer <token>`.", "Bearer")
             }
             TokenError::Expired => (
                 "token_expired",
@@ -398,8 +400,8 @@ impl From<TokenError> for Problem {
             ),
             TokenError::Invalid => (
                 "token_invalid",
-                "Token not valid",
-                "The token is not valid here. Sign in again.",
+                "Invalid token",
+                "The server does not accept this token. Sign in again.",
                 r#"Bearer error="invalid_token""#,
             ),
         };

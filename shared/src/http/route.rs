@@ -1,11 +1,11 @@
-//! What all routes have in common.
+//! Shared by all routes.
 
 use axum::Router;
 use axum::routing::MethodRouter;
 
 use super::Problem;
 
-/// Adds a route with and without the slash at its end; `path` is given with it.
+/// Adds a route with and without the slash at its end. `path` must end with it.
 pub fn both_slashes<S>(router: Router<S>, path: &str, methods: MethodRouter<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! A request and its answer, as far as the log and `Server-Timing` tell of them.
+//! The facts about a request and its response for the log and `Server-Timing`.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -9,14 +9,14 @@ use axum::http::Method;
 use crate::domain::{ProjectId, UserId};
 use crate::meter::Cost;
 
-/// What an answer is about, put into a response's extensions for the log.
+/// The outcome of a request, in the response's extensions, for the log.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Outcome {
-    /// The version that it is complete up to, or that it committed.
+    /// The mark of a pull, or the version that a change committed.
     pub mark: Option<u64>,
-    /// How many rows and tombstones it has.
+    /// The number of rows and tombstones.
     pub rows: Option<usize>,
-    /// Which way a pull took.
+    /// The outcome of a pull.
     pub path: Option<&'static str>,
 }
 
@@ -24,11 +24,11 @@ pub struct Outcome {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ProblemCode(pub(super) &'static str);
 
-/// In a request's extensions: who is calling, once that is known.
+/// The caller, in a request's extensions, as soon as it is known.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallerSlot(pub(super) Arc<OnceLock<UserId>>);
 
-/// A request that was answered. Of what the client wrote there are only ids in it, and of the path only the route.
+/// A request that was answered. Of the client's input it has only ids, and instead of the path only the route.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) start: Instant,

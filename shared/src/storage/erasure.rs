@@ -4,10 +4,6 @@
 //! Each write is on the condition that the item still is the one that was read. A commit that comes between writes the whole
 //! item anew; then nothing is changed, and whoever erases reads again.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-
 use super::audit::{StoredItem, StoredPage};
 use super::feed_row::PageCursor;
 use super::kept_body;
@@ -37,13 +33,14 @@ impl StoredItem {
 impl Table {
     /// Takes the name of its author off a row. False when the row has been written since it was read.
     pub async fn forget_author(&self, project: &ProjectId, row: &Row) -> Result<bool, Error> {
-        let update = self.update(key_of_row(project, &row.key)).update_expression(format!("REMOVE {WRITTEN_BY}"));
+        let update =
+            self.update_in_place(key_of_row(project, &row.key)).update_expression(format!("REMOVE {WRITTEN_BY}"));
         self.changed_in_place(update.condition_expression("server_version = :read"), row.version).await
     }
 
     /// Takes the name of whoever asked for it off an unfinished deletion. False when the counter has moved since it was read.
     pub async fn forget_author_of_deletion(&self, project: &ProjectId, counter: ServerVersion) -> Result<bool, Error> {
-        let update = self.update(key(project, COUNTER)).update_expression("REMOVE #unfinished.#by");
+        let update = self.update_in_place(key(project, COUNTER)).update_expression("REMOVE #unfinished.#by");
         let update =
             update.expression_attribute_names("#unfinished", UNFINISHED).expression_attribute_names("#by", "by");
         self.changed_in_place(update.condition_expression("current_version = :read"), counter).await
@@ -53,7 +50,7 @@ impl Table {
     /// since it was read.
     pub async fn replace_tombstone(&self, project: &ProjectId, row: &Row) -> Result<bool, Error> {
         debug_assert!(row.live().is_none(), "{} is live", row.key);
-        let update = self.update(key_of_row(project, &row.key)).update_expression("SET deleted_row = :row");
+        let update = self.update_in_place(key_of_row(project, &row.key)).update_expression("SET deleted_row = :row");
         let update = update
             .condition_expression("server_version = :read AND is_deleted = :dead")
             .expression_attribute_values(":dead", aws_sdk_dynamodb::types::AttributeValue::Bool(true))
@@ -71,7 +68,7 @@ impl Table {
     pub async fn replace_kept_body(&self, record: &StoredItem, body: &str) -> Result<bool, Error> {
         let version = layout::version_of(&record.0, "version")?;
         let update = self
-            .update(record.key())
+            .update_in_place(record.key())
             .update_expression("SET body = :body")
             .condition_expression("version = :read AND expires_at = :until")
             .expression_attribute_values(":until", number(layout::integer(&record.0, "expires_at")?))
@@ -96,24 +93,6 @@ impl Table {
             if cursor.is_none() {
                 return Ok(counts);
             }
-        }
-    }
-
-    fn update(&self, key: Item) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.name).set_key(Some(key))
-    }
-
-    async fn changed_in_place(&self, update: UpdateItemFluentBuilder, read: ServerVersion) -> Result<bool, Error> {
-        match update.expression_attribute_values(":read", number(read)).send().await {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(refused)) => match refused.err() {
-                UpdateItemError::ConditionalCheckFailedException(_) => Ok(false),
-                UpdateItemError::TransactionConflictException(_)
-                | UpdateItemError::ProvisionedThroughputExceededException(_) => Err(Error::Busy),
-                other if other.code() == Some("ThrottlingException") => Err(Error::Busy),
-                _ => Err(unavailable(SdkError::ServiceError(refused))),
-            },
-            Err(error) => Err(unavailable(error)),
         }
     }
 }

@@ -89,7 +89,7 @@ impl Table {
         project: &ProjectId,
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage<RowVersions>, Error> {
-        let query = self.all_rows(project, cursor).projection_expression("entity, server_version, writes, superseded");
+        let query = self.all_rows(project, cursor).projection_expression(VERSIONS);
         raw::send_once_if_throttled(query).await
     }
 
@@ -108,6 +108,9 @@ impl Table {
 
 /// What a [`FeedRow`](super::FeedRow) is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
 const CONTENT: &str = "entity, server_version, writes, superseded, is_deleted, #row";
+
+/// What [`RowVersions`] is read from.
+const VERSIONS: &str = "entity, server_version, writes, superseded, is_deleted";
 
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
     query.projection_expression(CONTENT).expression_attribute_names("#row", "row")

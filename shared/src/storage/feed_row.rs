@@ -58,12 +58,21 @@ pub struct RowVersions {
     pub writes: u64,
     /// The ones before.
     pub superseded: Superseded,
+    /// It was a tombstone from its first version on: a restore wrote it for a row that only the lost table had.
+    pub is_buried: bool,
 }
 
 impl RowVersions {
-    /// Did the row exist at this version? None where its list of versions is silent about that.
-    pub fn existed_at(&self, then: ServerVersion) -> Option<bool> {
-        self.superseded.existed_at(then, self.version, self.writes)
+    /// May the row be on a device of someone who knows the project up to this version? None where its version history is silent.
+    ///
+    /// A buried row may, whatever its version: the device can have it from the lost table.
+    pub fn may_be_known_at(&self, then: ServerVersion) -> Option<bool> {
+        if self.is_buried { Some(true) } else { self.superseded.existed_at(then, self.version, self.writes) }
+    }
+
+    /// How many of the versions before its list has no room for.
+    pub fn unlisted(&self) -> u64 {
+        self.writes.saturating_sub(self.superseded.versions().len() as u64 + 1)
     }
 }
 
@@ -86,4 +95,24 @@ pub struct FeedPage<R = FeedRow> {
     pub rows: Vec<R>,
     /// Where the next page begins, if there is one.
     pub next: Option<PageCursor>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    #[test]
+    fn a_row_that_only_the_lost_table_had_may_be_known_to_whoever_was_there_before() {
+        let key = "tasks#a".parse().expect("a key");
+        let (version, superseded) = (version(108), Superseded::default());
+        let buried = RowVersions { key, version, writes: 1, superseded, is_buried: true };
+        let made = RowVersions { is_buried: false, ..buried.clone() };
+        let known = |row: &RowVersions| [40, 107, 108].map(|then| row.may_be_known_at(self::version(then)));
+        let made_known = [Some(false), Some(false), Some(true)];
+        assert_eq!((known(&buried), known(&made)), ([Some(true); 3], made_known));
+    }
 }

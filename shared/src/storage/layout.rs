@@ -17,7 +17,8 @@
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
-//! [`Row::was_removed_at`]. `written_at` N (seconds since 1970) and `written_by` S, a user's id, or `written_by_operator` S,
+//! [`Row::was_removed_at`]. A dependency has `live_edge` S, its id, while it is live, which puts it into `live_edges`: see
+//! `live_edges.rs`. `written_at` N (seconds since 1970) and `written_by` S, a user's id, or `written_by_operator` S,
 //! the name of a command: the last write. No reader but an audit depends on them. Older code leaves them out, and an erasure
 //! takes `written_by` away. `archived_from` N once versions of it were archived: each version from there on that its list
 //! does not name is in an archive. Not in the index, and gone when code writes the row that does not know of it: then the
@@ -54,6 +55,8 @@ pub(super) const WAITED: &str = "waited_ms";
 pub(super) const UNFINISHED: &str = "unfinished";
 /// Who wrote a row last.
 pub(super) const WRITTEN_BY: &str = "written_by";
+/// What puts a live dependency into the index of these.
+pub(super) const LIVE_EDGE: &str = "live_edge";
 const WRITTEN_BY_OPERATOR: &str = "written_by_operator";
 const WRITTEN_AT: &str = "written_at";
 /// Where the rows of a project begin, behind its counter.
@@ -151,6 +154,9 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
                 && let Some(user) = columns.get("user").and_then(|user| user.as_str())
             {
                 set("user_id", text(user));
+            }
+            if row.key.collection == Collection::Dependencies {
+                set(LIVE_EDGE, text(row.key.id.as_str()));
             }
         }
         State::Dead(_) => {
@@ -544,6 +550,20 @@ mod tests {
         let dead = row_item(&project(), &Row::written(Some(&row), row.key.clone(), Write::Delete, next));
         assert!(!dead.contains_key("user_id") && !dead.contains_key("row"));
         assert_eq!(dead["deleted_version"], number(2));
+    }
+
+    #[test]
+    fn only_a_live_dependency_is_in_the_index_of_live_dependencies() {
+        let put = |entity: &str| {
+            let columns = json!({"predecessor": "a", "successor": "b"}).as_object().expect("columns").clone();
+            Row::written(None, entity.parse().expect("a key"), Write::Put(columns), ServerVersion::FIRST)
+        };
+        let edge = put("dependencies#e");
+        assert_eq!(row_item(&project(), &edge)[LIVE_EDGE], text("e"));
+        let dead = Row::written(Some(&edge), edge.key.clone(), Write::Delete, ServerVersion::FIRST.next().expect("2"));
+        for row in [dead, put("tasks#e")] {
+            assert!(!row_item(&project(), &row).contains_key(LIVE_EDGE), "{}", row.key);
+        }
     }
 
     #[test]

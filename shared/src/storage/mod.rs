@@ -10,6 +10,7 @@
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
 //!   repairs a restored table
 //! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
+//! - [`Table::expect_live_edges`], [`Table::set_live_edge`]: the index of live dependencies
 
 mod archive;
 mod audit;
@@ -23,9 +24,11 @@ mod feed;
 mod feed_row;
 mod finish;
 mod idempotency;
+mod in_place;
 mod kept_body;
 mod known_members;
 mod layout;
+mod live_edges;
 mod members;
 mod new_projects;
 pub mod raw;
@@ -45,4 +48,4 @@ pub use new_projects::NewProjects;
 pub use read::Snapshot;
 pub use reading::Look;
 pub use restore::Restoration;
-pub use table::{BY_USER, BY_VERSION, ConfigError, Table};
+pub use table::{BY_USER, BY_VERSION, ConfigError, LIVE_EDGES, Table};

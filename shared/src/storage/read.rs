@@ -3,19 +3,22 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
 use super::idempotency::Record;
-use super::layout::{self, COUNTER, Item, key, key_of_row, text};
-use super::table::{BY_USER, Table, unavailable};
+use super::layout::{self, COUNTER, Item, LIVE_EDGE, key, key_of_row, text};
+use super::table::{BY_USER, LIVE_EDGES, Table, unavailable};
 use super::transaction::unbuilt;
 use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
 
 /// The most keys one `BatchGetItem` takes.
 const BATCH: usize = 100;
+/// More rows than fit a page, so that each call returns as much as DynamoDB gives.
+const ALL: usize = 1_000_000;
 /// A list looks at so many items a call at least, however few rows it may have: most may be tombstones.
 const MIN_PAGE: usize = 100;
 /// So many projects of a user are confirmed at once. A page of the list of projects looks at as many memberships at least,
@@ -152,21 +155,24 @@ impl Table {
         limit: usize,
         bytes: usize,
     ) -> Result<(Vec<Row>, bool), Error> {
+        self.list_in(List::of(project, collection), after, limit, bytes).await
+    }
+
+    async fn list_in(
+        &self,
+        list: List<'_>,
+        after: Option<&RowKey>,
+        limit: usize,
+        bytes: usize,
+    ) -> Result<(Vec<Row>, bool), Error> {
         let mut rows: Vec<Row> = Vec::new();
         let mut room = Some(bytes);
-        let mut start = after.map(|after| key_of_row(project, after));
+        let mut start = after.map(|after| list.place(after));
         loop {
             // One more than asked for tells whether there are more. Tombstones count here and are filtered later.
             let page = (limit.saturating_sub(rows.len()) + 1).max(MIN_PAGE);
-            let output = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("project_id = :project AND begins_with(entity, :collection)")
-                .filter_expression("attribute_not_exists(is_deleted)")
-                .expression_attribute_values(":project", text(project.as_str()))
-                .expression_attribute_values(":collection", collection_prefix(collection))
+            let output = list
+                .query(self)
                 .limit(i32::try_from(page).unwrap_or(i32::MAX))
                 .set_exclusive_start_key(start)
                 .send()
@@ -187,8 +193,17 @@ impl Table {
 
     /// Every live row of a collection.
     pub(super) async fn list_all(&self, project: &ProjectId, collection: Collection) -> Result<Vec<Row>, Error> {
-        // More than fits a page, so that each call returns as much as DynamoDB gives.
-        Ok(self.list(project, collection, None, 1_000_000, usize::MAX).await?.0)
+        Ok(self.list_in(List::of(project, collection), None, ALL, usize::MAX).await?.0)
+    }
+
+    /// The same from the table, whether there is an index for it or not: it pays for tombstones too.
+    pub(super) async fn list_all_in_table(
+        &self,
+        project: &ProjectId,
+        collection: Collection,
+    ) -> Result<Vec<Row>, Error> {
+        let list = List { indexed: false, ..List::of(project, collection) };
+        Ok(self.list_in(list, None, ALL, usize::MAX).await?.0)
     }
 
     /// Live projects that have the user as a member, in the order of their ids, and the id to go on behind if there are
@@ -335,6 +350,44 @@ impl Table {
             }
         }
         Ok(found)
+    }
+}
+
+/// What is listed, and where it is read.
+struct List<'a> {
+    project: &'a ProjectId,
+    collection: Collection,
+    /// In the index of live dependencies, and not in the table.
+    indexed: bool,
+}
+
+impl<'a> List<'a> {
+    fn of(project: &'a ProjectId, collection: Collection) -> Self {
+        Self { project, collection, indexed: collection == Collection::Dependencies }
+    }
+
+    /// A strong query, in the order of the ids.
+    fn query(&self, table: &Table) -> QueryFluentBuilder {
+        let query = table.client.query().table_name(&table.name).consistent_read(true);
+        let query = if self.indexed {
+            query.index_name(LIVE_EDGES).key_condition_expression("project_id = :project")
+        } else {
+            query
+                .key_condition_expression("project_id = :project AND begins_with(entity, :collection)")
+                .expression_attribute_values(":collection", collection_prefix(self.collection))
+        };
+        query
+            .filter_expression("attribute_not_exists(is_deleted)")
+            .expression_attribute_values(":project", text(self.project.as_str()))
+    }
+
+    /// Where the query goes on behind a row.
+    fn place(&self, after: &RowKey) -> Item {
+        let mut place = key_of_row(self.project, after);
+        if self.indexed {
+            place.insert(LIVE_EDGE.to_owned(), text(after.id.as_str()));
+        }
+        place
     }
 }
 

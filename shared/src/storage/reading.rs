@@ -197,7 +197,7 @@ impl Table {
         }
         let mut listed_rows = Vec::new();
         for collection in &look.sets {
-            listed_rows.extend(self.list_all(project, *collection).await?);
+            listed_rows.extend(self.list_completely(project, *collection, snapshot.counter.as_ref()).await?);
         }
         let counter = snapshot.counter.clone();
         let start_above = snapshot.start_above;

@@ -23,6 +23,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 pub const BY_VERSION: &str = "by_version";
 /// The index that finds a user's projects.
 pub const BY_USER: &str = "by_user";
+/// The index of the live dependencies of a project, by their ids: a local one, which has strong reads.
+pub const LIVE_EDGES: &str = "live_edges";
 
 /// One attempt of one call. Long enough for a page of 1 MB, short enough that a lost answer is asked for again within a
 /// request's deadline.

@@ -36,7 +36,12 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct Base {
     slots: BTreeMap<Key, Slot>,
+    /// Every state of every item is kept, so that there is a backup of each moment.
+    pub(crate) keeps_all: bool,
 }
+
+/// Items by their keys, each in one state.
+pub(crate) type Items = BTreeMap<Key, Arc<Stored>>;
 
 /// What one item of an accepted transaction became.
 #[derive(Debug)]
@@ -146,7 +151,9 @@ impl Base {
             slot.locked_until = from;
             let before = slot.latest().cloned();
             let Some(item) = action.result(before.as_ref().map(|item| &***item)) else { continue };
-            if let Some(seen) = slot.copies.iter().rposition(|copy| copy.from <= now) {
+            if let Some(seen) = slot.copies.iter().rposition(|copy| copy.from <= now)
+                && !self.keeps_all
+            {
                 slot.copies.drain(..seen);
             }
             let number = slot.copies.last().map_or(0, |copy| copy.number) + 1;
@@ -159,9 +166,46 @@ impl Base {
 
     /// Puts an item that no transaction ever writes, seen at once.
     pub(crate) fn put(&mut self, item: &Item, now: Millis) {
-        let slot = self.slots.entry(key_of(item)).or_default();
+        self.show(key_of(item), Some(Arc::new(Stored::new(item.clone()))), now);
+    }
+
+    /// Removes an item, which no read sees from now on.
+    pub(crate) fn remove(&mut self, key: Key, now: Millis) {
+        self.show(key, None, now);
+    }
+
+    fn show(&mut self, key: Key, item: Option<Arc<Stored>>, now: Millis) {
+        let slot = self.slots.entry(key).or_default();
         let number = slot.copies.last().map_or(0, |copy| copy.number) + 1;
-        slot.copies = vec![Copy { from: now, number, item: Some(Arc::new(Stored::new(item.clone()))) }];
+        if !self.keeps_all {
+            slot.copies.clear();
+        }
+        slot.copies.push(Copy { from: now, number, item });
+    }
+
+    /// A table that was made of these items.
+    pub(crate) fn of(items: &Items, now: Millis) -> Self {
+        let slot = |item: &Arc<Stored>| {
+            let copies = vec![Copy { from: now, number: 1, item: Some(Arc::clone(item)) }];
+            Slot { copies, locked_until: now }
+        };
+        Self { slots: items.iter().map(|(key, item)| (key.clone(), slot(item))).collect(), keeps_all: true }
+    }
+
+    /// When items changed after this moment and up to that one, in order.
+    pub(crate) fn moments(&self, after: Millis, until: Millis) -> Vec<Millis> {
+        let copies = self.slots.values().flat_map(|slot| &slot.copies);
+        let mut moments: Vec<Millis> =
+            copies.map(|copy| copy.from).filter(|at| (after + 1..=until).contains(at)).collect();
+        moments.sort_unstable();
+        moments.dedup();
+        moments
+    }
+
+    /// The items as a backup has them that holds each as it was at a moment of its own.
+    pub(crate) fn cut(&self, mut at: impl FnMut(&Key) -> Millis) -> Items {
+        let seen = self.slots.iter().filter_map(|(key, slot)| Some((key, slot.seen(at(key))?.item.as_ref()?)));
+        seen.map(|(key, item)| (key.clone(), Arc::clone(item))).collect()
     }
 
     fn obstacle(&self, action: &Action, now: Millis) -> Reason {
@@ -179,6 +223,11 @@ impl Base {
     /// Every item in its latest state.
     pub(crate) fn latest(&self) -> impl Iterator<Item = (&Key, &Arc<Stored>)> {
         self.slots.iter().filter_map(|(key, slot)| Some((key, slot.latest()?)))
+    }
+
+    /// Every item as a strong read sees it at this moment.
+    pub(crate) fn all(&self, now: Millis) -> impl Iterator<Item = (&Key, &Arc<Stored>)> {
+        self.slots.iter().filter_map(move |(key, slot)| Some((key, slot.seen(now)?.item.as_ref()?)))
     }
 }
 

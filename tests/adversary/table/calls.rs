@@ -11,7 +11,11 @@ use super::capacity::{Consistency, Meter, size};
 use super::connection::{Answer, error, error_with, expect_table};
 use super::expression::{self, Condition, Item, Stored};
 use super::index::Reading;
-use super::{NAME, RECENT, Token, UnreliableTable, expect_only, pause};
+use super::{NAME, RECENT, State, Token, UnreliableTable, expect_only, pause};
+
+/// The local index of template.yaml, and what puts an item into it.
+const LIVE_EDGES: &str = "live_edges";
+const LIVE_EDGE: &str = "live_edge";
 
 /// A query that begins at the end.
 pub(crate) const DESCENDING: &str = "Query, descending";
@@ -23,6 +27,10 @@ pub(super) enum Call {
     Query(Value),
     TransactWriteItems(Value),
     BatchWriteItem(Value),
+    Scan(Value),
+    DescribeTable(Value),
+    PutItem(Value),
+    DeleteItem(Value),
 }
 
 impl Call {
@@ -36,6 +44,10 @@ impl Call {
             "Query" => Self::Query(request),
             "TransactWriteItems" => Self::TransactWriteItems(request),
             "BatchWriteItem" => Self::BatchWriteItem(request),
+            "Scan" => Self::Scan(request),
+            "DescribeTable" => Self::DescribeTable(request),
+            "PutItem" => Self::PutItem(request),
+            "DeleteItem" => Self::DeleteItem(request),
             other => panic!("{other} is not understood"),
         }
     }
@@ -49,11 +61,15 @@ impl Call {
             Self::Query(_) => "Query",
             Self::TransactWriteItems(_) => "TransactWriteItems",
             Self::BatchWriteItem(_) => "BatchWriteItem",
+            Self::Scan(_) => "Scan",
+            Self::DescribeTable(_) => "DescribeTable",
+            Self::PutItem(_) => "PutItem",
+            Self::DeleteItem(_) => "DeleteItem",
         }
     }
 
     pub(super) fn is_write(&self) -> bool {
-        matches!(self, Self::TransactWriteItems(_) | Self::BatchWriteItem(_))
+        matches!(self, Self::TransactWriteItems(_) | Self::BatchWriteItem(_) | Self::PutItem(_) | Self::DeleteItem(_))
     }
 }
 
@@ -66,23 +82,28 @@ struct Met {
 
 impl UnreliableTable {
     pub(super) async fn answer(&self, call: Call, meter: &Meter) -> Answer {
+        assert!(!call.is_write() || !self.state().is_lost, "a write to the lost table");
         match call {
             Call::GetItem(request) => self.get_item(&request, meter),
             Call::BatchGetItem(request) => self.batch_get_item(&request, meter).await,
             Call::Query(request) => self.query(&request, meter).await,
             Call::TransactWriteItems(request) => self.transact_write_items(request).await,
             Call::BatchWriteItem(request) => self.batch_write_item(&request).await,
+            Call::Scan(request) => self.scan(&request),
+            Call::DescribeTable(request) => self.describe_table(&request),
+            Call::PutItem(request) => self.put_item(&request),
+            Call::DeleteItem(request) => self.delete_item(&request),
         }
     }
 
-    /// Each item is put at a moment of its own, in any order; some may be left for later.
+    /// Each item is put or deleted at a moment of its own, in any order; some may be left for later.
     async fn batch_write_item(&self, request: &Value) -> Answer {
         expect_only(request, &["RequestItems"]);
         let (table, wanted) = request["RequestItems"].as_object().and_then(|t| t.iter().next()).expect("one table");
         expect_table(&json!(table));
         let mut writes = wanted.as_array().expect("writes").clone();
         assert!((1..=25).contains(&writes.len()), "{} writes", writes.len());
-        let keys: BTreeSet<Key> = writes.iter().map(|write| key_of(put_of(write))).collect();
+        let keys: BTreeSet<Key> = writes.iter().map(key_written).collect();
         assert_eq!(keys.len(), writes.len(), "an item is named twice: {request}");
         let mut left = Vec::new();
         {
@@ -98,6 +119,11 @@ impl UnreliableTable {
         for write in &writes {
             self.pause_between_reads().await;
             let now = self.now();
+            if write.get("DeleteRequest").is_some() {
+                self.state().base.remove(key_written(write), now);
+                self.trace(|| format!("delete {:?}", key_written(write)));
+                continue;
+            }
             let item = put_of(write);
             let true_to_history = {
                 let mut state = self.state();
@@ -211,8 +237,11 @@ impl UnreliableTable {
             ],
         );
         expect_table(&request["TableName"]);
-        let index = request["IndexName"].as_str();
+        let name = request["IndexName"].as_str();
+        // A local index is the table by another key: some of its items, read like it.
+        let index = name.filter(|name| *name != LIVE_EDGES);
         let range = match index {
+            None if name.is_some() => LIVE_EDGE,
             None => "entity",
             Some(name) => self.state().indexes.iter().find(|i| i.schema.name == name).expect("an index").schema.range,
         };
@@ -220,6 +249,7 @@ impl UnreliableTable {
             None => self.met_in_table(request).await,
             Some(name) => self.met_in_index(name, request).await,
         };
+        met.retain(|met| met.item.contains_key(range));
         let place = |item: &Item| (item[range].clone(), item["entity"]["S"].as_str().expect("a text").to_owned());
         let descends = request["ScanIndexForward"] == false;
         let order = |left: &Item, right: &Item| {
@@ -302,8 +332,8 @@ impl UnreliableTable {
         let condition = Condition::of(request, "KeyConditionExpression");
         let stretches = {
             let state = &mut *self.state();
-            let current = state.history.current();
-            let bounds = (0..state.rng.usize(0..3)).map(|_| state.rng.u64(0..=current)).collect();
+            let State { history, rng, .. } = state;
+            let bounds = (0..rng.usize(0..3)).map(|_| history.any_version(rng)).collect();
             stretches(bounds, &mut state.rng)
         };
         let mut met = Vec::new();
@@ -406,6 +436,14 @@ impl UnreliableTable {
     }
 }
 
+/// The key of the item that one write of several puts or deletes.
+fn key_written(write: &Value) -> Key {
+    match write.get("DeleteRequest") {
+        Some(delete) => key_of(delete["Key"].as_object().expect("a key")),
+        None => key_of(put_of(write)),
+    }
+}
+
 /// The item that one write of several puts.
 fn put_of(write: &Value) -> &Item {
     expect_only(write, &["PutRequest"]);
@@ -432,7 +470,9 @@ fn with_only(item: &Item, names: &[String]) -> String {
 }
 
 fn partition_of(request: &Value) -> String {
-    request["ExpressionAttributeValues"][":project"]["S"].as_str().expect("a project").to_owned()
+    let values = &request["ExpressionAttributeValues"];
+    let partition = [":project", ":requests"].iter().find_map(|name| values[*name]["S"].as_str());
+    partition.expect("a partition").to_owned()
 }
 
 /// A stretch of a query's range: above the lower end, up to the upper one.

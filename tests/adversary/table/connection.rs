@@ -55,15 +55,16 @@ struct Connection {
     table: Arc<UnreliableTable>,
     meter: Arc<Meter>,
     has_archive: bool,
+    /// Which of the tables that had this name it leads to.
+    incarnation: u64,
 }
 
 impl HttpConnector for Connection {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if self.has_archive {
-            return HttpConnectorFuture::new(Arc::clone(&self.table).serve(request, Arc::clone(&self.meter)));
-        }
-        match before_the_archive(request) {
-            Some(request) => HttpConnectorFuture::new(Arc::clone(&self.table).serve(request, Arc::clone(&self.meter))),
+        let request = if self.has_archive { Some(request) } else { before_the_archive(request) };
+        let (table, meter) = (Arc::clone(&self.table), Arc::clone(&self.meter));
+        match request {
+            Some(request) => HttpConnectorFuture::new(table.serve(request, meter, self.incarnation)),
             None => HttpConnectorFuture::ready(Ok(HttpResponse::new(
                 200.try_into().expect("a status"),
                 SdkBody::from("{}"),
@@ -72,7 +73,8 @@ impl HttpConnector for Connection {
     }
 }
 
-/// What a caller sends whose code is older than the archive: it drops versions without archiving them, and rows without what it does not know.
+/// What a caller sends whose code is older than the archive and the index of live dependencies: it drops versions without archiving
+/// them, and writes rows without what it does not know.
 fn before_the_archive(mut request: HttpRequest) -> Option<HttpRequest> {
     let target = request.headers().get("x-amz-target").expect("a target");
     if target.ends_with("BatchWriteItem") {
@@ -83,6 +85,7 @@ fn before_the_archive(mut request: HttpRequest) -> Option<HttpRequest> {
         for item in body["TransactItems"].as_array_mut().into_iter().flatten() {
             if let Some(put) = item.get_mut("Put").and_then(|put| put["Item"].as_object_mut()) {
                 put.remove("archived_from");
+                put.remove("live_edge");
             }
         }
         *request.body_mut() = SdkBody::from(body.to_string());
@@ -98,16 +101,17 @@ impl UnreliableTable {
 
     /// … of code that is older than the archive.
     pub(crate) fn older_client(self: &Arc<Self>, sdk: &aws_config::SdkConfig) -> Client {
-        self.client_over(sdk, Connection { table: Arc::clone(self), meter: Arc::default(), has_archive: false })
+        self.client_over(sdk, Arc::default(), false)
     }
 
     /// … whose calls are counted.
     pub(crate) fn metered_client(self: &Arc<Self>, sdk: &aws_config::SdkConfig, meter: Arc<Meter>) -> Client {
-        self.client_over(sdk, Connection { table: Arc::clone(self), meter, has_archive: true })
+        self.client_over(sdk, meter, true)
     }
 
-    fn client_over(self: &Arc<Self>, sdk: &aws_config::SdkConfig, connection: Connection) -> Client {
-        let connector = SharedHttpConnector::new(connection);
+    fn client_over(self: &Arc<Self>, sdk: &aws_config::SdkConfig, meter: Arc<Meter>, has_archive: bool) -> Client {
+        let (table, incarnation) = (Arc::clone(self), self.state().incarnation);
+        let connector = SharedHttpConnector::new(Connection { table, meter, has_archive, incarnation });
         let config = aws_sdk_dynamodb::config::Builder::from(sdk)
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .region(Region::from_static("nowhere-1"))
@@ -118,7 +122,12 @@ impl UnreliableTable {
         Client::from_conf(config.build())
     }
 
-    async fn serve(self: Arc<Self>, request: HttpRequest, meter: Arc<Meter>) -> Result<HttpResponse, ConnectorError> {
+    async fn serve(
+        self: Arc<Self>,
+        request: HttpRequest,
+        meter: Arc<Meter>,
+        incarnation: u64,
+    ) -> Result<HttpResponse, ConnectorError> {
         let target = request.headers().get("x-amz-target").expect("a target");
         let name = target.strip_prefix("DynamoDB_20120810.").expect("DynamoDB").to_owned();
         let body: Value = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
@@ -131,7 +140,10 @@ impl UnreliableTable {
         let is_write = call.is_write();
         let served = async move {
             pause(there).await;
+            let is_gone = table.state().incarnation != incarnation;
             let answer = match fate {
+                // What was on its way to a table that is lost changes nothing any more.
+                _ if is_gone => error(400, "ResourceNotFoundException"),
                 Fate::Throttled(kind) => error(400, kind),
                 Fate::FailedBefore(_) => error(500, "InternalServerError"),
                 Fate::Served | Fate::FailedAfter(_) => table.answer(call, &meter).await,

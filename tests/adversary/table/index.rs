@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
-use super::base::{Key, Written};
+use super::base::{Items, Key, Written};
 use super::expression::{Condition, Item, Stored};
 use super::faults::{Faults, Millis};
 use crate::figures::Figures;
@@ -72,6 +72,18 @@ pub(crate) struct Entry {
 impl Index {
     pub(crate) fn new(schema: Schema) -> Self {
         Self { schema, rows: BTreeMap::new() }
+    }
+
+    /// As it is once a table was made of these items.
+    pub(crate) fn of(schema: Schema, items: &Items, now: Millis) -> Self {
+        let mut index = Self::new(schema);
+        for (key, item) in items {
+            let Some(item) = index.project(item).map(|item| Arc::new(Stored::new(item))) else { continue };
+            let entry = || vec![Entry { from: now, until: Millis::MAX, number: 1, item: Arc::clone(&item) }];
+            let replicas = std::array::from_fn(|_| entry());
+            index.rows.insert(key.clone(), Row { replicas, shown_by_table: vec![(now, Some(1))], newest_shown: 0 });
+        }
+        index
     }
 
     /// Lets each replica follow a write at its own pace, once the table shows it.

@@ -8,6 +8,7 @@
 //! item is current; an index gets there in the end. Not promised, and not kept: anything about reads of several items,
 //! anything an index shows meanwhile, that calls are served, and that their answers arrive.
 
+mod backup;
 mod base;
 mod calls;
 mod capacity;
@@ -15,15 +16,17 @@ mod connection;
 mod expression;
 mod faults;
 mod index;
+mod upkeep;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fastrand::Rng;
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep};
 
-pub(crate) use base::{Key, Written};
+pub(crate) use base::{Items, Key, Written};
 pub(crate) use calls::DESCENDING;
 pub(crate) use capacity::{Cost, Meter};
 pub(crate) use expression::{Item, Stored};
@@ -42,12 +45,20 @@ pub(crate) const NAME: &str = "unreliable";
 pub(crate) struct UnreliableTable {
     epoch: Instant,
     state: Mutex<State>,
+    /// The functions were started or stopped.
+    switched: Notify,
 }
 
 /// Everything about a run that is shared, with the truth about what was committed.
 #[derive(Debug)]
 pub(crate) struct State {
     base: Base,
+    /// How many tables had this name before: each was lost, and this one restored.
+    pub(crate) incarnation: u64,
+    /// This one was lost: it is only read.
+    is_lost: bool,
+    /// The functions are stopped.
+    is_closed: bool,
     indexes: Vec<Index>,
     tokens: BTreeMap<String, Token>,
     /// The latest transactions of several items: of which item each made which state.
@@ -79,6 +90,9 @@ impl UnreliableTable {
     pub(crate) fn new(seed: u64, faults: Faults, traced: bool) -> Arc<Self> {
         let state = State {
             base: Base::default(),
+            incarnation: 0,
+            is_lost: false,
+            is_closed: false,
             indexes: index::INDEXES.into_iter().map(Index::new).collect(),
             tokens: BTreeMap::new(),
             recent: VecDeque::new(),
@@ -91,7 +105,7 @@ impl UnreliableTable {
             failure: None,
             trace: traced.then(Vec::new),
         };
-        Arc::new(Self { epoch: Instant::now(), state: Mutex::new(state) })
+        Arc::new(Self { epoch: Instant::now(), state: Mutex::new(state), switched: Notify::new() })
     }
 
     /// What is known at this moment. Never held across an await.

@@ -70,7 +70,7 @@ struct Batch {
 fn operations(body: Columns) -> Result<Vec<Operation>, Error> {
     let Batch { operations } = read(body)?;
     if operations.is_empty() {
-        return Err(refuse("operations", &format!("must be 1 to {MAX_OPERATIONS} operations")));
+        return Err(refuse("operations", &format!("must have 1 to {MAX_OPERATIONS} elements")));
     }
     if operations.len() > MAX_OPERATIONS {
         return Err(refused(MAX_OPERATIONS, Error::BatchTooLarge { what: "operations", max: MAX_OPERATIONS }));
@@ -275,7 +275,7 @@ mod tests {
             field(json!([{"method": "POST", "path": "tasks", "body": {}, "if_match": 1}])),
             "operations[0].if_match"
         );
-        assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0]");
+        assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0].path");
         let unknown = operations(fields(json!({"operations": [task("n")], "atomic": true})));
         assert_eq!(refused_fields(unknown.map(|operations| operations.len())), ["atomic"]);
     }

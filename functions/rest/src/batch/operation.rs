@@ -55,7 +55,7 @@ impl Sent {
         let id = id
             .map(str::parse::<RowId>)
             .transpose()
-            .map_err(|error| refuse("path", &format!("has an id that {error}")))?;
+            .map_err(|error| refuse("path", &format!("has an invalid id: the id {error}")))?;
         match collection {
             "tasks" => self.of::<Task>(id),
             "dependencies" => self.of::<Dependency>(id),
@@ -68,13 +68,15 @@ impl Sent {
         let Self { method, body, if_match, .. } = self;
         let versions = if_match.map_or_else(IfMatch::any, IfMatch::version);
         let (id, change) = match (method, id, body) {
-            (Method::Post, Some(_), _) => return Err(refuse("path", "must be that of a collection, for POST")),
-            (Method::Patch | Method::Delete, None, _) => {
-                return Err(refuse("path", "must be that of a row: tasks/<id>/"));
+            (Method::Post, Some(_), _) => {
+                return Err(refuse("path", "must name a collection for POST, such as tasks/"));
             }
-            (Method::Post | Method::Patch, _, None) => return Err(refuse("body", "must be an object")),
-            (Method::Delete, _, Some(_)) => return Err(refuse("body", "must be left out, for DELETE")),
-            (Method::Post, ..) if if_match.is_some() => return Err(refuse("if_match", "must be left out, for POST")),
+            (Method::Patch | Method::Delete, None, _) => {
+                return Err(refuse("path", "must name a row for PATCH and DELETE, such as tasks/<id>/"));
+            }
+            (Method::Post | Method::Patch, _, None) => return Err(refuse("body", "must be a JSON object")),
+            (Method::Delete, _, Some(_)) => return Err(refuse("body", "must be left out for DELETE")),
+            (Method::Post, ..) if if_match.is_some() => return Err(refuse("if_match", "must be left out for POST")),
             (Method::Post, None, Some(mut fields)) => {
                 let id = take_id(&mut fields).map_err(|error| below("body.", error))?;
                 (id.unwrap_or_else(RowId::generate), Change::Create(fields))
@@ -108,7 +110,7 @@ impl Operation {
     fn decide<R: Rules>(&self, draft: &mut Draft, caller: &UserId) -> Result<StatusCode, Error> {
         let Self { key, change, .. } = self;
         if change.has_if_match() && draft.row(key).is_none() && draft.live(key).is_some() {
-            return Err(refuse("if_match", "must be left out: the batch itself makes the row"));
+            return Err(refuse("if_match", "must be left out, because this batch creates the row"));
         }
         let status = match change {
             Change::Create(fields) => decide::create::<R>(draft, caller, &key.id, fields).map(|step| match step {

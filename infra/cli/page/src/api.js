@@ -1,17 +1,17 @@
-// Calls of the product and of the local stack.
+// Calls to the product and to the demo's own routes.
 
 import { signal } from '@preact/signals'
 
-/** The demo's users: who may sign in here, each with a token. */
+/** The demo's users, each with a token. */
 export const users = signal([])
 
 const tokenOf = (user) => users.value.find((known) => known.user === user)?.token
 
-/** The server cannot be reached, or answers something that is none. */
+/** The server cannot be reached, or its response is not JSON. */
 export class Unreachable extends Error {}
 
 /**
- * A call as one of the users. Answers whatever the status is: `{ ok, status, headers, text, body, ms }`.
+ * A call as one of the users. Returns `{ ok, status, headers, text, body, ms }` for every status.
  * `base` is sent as `X-Base-Version`; a change gets an `Idempotency-Key` unless it has one.
  */
 export async function call(user, method, path, { body, base, key } = {}) {
@@ -22,7 +22,7 @@ export async function call(user, method, path, { body, base, key } = {}) {
   return send(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) })
 }
 
-/** A call of the local stack's own, for nobody in particular. */
+/** A call to the demo's own routes, without a user. */
 export const stack = (method, path, body, headers = {}) =>
   send(`/demo/${path}`, {
     method,
@@ -37,7 +37,7 @@ async function send(path, options) {
     response = await fetch(path, options)
     text = await response.text()
   } catch {
-    throw new Unreachable('The server cannot be reached.')
+    throw new Unreachable('Cannot reach the server.')
   }
   const ms = performance.now() - started
   let answered = null
@@ -45,21 +45,21 @@ async function send(path, options) {
     try {
       answered = JSON.parse(text)
     } catch {
-      throw new Unreachable(`The server answered ${response.status} with something that is not JSON.`)
+      throw new Unreachable(`The server's response (${response.status}) is not JSON.`)
     }
   }
   return { ok: response.ok, status: response.status, headers: response.headers, text, body: answered, ms }
 }
 
-/** For one change: repeated under it, the change happens once. */
+/** An idempotency key for one change: a repeated request with the same key is applied once. */
 export const newKey = () =>
-  // randomUUID exists in secure contexts only, of which http://localhost is one and a host's address is none.
+  // randomUUID exists in secure contexts only. http://localhost is one, a host's address is not.
   [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('')
 
-/** What a refusal says, in a sentence. */
+/** A problem as one sentence. */
 export function problem({ status, body }) {
   const fields = body?.errors?.map(({ field, message }) => `${field} ${message}`).join('; ')
-  return `${status} ${body?.code ?? ''}: ${fields || body?.detail || 'no reason given'}`
+  return `${status} ${body?.code ?? ''}: ${fields || body?.detail || 'the server gave no reason'}`
 }
 
 /** `Server-Timing` as a list of `{ name, dur, desc }`. */

@@ -11,7 +11,7 @@ const panes = [
   { id: 'a', label: 'Device A', view: () => <DevicePane device={devices[0]} /> },
   { id: 'b', label: 'Device B', view: () => <DevicePane device={devices[1]} /> },
   { id: 'versions', label: 'Versions', view: () => <VersionsPane /> },
-  { id: 'trouble', label: 'Trouble', view: () => <TroublePane /> },
+  { id: 'trouble', label: 'Scenarios', view: () => <TroublePane /> },
 ]
 
 const chosen = signal('server')
@@ -35,7 +35,7 @@ export function App() {
       </header>
       {outage.value && (
         <p class="outage" role="alert">
-          {outage.value} Is <code>cargo run -p trueppm -- demo</code> still running?
+          {outage.value} Check that <code>trueppm demo</code> is still running.
         </p>
       )}
       {narrow.value && <Tabs />}

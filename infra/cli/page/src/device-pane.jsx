@@ -5,7 +5,7 @@ import { count, number } from './scenarios.js'
 import { project } from './state.js'
 import { Dialog, Status, statuses } from './task-dialog.jsx'
 
-/** A phone and what there is to know about its last pull. */
+/** A phone and facts about its last pull. */
 export function DevicePane({ device }) {
   const [edited, setEdited] = useState(null)
   const { online, live, busy, user, notice } = device
@@ -18,7 +18,7 @@ export function DevicePane({ device }) {
         </h2>
         <label class="grow end">
           <span class="unseen">Signed in as</span>
-          <select value={user.value} onChange={install} title="Another user is another installation">
+          <select value={user.value} onChange={install} title="Choose another user to reinstall the app for them">
             {users.value.map(({ user }) => (
               <option key={user}>{user}</option>
             ))}
@@ -36,7 +36,7 @@ export function DevicePane({ device }) {
       <Facts device={device} />
       <div class={`phone ${online.value ? '' : 'offline'}`}>
         <p class="notice" role="status">
-          {notice.value || (online.value ? '' : 'Offline: changes wait on the phone.')}
+          {notice.value || (online.value ? '' : 'Offline. Changes wait on the device.')}
         </p>
         <Waiting device={device} />
         <Tasks device={device} onEdit={setEdited} />
@@ -64,18 +64,18 @@ function Facts({ device }) {
   const pull = last.value
   const tables = rows.value
   const held = Object.entries(tables).map(([table, { length }]) => `${length} ${table}`)
-  // The way and the read units have rows of their own, and a pull writes nothing.
+  // The outcome and the read units have rows of their own, and a pull writes nothing.
   const others = pull?.timings.filter(({ name }) => !['pull', 'rcu', 'wcu'].includes(name)) ?? []
-  const checksum = { agrees: 'agrees', unknown: 'not said' }[agreement.value] ?? `differs: ${agreement.value.join(', ')}`
+  const checksum = { agrees: 'agrees', unknown: 'not sent' }[agreement.value] ?? `differs: ${agreement.value.join(', ')}`
   const state = { agrees: 'right', unknown: '' }[agreement.value] ?? 'wrong'
   const facts = [
-    ['Mark', number(mark.value), 'The version that this device is complete up to'],
-    ['Checksum', checksum, 'Is what the device holds what the server has?', state],
+    ['Mark', number(mark.value), 'This device has all changes up to this version'],
+    ['Checksum', checksum, 'Whether the device has exactly the rows that the server has', state],
     ['Last pull', pull ? `${count(pull.rows, 'row')}${pull.deleted ? `, ${pull.deleted} deleted` : ''}` : 'none yet', held.join(', ')],
-    ['Way', pull?.way ?? '–', 'How the server proved its answer'],
-    ['Size', pull ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'The answer as it was sent'],
-    ['Read units', pull ? (Number.isNaN(pull.units) ? 'not said' : number(pull.units)) : '–', 'What the answer cost on DynamoDB'],
-    ['Time', pull ? `${pull.ms.toFixed(0)} ms` : '–', 'From the request to the whole answer'],
+    ['Outcome', pull?.way ?? '–', 'How the server proved the response complete'],
+    ['Size', pull ? size(pull.transferred) + (pull.transferred < pull.bytes ? ` of ${size(pull.bytes)}` : '') : '–', 'Size of the response as it was sent'],
+    ['Read units', pull ? (Number.isNaN(pull.units) ? 'not sent' : number(pull.units)) : '–', 'Read units of DynamoDB for the response'],
+    ['Time', pull ? `${pull.ms.toFixed(0)} ms` : '–', 'Time from the request to the end of the response'],
     ...others.map(({ name, dur, desc }) => [name[0].toUpperCase() + name.slice(1), [dur && `${dur} ms`, desc].filter(Boolean).join(', ') || 'yes', 'Server-Timing']),
   ]
   return (
@@ -88,7 +88,7 @@ function Facts({ device }) {
           </dd>
           {state === 'wrong' && (
             <button class="small" onClick={() => device.sync({ anew: true })}>
-              Pull anew
+              Full sync
             </button>
           )}
         </div>
@@ -99,7 +99,7 @@ function Facts({ device }) {
 
 const labels = { waiting: 'waiting', sending: 'sending…', sent: 'sent', conflict: 'conflict', refused: 'refused' }
 
-/** What has not reached the server, and what it did not take. */
+/** Changes that are not on the server yet, and changes that it refused. */
 function Waiting({ device }) {
   const outbox = device.outbox.value
   if (!outbox.length) return null
@@ -133,7 +133,7 @@ function Conflict({ device, entry }) {
     <div>
       {fields.map((field) => (
         <p key={field}>
-          {field}: theirs <q>{text(entry.problem.server_value, field)}</q>, mine <q>{text(entry.problem.client_value, field)}</q>
+          {field}: server <q>{text(entry.problem.server_value, field)}</q>, this device <q>{text(entry.problem.client_value, field)}</q>
         </p>
       ))}
       <button onClick={() => device.keepMine(entry)}>Keep mine</button>{' '}
@@ -159,7 +159,7 @@ function Tasks({ device, onEdit }) {
   const last = Math.min(rows.length, Math.ceil((view.top + view.height) / ROW) + BEYOND)
   return (
     <div class="phone-list" ref={element} tabIndex={0} role="group" aria-label={`${rows.length} tasks on device ${device.name}`}>
-      {!rows.length && <p class="empty">{device.mark.value ? 'Nothing here.' : 'Not pulled yet.'}</p>}
+      {!rows.length && <p class="empty">{device.mark.value ? 'No tasks.' : 'Not pulled yet.'}</p>}
       <div style={{ height: `${rows.length * ROW}px` }}>
         <ul style={{ paddingTop: `${first * ROW}px` }}>
           {rows.slice(first, last).map((task) => (

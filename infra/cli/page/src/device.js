@@ -28,7 +28,7 @@ export class Device {
   last = signal(null)
   /** Whether the checksum agrees: 'agrees', 'unknown', or the tables that differ. */
   agreement = signal('unknown')
-  /** What the user of the phone is told. */
+  /** The message to the user of the phone. */
   notice = signal('')
   tasks = computed(() => shown(this.rows.value.tasks, this.outbox.value))
   size = computed(() => tables.reduce((sum, table) => sum + this.rows.value[table].length, 0))
@@ -61,7 +61,7 @@ export class Device {
     this.mark.value = await markOf(this.database)
   }
 
-  /** One thing after the other: WatermelonDB does not sync twice at once. */
+  /** Runs actions one after the other, because WatermelonDB does not sync twice at once. */
   #exclusive(action) {
     const turn = this.#turn.then(async () => {
       this.busy.value = true
@@ -81,8 +81,8 @@ export class Device {
   }
 
   /**
-   * Sends what is in the outbox, then pulls; with `anew` everything, in the place of what the phone holds. Resolves to false
-   * if the phone is offline or was refused.
+   * Sends the outbox, then pulls. With `anew`, a full sync replaces the phone's data. Resolves to false if the phone is offline
+   * or was refused.
    */
   sync({ anew = false } = {}) {
     return this.#exclusive(async () => {
@@ -99,7 +99,7 @@ export class Device {
     })
   }
 
-  /** The user changes something; `body` are fields of a task. */
+  /** Adds a change by the user to the outbox. `body` has fields of a task. */
   edit(method, id, body) {
     const row = this.rows.value.tasks.find((task) => task.id === id)
     this.outbox.value = added(this.outbox.value, method, id, body, row?.server_version)
@@ -115,7 +115,7 @@ export class Device {
     this.outbox.value = without(this.outbox.value, entry)
   }
 
-  /** Sends what waits, one by one. Answers the version that a pull has to reach to bring all of it. */
+  /** Sends waiting changes one by one. Returns the version that a pull must include to have all of them. */
   async #send() {
     let reached = 0
     const set = (entry, change) => (this.outbox.value = changed(this.outbox.value, entry, change))
@@ -129,7 +129,7 @@ export class Device {
       try {
         answer = await call(this.user.value, method, path, { body: method === 'POST' ? { id, ...body } : body, base, key })
       } finally {
-        // Whatever became of it: under its key it may be sent again.
+        // Under its idempotency key it is safe to repeat, even if it took effect.
         if (!answer || answer.status === 503) set(entry, { state: 'waiting' })
       }
       if (answer.status === 503) break
@@ -141,9 +141,9 @@ export class Device {
       set(entry, { state: 'sent' })
       reached = Math.max(reached, Number(answer.headers.get('x-server-version')) || 0)
       const merged = answer.headers.get('x-merged-concurrent-fields')
-      if (merged) this.notice.value = `Merged: someone else had changed ${merged.split(',').join(', ')}.`
+      if (merged) this.notice.value = `Merged with other changes to ${merged.split(',').join(', ')}.`
       const version = Number(answer.headers.get('etag')?.replaceAll('"', ''))
-      // What the user did to the same row later was done to what is now this version.
+      // Later changes to the same row are based on this version now.
       this.outbox.value = this.outbox.value.map((other) =>
         other.id === id && other.state === 'waiting' && other.base ? { ...other, base: version } : other,
       )
@@ -151,7 +151,7 @@ export class Device {
     return reached
   }
 
-  /** The `syncProject` of infra/docs/app-quickstart.md, which also keeps what went over the line. */
+  /** The `syncProject` of infra/docs/app-quickstart.md, which also records requests and responses. */
   async #pull(minVersion, anew) {
     const pull = { pages: [], rows: 0, deleted: 0, bytes: 0, transferred: 0, ms: 0, units: 0, timings: [] }
     const ask = async (since) => {
@@ -173,7 +173,7 @@ export class Device {
           if (answer.body?.code === 'resync_required') {
             answer = await ask(0)
             experimentalStrategy = 'replacement'
-            this.notice.value = 'The server was restored from a backup: everything was pulled anew.'
+            this.notice.value = 'The server was restored from a backup. The device made a full sync.'
           }
           anew = false
           if (!answer.ok) throw new Refused(answer)
@@ -224,11 +224,11 @@ export class Device {
     if (code === 'membership_revoked' || code === 'not_a_member') {
       this.outbox.value = []
       await this.#forget()
-      this.notice.value = `${this.user.value} is no member of this project (${code}): it was forgotten.`
+      this.notice.value = `${this.user.value} is not a member of this project (${code}). Its data was deleted from the device.`
     }
     if (code === 'since_ahead_of_server') {
       await this.#forget()
-      this.notice.value = 'The server is another one: the database was reset. Pull again.'
+      this.notice.value = 'This is another server. The database was reset. Pull again.'
     }
   }
 }

@@ -5,5 +5,5 @@ import './page.css'
 
 render(<App />, document.body)
 start().catch((error) => {
-  document.body.append(`The local stack does not answer: ${error.message}`)
+  document.body.append(`Cannot load the demo: ${error.message}`)
 })

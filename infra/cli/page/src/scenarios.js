@@ -1,10 +1,10 @@
-// What usually goes wrong, made to happen. Each tells what it did and whether the devices ended up right.
+// Scenarios of common problems. Each reports what it did, and whether the devices have the right data at the end.
 
 import { signal } from '@preact/signals'
 import { call, problem, projectPath, stack } from './api.js'
 import { actor, devices, history, load, look, open, owner, project, server } from './state.js'
 
-/** The story of the latest one: `{ title, lines: [{ ok, text }] }`; `ok` is null for what is neither. */
+/** The report of the latest scenario: `{ title, lines: [{ ok, text }] }`. `ok` is null for lines that are not a check. */
 export const story = signal(null)
 export const running = signal(false)
 
@@ -46,9 +46,9 @@ async function pullAll(tell) {
     }
     const { last, agreement, mark } = device
     const { way, rows, deleted } = last.value
-    const what = `${count(rows, 'row')} and ${count(deleted, 'tombstone')} by the way “${way}”, mark ${number(mark.value)}`
+    const what = `${count(rows, 'row')} and ${count(deleted, 'tombstone')} with the outcome “${way}”, mark ${number(mark.value)}`
     const agrees = agreement.value === 'agrees'
-    if (device.size.value === 0) tell(`${phone(device)}: ${what}; it holds nothing any more`, true)
+    if (device.size.value === 0) tell(`${phone(device)}: ${what}; it has no rows any more`, true)
     else tell(`${phone(device)}: ${what}; its checksum ${agrees ? 'agrees' : 'does not agree'}`, agrees)
   }
 }
@@ -63,12 +63,12 @@ export const removeMember = () =>
     const user = b.user.value
     if (actor.value !== owner) await asEditor(owner)
     const membership = membershipOf(user)
-    if (!membership) throw new Error(`${user} is no member. “Add again” brings them back.`)
+    if (!membership) throw new Error(`${user} is not a member. Press “Add ${user} again” first.`)
     await asOwner('DELETE', 'memberships', membership.id)
     tell(`${owner} removed ${user}.`)
     await pullAll(tell)
     const again = await b.sync()
-    tell(`${phone(b)} asks again: ${again ? 'answered' : b.notice.value}`, !again && b.size.value === 0)
+    tell(`${phone(b)} pulls again: ${again ? 'it gets a response' : b.notice.value}`, !again && b.size.value === 0)
   })
 
 export const addMember = () =>
@@ -94,7 +94,7 @@ export const newProject = () =>
   play('A new project', async (tell) => {
     const { body } = await stack('POST', 'projects')
     await open(body.id)
-    tell(`A new “House by the lake” for two new phones.`)
+    tell(`There is a new project “House by the lake” and two new devices.`)
     await pullAll(tell)
   })
 
@@ -103,13 +103,13 @@ const together = (title, [first, second], judge) =>
   play(title, async (tell) => {
     await pullAll(() => {})
     const task = b.tasks.value.find(({ percent_complete }) => percent_complete < 100)
-    if (!task) throw new Error('There is no task that both could change.')
+    if (!task) throw new Error('There is no task that both can change.')
     for (const device of devices) device.online.value = false
     a.edit('PATCH', task.id, first(task))
     b.edit('PATCH', task.id, second(task))
-    tell(`Both are offline and change “${task.name}”: ${fields(first(task))} on A, ${fields(second(task))} on B.`)
+    tell(`Both devices are offline and change “${task.name}”: ${fields(first(task))} on A, ${fields(second(task))} on B.`)
     await a.setOnline(true)
-    tell(`${phone(a)} returns: its change is the server's now.`, a.outbox.value.length === 0)
+    tell(`${phone(a)} is online again and sends its change.`, a.outbox.value.length === 0)
     await b.setOnline(true)
     judge(tell, task)
     if (b.outbox.value.length === 0) await pullAll(tell)
@@ -120,9 +120,9 @@ const more = (task) => Math.min(100, task.percent_complete + 10)
 
 export const editDifferentFields = () =>
   together(
-    'Two people change other fields of one task',
+    'Two people change different fields of one task',
     [(task) => ({ percent_complete: more(task) }), (task) => ({ name: `${task.name.replace(/ \(.*\)$/, '')} (B)` })],
-    (tell) => tell(`${phone(b)} returns. ${b.notice.value}`, b.outbox.value.length === 0),
+    (tell) => tell(`${phone(b)} is online again. ${b.notice.value}`, b.outbox.value.length === 0),
   )
 
 export const editSameField = () =>
@@ -131,13 +131,13 @@ export const editSameField = () =>
     [(task) => ({ percent_complete: more(task) }), (task) => ({ percent_complete: Math.max(0, more(task) - 5) })],
     (tell, task) => {
       const conflict = b.outbox.value.find(({ state }) => state === 'conflict')
-      const what = conflict ? `409 sync_conflict about ${Object.keys(conflict.body).join(', ')}: nothing was written, B decides` : 'no conflict'
-      tell(`${phone(b)} returns: ${what} (“${task.name}”).`, Boolean(conflict))
+      const what = conflict ? `409 sync_conflict in ${Object.keys(conflict.body).join(', ')}. Nothing was written; B must decide` : 'no conflict'
+      tell(`${phone(b)} is online again: ${what} (“${task.name}”).`, Boolean(conflict))
     },
   )
 
 export const pullAtOnce = () =>
-  play('A change, and a pull at once', async (tell) => {
+  play('A change, and a pull immediately after it', async (tell) => {
     await pullAll(() => {})
     const task = a.tasks.value[0]
     if (!task) throw new Error('There is no task to change.')
@@ -145,20 +145,20 @@ export const pullAtOnce = () =>
     const version = Number(answer.headers.get('x-server-version'))
     await a.sync()
     const { way } = a.last.value
-    tell(`Version ${number(version)} is answered. ${phone(a)} pulls and gets it by the way “${way}”.`, a.mark.value >= version)
+    tell(`The server committed version ${number(version)}. ${phone(a)} pulls and gets it with the outcome “${way}”.`, a.mark.value >= version)
     tell(waysToProof[way] ?? '')
     await pullAll(tell)
   })
 
 const waysToProof = {
-  first_read: 'The index showed everything that the counter says there is.',
-  asked_again: 'The index lacked versions; it was asked again until they were there.',
-  caught_up: 'The index was ahead of the counter, which was read again.',
-  strong: 'The index lacked versions for too long: all rows were read strongly from the table.',
+  first_read: 'The index had all versions up to the counter at the first read.',
+  asked_again: 'The index lacked versions, so the server read it again until it had them.',
+  caught_up: 'The index was ahead of the counter, so the server read the counter again.',
+  strong: 'The index lacked versions for too long, so the server read all rows with strong reads of the table.',
 }
 
 export const cascade = () =>
-  play('A task goes, and its dependencies with it', async (tell) => {
+  play('A task is deleted with its dependencies', async (tell) => {
     await pullAll(() => {})
     const edges = server.value?.dependencies ?? []
     const count = ({ id }) => edges.filter((edge) => edge.predecessor === id || edge.successor === id).length
@@ -166,10 +166,10 @@ export const cascade = () =>
     if (!task) throw new Error('There is no task to delete.')
     const expected = count(task)
     await asOwner('DELETE', 'tasks', task.id)
-    tell(`${owner} deleted “${task.name}”, which ${expected} dependencies name.`)
+    tell(`${owner} deleted “${task.name}”, which has ${expected} dependencies.`)
     await pullAll(tell)
     const dangling = devices.flatMap(({ rows }) => rows.value.dependencies).filter((edge) => edge.predecessor === task.id || edge.successor === task.id)
-    tell(`Dependencies on it that a device still holds: ${dangling.length}`, dangling.length === 0)
+    tell(`Dependencies of the task that are still on a device: ${dangling.length}`, dangling.length === 0)
   })
 
 const BATCH = 98
@@ -196,16 +196,16 @@ export const takeBackup = () =>
   play('A backup', async (tell) => {
     const { ok, body, ...answer } = await stack('POST', `projects/${project.value}/backup`)
     if (!ok) throw new Error(problem({ body, ...answer }))
-    tell(`The table was backed up at version ${number(body.version)}, ${body.rows} rows. What changes now, a restore takes back.`)
+    tell(`The backup has version ${number(body.version)} and ${body.rows} rows. A restore undoes all later changes.`)
   })
 
 export const restoreBackup = (lostTable) =>
-  play(lostTable ? 'A restore, and the lost table can be read' : 'A restore, and the lost table is gone', async (tell) => {
+  play(lostTable ? 'A restore while the lost table can be read' : 'A restore without the lost table', async (tell) => {
     const before = history.value?.current ?? 0
     const { ok, body, ...answer } = await stack('POST', `projects/${project.value}/restore`, { lost_table: lostTable })
     if (!ok) throw new Error(problem({ body, ...answer }))
-    const buried = lostTable ? `, ${body.buried_rows} that only the lost table had became tombstones` : ''
-    tell(`“local restore” wrote ${body.rewritten_rows} rows again, above every mark from before${buried}.`)
+    const buried = lostTable ? `. ${body.buried_rows} rows that only the lost table has became tombstones` : ''
+    tell(`“trueppm restore” wrote ${body.rewritten_rows} rows again, above all earlier marks${buried}.`)
     await look()
     const now = history.value.current
     tell(`The counter went from ${number(before)} to ${number(now)}.`, now > before)

@@ -55,12 +55,12 @@ function Content({ onEdit }) {
     const deleted = server.value.problem.code === 'project_deleted'
     return (
       <div class="empty">
-        <p>{deleted ? 'The project is deleted.' : `${actor.value} does not see this project: ${server.value.text}`}</p>
-        {deleted && <button onClick={newProject}>Make a new one</button>}
+        <p>{deleted ? 'The project is deleted.' : `${actor.value} cannot see this project: ${server.value.text}`}</p>
+        {deleted && <button onClick={newProject}>Create a new project</button>}
       </div>
     )
   }
-  if (!tasks.value.length) return <p class="empty">No tasks yet. Name one above.</p>
+  if (!tasks.value.length) return <p class="empty">No tasks yet. Add one above.</p>
   return <Plan onEdit={onEdit} />
 }
 

@@ -3,9 +3,9 @@ import * as scenarios from './scenarios.js'
 import { backup, devices, lag, project, server, setLag } from './state.js'
 import { number } from './scenarios.js'
 
-const lags = { 0: 'not at all', 60: '60 ms', 1000: '1 s', 5000: '5 s' }
+const lags = { 0: 'no lag', 60: '60 ms', 1000: '1 s', 5000: '5 s' }
 
-/** What usually goes wrong, at the press of a button. */
+/** Buttons that start the scenarios, and their report. */
 export function TroublePane() {
   const lost = useRef(null)
   const user = devices[1].user.value
@@ -20,16 +20,16 @@ export function TroublePane() {
   return (
     <>
       <div class="bar">
-        <h2>What usually goes wrong</h2>
+        <h2>Try what can go wrong</h2>
       </div>
       <div class="trouble">
         <div class="causes">
           <fieldset>
             <legend>Changes</legend>
             {button('Two edit one task', scenarios.editDifferentFields)}
-            {button('… the same field', scenarios.editSameField)}
-            {button('Delete a busy task', scenarios.cascade)}
-            {button('300 more tasks', () => scenarios.addTasks())}
+            {button('Two edit the same field', scenarios.editSameField)}
+            {button('Delete a linked task', scenarios.cascade)}
+            {button('Add 300 tasks', () => scenarios.addTasks())}
           </fieldset>
           <fieldset>
             <legend>Members and the project</legend>
@@ -37,9 +37,9 @@ export function TroublePane() {
             {deleted ? button('New project', scenarios.newProject, false) : button('Delete the project', scenarios.deleteProject)}
           </fieldset>
           <fieldset>
-            <legend>The index lags</legend>
+            <legend>Lag of the index</legend>
             <label>
-              by{' '}
+              Lag{' '}
               <select value={lag.value} onChange={(event) => setLag(Number(event.target.value))}>
                 {Object.entries(lags).map(([value, label]) => (
                   <option key={value} value={value}>
@@ -48,13 +48,13 @@ export function TroublePane() {
                 ))}
               </select>
             </label>
-            {button('Change, pull at once', scenarios.pullAtOnce)}
+            {button('Change, then pull', scenarios.pullAtOnce)}
           </fieldset>
           <fieldset>
-            <legend>A backup{backup.value && `: version ${number(backup.value.version)}`}</legend>
-            {button('Take one', scenarios.takeBackup)}
+            <legend>Backup{backup.value && `: version ${number(backup.value.version)}`}</legend>
+            {button('Take a backup', scenarios.takeBackup)}
             {button('Restore it', () => scenarios.restoreBackup(lost.current.checked), !backup.value)}
-            <label title="Then what only the lost table has becomes tombstones, and plain pulls suffice. Without it each device starts over.">
+            <label title="Rows that only the lost table has become tombstones, and devices pull as usual. Without the lost table, every device needs a full sync.">
               <input type="checkbox" ref={lost} /> the lost table can be read
             </label>
           </fieldset>
@@ -66,13 +66,13 @@ export function TroublePane() {
 }
 
 const signs = new Map([[true, '✓'], [false, '✗'], [null, '·']])
-const words = new Map([[true, 'Right: '], [false, 'Wrong: '], [null, '']])
+const words = new Map([[true, 'Passed: '], [false, 'Failed: '], [null, '']])
 
 function Story() {
   const story = scenarios.story.value
   return (
     <div class="story" role="status" aria-busy={scenarios.running.value}>
-      {!story && <p class="empty">Press a button: what happens, and whether both devices end up right, is told here.</p>}
+      {!story && <p class="empty">Press a button. This list shows what happens, and whether both devices have the right data at the end.</p>}
       {story && (
         <>
           <h3>{story.title}</h3>

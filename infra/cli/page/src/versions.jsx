@@ -11,8 +11,8 @@ const TICK = 24
 const EDGE = 40
 
 /**
- * What is on the line, in order: a tick for each version that a row holds, and one for each range that none holds:
- * skipped (by a restore), silent (a row does not list all it held), missing (being written just now, or lost).
+ * The ticks of the line, in order: one for each version of a row, and one for each range of versions that no row has: skipped by
+ * a restore, silent (a row's version history does not list them any more), or missing (being written, or lost).
  */
 export const line = computed(() => {
   if (!history.value) return []
@@ -33,7 +33,7 @@ export const line = computed(() => {
   return places
 })
 
-/** The commit that gave a version, if this stack has seen it. */
+/** The commit of a version, if this server has seen it. */
 const commitOf = (version) => commits.value.find(({ versions: [first, last] }) => first <= version && version <= last)
 
 /** The place of the newest version that is not above a mark; -1 before the first. */
@@ -48,14 +48,14 @@ function placeOf(mark) {
 }
 
 const fates = {
-  current: 'as it is now',
-  superseded: 'written again since',
+  current: 'current',
+  superseded: 'superseded',
   tombstone: 'a tombstone',
 }
 const ofNone = {
-  skipped: 'skipped by a restore: no row holds them',
-  silent: 'no longer listed by the rows that held them, which were written very often',
-  missing: 'held by no row that was read: being written just now, or lost',
+  skipped: 'skipped by a restore; no row has them',
+  silent: 'superseded, and too old for the version history of their rows',
+  missing: 'in no row that was read; they are being written, or lost',
 }
 
 function described(place) {
@@ -67,8 +67,8 @@ function described(place) {
   const commit = commitOf(place.version)
   const with_ = commit && commit.versions[0] < commit.versions[1] ? `, versions ${number(commit.versions[0])} to ${number(commit.versions[1])}` : ''
   const by = commit
-    ? `Commit at ${new Date(commit.at).toLocaleTimeString('en', { hour12: false })}${with_}: ${commit.request ?? 'an operator’s'}.`
-    : 'Committed before this stack was started.'
+    ? `Commit at ${new Date(commit.at).toLocaleTimeString('en', { hour12: false })}${with_}: ${commit.request ?? 'by an operator’s command'}.`
+    : 'Committed before this server was started.'
   const held = devices.map(({ name, mark }) => `${name} ${mark.value >= place.version ? 'has' : 'lacks'} it`).join(', ')
   return `Version ${number(place.version)}: ${place.collection} ${place.name || place.id}, ${fates[place.fate]}. ${by} ${held}.`
 }

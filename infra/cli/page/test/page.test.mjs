@@ -35,13 +35,13 @@ for (const colorScheme of ['light', 'dark']) {
         if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/${width}-${colorScheme}-${where}.png`, fullPage: width > 900 })
       }
       if (width > 900) {
-        await screen.trouble('… the same field')
+        await screen.trouble('Two edit the same field')
         await check('all')
         await shoot('all')
       } else {
-        for (const tab of ['Trouble', 'Versions', 'Device A', 'Device B', 'Server']) {
+        for (const tab of ['Scenarios', 'Versions', 'Device A', 'Device B', 'Server']) {
           await page.getByRole('tab', { name: tab }).click()
-          if (tab === 'Trouble') await screen.trouble('… the same field')
+          if (tab === 'Scenarios') await screen.trouble('Two edit the same field')
           await check(tab)
           await shoot(tab)
         }
@@ -82,14 +82,14 @@ look('what is changed offline is merged on return, and the other device gets it'
   await screen.agrees('B')
   assert.equal(await screen.mark('A'), await screen.mark('B'))
   assert.match(await screen.device('B').locator('.phone-list').innerText(), /Oak frame[^]*35/)
-  assert.match(await screen.fact('B', 'way').innerText(), /^first_read$/)
+  assert.match(await screen.fact('B', 'outcome').innerText(), /^first_read$/)
   assert.match(await screen.fact('B', 'last pull').innerText(), /^2 rows$/)
   assert.match(await screen.fact('B', 'read units').innerText(), /^[1-9][0-9.]*$/)
 })
 
 for (const [choice, expected] of [['Keep mine', 65], ['Take theirs', 70]]) {
   look(`two people change one field: “${choice}”`, {}, async ({ id, screen }) => {
-    await screen.trouble('… the same field')
+    await screen.trouble('Two edit the same field')
     const conflict = screen.device('B').locator('.outbox .conflict')
     assert.match(await conflict.innerText(), /percent_complete: theirs .?70.?, mine .?65/)
     assert.equal((await taskOf(id, 'foundation')).percent_complete, 70, 'a conflict writes nothing')
@@ -109,8 +109,8 @@ look('two people change other fields of one task: both changes stay', {}, async 
 })
 
 look('a task that goes takes its dependencies along, on every device', {}, async ({ page, screen }) => {
-  const story = await screen.trouble('Delete a busy task')
-  assert.match(story, /“Plaster”, which 4 dependencies name/)
+  const story = await screen.trouble('Delete a linked task')
+  assert.match(story, /“Plaster”, which has 4 dependencies/)
   assert.match(await screen.fact('A', 'last pull').innerText(), /^0 rows, 5 deleted$/)
   assert.equal(await page.locator('.tick.tombstone path').count(), 6, 'five versions, and one in the legend')
   // The last tick is the task's: hovering it tells the commit, of five versions.
@@ -141,15 +141,15 @@ look('while the index lags a pull reads strongly, and says so', {}, async ({ pag
   const lag = page.locator('#pane-trouble select')
   try {
     await lag.selectOption('1 s')
-    const story = await screen.trouble('Change, pull at once')
-    assert.match(story, /by the way “strong”/)
-    assert.match(story, /read strongly from the table/)
+    const story = await screen.trouble('Change, then pull')
+    assert.match(story, /with the outcome “strong”/)
+    assert.match(story, /strong reads of the table/)
     assert.match((await taskOf(id, 'permit')).notes, /^Changed at/)
   } finally {
     await lag.selectOption('not at all')
   }
   await page.waitForTimeout(100)
-  assert.match(await screen.trouble('Change, pull at once'), /by the way “first_read”/)
+  assert.match(await screen.trouble('Change, then pull'), /with the outcome “first_read”/)
 })
 
 look('a device that lacks a row is found out by the checksum, and pulls anew', {}, async ({ page, screen }) => {
@@ -166,15 +166,15 @@ look('a device that lacks a row is found out by the checksum, and pulls anew', {
   assert.equal(await screen.fact('A', 'checksum').innerText(), 'differs: tasks')
   await screen.pull('A')
   assert.equal(await screen.fact('A', 'checksum').innerText(), 'differs: tasks', 'no pull from its mark brings it')
-  await screen.device('A').getByRole('button', { name: 'Pull anew' }).click()
+  await screen.device('A').getByRole('button', { name: 'Full sync' }).click()
   await screen.agrees('A')
   assert.match(await screen.device('A').locator('.phone-list').innerText(), /Green roof/)
 })
 
 for (const lostTable of [false, true]) {
   look(`a restored backup, ${lostTable ? 'with' : 'without'} the lost table: the devices hold what the server does`, {}, async ({ page, id, screen }) => {
-    await screen.trouble('Take one')
-    await screen.trouble('Delete a busy task')
+    await screen.trouble('Take a backup')
+    await screen.trouble('Delete a linked task')
     await rest(id, 'tasks/', { method: 'POST', body: JSON.stringify({ id: 'lost', name: 'Made after the backup' }) })
     await screen.pull('A')
     assert.equal(await screen.tasks('A'), 12)
@@ -232,9 +232,9 @@ look('the server is edited over REST, as whoever one is', {}, async ({ page, id,
 look('by keyboard: versions with the arrows, tasks with the tabulator, dialogs with Escape', {}, async ({ page }) => {
   await page.getByRole('slider', { name: 'Version' }).focus()
   await page.keyboard.press('Home')
-  assert.match(await page.locator('.told').innerText(), /^Version 1: projects House by the lake, written again since/)
+  assert.match(await page.locator('.told').innerText(), /^Version 1: projects House by the lake, superseded/)
   await page.keyboard.press('ArrowRight')
-  assert.match(await page.getByRole('slider').getAttribute('aria-valuetext'), /^Version 2: memberships olga, as it is now/)
+  assert.match(await page.getByRole('slider').getAttribute('aria-valuetext'), /^Version 2: memberships olga, current/)
   await page.locator('.task').first().focus()
   await page.keyboard.press('Tab')
   assert.match(await page.evaluate(() => document.activeElement.textContent), /Groundwork/)
@@ -271,7 +271,7 @@ look('a name without end is cut, not spread over the page', { width: 390, height
 })
 
 look('300 tasks: the page stays small, and scrolls without long frames', {}, async ({ page, screen }) => {
-  await screen.trouble('300 more tasks')
+  await screen.trouble('Add 300 tasks')
   assert.deepEqual([await screen.tasks('A'), await screen.tasks('B')], [312, 312])
   const elements = await page.evaluate(() => document.querySelectorAll('*').length)
   const frames = await page.evaluate(async () => {

@@ -1,4 +1,4 @@
-//! What the commands that call the product over HTTP have in common.
+//! Options and errors of the commands that call the product over HTTP.
 
 use clap::Args;
 use ops::command::Failure;
@@ -7,16 +7,16 @@ use trueppm::demo::OWNER;
 
 use super::Signing;
 
-/// Which deployment is called, as whom.
+/// The server to call, and the user to call it as.
 #[derive(Args)]
 pub(crate) struct Api {
-    /// Address of the service, without `/api/v1/…`.
+    /// Server to call, without `/api/v1/…`
     #[arg(long, env = "BASE_URL", default_value = "http://127.0.0.1:8080")]
     url: String,
-    /// Token to call with. Without it, one for --user is signed.
+    /// Token to call with. The default is a token for --user, signed with --jwt-secret
     #[arg(long, env = "TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// User to call as, instead of --token. The token is signed here; the local stack accepts it [default: olga]
+    /// User to call as: sign a token with --jwt-secret and ignore --token [default: olga]
     #[arg(long, value_name = "ID")]
     user: Option<String>,
     #[command(flatten)]
@@ -33,28 +33,28 @@ impl Api {
     }
 }
 
-/// The failure of a call, with what to do.
+/// The failure of a call, with the next step.
 pub(crate) fn of_call(error: CallError) -> Failure {
     let next = match (&error, error.code()) {
         (CallError::Unreachable { url, .. }, _)
             if url.starts_with("http://127.0.0.1") || url.starts_with("http://localhost") =>
         {
-            "Start it with `trueppm serve` or `trueppm demo`, or name another address with --url."
+            "Start the server with `trueppm serve` or `trueppm demo`, or pass another address with --url."
         }
         (CallError::Refused { problem, .. }, _) if problem.is_null() => {
-            "Is this the product's address? Name it with --url."
+            "Check --url: something other than this product answered."
         }
         (CallError::Unreachable { .. } | CallError::NoAddress { .. } | CallError::Strange { .. }, _) => {
-            "Name its address with --url, such as the output BaseUrl of the stack."
+            "Check --url. For a deployment, use the output BaseUrl of the stack."
         }
         (_, Some("token_invalid" | "token_expired" | "token_missing")) => {
-            "Name a token with --token; one that is signed here (--user) needs the deployment's JWT_SECRET."
+            "Pass a valid token with --token. To sign one with --user, set JWT_SECRET to the deployment's secret."
         }
         (_, Some("not_a_member" | "membership_revoked")) => {
-            "Is the project's id right? Only its members see it: call as one, with --user or --token."
+            "Check the project id, and call as a member of the project with --user or --token."
         }
-        (_, Some("since_ahead_of_server" | "resync_required")) => "Pull from the beginning, without --since.",
-        (CallError::Refused { status, .. }, _) if status.is_server_error() => "Run the same again in a while.",
+        (_, Some("since_ahead_of_server" | "resync_required")) => "Start a full sync: leave out --since.",
+        (CallError::Refused { status, .. }, _) if status.is_server_error() => "Retry later.",
         _ => return Failure::new(error.to_string()),
     };
     Failure::new(error.to_string()).next(next)

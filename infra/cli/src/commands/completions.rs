@@ -5,11 +5,9 @@ use clap_complete::{Shell, generate};
 
 use ops::command::{Ended, put};
 
-/// Print a completion script for a shell
+/// Print a script that completes commands and options in a shell
 #[derive(Args)]
 #[command(after_help = "\
-The script completes the program under its name, `trueppm`.
-
 Examples:
   trueppm completions bash > ~/.local/share/bash-completion/completions/trueppm
   trueppm completions fish > ~/.config/fish/completions/trueppm.fish

@@ -4,18 +4,18 @@ use clap::Args;
 
 use ops::command::{Ended, put};
 
-/// Print the OpenAPI document of both functions
+/// Print the OpenAPI document of the API
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  trueppm openapi > infra/api/openapi.json     the checked-in file, which `serve` serves as /openapi.json")]
+  trueppm openapi > infra/api/openapi.json     update the file in the repository; `serve` has it at /openapi.json")]
 pub(crate) struct OpenApi;
 
-/// Print the TypeScript file for apps: the types of responses, and the WatermelonDB schema
+/// Print the TypeScript file for apps: types of the sync response, and WatermelonDB's schema
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  trueppm typescript > infra/api/trueppm.ts     the checked-in file, to be copied into the app")]
+  trueppm typescript > infra/api/trueppm.ts     update the file in the repository; copy it into your app")]
 pub(crate) struct TypeScript;
 
 pub(crate) fn openapi() -> Ended {

@@ -10,10 +10,10 @@ use trueppm::csv;
 use super::api::{Api, of_call};
 use super::import::of_plan;
 
-/// Export a project to the CSV files that `import` reads
+/// Export a project to CSV files
 ///
-/// Writes the project, its calendars, tasks and dependencies. `trueppm help import` describes the files. With --json everything goes
-/// to the standard output instead.
+/// Writes the project, its calendars, tasks and dependencies as the files that `import` reads; see `trueppm help import`. With
+/// --json, everything goes to standard output instead.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -21,11 +21,11 @@ Examples:
   trueppm export --project demo --json
   trueppm export plan --project demo && trueppm import plan --project copy --add-members")]
 pub(crate) struct Options {
-    /// Directory for the files. It is created if it is missing.
+    /// Output directory. It is created if it does not exist
     directory: Option<PathBuf>,
     #[command(flatten)]
     project: OneProject,
-    /// Replace existing files.
+    /// Replace existing files
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -43,8 +43,8 @@ impl fmt::Display for Written {
 
 pub(crate) async fn run(options: Options, json: bool) -> Ended {
     if options.directory.is_some() == json {
-        let asked = if json { "a directory and --json exclude each other" } else { "no output directory given" };
-        return Err(Failure::new(asked).next("Name a directory, or use --json to write to the standard output."));
+        let asked = if json { "--json writes no files" } else { "no output directory given" };
+        return Err(Failure::new(asked).next("Pass either a directory, or --json to write to standard output."));
     }
     let project = options.project.project;
     let contents = csv::read(&options.api.client()?, &project).await.map_err(of_call)?;

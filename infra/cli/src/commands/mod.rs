@@ -1,4 +1,4 @@
-//! The commands that are no operator's, a module each.
+//! The commands of `trueppm` that `trueppm-ops` does not have, one module each.
 
 pub(crate) mod api;
 pub(crate) mod completions;
@@ -14,16 +14,16 @@ pub(crate) mod token;
 use clap::Args;
 use stack::token::{LOCAL_SECRET, Signer};
 
-/// What tokens are signed with.
+/// The secret that signs tokens.
 #[derive(Args)]
 pub(crate) struct Signing {
-    /// Secret that tokens are signed with (HS256), at least 32 bytes. By default one that is public.
+    /// Secret that signs tokens (HS256), at least 32 bytes. The default is public: use it for local tests only
     #[arg(long, env = "JWT_SECRET", hide_env_values = true, hide_default_value = true, default_value = LOCAL_SECRET)]
     pub(crate) jwt_secret: String,
 }
 
 impl Signing {
-    /// Signs as `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_MAX_LIFETIME` ask for.
+    /// A signer that follows `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_MAX_LIFETIME`.
     pub(crate) fn signer(&self) -> Signer {
         Signer::as_variables_say(&self.jwt_secret, |name| std::env::var(name).ok())
     }

@@ -14,15 +14,15 @@ use shared::domain::Collection;
 use super::api::{Api, of_call};
 use super::text::table;
 
-/// A cell is cut behind so many characters.
+/// The maximum number of characters of a cell.
 const WIDEST: usize = 32;
-/// So many ids of deleted rows are listed.
+/// The maximum number of ids of deleted rows that are listed.
 const LISTED: usize = 20;
 
-/// Show what a device would get
+/// Pull a project as a device would, and print the changes
 ///
-/// Prints the rows that changed since a version, the ids of deleted rows, the new mark, and what the pull cost. Columns that are null
-/// in all rows are left out. With --json it prints the responses as they came, a line for each page.
+/// Prints the rows that changed since a version, the ids of deleted rows, the mark for the next pull, and the pull's outcome and
+/// capacity units. Columns that are null in all rows are left out. With --json, prints each response unchanged on one line.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -33,13 +33,13 @@ Examples:
 pub(crate) struct Options {
     #[command(flatten)]
     project: OneProject,
-    /// Mark of the previous pull. 0 is everything.
+    /// Pull changes since this version, which is the mark of the previous pull. 0 pulls everything
     #[arg(long, value_name = "VERSION", default_value_t = 0)]
     since: u64,
-    /// At most this many rows in a page.
+    /// Maximum number of rows per page
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Pull all pages.
+    /// Pull all pages
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -95,7 +95,8 @@ fn shown(page: &Value, since: u64, headers: &HeaderMap) -> String {
         text.push('\n');
     }
     let mark = page["timestamp"].as_u64().unwrap_or_default();
-    let more = if page["has_more"] == true { ", and there is more: go on from it, or use --all" } else { "" };
+    let more =
+        if page["has_more"] == true { "; more changes follow: pass this mark as --since, or use --all" } else { "" };
     let _ = write!(text, "{bold}mark{bold:#}  {mark}, from {since}{more}");
     if let Some(cost) = headers.get("server-timing").and_then(|timing| timing.to_str().ok()) {
         let _ = write!(text, "\n{bold}took{bold:#}  {}", costs(cost));

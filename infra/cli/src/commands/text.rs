@@ -2,7 +2,7 @@
 
 use ops::text::one_line;
 
-/// Rows beneath their columns, each as wide as it has to be, and but for the first at most so many characters.
+/// Rows beneath their column names. Each column but the first has at most `most` characters.
 pub(crate) fn table(columns: &[&str], rows: &[Vec<String>], most: usize) -> String {
     let cut = |(column, cell): (usize, &String)| one_line(cell, if column == 0 { usize::MAX } else { most });
     let cells: Vec<Vec<String>> = rows.iter().map(|row| row.iter().enumerate().map(cut).collect()).collect();

@@ -9,17 +9,17 @@ use ops::command::{Ended, print};
 
 use super::Signing;
 
-/// Print a token for a user, valid for 30 days or for JWT_MAX_LIFETIME
+/// Print a token for a user
 ///
-/// The token has the iss and aud that JWT_ISSUER and JWT_AUDIENCE name.
+/// The token is valid for 30 days, or for JWT_MAX_LIFETIME seconds. Its iss and aud claims come from JWT_ISSUER and JWT_AUDIENCE.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   trueppm token --user mia
   curl -H \"Authorization: Bearer $(trueppm token --user mia)\" http://127.0.0.1:8080/api/v1/projects/
-  JWT_SECRET=… trueppm token --user mia --json     for a stage that has this secret")]
+  JWT_SECRET=… trueppm token --user mia --json     for a deployment with this secret")]
 pub(crate) struct Options {
-    /// Id of the user, the token's `sub`.
+    /// User id, which becomes the token's `sub` claim
     #[arg(long)]
     user: String,
     #[command(flatten)]

@@ -1,5 +1,5 @@
-//! Everything that can be wrong with a plan's files, found before anything is written: each row by itself, by the
-//! domain's own rules, and all of them with each other and with what the project has.
+//! Checks a plan's files before anything is written: each row against the domain's rules, and all rows against each other and
+//! against the project.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,18 +11,18 @@ use shared::domain::{
 use super::contents::Contents;
 use super::file::{Fault, Line, by_id};
 
-/// What there is to do.
+/// The work of an import.
 #[derive(Debug, Default)]
 pub(super) struct Work<'a> {
-    /// The rows that are missing, in the order in which they can be made.
+    /// The rows to create, in the order in which they can be created.
     pub(super) missing: Vec<&'a Line>,
-    /// So many are there already, as the files have them.
+    /// The number of rows that already exist with the same content.
     pub(super) there: usize,
-    /// Who is given a task and is no member.
+    /// Assignees who are not members.
     pub(super) strangers: BTreeSet<String>,
 }
 
-/// What is to be done to bring these lines into the project; `member` says who belongs to it beside those in `contents`.
+/// The work to import these lines. `member` is a member in addition to those in `contents`.
 pub(super) fn work<'a>(
     lines: &'a [Line],
     contents: &Contents,
@@ -50,11 +50,12 @@ pub(super) fn work<'a>(
     work
 }
 
-/// Is the row there already? It may not be, and then it must obey the rules that it obeys by itself.
+/// Whether the row already exists with the same content. A new row must obey the rules of its collection.
 fn standing(line: &Line, contents: &Contents) -> Result<bool, Vec<Fault>> {
     let key = RowKey::new(line.collection, line.id.clone());
     if contents.dead.contains(&key) {
-        let message = format!("{} was deleted in this project; an id is not used again, give the row another", line.id);
+        let message =
+            format!("{} was deleted in this project, and a deleted id cannot be used again; use another id", line.id);
         return Err(vec![line.fault(Some("id"), message)]);
     }
     let Some(there) = contents.rows.get(&key) else {
@@ -72,8 +73,8 @@ fn standing(line: &Line, contents: &Contents) -> Result<bool, Vec<Fault>> {
         None => Ok(true),
         Some(column) => {
             let message = format!(
-                "{} is in the project already, with {} here; an import makes rows and changes none: take the line out, \
-                 or give it another id",
+                "{} already exists in the project, with {} here; an import never changes rows: remove the line, or use \
+                 another id",
                 line.id, now[*column]
             );
             Err(vec![line.fault(Some(column), message)])
@@ -81,12 +82,12 @@ fn standing(line: &Line, contents: &Contents) -> Result<bool, Vec<Fault>> {
     }
 }
 
-/// The whole row, with its defaults, or what it breaks.
+/// The whole row with its defaults, or the rules that it breaks.
 fn resource(collection: Collection, fields: &Columns) -> Result<Value, Error> {
     let json = match collection {
         Collection::Projects => {
             let mut fields = fields.clone();
-            // The server's default is the day.
+            // The server's default is today.
             fields.entry("start_date").or_insert_with(|| Value::from("2000-01-01"));
             serde_json::to_value(parse::<Project>(&fields)?)
         }
@@ -98,7 +99,7 @@ fn resource(collection: Collection, fields: &Columns) -> Result<Value, Error> {
     json.map_err(|error| Error::Corrupt(error.to_string()))
 }
 
-/// The domain's refusal, in the columns of a line.
+/// The domain's error as faults in the columns of a line.
 pub(super) fn in_columns(line: &Line, error: Error) -> Vec<Fault> {
     match error {
         Error::Invalid(errors) => errors.iter().map(|error| in_column(line, &error.field, &error.message)).collect(),
@@ -106,7 +107,7 @@ pub(super) fn in_columns(line: &Line, error: Error) -> Vec<Fault> {
     }
 }
 
-/// A field may be a way into a column: `exceptions[0].end`.
+/// A fault in a column. The field can be a path into the column: `exceptions[0].end`.
 pub(super) fn in_column(line: &Line, field: &str, message: &str) -> Fault {
     let column = field.split(['[', '.']).next().unwrap_or(field);
     if column == field {
@@ -116,7 +117,7 @@ pub(super) fn in_column(line: &Line, field: &str, message: &str) -> Fault {
     }
 }
 
-/// The columns that name rows which are neither in the files nor in the project.
+/// Faults in columns that name rows which neither the files nor the project have.
 fn dangling(line: &Line, ids: &HashMap<(Collection, &RowId), &Line>, contents: &Contents) -> Vec<Fault> {
     let references = [
         ("predecessor", Collection::Tasks, "task"),
@@ -129,14 +130,14 @@ fn dangling(line: &Line, ids: &HashMap<(Collection, &RowId), &Line>, contents: &
         let there =
             ids.contains_key(&(collection, &id)) || contents.rows.contains_key(&RowKey::new(collection, id.clone()));
         if !there {
-            let message = format!("there is no {what} {id}, neither in {}.csv nor in the project", collection.name());
+            let message = format!("{what} {id} does not exist in {}.csv or in the project", collection.name());
             faults.push(line.fault(Some(column), message));
         }
     }
     faults
 }
 
-/// Dependencies that tie what is tied already, or close a cycle.
+/// Faults of dependencies that duplicate another one or create a cycle.
 fn edges(missing: &[&Line], contents: &Contents) -> Vec<Fault> {
     let new = missing.iter().filter(|line| line.collection == Collection::Dependencies);
     let new = new.filter_map(|line| Some((parse::<Dependency>(&line.fields).ok()?, *line)));
@@ -150,7 +151,7 @@ fn edges(missing: &[&Line], contents: &Contents) -> Vec<Fault> {
     for (edge, line) in &new {
         let here = format!("line {}", line.number);
         if let Some(first) = seen.insert(ties(edge), here) {
-            let message = format!("ties the same tasks by the same type as {first}");
+            let message = format!("links the same tasks with the same type as {first}");
             faults.push(line.fault(Some("successor"), message));
         }
     }
@@ -165,7 +166,7 @@ fn edges(missing: &[&Line], contents: &Contents) -> Vec<Fault> {
     };
     if let Some((_, line)) = new.iter().rfind(|(edge, _)| on_it(edge)) {
         let way: Vec<&str> = tasks.iter().chain(tasks.first()).map(RowId::as_str).collect();
-        faults.push(line.fault(Some("successor"), format!("closes a cycle: {}", way.join(" → "))));
+        faults.push(line.fault(Some("successor"), format!("creates a cycle: {}", way.join(" → "))));
     }
     faults
 }

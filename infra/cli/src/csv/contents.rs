@@ -1,4 +1,4 @@
-//! What a project has, as a device would get it.
+//! The contents of a project, as a device gets them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ pub struct Contents {
     pub mark: u64,
     /// The live rows, as REST shows their columns.
     pub rows: BTreeMap<RowKey, Columns>,
-    /// The ids that deleted rows had.
+    /// The ids of deleted rows.
     pub dead: BTreeSet<RowKey>,
 }
 
@@ -24,7 +24,7 @@ impl Contents {
         self.rows.iter().filter(move |(key, _)| key.collection == collection).map(|(key, row)| (&key.id, row))
     }
 
-    /// Takes in an answer to a pull.
+    /// Adds the changes of a sync response.
     fn add(&mut self, call: &str, changes: &Value) -> Result<(), CallError> {
         let strange = |why: String| CallError::Strange { call: call.to_owned(), why };
         for collection in Collection::ALL {
@@ -49,9 +49,9 @@ impl Contents {
     }
 }
 
-/// Pulls all of a project. A project that the caller knows nothing of is refused with the code `not_a_member`.
+/// Pulls a whole project, in pages if it is large. If the caller is not a member, the error's code is `not_a_member`.
 ///
-/// In pages, if it must be: what is written meanwhile is then in it wholly or not at all, page by page.
+/// Each page includes every commit in full or not at all, so commits made while pages are read are never cut.
 pub async fn read(client: &Client, project: &ProjectId) -> Result<Contents, CallError> {
     let mut contents = Contents::default();
     loop {
@@ -59,7 +59,8 @@ pub async fn read(client: &Client, project: &ProjectId) -> Result<Contents, Call
         let page = client.get(&path).await?.json()?;
         contents.add(&path, &page["changes"])?;
         let mark = page["timestamp"].as_u64().filter(|mark| *mark >= contents.mark);
-        contents.mark = mark.ok_or_else(|| CallError::Strange { call: path, why: "it has no mark".to_owned() })?;
+        contents.mark =
+            mark.ok_or_else(|| CallError::Strange { call: path, why: "it has no valid timestamp".to_owned() })?;
         if page["has_more"] != true {
             let alive = contents.rows.contains_key(&RowKey::project(project));
             return if alive { Ok(contents) } else { Err(CallError::Gone(project.to_string())) };

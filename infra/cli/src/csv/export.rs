@@ -9,13 +9,13 @@ use super::PlanError;
 use super::contents::Contents;
 use super::format::{FILES, cell, columns, file_name};
 
-/// Writes the files into the directory, which is made if it is missing; each with its number of rows. Files that are there
-/// are replaced only if so said.
+/// Writes the files into the directory, which is created if it does not exist. Returns each file with its number of rows.
+/// Existing files are an error unless `replace` is true.
 pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Vec<(String, usize)>, PlanError> {
     std::fs::create_dir_all(directory).map_err(PlanError::file(directory))?;
     let paths = FILES.map(|collection| directory.join(file_name(collection)));
     if let Some(there) = paths.iter().find(|path| path.exists()).filter(|_| !replace) {
-        return Err(PlanError::Asked(format!("{} is there already; --force replaces it", there.display())));
+        return Err(PlanError::Asked(format!("{} already exists; use --force to replace it", there.display())));
     }
     let mut written = Vec::new();
     for (collection, path) in FILES.into_iter().zip(&paths) {
@@ -35,7 +35,7 @@ pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Ve
     Ok(written)
 }
 
-/// The rows of a collection, tasks in the order of the outline and those without a place in it last.
+/// The rows of a collection. Tasks are in the order of the outline; those without a `wbs_path` come last.
 fn rows(contents: &Contents, collection: Collection) -> Vec<(&RowId, &Columns)> {
     let mut rows: Vec<_> = contents.of(collection).collect();
     rows.sort_by_key(|(_, row)| {

@@ -1,4 +1,4 @@
-//! A CSV file as lines that know where they are from.
+//! Reads a CSV file into lines that know their file and line number.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,16 +9,16 @@ use uuid::Uuid;
 
 use super::format::{columns, file_name, value};
 
-/// What is wrong with a file, and where.
+/// A fault in a file, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The file's name.
     pub file: String,
-    /// The line on which the row begins, the header being 1.
+    /// The line on which the row begins. The header is line 1.
     pub line: u64,
-    /// The column, if it is one.
+    /// The column, if the fault is in one.
     pub column: Option<String>,
-    /// What it must be.
+    /// What is wrong.
     pub message: String,
 }
 
@@ -54,14 +54,14 @@ fn fault(collection: Collection, line: u64, column: Option<&str>, message: impl 
     Fault { file: file_name(collection), line, column: column.map(str::to_owned), message: message.into() }
 }
 
-/// The rows of a file. What is at fault is added to `faults`; a row without a usable id is left out.
+/// The rows of a file. Faults are added to `faults`. A row without a valid id is left out.
 pub(super) fn read(collection: Collection, bytes: &[u8], faults: &mut Vec<Fault>) -> Vec<Line> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // Excel's mark of UTF-8
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => {
             let line = lines(&bytes[..error.valid_up_to()]) + 1;
-            faults.push(fault(collection, line, None, "is not UTF-8: save the file as “CSV UTF-8”"));
+            faults.push(fault(collection, line, None, "is not UTF-8; save the file as “CSV UTF-8”"));
             return vec![];
         }
     };
@@ -73,7 +73,7 @@ pub(super) fn read(collection: Collection, bytes: &[u8], faults: &mut Vec<Fault>
         let record = match record {
             Ok(record) => record,
             Err(error) => {
-                faults.push(fault(collection, at.line, None, format!("is no CSV: {error}")));
+                faults.push(fault(collection, at.line, None, format!("is not valid CSV: {error}")));
                 return found;
             }
         };
@@ -86,13 +86,13 @@ pub(super) fn read(collection: Collection, bytes: &[u8], faults: &mut Vec<Fault>
             header = Some(names);
             continue;
         };
-        // What spreadsheets make of rows that somebody emptied.
+        // Spreadsheets save emptied rows as empty cells.
         if record.iter().all(str::is_empty) {
             continue;
         }
         if record.len() != header.len() {
             let message = format!(
-                "has {} cells where the header has {}: a comma, or a quote around a text with commas, is missing",
+                "has {} cells, but the header has {}; check the commas, and quote texts that contain commas",
                 record.len(),
                 header.len()
             );
@@ -102,7 +102,12 @@ pub(super) fn read(collection: Collection, bytes: &[u8], faults: &mut Vec<Fault>
         found.extend(row(collection, line, header.iter().map(String::as_str).zip(record.iter()), faults));
     }
     if header.is_none() {
-        faults.push(fault(collection, 1, None, format!("is empty; it begins with the columns {}", list(collection))));
+        faults.push(fault(
+            collection,
+            1,
+            None,
+            format!("is empty; the first line must name columns out of {}", list(collection)),
+        ));
     }
     found
 }
@@ -112,15 +117,15 @@ fn is_header(collection: Collection, line: u64, names: &[String], faults: &mut V
     let before = faults.len();
     for (index, name) in names.iter().enumerate() {
         if !columns(collection).any(|column| column == name) {
-            let message = format!("is not known here; the columns are {}, with commas between them", list(collection));
+            let message = format!("is not a known column; use {}, separated by commas", list(collection));
             faults.push(fault(collection, line, Some(name), message));
         } else if names[..index].contains(name) {
-            faults.push(fault(collection, line, Some(name), "is there twice"));
+            faults.push(fault(collection, line, Some(name), "occurs twice"));
         }
     }
-    // A dependency's follows from what it ties.
+    // The id of a dependency is derived from its tasks and type.
     if faults.len() == before && collection != Collection::Dependencies && !names.iter().any(|name| name == "id") {
-        faults.push(fault(collection, line, Some("id"), "is missing"));
+        faults.push(fault(collection, line, Some("id"), "is required"));
     }
     faults.len() == before
 }
@@ -160,7 +165,7 @@ fn row<'a>(
     match id.parse() {
         Ok(id) => Some(Line { collection, number, id, fields, sound }),
         Err(error) => {
-            faults.push(fault(collection, number, Some("id"), format!("{error}, is {id:?}")));
+            faults.push(fault(collection, number, Some("id"), format!("{error}; it is {id:?}")));
             None
         }
     }
@@ -212,7 +217,7 @@ pub(super) fn by_id<'a>(
     for line in lines {
         match found.get(&(line.collection, &line.id)) {
             Some(first) => {
-                let message = format!("{} is that of line {} already", line.id, first.number);
+                let message = format!("{} is already the id of line {}", line.id, first.number);
                 faults.push(line.fault(Some("id"), message));
             }
             None => {

@@ -1,12 +1,12 @@
-//! What the files hold: a file for each collection, named after it, with the fields of REST as columns.
+//! The format of the files: one file for each collection, named after it, with the fields of REST as columns.
 //!
-//! A cell that is empty is null where the field may be null, else the field's default. Texts are taken as they are, signs that a
-//! spreadsheet would take for a formula included; numbers, `true` and `false` may have blanks around them; `exceptions` are JSON.
+//! An empty cell is null if the field can be null, and otherwise the field's default. Texts are read unchanged, even if a
+//! spreadsheet would treat them as formulas. Numbers, `true` and `false` can have blanks around them. `exceptions` is JSON.
 
 use serde_json::{Number, Value};
 use shared::domain::{Collection, json};
 
-/// The files of a plan, in the order in which their rows can be made.
+/// The files of a plan, in the order in which their rows can be created.
 pub(super) const FILES: [Collection; 4] =
     [Collection::Projects, Collection::Calendars, Collection::Tasks, Collection::Dependencies];
 
@@ -43,7 +43,7 @@ fn kind(column: &str) -> Kind {
     }
 }
 
-/// What an empty cell says; nothing if the field is then left out.
+/// The value of an empty cell. `None` leaves the field out.
 fn empty(column: &str) -> Option<Value> {
     match column {
         "wbs_path"
@@ -58,12 +58,12 @@ fn empty(column: &str) -> Option<Value> {
     }
 }
 
-/// What a cell says, or what it must be.
+/// The value of a cell, or what the cell must be.
 pub(super) fn value(column: &str, cell: &str) -> Result<Option<Value>, String> {
     if cell.is_empty() {
         return Ok(empty(column));
     }
-    let must_be = |what: &str| format!("must be {what}, is {cell:?}");
+    let must_be = |what: &str| format!("must be {what}; it is {cell:?}");
     let value = match kind(column) {
         Kind::Text => Value::from(cell),
         // 5.0 is an integer, as it is in JSON.
@@ -87,7 +87,7 @@ pub(super) fn value(column: &str, cell: &str) -> Result<Option<Value>, String> {
     Ok(Some(value))
 }
 
-/// The cell that says this.
+/// The cell for a value.
 pub(super) fn cell(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_cell_that_says_something_else_is_told_what_it_must_be() {
-        assert_eq!(value("duration", "5 days").expect_err("no number"), "must be an integer, is \"5 days\"");
+        assert_eq!(value("duration", "5 days").expect_err("no number"), "must be an integer; it is \"5 days\"");
         for cell in [" 5 ", "5.0", "0.5e1"] {
             assert_eq!(value("duration", cell), Ok(Some(json!(5))), "{cell}");
         }

@@ -1,4 +1,4 @@
-//! Brings a plan's files into a project, over REST.
+//! Imports a plan's files into a project over REST.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,42 +18,42 @@ use super::file::{Fault, Line, read};
 use super::format::{FILES, file_name};
 use crate::client::{CallError, Client};
 
-/// A batch is sent when it has about so many bytes; 2 MB are taken, and 4 MB written.
+/// The approximate size of a batch in bytes. The server accepts 2 MB, and writes at most 4 MB.
 const BYTES: usize = 1_500_000;
-/// So many faults are shown to people.
+/// The maximum number of faults in the output for people.
 const SHOWN: usize = 20;
 
-/// What is imported, and how.
+/// The options of an import.
 #[derive(Debug, Clone)]
 pub struct Import {
-    /// Where the files are. Each may be missing, not all.
+    /// The directory with the files. At least one must exist.
     pub directory: PathBuf,
-    /// Into which project; without it the one that projects.csv names.
+    /// The project to import into. The default is the project in projects.csv.
     pub project: Option<ProjectId>,
-    /// Those who are given a task and are no members become some.
+    /// Add assignees who are not members yet as Members.
     pub add_members: bool,
-    /// Check only.
+    /// Check the files and write nothing.
     pub dry_run: bool,
 }
 
-/// What became of an import.
+/// The result of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Into which project.
+    /// The project.
     pub project: String,
-    /// Nothing was to be written.
+    /// Whether nothing was written because of `--dry-run`.
     pub dry_run: bool,
-    /// Rows that were made, or would be, by collection.
+    /// The number of rows that were created, or would be, by collection.
     pub made: BTreeMap<&'static str, usize>,
-    /// Rows that were there already.
+    /// The number of rows that already existed.
     pub there: usize,
-    /// What is wrong with the files. If anything is, nothing was written; unless only the server found it, and then what
-    /// stands before it in the order of the import may have been.
+    /// The faults in the files. If there are any, nothing was written, except when only the server found them: then rows
+    /// before the fault, in the order of the import, may have been created.
     pub faults: Vec<Fault>,
 }
 
 impl Report {
-    /// The exit code of the command: 0, or 1 if something is wrong with the files.
+    /// The exit status of the command: 0, or 1 if the files have faults.
     pub fn exit_code(&self) -> u8 {
         u8::from(!self.faults.is_empty())
     }
@@ -75,39 +75,38 @@ impl fmt::Display for Report {
         let made = if made.is_empty() { "nothing".to_owned() } else { made.join(", ") };
         let (project, there) = (&self.project, self.there);
         let faults = match self.faults.len() {
-            1 => "1 fault".to_owned(),
-            faults => format!("{faults} faults"),
+            1 => "1 problem".to_owned(),
+            faults => format!("{faults} problems"),
         };
         match (self.faults.len(), self.dry_run) {
-            (0, false) => write!(f, "project {project}: made {made}; {there} rows were there already"),
-            (0, true) => write!(f, "project {project}: would make {made}; {there} rows are there already"),
+            (0, false) => write!(f, "project {project}: created {made}; {there} rows already existed"),
+            (0, true) => write!(f, "project {project}: would create {made}; {there} rows already exist"),
             _ if self.made.is_empty() => write!(f, "project {project}: {faults}, NOTHING WAS WRITTEN"),
             _ => write!(
                 f,
-                "project {project}: {faults}; made {made} before. Mend the files and run this again: it goes on"
+                "project {project}: {faults}; created {made} before that. Correct the files and run the import again; it continues"
             ),
         }
     }
 }
 
-/// Checks all files, then makes what is missing: the project, calendars, tasks, dependencies, in batches of which each is
-/// made wholly or not at all.
+/// Checks all files, then creates the missing rows: the project, calendars, tasks and dependencies, in atomic batches.
 ///
-/// A row is found again by its id, so that an import that was stopped goes on when it is run again, and one after the last
-/// makes nothing.
+/// Rows are identified by id. So an import that was interrupted continues when it is run again, and a repeated import creates
+/// nothing.
 pub async fn import(client: &Client, import: &Import, progress: &ProgressBar) -> Result<Report, PlanError> {
     let mut report = Report { dry_run: import.dry_run, ..Report::default() };
     let lines = lines(&import.directory, &mut report.faults)?;
     let of_projects: Vec<&Line> = lines.iter().filter(|line| line.collection == Collection::Projects).collect();
     if let [_, second, ..] = of_projects[..] {
-        report.faults.push(second.fault(None, "is a second project; there is one to a plan"));
+        report.faults.push(second.fault(None, "is a second project; projects.csv must have only one"));
     }
     let named = of_projects.first().and_then(|line| line.id.as_str().parse().ok());
     let Some(project) = import.project.clone().or(named) else {
         if !report.faults.is_empty() {
             return Ok(report);
         }
-        let asked = "no project is named: give its id with --project, or the project itself in projects.csv";
+        let asked = "no project given: pass its id with --project, or add projects.csv";
         return Err(PlanError::Asked(asked.to_owned()));
     };
     report.project = project.to_string();
@@ -124,7 +123,7 @@ pub async fn import(client: &Client, import: &Import, progress: &ProgressBar) ->
             return Ok(report);
         }
         let asked = format!(
-            "there is no project {project}, or you are no member of it; to make it, add projects.csv with the columns id and name"
+            "project {project} does not exist, or you are not a member; to create it, add projects.csv with the columns id and name"
         );
         return Err(PlanError::Asked(asked));
     }
@@ -149,10 +148,10 @@ pub async fn import(client: &Client, import: &Import, progress: &ProgressBar) ->
     Ok(writer.report)
 }
 
-/// What the files say, in the order in which it can be made.
+/// The lines of all files, in the order in which their rows can be created.
 fn lines(directory: &Path, faults: &mut Vec<Fault>) -> Result<Vec<Line>, PlanError> {
     let (mut found, mut files) = (Vec::new(), 0);
-    // Is it there at all?
+    // An error if the directory does not exist.
     std::fs::read_dir(directory).map_err(PlanError::file(directory))?;
     for collection in FILES {
         let path = directory.join(file_name(collection));
@@ -167,12 +166,12 @@ fn lines(directory: &Path, faults: &mut Vec<Fault>) -> Result<Vec<Line>, PlanErr
     }
     if files == 0 {
         let names = FILES.map(file_name).join(", ");
-        return Err(PlanError::Asked(format!("{} has none of {names}", directory.display())));
+        return Err(PlanError::Asked(format!("{} has none of the files {names}", directory.display())));
     }
     Ok(found)
 }
 
-/// The project's row has the project's id, whatever it had where it was exported.
+/// Gives the project's row the id of the project that is imported into.
 fn in_project(line: Line, project: &ProjectId) -> Line {
     if line.collection == Collection::Projects { Line { id: project.row_id(), ..line } } else { line }
 }
@@ -188,7 +187,7 @@ fn project_calendar(contents: &Contents) -> Option<&str> {
 fn strangers(todo: &Work<'_>) -> Vec<Fault> {
     let of_stranger = |line: &&&Line| text(line, "assignee").is_some_and(|user| todo.strangers.contains(user));
     let fault = |line: &&Line| {
-        let message = "is no member of the project; with --add-members they become one";
+        let message = "is not a member of the project; use --add-members to add them";
         line.fault(Some("assignee"), format!("{} {message}", text(line, "assignee").unwrap_or_default()))
     };
     todo.missing.iter().filter(of_stranger).map(fault).collect()
@@ -202,7 +201,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    /// Until all is made or the server refuses a line, which is then a fault.
+    /// Creates all rows, or stops at the first line that the server refuses, which becomes a fault.
     async fn write(&mut self, todo: &Work<'_>, calendar: Option<&str>, lines: &[Line]) -> Result<(), PlanError> {
         self.progress.set_length(todo.missing.len() as u64);
         let (projects, rows): (Vec<&Line>, Vec<&Line>) =
@@ -242,7 +241,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Counts what was made; what was refused becomes a fault, and then it is over.
+    /// Counts created rows. A refusal becomes a fault, and `false` ends the import.
     fn made(&mut self, sent: Result<(), CallError>, lines: &[&Line]) -> Result<bool, PlanError> {
         match sent {
             Ok(()) => {
@@ -276,7 +275,7 @@ impl Writer<'_> {
             detail.strip_prefix("Operation ").and_then(|rest| rest.split_once(": ")).map_or(detail, |(_, it)| it);
         let code = problem["code"].as_str().unwrap_or_default();
         match found.is_empty() {
-            true => self.report.faults.push(line.fault(None, format!("the server refuses it ({code}): {detail}"))),
+            true => self.report.faults.push(line.fault(None, format!("refused by the server ({code}): {detail}"))),
             false => self.report.faults.extend(found),
         }
         Ok(())
@@ -289,7 +288,7 @@ fn body(line: &Line) -> Value {
     Value::Object(body)
 }
 
-/// The lines, each as an operation, so many as one batch takes.
+/// The lines as operations, in batches that the server accepts.
 fn batches<'a>(lines: &[&'a Line]) -> Vec<Vec<(&'a Line, Value)>> {
     let operations = lines.iter().map(|line| {
         let operation = json!({"method": "POST", "path": format!("{}/", line.collection.name()), "body": body(line)});

@@ -1,4 +1,4 @@
-//! A project's plan as CSV files that a spreadsheet opens, and back.
+//! Exports a project plan to CSV files for a spreadsheet, and imports them.
 //!
 //! - `format.rs`: which file has which columns, and what a cell says
 //! - `file.rs` reads a file into lines that know where they are from; `check.rs` checks all of them, with each other and
@@ -33,10 +33,10 @@ pub enum PlanError {
         /// Why.
         source: std::io::Error,
     },
-    /// What is asked for makes no sense.
+    /// The options or files cannot be used.
     #[error("{0}")]
     Asked(String),
-    /// The product could not be asked, or refused.
+    /// A call of the server failed.
     #[error(transparent)]
     Call(#[from] CallError),
 }

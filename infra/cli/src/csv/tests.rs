@@ -55,13 +55,13 @@ fn each_fault_names_file_line_and_column() {
                 a,A again,1,,\r\n\
                 f,F,1\r\n";
     let expected = [
-        "tasks.csv:5: column duration: must be an integer, is \"five\"",
-        "tasks.csv:9: column id: must be 1 to 64 characters out of A-Z, a-z, 0-9, _ and -, is \"e e\"",
-        "tasks.csv:11: has 3 cells where the header has 5: a comma, or a quote around a text with commas, is missing",
-        "tasks.csv:10: column id: a is that of line 2 already",
+        "tasks.csv:5: column duration: must be an integer; it is \"five\"",
+        "tasks.csv:9: column id: must be 1 to 64 of the characters A-Z, a-z, 0-9, _ and -; it is \"e e\"",
+        "tasks.csv:11: has 3 cells, but the header has 5; check the commas, and quote texts that contain commas",
+        "tasks.csv:10: column id: a is already the id of line 2",
         "tasks.csv:6: column name: is required",
-        "tasks.csv:7: column wbs_path: must be positive integers joined by dots, as in 1.2.3, or null",
-        "tasks.csv:7: column planned_start: must be a date of the calendar as YYYY-MM-DD",
+        "tasks.csv:7: column wbs_path: must be positive integers joined by dots, such as 1.2.3, or null",
+        "tasks.csv:7: column planned_start: must be a date as YYYY-MM-DD",
     ];
     assert_eq!(faults(&[(TASKS, text)]), expected);
 }
@@ -73,11 +73,9 @@ fn a_header_names_columns_each_once_and_the_id() {
         assert_eq!(found.len(), 1, "{found:?}");
         found[0].clone()
     };
-    assert!(
-        only("id;name\na;A\n").starts_with("tasks.csv:1: column id;name: is not known here; the columns are id, name,")
-    );
-    assert_eq!(only("id,name,name\na,A,A\n"), "tasks.csv:1: column name: is there twice");
-    assert_eq!(only("name\nA\n"), "tasks.csv:1: column id: is missing");
+    assert!(only("id;name\na;A\n").starts_with("tasks.csv:1: column id;name: is not a known column; use id, name,"));
+    assert_eq!(only("id,name,name\na,A,A\n"), "tasks.csv:1: column name: occurs twice");
+    assert_eq!(only("name\nA\n"), "tasks.csv:1: column id: is required");
     assert!(only("").starts_with("tasks.csv:1: is empty"));
     assert_eq!(faults(&[(TASKS, "\u{feff} id , name \na,A\n")]), Vec::<String>::new(), "Excel's mark, and blanks");
     let mut found = Vec::new();
@@ -105,18 +103,18 @@ fn dependencies_tie_tasks_of_the_files_or_the_project_once_and_in_no_cycle() {
     assert_eq!(found("a,b,FS\nb,x,FS\na,b,SS\n"), Vec::<String>::new());
     assert_eq!(
         found("a,z,FS\n"),
-        ["dependencies.csv:2: column successor: there is no task z, neither in tasks.csv nor in the project"]
+        ["dependencies.csv:2: column successor: task z does not exist in tasks.csv or in the project"]
     );
     assert_eq!(
         found("a,b,FS\nb,a,\na,b,FF\nx,y,FS\n"),
         [
-            "dependencies.csv:5: column successor: ties the same tasks by the same type as xy in the project",
-            "dependencies.csv:4: column successor: closes a cycle: a → b → a",
+            "dependencies.csv:5: column successor: links the same tasks with the same type as xy in the project",
+            "dependencies.csv:4: column successor: creates a cycle: a → b → a",
         ]
     );
     let through_the_project = found("y,a,FS\na,x,FS\n");
     assert_eq!(through_the_project.len(), 1, "{through_the_project:?}");
-    assert!(through_the_project[0].contains("closes a cycle: ") && through_the_project[0].contains("x → y"));
+    assert!(through_the_project[0].contains("creates a cycle: ") && through_the_project[0].contains("x → y"));
 }
 
 #[test]
@@ -131,8 +129,8 @@ fn what_is_there_is_passed_over_and_what_is_there_with_another_content_is_a_faul
     let (faults, missing) = check(&[(TASKS, text)], &there);
     assert_eq!(missing, ["tasks#new", "tasks#m"], "a duration of 0 makes a milestone");
     assert_eq!(faults.len(), 2, "{faults:?}");
-    assert!(faults[0].starts_with("tasks.csv:3: column name: b is in the project already, with \"B\" here;"));
-    assert!(faults[1].starts_with("tasks.csv:5: column id: gone was deleted in this project;"));
+    assert!(faults[0].starts_with("tasks.csv:3: column name: b already exists in the project, with \"B\" here;"));
+    assert!(faults[1].starts_with("tasks.csv:5: column id: gone was deleted in this project,"));
 }
 
 #[test]

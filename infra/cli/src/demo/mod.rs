@@ -1,13 +1,13 @@
-//! What `trueppm demo` adds to the local stack: a project to look at, and a page that shows two devices and the server at work.
+//! Additions of `trueppm demo` to the local server: a project, and a page that shows two devices and the server.
 //!
-//! - `seed.rs` makes the project, over REST
+//! - `seed.rs` creates the project over REST
 //! - `page.rs` serves the page, whose sources and bundle are in `infra/cli/page`
-//! - `routes.rs` is what the page needs beside the product's own routes: tokens, versions, and the trouble it makes
-//! - `journal.rs` sits beneath the SDK: it notes which commit gave which versions, and makes the index lag
+//! - `routes.rs` has the page's own routes: tokens, versions, and the scenarios
+//! - `journal.rs` intercepts calls of the SDK: it records which commit gave which versions, and makes the index lag
 //! - `backup.rs` takes a backup of a project and restores it
 //!
-//! With `trueppm serve` none of it is there, and what is served is what is deployed: the page signs in as any of the demo's
-//! users, without asking for anything.
+//! `trueppm serve` has none of this and serves what a deployment serves. The demo page signs in as any of the demo's users, without a
+//! password.
 
 mod backup;
 mod journal;

@@ -108,7 +108,7 @@ async fn from_this_page(request: Request, next: Next) -> Response {
     let foreign = !matches!(name, "127.0.0.1" | "localhost" | "[::1]")
         || site.is_some_and(|site| !matches!(site, "same-origin" | "none"));
     if foreign {
-        let detail = "Open the page at http://127.0.0.1, at the port that the stack has printed.";
+        let detail = "Open the page at http://127.0.0.1, with the port that `trueppm demo` printed.";
         return Problem::new(StatusCode::FORBIDDEN, "foreign_page", "Not from this page", detail).into_response();
     }
     next.run(request).await
@@ -202,5 +202,5 @@ async fn restore(
 
 /// What went wrong here is shown: there is nobody to hide it from.
 fn failed(error: impl Into<Box<dyn AnyError + Send + Sync>>) -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "demo_failed", "It did not work", error.into().to_string())
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "demo_failed", "The demo failed", error.into().to_string())
 }

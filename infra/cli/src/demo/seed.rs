@@ -97,7 +97,7 @@ async fn create(router: &Router, token: &str, path: &str, body: Value) -> Result
     let request = Request::post(format!("/api/v1/projects/{path}"));
     match send(router, token, request, Some(body)).await? {
         StatusCode::CREATED => Ok(()),
-        status => Err(format!("the demo project: POST {path}: {status}").into()),
+        status => Err(format!("cannot create the demo project: POST {path} returned {status}").into()),
     }
 }
 

@@ -25,13 +25,13 @@ async fn the_example_is_imported_once_however_often_it_is_imported() {
     let dry = stack.run(&["import", &house(), "--dry-run"]).await;
     assert_eq!(
         dry.output,
-        "project lakehouse: would make 1 calendars, 6 dependencies, 1 projects, 6 tasks; 0 rows are there already\n"
+        "project lakehouse: would create 1 calendars, 6 dependencies, 1 projects, 6 tasks; 0 rows already exist\n"
     );
     let first = stack.run(&["import", &house()]).await;
     assert_eq!((first.code, first.errors.as_str()), (Some(0), ""), "{first:?}");
     assert_eq!(
         first.output,
-        "project lakehouse: made 1 calendars, 6 dependencies, 1 projects, 6 tasks; 0 rows were there already\n"
+        "project lakehouse: created 1 calendars, 6 dependencies, 1 projects, 6 tasks; 0 rows already existed\n"
     );
     let contents = stack.contents("lakehouse").await;
     let row = |key: &str| &contents.rows[&key.parse().expect("a key")];
@@ -171,7 +171,10 @@ async fn what_was_exported_is_imported_as_the_same_rows_whatever_texts_say() {
     assert_eq!(exported.code, Some(0), "{exported:?}");
     let refused = stack.run(&["import", files.path(), "--project", "b"]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    assert!(refused.output.starts_with("tasks.csv:2: column assignee: mia, \"the\" =one is no member"), "{refused:?}");
+    assert!(
+        refused.output.starts_with("tasks.csv:2: column assignee: mia, \"the\" =one is not a member"),
+        "{refused:?}"
+    );
     let imported = stack.run(&["import", files.path(), "--project", "b", "--add-members"]).await;
     assert_eq!((imported.code, imported.errors.as_str()), (Some(0), ""), "{imported:?}");
 
@@ -191,7 +194,7 @@ async fn what_was_exported_is_imported_as_the_same_rows_whatever_texts_say() {
     }
     let kept = stack.run(&["export", files.path(), "--project", "a"]).await;
     assert_eq!(kept.code, Some(2));
-    assert!(kept.errors.contains("projects.csv is there already; --force replaces it"), "{kept:?}");
+    assert!(kept.errors.contains("projects.csv already exists; use --force to replace it"), "{kept:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,19 +209,19 @@ async fn with_a_fault_in_any_file_nothing_is_written() {
         ],
     );
     let ran = stack.run(&["import", files.path()]).await;
-    let expected = "dependencies.csv:3: column lag: must be an integer, is \"1,5\"\n\
-                    project faulty: 1 fault, NOTHING WAS WRITTEN\n";
+    let expected = "dependencies.csv:3: column lag: must be an integer; it is \"1,5\"\n\
+                    project faulty: 1 problem, NOTHING WAS WRITTEN\n";
     assert_eq!((ran.code, ran.output.as_str(), ran.errors.as_str()), (Some(1), expected, ""));
     let nameless = Files::new("nameless", &[("projects.csv", "name\nFaulty\n")]);
     let ran = stack.run(&["import", nameless.path(), "--project", "faulty"]).await;
     assert_eq!(
         (ran.code, ran.output.lines().next()),
-        (Some(1), Some("projects.csv:1: column id: is missing")),
+        (Some(1), Some("projects.csv:1: column id: is required")),
         "{ran:?}"
     );
     let export = stack.run(&["export", "--json", "--project", "faulty"]).await;
     assert_eq!(export.code, Some(2));
-    assert!(export.errors.contains("Is the project's id right?"), "{export:?}");
+    assert!(export.errors.contains("Check the project id"), "{export:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -234,7 +237,7 @@ async fn what_only_the_server_refuses_is_traced_back_to_its_line() {
     let ran = stack.run(&["import", files.path(), "--project", "lakehouse", "--user", "mia"]).await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     assert!(
-        ran.output.starts_with("dependencies.csv:2: the server refuses it (role_too_low): This takes at least"),
+        ran.output.starts_with("dependencies.csv:2: refused by the server (role_too_low): This request needs the role"),
         "{ran:?}"
     );
 }

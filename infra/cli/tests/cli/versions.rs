@@ -29,7 +29,7 @@ async fn a_watch_shows_each_commit_with_what_it_did() {
     let mut said = || people.next().expect("a line").expect("UTF-8");
     let mut json =
         || -> Value { serde_json::from_str(&programs.next().expect("a line").expect("UTF-8")).expect("JSON") };
-    assert_eq!(said(), "project p is at version 7; Ctrl-C ends this");
+    assert_eq!(said(), "project p is at version 7; press Ctrl-C to stop");
     // What was there is history: of it only the last commit can be told.
     let (tasks, edge) = (json(), json());
     assert_eq!((&tasks["versions"], &tasks["one_commit"]), (&json!([3, 6]), &json!(false)));
@@ -73,7 +73,10 @@ took  first_read, 2 calls, 2.5 read units, 0 write units
     assert_eq!((shown.code, shown.output.as_str()), (Some(0), expected), "{shown:?}");
     let one = stack.run(&["pull", "--project", "p", "--limit", "3"]).await;
     assert_eq!(one.output.matches("mark  ").count(), 1, "{one:?}");
-    assert!(one.output.contains("mark  3, from 0, and there is more: go on from it, or use --all"), "{one:?}");
+    assert!(
+        one.output.contains("mark  3, from 0; more changes follow: pass this mark as --since, or use --all"),
+        "{one:?}"
+    );
     let pages = stack.run(&["pull", "--project", "p", "--limit", "3", "--all", "--json"]).await;
     let marks: Vec<u64> = pages
         .output
@@ -83,9 +86,9 @@ took  first_read, 2 calls, 2.5 read units, 0 write units
     assert_eq!(marks, [3, 7, 8]);
     let stranger = stack.run(&["pull", "--project", "p", "--user", "mia"]).await;
     assert_eq!(stranger.code, Some(2));
-    assert!(stranger.errors.contains("call as one, with --user or --token"), "{stranger:?}");
+    assert!(stranger.errors.contains("call as a member of the project with --user or --token"), "{stranger:?}");
     let ahead = stack.run(&["pull", "--project", "p", "--since", "999"]).await;
-    assert!(ahead.code == Some(2) && ahead.errors.contains("Pull from the beginning"), "{ahead:?}");
+    assert!(ahead.code == Some(2) && ahead.errors.contains("Start a full sync"), "{ahead:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,9 @@
 //! It also archives the versions that rows dropped from their lists before there was an archive, so that no pull has to read the whole
 //! table for them (`unnamed.rs`). That takes no lock and no commit.
 //!
+//! And it puts live dependencies into their index that older code wrote without the attribute for it. That takes no commit
+//! either: no device is told of it.
+//!
 //! Tombstones and the rows of deleted projects are left alone: no device gets them.
 
 mod fill;
@@ -42,6 +45,7 @@ pub struct Options {
 /// Fills in what rows lack. A project that cannot be read or written is reported, and the next one begins; fails when the
 /// table cannot be read at all. Started again, it goes on.
 pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Result<Report, Error> {
+    table.expect_live_edges().await?;
     let report = Report { table: table.name().to_owned(), ..Report::default() };
     let mut backfill = Backfill { table, options, progress, report, pace: Pace::new(options.rate) };
     let projects = match &options.project {
@@ -86,7 +90,7 @@ impl Backfill<'_> {
                 self.report.leave(
                     project,
                     "_counter",
-                    "there is no such project, or its counter is missing".to_owned(),
+                    "the project does not exist, or its counter is missing".to_owned(),
                 );
                 return Ok(());
             }
@@ -97,8 +101,11 @@ impl Backfill<'_> {
             Err(error) => return Err(error),
         };
         self.report.projects += 1;
-        let (lacking, versions) = self.lacking(project, &counter).await?;
+        let Lacking { columns: lacking, versions, unlisted } = self.lacking(project, &counter).await?;
         self.archive(project, versions).await?;
+        for row in unlisted {
+            self.list(project, row).await?;
+        }
         let (all, mut done) = (lacking.len(), 0);
         for batch in batches(lacking, ROWS, MAX_COMMIT_BYTES) {
             self.progress.set_message(format!("{project}: {done} of {all} rows"));
@@ -118,8 +125,7 @@ impl Backfill<'_> {
             versions = read(self.table, project).await?.unnamed(&counter);
         }
         let Some(versions) = versions else {
-            let detail =
-                "versions that rows superseded cannot be told from missing ones: see `trueppm verify`".to_owned();
+            let detail = "superseded versions cannot be told from missing ones; run `trueppm verify`".to_owned();
             self.report.failed.push(Failed { project: project.to_string(), detail });
             return Ok(());
         };
@@ -128,14 +134,31 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    /// The rows that lack a column at first sight, each with about its bytes; and the versions up to the counter's that
-    /// nothing names, if they can be told.
-    async fn lacking(
-        &mut self,
-        project: &ProjectId,
-        counter: &Counter,
-    ) -> Result<(Vec<(usize, RowKey)>, Option<Vec<ServerVersion>>), Error> {
-        let mut lacking = Vec::new();
+    /// Puts a row into the index of live dependencies, or takes it out.
+    async fn list(&mut self, project: &ProjectId, read: Row) -> Result<(), Error> {
+        let (mut row, mut tries) = (read, Tries::new());
+        loop {
+            self.pace.wait(1).await;
+            match self.table.set_live_edge(project, &row).await {
+                Ok(true) => {
+                    self.report.listed_edges += 1;
+                    return Ok(());
+                }
+                Ok(false) | Err(Error::Busy) if tries.another().await => {}
+                Ok(false) => return Err(Error::Busy),
+                Err(error) => return Err(error),
+            }
+            // Older code may have written it again.
+            match self.table.row(project, &row.key).await? {
+                Some(written) => row = written,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// What is to be done at first sight.
+    async fn lacking(&mut self, project: &ProjectId, counter: &Counter) -> Result<Lacking, Error> {
+        let mut lacking = Lacking::default();
         let mut stored = Stored::default();
         let mut cursor = None;
         loop {
@@ -151,7 +174,10 @@ impl Backfill<'_> {
                     Ok(row) => {
                         self.report.rows += 1;
                         if fill::lacks_a_column(&row) {
-                            lacking.push((row.stored_size(project), row.key));
+                            lacking.columns.push((row.stored_size(project), row.key.clone()));
+                        }
+                        if !item.agrees_on_live_edge(project, &row) {
+                            lacking.unlisted.push(row);
                         }
                     }
                     Err(Error::Corrupt(what)) => self.report.leave(project, item.entity(), what),
@@ -160,7 +186,7 @@ impl Backfill<'_> {
             }
             cursor = page.next;
             if cursor.is_none() {
-                return Ok((lacking, stored.unnamed(counter)));
+                return Ok(Lacking { versions: stored.unnamed(counter), ..lacking });
             }
         }
     }
@@ -189,6 +215,17 @@ impl Backfill<'_> {
             }
         }
     }
+}
+
+/// What a project lacks.
+#[derive(Default)]
+struct Lacking {
+    /// The rows that lack a column, each with about its bytes.
+    columns: Vec<(usize, RowKey)>,
+    /// The versions up to the counter's that nothing names, if they can be told.
+    versions: Option<Vec<ServerVersion>>,
+    /// The rows that are not in the index of live dependencies and belong there, or the other way round.
+    unlisted: Vec<Row>,
 }
 
 /// The rows and the archive of a project.

@@ -1,11 +1,11 @@
-//! What comes out of a backfill: JSON for programs, a few lines for people.
+//! The report of a backfill: JSON for programs, a few lines for people.
 
 use std::fmt;
 
 use serde::Serialize;
 use shared::domain::ProjectId;
 
-/// So many rows are named in the lines for people.
+/// The maximum number of rows that the lines for people name.
 const SHOWN: usize = 10;
 
 /// What a run did.
@@ -15,21 +15,23 @@ pub struct Report {
     pub table: String,
     /// Projects whose rows were read.
     pub projects: u64,
-    /// Deleted projects, which were left alone.
+    /// Deleted projects, which were not read.
     pub deleted_projects: u64,
     /// Rows read, tombstones included.
     pub rows: u64,
-    /// Rows written again with what they lacked. What was written under an answer that was lost is not counted.
+    /// Rows written again with their missing columns. Writes whose response was lost are not counted.
     pub filled_rows: u64,
-    /// Versions archived that rows had superseded and that nothing named.
+    /// Superseded versions that no version history named and that are archived now.
     pub archived_versions: u64,
-    /// Rows that were left as they are.
+    /// Rows put into the index of live dependencies, or taken out of it.
+    pub listed_edges: u64,
+    /// Rows that were not changed.
     pub left: Vec<Left>,
-    /// Projects that could not be read or written to the end.
+    /// Projects that failed.
     pub failed: Vec<Failed>,
 }
 
-/// A project that could not be read or written to the end.
+/// A project that could not be read or written completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failed {
     /// Which project.
@@ -41,16 +43,16 @@ pub struct Failed {
 /// A row for which there is no default, or that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Left {
-    /// Of which project.
+    /// The project.
     pub project: String,
-    /// Which row, or the counter.
+    /// The row, or the counter.
     pub entity: String,
     /// Why.
     pub detail: String,
 }
 
 impl Report {
-    /// The exit code of the command: 0, or 1 if something was left as it is.
+    /// The exit status of the command: 0, or 1 if a row was not changed or a project failed.
     pub fn exit_code(&self) -> u8 {
         u8::from(!self.left.is_empty() || !self.failed.is_empty())
     }
@@ -63,9 +65,10 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "table     {}", self.table)?;
-        writeln!(f, "projects  {}, and {} deleted ones left alone", self.projects, self.deleted_projects)?;
+        writeln!(f, "projects  {} read, {} deleted ones skipped", self.projects, self.deleted_projects)?;
         writeln!(f, "rows      {} read, {} filled in", self.rows, self.filled_rows)?;
-        writeln!(f, "versions  {} archived that nothing named any more", self.archived_versions)?;
+        writeln!(f, "versions  {} superseded versions archived", self.archived_versions)?;
+        writeln!(f, "edges     {} put into their index or taken out of it", self.listed_edges)?;
         for left in self.left.iter().take(SHOWN) {
             writeln!(f, "LEFT      {} {}: {}", left.project, left.entity, left.detail)?;
         }
@@ -79,11 +82,11 @@ impl fmt::Display for Report {
             writeln!(f, "          … and {} more", self.failed.len() - SHOWN)?;
         }
         if !self.failed.is_empty() {
-            writeln!(f, "{} projects are NOT FILLED IN: run this again when mended", self.failed.len())?;
+            writeln!(f, "{} projects FAILED. Repair them, then run this again", self.failed.len())?;
         }
         match self.left.len() {
-            0 => write!(f, "filled in: of the live rows that were read none lacks a column"),
-            left => write!(f, "{left} rows were LEFT AS THEY ARE"),
+            0 => write!(f, "filled in: every live row that was read has all columns"),
+            left => write!(f, "{left} rows were NOT CHANGED"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What all commands have in common: how one ends, what it prints, and the options that name a table.
+//! Shared by all commands: exit status, output, and the options that name a table.
 
 mod table;
 
@@ -16,12 +16,12 @@ use shared::domain::ProjectId;
 
 use crate::reasons;
 pub(crate) use table::named;
-pub use table::{Rate, SomeProjects, TableOptions, WHICH_TABLE, of_table};
+pub use table::{Rate, SomeProjects, TableOptions, WHICH_TABLE};
 
-/// How a command ended: 0, or 1 when something is wrong with what it looked at; or why it could not be done, which is 2.
+/// The exit status of a command: 0 success, 1 problems found; or the failure, whose exit status is 2.
 pub type Ended = Result<u8, Failure>;
 
-/// Why a command could not be done, and what to do.
+/// Why a command failed, and the next step.
 #[derive(Debug)]
 pub struct Failure {
     what: String,
@@ -29,17 +29,17 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// The reason, without advice.
+    /// A failure without a next step.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), next: None }
     }
 
-    /// … and what to do next.
+    /// Sets the next step.
     pub fn next(self, next: impl Into<String>) -> Self {
         Self { next: Some(next.into()), ..self }
     }
 
-    /// … and after that.
+    /// Adds another step after the next one.
     pub fn next_also(self, also: &str) -> Self {
         let next = self.next.iter().map(String::as_str).chain([also]).collect::<Vec<_>>().join(" ");
         self.next(next)
@@ -52,7 +52,7 @@ impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Failure {
     }
 }
 
-/// The exit code; a failure is told on the standard error.
+/// The exit status. A failure is printed to standard error.
 pub fn exit_code(ended: Ended) -> ExitCode {
     let failure = match ended {
         Ok(code) => return ExitCode::from(code),
@@ -66,17 +66,17 @@ pub fn exit_code(ended: Ended) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Of headings and signs; gone where the output is no terminal.
+/// The style of headings and signs. It has no effect if the output is not a terminal.
 pub fn colour(colour: AnsiColor) -> Style {
     colour.on_default().bold()
 }
 
-/// Prints what came out, for people or as JSON.
+/// Prints a result, for people or as JSON.
 pub fn print(result: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
     if json { put(serde_json::to_string_pretty(result)?) } else { put(result) }
 }
 
-/// A line to the standard output. When nobody reads on (`| head`), that is the end.
+/// Prints a line to standard output. Ends the process if the reader has closed it (`| head`).
 pub fn put(text: impl Display) -> Result<(), Failure> {
     let mut output = anstream::stdout().lock();
     match writeln!(output, "{text}").and_then(|()| output.flush()) {
@@ -85,10 +85,10 @@ pub fn put(text: impl Display) -> Result<(), Failure> {
     }
 }
 
-/// What an operator's command on a table shows of how far it is.
+/// The progress line of a command on a table.
 pub const PROJECTS: &str = "{spinner} [{bar:30}] {pos}/{len} projects, {msg}";
 
-/// Shows how far a command is, on the standard error, and only if that is a terminal.
+/// A progress line on standard error. It is shown only on a terminal.
 pub fn progress(template: &str) -> ProgressBar {
     let progress = ProgressBar::new_spinner();
     if let Ok(style) = ProgressStyle::with_template(template) {
@@ -100,7 +100,7 @@ pub fn progress(template: &str) -> ProgressBar {
 /// The project that a command works on.
 #[derive(Args)]
 pub struct OneProject {
-    /// Id of the project.
+    /// Id of the project
     #[arg(long, value_name = "ID")]
     pub project: ProjectId,
 }

@@ -5,16 +5,16 @@ use clap::Args;
 use shared::domain::Collection;
 use shared::storage::Table;
 
-use crate::command::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
+use crate::command::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, print, progress};
 
-/// Fill in columns that older rows lack
+/// Add missing columns to rows that older code wrote
 ///
-/// Each such row is written again at a new version, with the column's default. Devices get it with their next pull. Safe under live
-/// traffic. Safe to interrupt and to run again.
+/// Writes each such row again at a new version, with the default of every missing column. Devices get the row with their next
+/// pull. Safe to run under live traffic, and safe to interrupt and run again: complete rows are not changed.
 #[derive(Args)]
 #[command(mut_arg("table_name", crate::command::named))]
 #[command(after_help = "\
-Exit status: 0 no column is missing, 1 some rows were left as they are, 2 failed.
+Exit status: 0 success, 1 problems found (some rows were not changed), 2 failed.
 
 Examples:
   trueppm backfill --table-name T
@@ -26,7 +26,7 @@ pub struct Options {
     projects: SomeProjects,
     #[command(flatten)]
     rate: Rate,
-    /// Name of one collection. Without it, all five.
+    /// Fill one collection only. The default is all five
     #[arg(long, value_name = "NAME")]
     collection: Option<Collection>,
 }
@@ -38,8 +38,8 @@ pub async fn run(options: Options, json: bool) -> Ended {
     let (project, rate) = (options.projects.project, options.rate.rate);
     let work = backfill::Options { project, collection: options.collection, rate };
     let report = backfill::run(&table, &work, &progress(PROJECTS)).await;
-    let failed = format!("the table {name} may have rows that lack columns; run this again");
-    let report = report.map_err(|error| of_table(&failed, &error))?;
+    let failed = format!("the backfill of table {name} stopped; run it again");
+    let report = report.map_err(|error| options.table.failure(&failed, &error))?;
     print(&report, json)?;
     Ok(report.exit_code())
 }

@@ -7,16 +7,16 @@ use jiff::tz::TimeZone;
 use shared::domain::UserId;
 use shared::storage::Table;
 
-use crate::command::{Ended, Failure, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
+use crate::command::{Ended, Failure, PROJECTS, Rate, SomeProjects, TableOptions, print, progress};
 
 /// Erase a user's data, or the content of old tombstones
 ///
-/// Ids and versions stay, so `verify` passes afterwards. Safe under live traffic. Safe to interrupt and to run again. Do not run it
-/// during a restore. Run it again after one: a restore brings back what the backup had.
+/// Safe to run under live traffic, and safe to interrupt and run again. Ids and versions stay, so `verify` still passes. Do not
+/// run it during a restore. Run it again after a restore, because the backup still had the data.
 #[derive(Args)]
 #[command(mut_arg("table_name", crate::command::named))]
 #[command(after_help = "\
-Exit status: 0 nothing is left, 1 some items were left as they are, 2 failed.
+Exit status: 0 success, 1 problems found (some items were not erased), 2 failed.
 
 Examples:
   trueppm erase --table-name T --user mia --dry-run
@@ -30,10 +30,10 @@ pub struct Options {
     rate: Rate,
     #[command(flatten)]
     what: What,
-    /// With --deleted-before: also tombstones without a time, which older code wrote.
+    /// With --deleted-before: also erase tombstones of older code, which have no date
     #[arg(long, conflicts_with = "user")]
     undated: bool,
-    /// Count what would be erased and write nothing.
+    /// Count what would be erased, and write nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -41,10 +41,10 @@ pub struct Options {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct What {
-    /// Id of the user to erase. Memberships are removed, tasks lose the assignee, rows lose the author.
+    /// Erase this user: remove memberships, unassign tasks, and remove the user as author of rows
     #[arg(long, value_name = "ID")]
     user: Option<UserId>,
-    /// Erase the content of rows deleted before this day (UTC).
+    /// Erase the content of rows that were deleted before this day (UTC), as YYYY-MM-DD
     #[arg(long, value_name = "DATE")]
     deleted_before: Option<Date>,
 }
@@ -58,14 +58,14 @@ pub async fn run(options: Options, json: bool) -> Ended {
             let before = date.to_zoned(TimeZone::UTC)?.timestamp().as_second();
             Target::Tombstones { before, undated: options.undated }
         }
-        (None, None) => return Err(Failure::new("say what to erase: --user or --deleted-before")),
+        (None, None) => return Err(Failure::new("pass --user or --deleted-before to say what to erase")),
     };
     let table = Table::new(options.table.client().await, name);
     let (project, rate, dry_run) = (options.projects.project, options.rate.rate, options.dry_run);
     let work = erase::Options { target, project, rate, dry_run };
     let report = erase::run(&table, &work, &progress(PROJECTS)).await;
-    let failed = format!("the table {name} may have something left to erase; run this again");
-    let report = report.map_err(|error| of_table(&failed, &error))?;
+    let failed = format!("the erasure in table {name} stopped; run it again");
+    let report = report.map_err(|error| options.table.failure(&failed, &error))?;
     print(&report, json)?;
     Ok(report.exit_code())
 }

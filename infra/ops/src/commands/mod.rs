@@ -1,4 +1,4 @@
-//! The operators' commands, a module each: options and output. `trueppm` has them too.
+//! The operators' commands, one module each: options and output. `trueppm` has them too.
 
 pub mod backfill;
 pub mod diagnose;

@@ -4,20 +4,20 @@ use crate::restore;
 use clap::Args;
 use shared::storage::Table;
 
-use crate::command::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, of_table, print, progress};
+use crate::command::{Ended, PROJECTS, Rate, SomeProjects, TableOptions, print, progress};
 
-/// Repair a table restored from a DynamoDB backup
+/// Repair a table that was restored from a DynamoDB backup
 ///
-/// Completes or removes half commits, and writes every row above the marks that devices hold. Run it while nothing else uses the
-/// table. Safe to interrupt and to run again.
+/// Repairs commits that the backup cut in two, and writes every row again at a version above the marks of all devices. Stop all
+/// other use of the table first. Safe to interrupt and run again.
 #[derive(Args)]
 #[command(mut_arg("table_name", crate::command::named))]
 #[command(after_help = "\
-Exit status: 0 restored, 1 some projects were left as they are, 2 failed.
+Exit status: 0 success, 1 problems found (some projects were not repaired), 2 failed.
 
 Examples:
   trueppm restore --table-name NEW --lost-table OLD
-  trueppm restore --table-name NEW --rate 1000 --json     OLD is gone: every device starts over")]
+  trueppm restore --table-name NEW --rate 1000 --json     OLD is gone: every device needs a full sync")]
 pub struct Options {
     #[command(flatten)]
     table: TableOptions,
@@ -25,12 +25,16 @@ pub struct Options {
     projects: SomeProjects,
     #[command(flatten)]
     rate: Rate,
-    /// Name of the lost table, if it can still be read. Rows that only it has become tombstones, and plain pulls are enough.
-    /// Without it, every device must start over.
+    /// Name of the lost table, if it can still be read
+    ///
+    /// Rows that only the lost table has become tombstones, and devices can pull as usual. Without this option every device needs
+    /// a full sync.
     #[arg(long, value_name = "NAME")]
     lost_table: Option<String>,
-    /// How much to raise the counters. Raise them more only if the lost table had been restored itself and cannot be read: no
-    /// device may hold a mark above them.
+    /// Number of versions to raise each counter by
+    ///
+    /// Increase it only if the lost table had been restored itself and cannot be read. Then choose it so that no device has a
+    /// mark above the new counter.
     #[arg(long, value_name = "VERSIONS", default_value_t = restore::RAISE,
         value_parser = clap::value_parser!(u64).range(restore::RAISE..))]
     raise: u64,
@@ -45,8 +49,8 @@ pub async fn run(options: Options, json: bool) -> Ended {
     let (project, rate) = (options.projects.project, options.rate.rate);
     let work = restore::Options { project, lost, rate, raise: options.raise };
     let report = restore::run(&table, &work, &progress(PROJECTS)).await;
-    let failed = format!("the table {name} is not restored yet; run this again");
-    let report = report.map_err(|error| of_table(&failed, error.as_ref()))?;
+    let failed = format!("the repair of table {name} stopped; run it again");
+    let report = report.map_err(|error| options.table.failure(&failed, error.as_ref()))?;
     print(&report, json)?;
     Ok(report.exit_code())
 }

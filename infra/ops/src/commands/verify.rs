@@ -4,18 +4,18 @@ use crate::verify::{self, Patience};
 use clap::Args;
 use shared::storage::Table;
 
-use crate::command::{Ended, PROJECTS, SomeProjects, TableOptions, of_table, print, progress};
+use crate::command::{Ended, PROJECTS, SomeProjects, TableOptions, print, progress};
 
 /// Check a table for consistency violations
 ///
 /// Read-only, with strong reads. Safe to run under live traffic.
 #[derive(Args)]
 #[command(after_help = "\
-Exit status: 0 sound, 1 violated, 2 not (wholly) checked.
+Exit status: 0 success, 1 problems found, 2 failed (or not everything could be checked).
 
 Examples:
   trueppm verify --dynamodb-url http://127.0.0.1:8000     the table of `trueppm serve --dynamodb-port 8000`
-  trueppm verify --table-name T --project house --json    a table of the AWS environment's account")]
+  trueppm verify --table-name T --project house --json    a table in your AWS account")]
 pub struct Options {
     #[command(flatten)]
     table: TableOptions,
@@ -28,7 +28,7 @@ pub async fn run(options: Options, json: bool) -> Ended {
     let name = &options.table.table_name;
     let table = Table::new(options.table.client().await, name);
     let report = verify::run(&table, options.projects.project, Patience::default(), &progress(PROJECTS)).await;
-    let report = report.map_err(|error| of_table(&format!("the table {name} could not be audited"), &error))?;
+    let report = report.map_err(|error| options.table.failure(&format!("cannot check table {name}"), &error))?;
     print(&report, json)?;
     Ok(report.verdict.exit_code())
 }

@@ -15,34 +15,35 @@ use shared::domain::Collection;
 use shared::http::pseudonym;
 use shared::storage::Table;
 
-use crate::command::{Ended, Failure, OneProject, TableOptions, WHICH_TABLE, colour, of_table, put};
+use crate::command::{Ended, Failure, OneProject, TableOptions, WHICH_TABLE, colour, put};
 use crate::text::one_line;
 
-/// So many rows of a collection are named on a line.
+/// The maximum number of rows of a collection that a line names.
 const NAMED: usize = 6;
 
-/// Follow a project: a line for each commit
+/// Print a line for each commit to a project, until Ctrl-C
 ///
-/// Created rows have a +, updated rows a ~, deleted rows a -. Rows in parentheses were written again since. Commits that came between
-/// two looks share a line. The end of the line says who wrote the rows that were not written again since. A look is a strong read of
-/// the counter. A line is a strong read of all rows: 10,000 rows take some 860 read units. Stop it with Ctrl-C.
+/// A created row has the sign +, an updated one ~, a deleted one -. Rows in parentheses have been written again since. Commits
+/// that come faster than --interval share a line. A line ends with the authors of its rows that have not been written again.
+///
+/// Each interval costs a strong read of the counter, and each line a strong read of all rows: about 860 read units for 10,000 rows.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  trueppm watch --project demo --dynamodb-url http://127.0.0.1:8000     with `trueppm demo --dynamodb-port 8000` beside
-  trueppm watch --project house --since 0 --json --table-name T         a table of the AWS environment's account")]
+  trueppm watch --project demo --dynamodb-url http://127.0.0.1:8000     the project of `trueppm demo --dynamodb-port 8000`
+  trueppm watch --project house --since 0 --json --table-name T         a table in your AWS account")]
 pub struct Options {
     #[command(flatten)]
     project: OneProject,
     #[command(flatten)]
     table: TableOptions,
-    /// Begin after this version. Without it, begin with the next commit.
+    /// Begin after this version. The default is the current version
     #[arg(long, value_name = "VERSION")]
     since: Option<u64>,
-    /// Also print the `caller` of each user in the request log of this stage.
+    /// Also print the pseudonym of each user (`caller`) in the request log of this stage
     #[arg(long, value_name = "STAGE")]
     stage: Option<String>,
-    /// Milliseconds between two looks.
+    /// Time between two reads, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(10..))]
     interval: u64,
 }
@@ -59,11 +60,11 @@ async fn follow(options: Options, json: bool) -> Ended {
     let name = &options.table.table_name;
     let table = Table::new(options.table.client().await, name);
     let project = options.project.project;
-    let failed = |error| of_table(&format!("the table {name} could not be read"), &error);
-    let none = || Failure::new(format!("there is no project {project} on the table {name}")).next(WHICH_TABLE);
+    let failed = |error| options.table.failure(&format!("cannot read table {name}"), &error);
+    let none = || Failure::new(format!("project {project} does not exist in table {name}")).next(WHICH_TABLE);
     let now = Watch::now(table.clone(), project.clone()).await.map_err(failed)?.ok_or_else(none)?;
     if !json {
-        put(format!("project {project} is at version {}; Ctrl-C ends this", now.version()))?;
+        put(format!("project {project} is at version {}; press Ctrl-C to stop", now.version()))?;
     }
     let mut watch = options.since.map_or(now, |since| Watch::since(table, project.clone(), since));
     loop {
@@ -113,7 +114,7 @@ fn line(seen: &Seen, at: Timestamp) -> String {
         line.push(';');
     }
     if seen.deleted {
-        line.push_str(" the project is deleted;");
+        line.push_str(" the project was deleted;");
     }
     let mut line = line.trim_end_matches(';').to_owned();
     let authors: BTreeSet<String> =

@@ -115,7 +115,7 @@ impl Erasure<'_> {
                 if self.options.dry_run {
                     self.count(&found);
                 } else if !nothing {
-                    self.report.leave(project, "", "it is written to all the time: run this again");
+                    self.report.leave(project, "", "other commits keep winning; run this again");
                 }
                 self.report.undated_tombstones += found.undated;
                 for (entity, why) in found.unreadable {
@@ -200,7 +200,8 @@ impl Erasure<'_> {
             match self.commit(project, &look, 1, |draft| target::remove(draft, &key)).await {
                 Ok(removed) => self.report.removed_memberships += removed,
                 Err(Error::LastOwner) => {
-                    let why = "the last owner: make someone else an owner, or delete the project, and run this again";
+                    let why =
+                        "the last owner; make another member an owner, or delete the project, then run this again";
                     self.report.leave(project, &key.to_string(), why);
                     refused.insert(key);
                 }
@@ -273,7 +274,7 @@ impl Erasure<'_> {
             let page = self.table.records_page(project, cursor).await?;
             for record in &page.items {
                 let Some(body) = record.answer_body() else {
-                    self.report.leave(project, record.entity(), "the kept answer cannot be read");
+                    self.report.leave(project, record.entity(), "the stored response cannot be read");
                     continue;
                 };
                 let Some(erased) = target::without_user(&body, user) else { continue };
@@ -281,7 +282,7 @@ impl Erasure<'_> {
                     self.pace.wait(1).await;
                     // One that is replaced meanwhile is of a request that was sent now: for the next run.
                     if !self.table.replace_kept_body(record, &erased).await? {
-                        self.report.leave(project, record.entity(), "it was replaced meanwhile: run this again");
+                        self.report.leave(project, record.entity(), "another request replaced it; run this again");
                         continue;
                     }
                 }

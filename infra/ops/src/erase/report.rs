@@ -1,58 +1,58 @@
-//! What comes out of an erasure: JSON for programs, a few lines for people.
+//! The report of an erasure: JSON for programs, a few lines for people.
 
 use std::fmt;
 
 use serde::Serialize;
 use shared::domain::ProjectId;
 
-/// So many items are named in the lines for people.
+/// The maximum number of items that the lines for people name.
 const SHOWN: usize = 10;
 
-/// What a run did, or in a dry run would do. It does not say whom it was about.
+/// What a run did, or would do in a dry run. It does not name the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The table's name.
     pub table: String,
-    /// Nothing was written.
+    /// Whether nothing was written because of `--dry-run`.
     pub dry_run: bool,
     /// Projects whose rows were read.
     pub projects: u64,
-    /// Memberships removed, each by a commit.
+    /// Memberships removed by commits, one each.
     pub removed_memberships: u64,
-    /// Tasks that have no assignee any more, by commits.
+    /// Tasks that commits unassigned.
     pub unassigned_tasks: u64,
-    /// Tombstones whose content was erased, wholly or in part.
+    /// Tombstones whose content was erased, in full or in part.
     pub erased_tombstones: u64,
-    /// Rows and counters that do not name their author any more.
+    /// Rows and counters that no longer name their author.
     pub forgotten_authors: u64,
-    /// Kept answers of idempotent requests that do not name the user any more.
+    /// Stored responses of idempotency records that no longer name the user.
     pub erased_answers: u64,
-    /// Counts of projects that the user created on a day.
+    /// Daily counts of projects that the user created.
     pub removed_counts: u64,
-    /// Tombstones that were left because they do not say when they were written.
+    /// Tombstones that were not erased because they have no date.
     pub undated_tombstones: u64,
-    /// What else was left as it is.
+    /// Other items that were not erased.
     pub left: Vec<Left>,
 }
 
-/// An item that was left as it is.
+/// An item that was not erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Left {
-    /// Of which project.
+    /// The project.
     pub project: String,
-    /// Which row or record, or the counter.
+    /// The row, record or counter.
     pub entity: String,
     /// Why.
     pub detail: String,
 }
 
 impl Report {
-    /// The exit code of the command: 0, or 1 if something was left as it is.
+    /// The exit status of the command: 0, or 1 if an item was not erased.
     pub fn exit_code(&self) -> u8 {
         u8::from(!self.left.is_empty() || self.undated_tombstones > 0)
     }
 
-    /// How many things were written, or would be.
+    /// The number of changes that were made, or would be.
     pub fn changes(&self) -> u64 {
         self.removed_memberships
             + self.unassigned_tasks
@@ -78,7 +78,11 @@ impl fmt::Display for Report {
         writeln!(f, "answers      {} erased", self.erased_answers)?;
         writeln!(f, "counts       {} removed", self.removed_counts)?;
         if self.undated_tombstones > 0 {
-            writeln!(f, "UNDATED      {} tombstones were left; --undated erases them, too", self.undated_tombstones)?;
+            writeln!(
+                f,
+                "UNDATED      {} tombstones without a date were not erased; use --undated to erase them too",
+                self.undated_tombstones
+            )?;
         }
         for left in self.left.iter().take(SHOWN) {
             writeln!(f, "LEFT         {} {}: {}", left.project, left.entity, left.detail)?;
@@ -87,8 +91,8 @@ impl fmt::Display for Report {
             writeln!(f, "             … and {} more", self.left.len() - SHOWN)?;
         }
         match (self.exit_code(), self.dry_run) {
-            (0, false) => write!(f, "erased: nothing is left"),
-            (_, false) => write!(f, "some items were LEFT AS THEY ARE"),
+            (0, false) => write!(f, "erased: nothing is left to erase"),
+            (_, false) => write!(f, "some items were NOT ERASED"),
             (_, true) => write!(f, "dry run: nothing was written"),
         }
     }

@@ -121,7 +121,7 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
         return Err(Damage("the project's own row is missing".to_owned()));
     }
     if !stored.rows.keys().any(|key| key.collection == Collection::Memberships) {
-        return Err(Damage("nobody ever was a member".to_owned()));
+        return Err(Damage("it never had a member".to_owned()));
     }
     let untrue = not_borne_out(stored);
     if !untrue.is_empty() {
@@ -150,7 +150,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     held.extend(&skipped_before);
     held.sort_unstable();
     if let Some(pair) = held.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
-        return Err(Damage(format!("version {} is held twice", pair[1].0)));
+        return Err(Damage(format!("two rows have version {}", pair[1].0)));
     }
     let newest = held.last().map_or(0, |(_, last)| *last);
     let current = before.map_or(0, |counter| counter.current.get()).max(newest);
@@ -170,7 +170,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let found = [archived, listed].map(holes);
     let Some((_, skipped, new)) = found.iter().find(|(accounted, ..)| *accounted == current).cloned() else {
         let accounted = found[0].0;
-        let detail = format!("the rows and the skipped versions account for {accounted} versions out of {current}");
+        let detail = format!("the rows and the skipped versions account for {accounted} of {current} versions");
         return Err(Damage(detail));
     };
     let tombstone = stored.rows.get(own).filter(|row| row.live().is_none()).map(|row| row.version);
@@ -241,7 +241,7 @@ fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restorati
     let Some(counter) = stored.counter.as_ref().filter(|_| !note.done) else { return Ok(None) };
     let lost = aim.lost.as_ref().and_then(|lost| lost.counter.as_ref()).map_or(0, |counter| counter.current.get());
     if lost > note.raised.1 {
-        let detail = "this began without the lost table, whose marks are not all below the range: go on without it";
+        let detail = "this restore began without the lost table, which has marks above the new range; continue without --lost-table";
         return Err(Damage(detail.to_owned()));
     }
     let fixes = fixes(project, counter, stored, aim).map_err(|error| Damage(error.to_string()))?;

@@ -1,4 +1,4 @@
-//! What comes out of a restore: JSON for programs, a few lines for people.
+//! The report of a restore: JSON for programs, a few lines for people.
 
 use std::fmt;
 
@@ -7,38 +7,38 @@ use shared::domain::{Collection, ProjectId, Row};
 
 use super::finish::Fix;
 
-/// So many projects of each kind are named in the lines for people.
+/// The maximum number of projects of each kind that the lines for people name.
 const SHOWN: usize = 10;
 
-/// What a run did. What an earlier run had done already is not counted again.
+/// What a run did. Work of an earlier run is not counted again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The table's name.
     pub table: String,
     /// The lost table's name, if it was read.
     pub lost_table: Option<String>,
-    /// Projects whose restoring this run brought to its end.
+    /// Projects that this run finished.
     pub restored_projects: u64,
-    /// Projects that an earlier run had brought to its end.
+    /// Projects that an earlier run had finished.
     pub restored_before: u64,
     /// Rows written again above the range, tombstones included.
     pub rewritten_rows: u64,
     /// Tombstones for rows that only the lost table has.
     pub buried_rows: u64,
-    /// Versions archived that rows had superseded and that nothing named.
+    /// Superseded versions that no version history named and that are archived now.
     pub archived_versions: u64,
-    /// Idempotency records removed: the table does not hold, or not wholly, what they answer.
+    /// Idempotency records removed, because the table lacks rows of their responses.
     pub dropped_requests: u64,
-    /// Idempotency records that count still.
+    /// Idempotency records that are still valid.
     pub kept_requests: u64,
-    /// Memberships that are otherwise than in the backup.
+    /// Memberships that differ from the backup.
     pub memberships: Vec<MembershipChange>,
-    /// Without the lost table: who has access to each project by the backup. Whoever was removed or got a lower role after
-    /// the backup is among them.
+    /// Without the lost table: who has access to each project, according to the backup. Members who were removed or got a lower
+    /// role after the backup are among them.
     pub have_access: Vec<Members>,
-    /// Projects of which the backup holds half a commit, and what was done about it.
+    /// Projects of which the backup has half a commit, and how they were repaired.
     pub torn: Vec<Torn>,
-    /// Projects that were left as they are, since more is wrong with them than a restore explains.
+    /// Projects that were not repaired, because they have faults that a restore cannot cause.
     pub damaged: Vec<Damaged>,
 }
 
@@ -47,29 +47,29 @@ pub struct Report {
 pub struct Torn {
     /// Which project.
     pub project: String,
-    /// So many versions were held by no row.
+    /// The number of versions that no row had.
     pub skipped_versions: u64,
-    /// The rows written to finish what was half done.
+    /// The rows written to finish the half commit.
     pub finished_rows: Vec<String>,
-    /// Its creation was cut, and what there was of it was removed.
+    /// Whether the project's creation was cut, so that its items were removed.
     pub removed: bool,
 }
 
-/// A membership that is otherwise than in the backup.
+/// A membership that differs from the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MembershipChange {
-    /// Of which project.
+    /// The project.
     pub project: String,
-    /// Of whom.
+    /// The user.
     pub user: String,
-    /// The role that they have now; none for a membership that was ended after the backup and stays ended.
+    /// The user's role now; none if the membership ended after the backup and stays ended.
     pub role: Option<i64>,
 }
 
-/// The members of a project, as the backup has them.
+/// The members of a project, according to the backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Members {
-    /// Of which project.
+    /// The project.
     pub project: String,
     /// The live memberships: user and role.
     pub members: Vec<Member>,
@@ -78,13 +78,13 @@ pub struct Members {
 /// One member.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Member {
-    /// Who.
+    /// The user.
     pub user: String,
-    /// As what.
+    /// The role.
     pub role: i64,
 }
 
-/// More than half a commit.
+/// A project that cannot be repaired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damaged {
     /// Which project.
@@ -94,12 +94,12 @@ pub struct Damaged {
 }
 
 impl Report {
-    /// The exit code of the command: 0, or 1 if something was left as it is.
+    /// The exit status of the command: 0, or 1 if a project was not repaired.
     pub fn exit_code(&self) -> u8 {
         u8::from(!self.damaged.is_empty())
     }
 
-    /// Notes what was put right in a project.
+    /// Adds the repairs in a project.
     pub(super) fn fixed(&mut self, project: &ProjectId, fixes: &[Fix]) {
         for fix in fixes {
             match fix.membership() {
@@ -113,7 +113,7 @@ impl Report {
         }
     }
 
-    /// Notes who has access to a project.
+    /// Adds the members of a project.
     pub(super) fn have_access<'a>(&mut self, project: &ProjectId, rows: impl Iterator<Item = &'a Row>) {
         let memberships = rows.filter(|row| row.key.collection == Collection::Memberships);
         let member = |columns: &shared::domain::Columns| {
@@ -140,14 +140,18 @@ impl fmt::Display for Report {
         writeln!(f, "table     {}", self.table)?;
         match &self.lost_table {
             Some(lost) => {
-                writeln!(f, "lost      {lost}: {} rows that only it has are tombstones now", self.buried_rows)?
+                writeln!(f, "lost      {lost}: {} rows that only it has became tombstones", self.buried_rows)?
             }
-            None => writeln!(f, "lost      not read: every device has to start over (resync_required)")?,
+            None => writeln!(f, "lost      not read: every device needs a full sync (resync_required)")?,
         }
-        writeln!(f, "projects  {} restored, {} had been before", self.restored_projects, self.restored_before)?;
+        writeln!(
+            f,
+            "projects  {} restored, {} restored by an earlier run",
+            self.restored_projects, self.restored_before
+        )?;
         writeln!(f, "rows      {} written again", self.rewritten_rows)?;
         if self.archived_versions > 0 {
-            writeln!(f, "versions  {} archived that nothing named any more", self.archived_versions)?;
+            writeln!(f, "versions  {} superseded versions archived", self.archived_versions)?;
         }
         writeln!(f, "requests  {} idempotency records removed, {} kept", self.dropped_requests, self.kept_requests)?;
         let (members, projects) =
@@ -155,24 +159,23 @@ impl fmt::Display for Report {
         if members > 0 {
             writeln!(
                 f,
-                "access    {members} memberships of {projects} projects are as the backup has them: whoever was"
+                "access    {members} memberships of {projects} projects are as in the backup: members who were"
             )?;
-            writeln!(
-                f,
-                "          removed, or got a lower role, after the backup has access again. --json names them"
-            )?;
+            writeln!(f, "          removed or got a lower role after the backup have access again. --json lists them")?;
         }
         for change in self.memberships.iter().take(SHOWN) {
             let MembershipChange { project, user, role } = change;
             match role {
-                Some(role) => writeln!(f, "access    {project}: {user} has the role {role}, unlike in the backup")?,
-                None => writeln!(f, "access    {project}: {user} was removed after the backup and stays so")?,
+                Some(role) => {
+                    writeln!(f, "access    {project}: {user} has the role {role}, which differs from the backup")?
+                }
+                None => writeln!(f, "access    {project}: {user} was removed after the backup and stays removed")?,
             }
         }
         for torn in self.torn.iter().take(SHOWN) {
             let (project, skipped, finished) = (&torn.project, torn.skipped_versions, torn.finished_rows.len());
             if torn.removed {
-                writeln!(f, "torn      {project}: its creation was cut; it was removed")?;
+                writeln!(f, "torn      {project}: the backup has half of its creation; it was removed")?;
             } else {
                 writeln!(f, "torn      {project}: {skipped} versions skipped, {finished} rows finished")?;
             }
@@ -186,9 +189,9 @@ impl fmt::Display for Report {
             writeln!(f, "          … and {more} more")?;
         }
         match self.damaged.len() {
-            0 => write!(f, "restored. Audit the table with `trueppm verify` before it takes traffic"),
+            0 => write!(f, "restored. Check the table with `trueppm verify` before you send traffic to it"),
             left => {
-                write!(f, "{left} projects are NOT RESTORED. Do not open the table to them; run this again when mended")
+                write!(f, "{left} projects are NOT RESTORED. Send no traffic to them. Repair them, then run this again")
             }
         }
     }

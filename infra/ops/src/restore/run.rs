@@ -37,11 +37,12 @@ pub async fn run(
     options: &Options,
     progress: &ProgressBar,
 ) -> Result<Report, Box<dyn AnyError + Send + Sync>> {
+    table.expect_live_edges().await?;
     let identity = table.identity().await?;
     if let Some(lost) = &options.lost
         && lost.identity().await? == identity
     {
-        return Err("the lost table is the table to restore: name the one that was lost".into());
+        return Err("--lost-table and --table-name are the same table; pass the lost one with --lost-table".into());
     }
     let report = Report {
         table: table.name().to_owned(),

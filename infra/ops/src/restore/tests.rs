@@ -405,7 +405,7 @@ fn a_project_with_more_wrong_than_half_a_commit_is_left_as_it_is() {
         let version = stored.rows[&key("tasks#b")].version;
         stored.rows.get_mut(&key("tasks#c")).expect("a row").version = version;
     };
-    says(damaged(&twice), "held twice");
+    says(damaged(&twice), "two rows have version");
 }
 
 fn role(role: i64, user: &str) -> Write {

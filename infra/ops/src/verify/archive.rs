@@ -48,17 +48,17 @@ fn owners(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     for archived in archive {
         for version in archived.versions() {
             let fault = match own.get(version) {
-                Some(row) => Some(format!("version {version} is archived, and is {row}'s own")),
+                Some(row) => Some(format!("version {version} is archived, but {row} has it")),
                 None if is_skipped(*version) => Some(format!("version {version} is archived, but is skipped")),
                 None if *version > current => {
-                    Some(format!("version {version} is archived, and is above the counter, {current}"))
+                    Some(format!("version {version} is archived, but is above the counter, {current}"))
                 }
                 None => None,
             };
             let fault = fault.or_else(|| {
                 let row = archived.row()?;
                 let other = owners.insert(*version, row.clone()).filter(|other| other != row)?;
-                Some(format!("version {version} is archived for {row}, and is {other}'s"))
+                Some(format!("version {version} is archived for {row}, but belongs to {other}"))
             });
             if let Some(fault) = fault {
                 let named = archived.row().map_or("the archive".to_owned(), RowKey::to_string);
@@ -80,8 +80,9 @@ fn written_as_often(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     let miscounted = |row: &Row| {
         let dropped = archived.get(&row.key).unwrap_or(&none).range(..row.superseded.floor()).count();
         let told = 1 + row.superseded.versions().len() as u64 + dropped as u64;
-        (row.archived_from == Some(0) && row.writes != told)
-            .then(|| format!("writes is {}, but the row, its list and the archive tell of {told} versions", row.writes))
+        (row.archived_from == Some(0) && row.writes != told).then(|| {
+            format!("writes is {}, but the row, its version history and the archive have {told} versions", row.writes)
+        })
     };
     let faults: Vec<_> = world.rows.values().filter_map(|(row, _)| Some((row.key.clone(), miscounted(row)?))).collect();
     for (row, fault) in faults {

@@ -1,17 +1,17 @@
-//! What is checked, and what is said when it does not hold.
+//! The checks, and what a violation says.
 
 use serde::Serialize;
 use shared::domain::ProjectId;
 
 use crate::written::Written;
 
-/// One thing that must hold.
+/// An invariant of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
-    /// Every partition is a project's or its idempotency records'.
+    /// Every partition belongs to a project or has idempotency records.
     PartitionKnown,
-    /// Every project has a counter, and it can be read.
+    /// Every project has a readable counter.
     CounterReadable,
     /// Every archive can be read.
     ArchiveReadable,
@@ -19,38 +19,38 @@ pub enum Check {
     RowReadable,
     /// A row's columns obey the rules of its collection.
     RowObeysRules,
-    /// A row's attributes say the same as its key and its JSON.
+    /// A row's attributes agree with its key and its JSON.
     AttributesAgree,
-    /// A membership's id follows from project and user.
+    /// A membership's id is the one derived from project and user.
     MembershipId,
-    /// A row has been written as often as it says it held versions.
+    /// A row's revision count (`writes`) agrees with its version history.
     WritesAgree,
-    /// The project's own row is there, once, under the project's id.
+    /// The project's own row exists once, under the project's id.
     ProjectRow,
-    /// No version is held by two rows.
+    /// No two rows have the same version.
     VersionHeldOnce,
-    /// Every version is held or archived, unless it is skipped or below a cut that a row declares.
+    /// Every version belongs to a row or is archived, unless it is skipped or below the start of a cut version history.
     VersionHeld,
-    /// Every archived version was superseded by the row that is named, and is neither skipped nor above the counter; a row that was archived
-    /// from its first version on was written as often as it is told of.
+    /// Every archived version was superseded by the row that the archive names, and is neither skipped nor above the counter. If
+    /// all superseded versions of a row are known, its revision count agrees with them.
     ArchiveAgrees,
-    /// No row holds a version above the counter.
+    /// No row has a version above the counter.
     VersionOnCounter,
-    /// The counter's skipped ranges are in order and no row holds a version in them.
+    /// The counter's skipped ranges are in order, and no row has a version in them.
     SkippedHeldByNone,
-    /// All rows' `writes` and the skipped versions add up to the counter.
+    /// The revision counts (`writes`) of all rows and the number of skipped versions add up to the counter.
     WritesAddUp,
-    /// The rows of the latest commit are in place, and are the latest.
+    /// The write set of the latest commit (`last`) is in place, and is the latest.
     LastInPlace,
-    /// The counter's checksums are those of the live rows.
+    /// The counter's checksums agree with the live rows.
     ChecksumsAgree,
-    /// A deletion that the counter notes as unfinished is that of a live task.
+    /// A deletion that the counter lists as unfinished is that of a live task.
     UnfinishedTaskLive,
     /// `deleted_at` is the version of the project's tombstone.
     DeletedAtAgrees,
     /// A live dependency names two live tasks.
     EdgeNamesLiveTasks,
-    /// No two live dependencies have the same ends and type.
+    /// No two live dependencies have the same tasks and type.
     EdgeOnce,
     /// The live dependencies have no cycle.
     NoCycle,
@@ -60,7 +60,7 @@ pub enum Check {
     CalendarLive,
     /// A live task's assignee is or was a member.
     AssigneeWasMember,
-    /// The index has each row as the table has it; copies that are merely behind are counted apart.
+    /// The index agrees with the table. Copies that are only behind are counted separately.
     IndexAgrees,
 }
 
@@ -96,24 +96,24 @@ impl Check {
     ];
 }
 
-/// Something that does not hold. Names items, attributes and versions, never what a row says.
+/// A violation. It names items, attributes and versions, and never has the content of a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Violation {
-    /// The project, or the key of a partition that is none.
+    /// The project, or the key of an unknown partition.
     pub project: String,
-    /// The item, when it is about one.
+    /// The item, if the violation is about one.
     pub entity: Option<String>,
-    /// What does not hold.
+    /// The check that failed.
     pub check: Check,
-    /// How it was noticed.
+    /// What is wrong.
     pub detail: String,
-    /// Who wrote the item last, when that is known.
+    /// Who wrote the item last, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
 }
 
 impl Violation {
-    /// About a project as a whole.
+    /// A violation by a project as a whole.
     pub fn of_project(project: &ProjectId, check: Check, detail: impl Into<String>) -> Self {
         Self { project: project.to_string(), entity: None, check, detail: detail.into(), written: None }
     }

@@ -23,8 +23,14 @@ fn last(world: &mut World<'_>) {
         let at = world.rows.get(key).map(|(row, _)| row.version);
         match at {
             Some(at) if at == *version => {}
-            Some(at) => world.violation(Check::LastInPlace, key, format!("last says {version}, the row is at {at}")),
-            None => world.violation(Check::LastInPlace, key, format!("last says {version}, there is no such row")),
+            Some(at) => {
+                world.violation(Check::LastInPlace, key, format!("last has version {version}, but the row has {at}"))
+            }
+            None => world.violation(
+                Check::LastInPlace,
+                key,
+                format!("last has version {version}, but the row does not exist"),
+            ),
         }
     }
     let newest = counter.last.iter().map(|(_, version)| version.get()).max();
@@ -46,7 +52,7 @@ fn checksums(world: &mut World<'_>) {
     for collection in collections {
         let (said, counted) = (counter.checksums.get(collection), sums.get(collection));
         if said != counted {
-            let detail = format!("{}: the counter says {said:?}, the live rows {counted:?}", collection.name());
+            let detail = format!("{}: the counter has {said:?}, the live rows have {counted:?}", collection.name());
             world.violation_of_project(Check::ChecksumsAgree, detail);
         }
     }
@@ -59,7 +65,7 @@ fn unfinished(world: &mut World<'_>) {
     let Some(deletion) = counter.unfinished.filter(|_| counter.deleted_at.is_none()) else { return };
     let task = RowKey::new(Collection::Tasks, deletion.task);
     if world.rows.get(&task).is_none_or(|(row, _)| row.live().is_none()) {
-        let detail = "its deletion is noted as unfinished, and it is not live".to_owned();
+        let detail = "the counter lists its deletion as unfinished, but it is not live".to_owned();
         world.violation(Check::UnfinishedTaskLive, &task, detail);
     }
 }

@@ -22,11 +22,15 @@ pub(super) fn check(world: &mut World<'_>, reading: &Reading) {
     for copy in newest.values() {
         world.look(Check::IndexAgrees, 1);
         let Some(item) = stored.get(copy.entity()).filter(|item| item.is_indexed()) else {
-            world.violation(Check::IndexAgrees, copy.entity(), "in the index, not in the table");
+            world.violation(Check::IndexAgrees, copy.entity(), "it is in the index, but not in the table");
             continue;
         };
         if !item.is_row() {
-            world.violation(Check::IndexAgrees, copy.entity(), "no row, but in the index, where every pull meets it");
+            world.violation(
+                Check::IndexAgrees,
+                copy.entity(),
+                "it is not a row, but it is in the index, where every pull reads it",
+            );
         }
         if version(copy) < version(item) {
             world.judgement.behind.push(copy.entity().to_owned());
@@ -34,7 +38,7 @@ pub(super) fn check(world: &mut World<'_>, reading: &Reading) {
         }
         let differences = item.differences(copy);
         if !differences.is_empty() {
-            let detail = format!("differs from the table in {}", differences.join(", "));
+            let detail = format!("the index differs from the table in {}", differences.join(", "));
             world.violation(Check::IndexAgrees, copy.entity(), detail);
         }
     }

@@ -1,9 +1,9 @@
-//! The audit of a table: does it hold what the commits promise? Reads only, strongly, any endpoint.
+//! Checks a table for consistency violations. Read-only, with strong reads, on any endpoint.
 //!
-//! - [`run()`] reads project by project and judges each once it stands still (`read.rs`)
-//! - [`judge()`] is the judgement: a pure function over what was read. Its parts: `rows.rs` (each item by itself),
-//!   `versions.rs` (who holds which version), `counter.rs`, `references.rs`, `index.rs`
-//! - [`Report`] is what comes out, as JSON and in a few lines
+//! - [`run()`] reads project by project, and judges each when it has stopped changing (`read.rs`)
+//! - [`judge()`] is a pure function over what was read. Its parts: `rows.rs` (each item by itself), `versions.rs` (which row has
+//!   which version), `counter.rs`, `references.rs`, `index.rs`
+//! - [`Report`] is the result, as JSON and in a few lines
 
 mod archive;
 mod check;

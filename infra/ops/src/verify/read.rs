@@ -1,4 +1,4 @@
-//! Reading a table project by project until each stands still.
+//! Reads a table project by project until each has stopped changing.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use super::report::{Outcome, Report};
 use super::world::{Judgement, Reading};
 use crate::operator::partitions;
 
-/// How often a project is read again before it is judged for good, and after which pause.
+/// How often a project is read again before it is judged, and the pause between readings.
 ///
-/// A commit that is being applied, and an index that lags, look like a violation for a moment. So nothing is reported
-/// that a second reading does not show as well.
+/// A commit in progress and a lagging index look like violations for a moment. So a violation is reported only if a second
+/// reading finds it as well.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// At most so many readings.
+    /// The maximum number of readings.
     pub readings: u32,
-    /// Between two readings.
+    /// The pause between two readings.
     pub pause: Duration,
 }
 
@@ -31,13 +31,14 @@ impl Default for Patience {
     }
 }
 
-/// Audits one project, or all that are on the table. Fails when something cannot be read at all.
+/// Audits one project, or all projects of the table. Fails if something cannot be read at all.
 pub async fn run(
     table: &Table,
     project: Option<ProjectId>,
     patience: Patience,
     progress: &ProgressBar,
 ) -> Result<Report, Error> {
+    table.expect_live_edges().await?;
     let mut report = Report { table: table.name().to_owned(), ..Report::default() };
     let projects = match project {
         Some(project) => vec![project],
@@ -55,7 +56,7 @@ pub async fn run(
     Ok(report)
 }
 
-/// All projects of the table, those without a counter as well.
+/// All projects of the table, including those without a counter.
 async fn projects(table: &Table, progress: &ProgressBar, report: &mut Report) -> Result<Vec<ProjectId>, Error> {
     let partitions = partitions(table, progress).await?;
     report.look(Check::PartitionKnown, partitions.len());
@@ -69,14 +70,14 @@ async fn projects(table: &Table, progress: &ProgressBar, report: &mut Report) ->
                 project: key,
                 entity: None,
                 check: Check::PartitionKnown,
-                detail: "neither a project nor idempotency records".to_owned(),
+                detail: "the partition belongs to no project and has no idempotency records".to_owned(),
             }),
         }
     }
     Ok(projects)
 }
 
-/// Reads and judges until there is nothing to wonder at, or until it is the same twice.
+/// Reads and judges until nothing is wrong, or until two readings agree.
 async fn settle(
     table: &Table,
     project: &ProjectId,
@@ -102,7 +103,7 @@ async fn settle(
     Ok(judged.map_or(Outcome::Moving, |(judgement, behind)| Outcome::Judged(judgement, behind)))
 }
 
-/// One project, unless it changed while it was read.
+/// Reads one project; none if it changed meanwhile.
 async fn read(table: &Table, project: &ProjectId) -> Result<Option<Reading>, Error> {
     let stored = table.stored(project).await?;
     if stored.is_empty() {
@@ -115,7 +116,7 @@ async fn read(table: &Table, project: &ProjectId) -> Result<Option<Reading>, Err
     Ok((current(table, project).await? == before).then_some(reading))
 }
 
-/// The counter's value; none when there is no counter, or one that cannot be read.
+/// The counter's value; none if the counter is missing or cannot be read.
 async fn current(table: &Table, project: &ProjectId) -> Result<Option<ServerVersion>, Error> {
     match table.counter(project).await {
         Ok(counter) => Ok(counter.map(|counter| counter.current)),

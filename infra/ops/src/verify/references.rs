@@ -27,14 +27,14 @@ fn edges(world: &mut World<'_>) {
         for (end, task) in [("predecessor", &edge.predecessor), ("successor", &edge.successor)] {
             let task = RowKey::new(Collection::Tasks, task.clone());
             if world.live(&task).is_none() {
-                let how = if world.rows.contains_key(&task) { "dead" } else { "not there" };
+                let how = if world.rows.contains_key(&task) { "deleted" } else { "missing" };
                 world.violation(Check::EdgeNamesLiveTasks, &key, format!("its {end}, {task}, is {how}"));
             }
         }
         let of_type = world.live(&key).and_then(|columns| columns.get("dep_type")).map(ToString::to_string);
         let same = (&edge.predecessor, &edge.successor, of_type);
         if let Some(other) = seen.insert(same, id) {
-            world.violation(Check::EdgeOnce, &key, format!("dependencies#{other} has the same ends and type"));
+            world.violation(Check::EdgeOnce, &key, format!("dependencies#{other} has the same tasks and type"));
         }
     }
     let ends: Vec<_> = edges.iter().map(|(_, edge)| (&edge.predecessor, &edge.successor)).collect();
@@ -50,7 +50,7 @@ fn owner(world: &mut World<'_>) {
     }
     world.look(Check::HasOwner, 1);
     if !world.all::<Membership>().iter().any(|(_, membership)| membership.role == Role::Owner) {
-        world.violation_of_project(Check::HasOwner, "no live membership is an owner's");
+        world.violation_of_project(Check::HasOwner, "no live membership has the role Owner");
     }
 }
 
@@ -72,7 +72,7 @@ fn assignees(world: &mut World<'_>) {
         world.look(Check::AssigneeWasMember, 1);
         if !world.rows.contains_key(&RowKey::membership(world.project, &user)) {
             let key = RowKey::new(Collection::Tasks, id);
-            world.violation(Check::AssigneeWasMember, key, "its assignee never was a member");
+            world.violation(Check::AssigneeWasMember, key, "its assignee was never a member");
         }
     }
 }

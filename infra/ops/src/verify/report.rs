@@ -1,4 +1,4 @@
-//! What comes out of an audit: JSON for programs, a few lines for people.
+//! The report of an audit: JSON for programs, a few lines for people.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,26 +9,26 @@ use shared::domain::ProjectId;
 use super::check::{Check, Violation};
 use super::world::{Counts, Judgement};
 
-/// So many violations are listed; all are counted.
+/// The maximum number of violations in the list. All are counted.
 const LISTED: usize = 1_000;
-/// So many of them in the lines for people.
+/// The maximum number of violations in the lines for people.
 const SHOWN: usize = 10;
 
-/// The answer of an audit in one word.
+/// The result of an audit in one word.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Every project was judged and everything holds.
+    /// Every project was checked, and no violation was found.
     #[default]
     Sound,
-    /// Nothing was found, but not everything could be judged: a project did not stand still or its index stayed behind.
+    /// No violation was found, but not everything could be checked: a project kept changing, or its index stayed behind.
     Unsettled,
-    /// Something does not hold.
+    /// A violation was found.
     Violated,
 }
 
 impl Verdict {
-    /// The exit code of the command: 0, 2 and 1.
+    /// The exit status of the command: 0 if sound, 1 if violated, 2 if unsettled.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Sound => 0,
@@ -38,45 +38,45 @@ impl Verdict {
     }
 }
 
-/// How one check went.
+/// The result of one check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
-    /// How many things were looked at.
+    /// The number of things that were checked.
     pub looked_at: u64,
-    /// How many times it did not hold.
+    /// The number of violations.
     pub violations: u64,
 }
 
-/// What became of one project.
+/// The result for one project.
 pub(super) enum Outcome {
-    /// It stood still and was judged; so many rows were behind in the index when it was first judged.
+    /// The project did not change and was judged. The number is that of rows that were behind in the index at first.
     Judged(Judgement, usize),
-    /// Each reading found it changed meanwhile.
+    /// The project changed during each reading.
     Moving,
 }
 
-/// What came out of an audit.
+/// The report of an audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The table's name.
     pub table: String,
-    /// In one word.
+    /// The result in one word.
     pub verdict: Verdict,
     /// Projects that were judged and live.
     pub live_projects: u64,
     /// Projects that were judged and are deleted.
     pub deleted_projects: u64,
-    /// Projects that did not stand still and were not judged.
+    /// Projects that kept changing and were not judged.
     pub moving_projects: Vec<String>,
-    /// How much there was.
+    /// The numbers of rows and versions.
     pub counts: Counts,
-    /// Rows that the index had not caught up with when they were first looked at.
+    /// Rows that were behind in the index when they were first read.
     pub index_behind_at_first: u64,
-    /// Rows that it never caught up with while they were looked at: `project/row`.
+    /// Rows that were still behind in the index at the end: `project/row`.
     pub index_behind: Vec<String>,
-    /// How each check went.
+    /// The result of each check.
     pub checks: BTreeMap<Check, Tally>,
-    /// What does not hold, at most the first 1,000.
+    /// The first 1,000 violations.
     pub violations: Vec<Violation>,
 }
 
@@ -92,7 +92,7 @@ impl Report {
         }
     }
 
-    /// Takes in what became of a project.
+    /// Adds the result for a project.
     pub(super) fn add(&mut self, project: &ProjectId, outcome: Outcome) {
         let (judgement, behind_at_first) = match outcome {
             Outcome::Moving => return self.moving_projects.push(project.to_string()),
@@ -108,9 +108,9 @@ impl Report {
         judgement.violations.into_iter().for_each(|violation| self.violation(violation));
     }
 
-    /// Comes to the verdict.
+    /// Sets the verdict.
     pub(super) fn finish(&mut self) {
-        // Those that had nothing to look at say so.
+        // Checks without anything to check are listed too.
         for check in Check::ALL {
             self.checks.entry(check).or_default();
         }
@@ -123,7 +123,7 @@ impl Report {
         };
     }
 
-    /// What a progress bar says beside the number of projects.
+    /// The text of the progress line after the number of projects.
     pub(super) fn progress(&self) -> String {
         match self.all_violations() {
             0 => format!("{} rows", self.counts.rows()),
@@ -159,10 +159,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counts = &self.counts;
         let live: Vec<String> = counts.live.iter().map(|(name, rows)| format!("{rows} {name}")).collect();
-        writeln!(f, "table     {}, read strongly", self.table)?;
+        writeln!(f, "table     {}", self.table)?;
         writeln!(f, "projects  {} live, {} deleted", self.live_projects, self.deleted_projects)?;
         for project in self.moving_projects.iter().take(SHOWN) {
-            writeln!(f, "          {project} did not stand still and was not judged")?;
+            writeln!(f, "          {project} kept changing and was not checked")?;
         }
         let live = if live.is_empty() { "none".to_owned() } else { live.join(", ") };
         writeln!(f, "rows      live: {live}; {} tombstones", counts.tombstones)?;
@@ -170,7 +170,7 @@ impl fmt::Display for Report {
         let by_sum = counts.unlisted;
         writeln!(
             f,
-            "versions  {versions}; {skipped} skipped, {archived} archived, {by_sum} accounted for by the sum alone"
+            "versions  {versions}; {skipped} skipped, {archived} archived, {by_sum} known only from revision counts"
         )?;
         let (indexed, behind) = (counts.indexed, self.index_behind.len());
         writeln!(f, "index     {indexed} copies; {behind} behind ({} at first)", self.index_behind_at_first)?;
@@ -179,11 +179,7 @@ impl fmt::Display for Report {
         }
         let violations = self.all_violations();
         let idle = self.checks.values().filter(|tally| tally.looked_at == 0).count();
-        writeln!(
-            f,
-            "checks    {}, {idle} of them with nothing to look at; violations: {violations}",
-            self.checks.len()
-        )?;
+        writeln!(f, "checks    {}, {idle} of them with nothing to check; violations: {violations}", self.checks.len())?;
         for violation in self.violations.iter().take(SHOWN) {
             writeln!(f, "          {violation}")?;
         }
@@ -191,11 +187,9 @@ impl fmt::Display for Report {
             writeln!(f, "          … and {} more", violations - SHOWN as u64)?;
         }
         let verdict = match self.verdict {
-            Verdict::Sound => "sound: everything that was looked at holds",
-            Verdict::Unsettled => {
-                "unsettled: nothing is wrong so far, but not everything could be judged; run it again"
-            }
-            Verdict::Violated => "VIOLATED: the table is not as commits leave it",
+            Verdict::Sound => "sound: no violation found",
+            Verdict::Unsettled => "unsettled: no violation found, but not everything could be checked; run this again",
+            Verdict::Violated => "VIOLATED: the table breaks invariants of commits",
         };
         write!(f, "verdict   {verdict}")
     }

@@ -16,7 +16,7 @@ pub(super) fn read<'a>(world: &mut World<'a>, stored: &'a [StoredItem]) {
     match stored.iter().find(|item| item.is_counter()).map(StoredItem::counter) {
         Some(Ok(counter)) => world.counter = Some(counter),
         Some(Err(error)) => world.violation_of_project(Check::CounterReadable, error.to_string()),
-        None => world.violation_of_project(Check::CounterReadable, "there is no counter"),
+        None => world.violation_of_project(Check::CounterReadable, "the counter is missing"),
     }
     for item in stored.iter().filter(|item| item.is_row()) {
         world.look(Check::RowReadable, 1);
@@ -52,7 +52,7 @@ pub(super) fn check(world: &mut World<'_>) {
             world.look(Check::MembershipId, 1);
             let user = user_of(row.columns());
             if !row.is_erased() && user.is_none_or(|user| membership_id(world.project, &user) != row.key.id) {
-                world.violation(Check::MembershipId, &row.key, "the id does not follow from project and user");
+                world.violation(Check::MembershipId, &row.key, "the id is not the one derived from project and user");
             }
         }
     }
@@ -106,40 +106,53 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
     let json: Map<String, Value> = serde_json::from_str(text).unwrap_or_default();
     let version = row.version.get();
 
-    require(json.get("server_version").and_then(Value::as_u64) == Some(version), "server_version is not the JSON's");
-    require(json.get("id").and_then(Value::as_str) == Some(row.key.id.as_str()), "the JSON's id is not the key's");
+    require(
+        json.get("server_version").and_then(Value::as_u64) == Some(version),
+        "server_version differs from the JSON",
+    );
+    require(
+        json.get("id").and_then(Value::as_str) == Some(row.key.id.as_str()),
+        "the id in the JSON differs from the key",
+    );
     let project = (row.key.collection != Collection::Projects).then_some(project.as_str());
-    require(json.get("project").and_then(Value::as_str) == project, "the JSON's project is not the key's");
+    require(json.get("project").and_then(Value::as_str) == project, "the project in the JSON differs from the key");
     for column in row.key.collection.columns() {
         // What no device gets any more may lack a column that is younger.
         let may_lack = !live || project_is_deleted;
-        let fault = format!("the JSON lacks the column {column}, which `trueppm backfill` fills in");
+        let fault = format!("the JSON has no column {column}; run `trueppm backfill`");
         require(may_lack || json.contains_key(*column), &fault);
     }
     // Columns that this code does not know are those of a newer version.
-    require(!json.values().any(|value| value.is_array() || value.is_object()), "the JSON is not flat");
+    require(!json.values().any(|value| value.is_array() || value.is_object()), "the JSON has nested values");
 
     require(!(live && item.has("is_deleted")), "is_deleted on a live row");
     require(!(live && item.has("deleted_version")), "deleted_version on a live row");
     require(!(live && item.has("deleted_row")), "deleted_row on a live row");
-    require(live || !item.has("row"), "row on a tombstone, which puts it into the index");
+    require(live || !item.has("row"), "row on a tombstone, so that the tombstone is in the index");
     require(
         live || item.integer("deleted_version") == Some(version),
-        "deleted_version is not the tombstone's server_version",
+        "deleted_version differs from the tombstone's server_version",
     );
 
     let is_membership = row.key.collection == Collection::Memberships;
     let user = user_of(row.columns()).filter(|_| is_membership && live);
     require(
         item.has("user_id") == user.is_some() && item.text("user_id") == user.as_ref().map(UserId::as_str),
-        "user_id is not the live membership's user, or none on other rows",
+        "user_id must be the user of a live membership, and absent on other rows",
+    );
+    let live_edge = (live && row.key.collection == Collection::Dependencies).then_some(row.key.id.as_str());
+    // No rule of a deleted project is ever applied again.
+    let may_lack = project_is_deleted && !item.has("live_edge");
+    require(
+        may_lack || (item.has("live_edge") == live_edge.is_some() && item.text("live_edge") == live_edge),
+        "live_edge is not the live dependency's id, or there is one on another row, which `trueppm backfill` repairs",
     );
     require(
         row.archived_from.is_none_or(|from| from < row.superseded.floor()),
-        "archived_from is not below what the list names",
+        "archived_from is not below the version history",
     );
-    require(is_membership || row.removed_at.is_empty(), "removed_at on a row that is no membership");
-    require(row.removed_at.is_sorted_by(|one, next| one < next), "removed_at does not rise");
+    require(is_membership || row.removed_at.is_empty(), "removed_at on a row that is not a membership");
+    require(row.removed_at.is_sorted_by(|one, next| one < next), "removed_at is not in ascending order");
     let removed = row.removed_at.last().map(|version| version.get());
     require(
         !is_membership || if live { removed < Some(version) } else { removed == Some(version) },
@@ -153,8 +166,8 @@ fn miscounted(row: &Row) -> Option<String> {
     let listed = row.superseded.versions().len() as u64 + 1;
     let complete = row.superseded.floor() == 0;
     let agrees = if complete { row.writes == listed } else { row.writes > listed };
-    let unlisted = if complete { "" } else { " and older ones that it does not list" };
-    (!agrees).then(|| format!("writes is {}, but the row held {listed} versions{unlisted}", row.writes))
+    let unlisted = if complete { "" } else { " and older ones that are not in its version history" };
+    (!agrees).then(|| format!("writes is {}, but the row had {listed} versions{unlisted}", row.writes))
 }
 
 fn project_row(world: &mut World<'_>) {
@@ -163,7 +176,7 @@ fn project_row(world: &mut World<'_>) {
     let mut others: Vec<_> = world.rows.keys().filter(|key| key.collection == Collection::Projects).cloned().collect();
     others.retain(|key| *key != own);
     for other in others {
-        world.violation(Check::ProjectRow, other, "a project's row that is not this project's");
+        world.violation(Check::ProjectRow, other, "it is the row of another project");
     }
     if !world.rows.contains_key(&own) {
         world.violation_of_project(Check::ProjectRow, "the project's own row is missing");
@@ -312,6 +325,18 @@ mod tests {
             let found = sound().set(&entity, "user_id", text("gone")).violated();
             assert_eq!(found, [at(Check::AttributesAgree, &entity)]);
         }
+    }
+
+    #[test]
+    fn a_live_dependency_out_of_their_index_and_any_other_row_in_it() {
+        let lacking = sound().unset("dependencies#ab", "live_edge");
+        assert_eq!(lacking.violated(), [at(Check::AttributesAgree, "dependencies#ab")]);
+        for entity in ["dependencies#ab", "dependencies#dead", "tasks#c"] {
+            let found = sound().set(entity, "live_edge", text("other")).violated();
+            assert_eq!(found, [at(Check::AttributesAgree, entity)]);
+        }
+        let deleted = Story::sound().deleted().reading().unset("dependencies#ab", "live_edge");
+        assert_eq!(deleted.violated(), []);
     }
 
     #[test]

@@ -36,15 +36,16 @@ pub(super) fn check(world: &mut World<'_>) {
         let first = first.max(cut);
         if first <= last {
             let which = if first == last { format!("version {first}") } else { format!("versions {first} to {last}") };
-            world.violation_of_project(Check::VersionHeld, format!("{which}: held by no row, and not archived"));
+            world.violation_of_project(Check::VersionHeld, format!("{which}: no row has it, and it is not archived"));
         }
     }
     world.judgement.counts.unlisted = unlisted;
 
     world.look(Check::WritesAddUp, 1);
     if writes.saturating_add(skipped) != current {
-        let detail =
-            format!("the rows were written {writes} times, {skipped} versions are skipped, the counter is {current}");
+        let detail = format!(
+            "the rows were written {writes} times, {skipped} versions are skipped, but the counter is {current}"
+        );
         world.violation_of_project(Check::WritesAddUp, detail);
     }
 }
@@ -54,7 +55,7 @@ fn held_once(world: &mut World<'_>, held: &[(u64, String)]) {
     for pair in held.windows(2) {
         let ((version, one), (next, other)) = (&pair[0], &pair[1]);
         if version == next {
-            world.violation(Check::VersionHeldOnce, one, format!("version {version} is also held by {other}"));
+            world.violation(Check::VersionHeldOnce, one, format!("{other} also has version {version}"));
         }
     }
 }
@@ -75,12 +76,13 @@ fn skipped(world: &mut World<'_>, ranges: &[(u64, u64)], held: &[(u64, String)],
     let mut sum = 0_u64;
     for (first, last) in ranges {
         if first <= before || last < first || last > current {
-            let detail = format!("the range {first} to {last} is empty, overlaps another or leaves 1 to {current}");
+            let detail =
+                format!("the range {first} to {last} is empty, overlaps another, or is not within 1 to {current}");
             world.violation_of_project(Check::SkippedHeldByNone, detail);
         }
         let holders = &held[held.partition_point(|(version, _)| *version < first)..];
         for (version, holder) in holders.iter().take_while(|(version, _)| *version <= last) {
-            world.violation(Check::SkippedHeldByNone, holder, format!("version {version} is held, but is skipped"));
+            world.violation(Check::SkippedHeldByNone, holder, format!("it has version {version}, which is skipped"));
         }
         before = before.max(last);
         sum = sum.saturating_add((last + 1).saturating_sub(first));
@@ -134,7 +136,7 @@ mod tests {
         let judgement = Project::sound().reading().remove("tasks#dead").judged();
         let details: Vec<_> = judgement.violations.iter().map(|violation| violation.detail.as_str()).collect();
         assert!(["10", "17"].iter().all(|version| {
-            details.contains(&format!("version {version}: held by no row, and not archived").as_str())
+            details.contains(&format!("version {version}: no row has it, and it is not archived").as_str())
         }));
     }
 

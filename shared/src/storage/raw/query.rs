@@ -348,8 +348,9 @@ impl FromItem for FeedRow {
 
 impl FromItem for RowVersions {
     fn from_item(item: &Attributes<'_>, _row: Option<Escaped>) -> Result<Self, Error> {
-        let version = item.version()?;
-        Ok(Self { key: item.key()?, version, writes: item.writes()?, superseded: item.superseded(version)? })
+        let (version, writes) = (item.version()?, item.writes()?);
+        let is_buried = writes == 1 && matches!(item.is_deleted, Some(Bool::Bool(true)));
+        Ok(Self { key: item.key()?, version, writes, superseded: item.superseded(version)?, is_buried })
     }
 }
 
