@@ -219,7 +219,7 @@ async fn what_cannot_be_compared_ends_with_2_and_says_why() {
     let other = diagnosed(&stack, &whole, &["--project", "q"]).await;
     assert!(other.code == Some(2) && other.errors.contains("the report has no project q"), "{other:?}");
     let nowhere = diagnosed(&stack, &whole, &["--table-name", "elsewhere"]).await;
-    assert!(nowhere.code == Some(2) && nowhere.errors.contains("the table elsewhere could not be read"), "{nowhere:?}");
+    assert!(nowhere.code == Some(2) && nowhere.errors.contains("cannot read table elsewhere"), "{nowhere:?}");
     let mut strange = whole.clone();
     strange["projects"][0]["project"] = "p/../\u{1b}[31m".into();
     let ran = diagnosed(&stack, &strange, &[]).await;

@@ -25,7 +25,7 @@ pub(super) fn set_aside(device: &DeviceProject, state: &TableState) -> Option<Fi
         .iter()
         .map(|entry| NamedRow::new(format!("{}/{}", entry.table, entry.id), None, state.row(&entry.table, &entry.id)));
     let what = format!(
-        "Edits of {} were not sent before the row went, and are set aside",
+        "Unsent edits of {} are set aside, because the rows are gone",
         counted(device.aside.len() as u64, "row")
     );
     let next = "No fault: they wait for the user, who can restore, export or drop them in the app.";
@@ -71,24 +71,24 @@ fn role(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> St
 /// What helps when an edit is refused with this code.
 fn advice(code: &str) -> &'static str {
     match code {
-        "role_too_low" => "Have an admin raise the user's role, or the user discard the edit.",
+        "role_too_low" => "Ask an admin to raise the user's role, or the user to discard the edit.",
         "validation_failed" => {
-            "The app let a value through that the server does not take: the report's `rejected` in the app names the field."
+            "The app let the user enter a value that the server refuses. The app's `rejected$` names the field."
         }
-        "not_found" => "The row, or one that it names, is not on the server: see the other findings.",
-        "id_taken" => "Another row has this id. Have the user discard the edit and make the row anew.",
-        "id_deleted" => "The row was deleted. Have the user discard the edit and make the row anew.",
+        "not_found" => "The row, or a row that it refers to, is not on the server: see the other findings.",
+        "id_taken" => "Another row has this id. Ask the user to discard the edit and to create the row again.",
+        "id_deleted" => "The row was deleted. Ask the user to discard the edit and to create the row again.",
         "dependency_cycle" | "duplicate_dependency" => {
-            "Somebody else's dependency is in the way. Have the user discard this one."
+            "It contradicts the dependencies on the server. Ask the user to discard it."
         }
-        "calendar_in_use" => "The project uses the calendar. Have the user choose another one first.",
-        "last_owner" => "Have the user make someone else an owner first.",
+        "calendar_in_use" => "The project uses the calendar. Ask the user to choose another one first.",
+        "last_owner" => "Ask the user to make someone else an owner first.",
         "quota_exceeded" => "The project is full. Delete what is not needed, or raise the quota.",
         "version_mismatch" => {
             "The edit was made on a version that the row does not have: see the findings about mark and rows."
         }
         "not_sendable" => "Rows of this table are created by a request of their own: a fault of the app.",
-        "batch_too_large" => "The edit is larger than a request may be. Have the user split it.",
+        "batch_too_large" => "The edit is larger than a request may be. Ask the user to split it.",
         _ => "The code is explained in infra/docs/rest.md.",
     }
 }
@@ -97,7 +97,7 @@ fn conflicts(device: &DeviceProject, state: &TableState) -> Option<Finding> {
     let fields: BTreeSet<&str> = device.conflicts.values().flatten().map(String::as_str).collect();
     let fields = if fields.is_empty() { String::new() } else { format!(" (fields: {})", listed(fields)) };
     let what = format!(
-        "Somebody else changed what the user changed in {}, too{fields}",
+        "Another user changed the same fields as this user in {}{fields}",
         counted(device.conflicts.len() as u64, "row")
     );
     let next =
@@ -153,26 +153,24 @@ fn of_edited(edited: &Edited, rows: Vec<NamedRow>) -> Finding {
     let finding = match edited {
         Edited::Gone => Finding::fault(
             Difference::EditOfGoneRow,
-            format!("{number} with edits that were not sent, and the server has not had them since before the mark"),
-            "Have the user sync: an edit of such a row is refused and then shown, or set aside. If it stays, have the app call \
-             `sync.repair(project)`: it sets the edits aside.",
+            format!("{number} with unsent edits were deleted on the server before the mark, or never were there"),
+            "Ask the user to sync. The edits are then refused and shown, or set aside. If they stay, have the app call \
+             `sync.repair(project)`: it sets them aside.",
         ),
         Edited::Going => Finding::note(
             Difference::EditOfGoneRow,
-            format!("{number} with edits that were not sent, and deleted on the server since"),
+            format!("{number} with unsent edits were deleted on the server since the last pull"),
             "No fault: the next sync sets the edits aside for the user.",
         ),
         Edited::There => Finding::fault(
             Difference::CreatedTwice,
-            format!(
-                "{number} that the device still wants to create, and that the server has had since before the mark"
-            ),
-            "Have the user sync. The same content is confirmed, other content is refused with `id_taken`. Then have the user discard \
-             the edit.",
+            format!("{number} that the device still wants to create are on the server since before the mark"),
+            "Ask the user to sync. The same content is confirmed. Other content is refused with `id_taken`; then ask \
+             the user to discard the edit.",
         ),
         Edited::Waiting => Finding::note(
             Difference::EditsWaiting,
-            format!("{number} with edits that the server has not confirmed, or that no pull has brought back"),
+            format!("{number} with edits that are not confirmed yet, or not pulled back yet"),
             "No fault, unless a refusal or a conflict above is about it: the next sync sends them.",
         ),
     };
@@ -189,17 +187,19 @@ fn confirmations(device: &DeviceProject, state: &TableState) -> Option<Finding> 
     let rows: Vec<_> =
         lost.map(|(key, version)| NamedRow::new(key.clone(), Some(*version), state.row_by_key(key))).collect();
     let what = format!(
-        "The server confirmed edits of {} at a version that the row on this table never had",
+        "A server confirmed edits of {} at a version that the row on this table never had",
         counted(rows.len() as u64, "row")
     );
-    let next = "Check that this is the table that the app syncs with. If it was restored from a backup, the edits were lost with it: the \
-                next sync notices, and sends again what the device still has.";
+    let next = "Check that this is the table that the app syncs with. If it was restored from a backup, the edits were \
+                lost with it: the next sync notices, and sends again what the device still has.";
     (!rows.is_empty()).then(|| Finding::fault(Difference::ConfirmationLost, what, next).about(rows))
 }
 
 fn given_up(device: &DeviceProject, state: &TableState) -> Option<Finding> {
-    let what =
-        format!("The user gave up edits of {}, and they are still there", counted(device.given_up.len() as u64, "row"));
+    let what = format!(
+        "The user gave up edits of {}, and the server's values are not there yet",
+        counted(device.given_up.len() as u64, "row")
+    );
     let next = "No fault: the next sync brings the server's values.";
     let rows = named(device.given_up.keys(), state);
     (!device.given_up.is_empty()).then(|| Finding::note(Difference::EditsGivenUp, what, next).about(rows))

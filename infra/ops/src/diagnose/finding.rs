@@ -31,11 +31,11 @@ pub enum Difference {
     UserRemoved,
     /// The user never was a member.
     UserNeverMember,
-    /// The device is destroying a project's rows.
+    /// The device is deleting a project's rows.
     Leaving,
-    /// The device has destroyed a project that the user is a member of.
+    /// The device has deleted a project that the user is a member of.
     GoneForMember,
-    /// The device says that it destroyed the rows, and has some.
+    /// The device says that it deleted the rows, and has some.
     RowsLeft,
     /// The mark is above the server's version.
     MarkAboveServer,

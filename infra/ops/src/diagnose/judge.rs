@@ -40,11 +40,11 @@ pub fn diagnose(
 fn broken(device: &DeviceProject) -> Option<Finding> {
     let tables = device.broken.as_ref()?;
     let what = format!(
-        "The device found itself that {} differed from the server after it had taken everything anew",
+        "The device itself found that {} differed from the server after it had loaded the whole project again",
         listed(tables.iter().map(String::as_str))
     );
-    let next = "If the checksums above agree, that is over, and the next sync notices. Otherwise keep the report: it is a fault of the \
-                package or the server.";
+    let next = "If the checksums above agree, that is over, and the next sync notices. Otherwise keep the report: it \
+                is a bug of the package or the server.";
     Some(Finding::fault(Difference::BrokenAfterRepair, what, next))
 }
 

@@ -8,8 +8,8 @@ use super::state::TableState;
 use crate::written::Written;
 
 /// What the next sync does about a mark that is no mark of this table.
-const ANEW: &str = "Have the user open the app and sync: the server refuses the mark, and the package takes everything anew. \
-                    Unsent edits stay.";
+const ANEW: &str = "Ask the user to open the app and sync. The server refuses the mark, and the package loads the \
+                    whole project again. Unsent edits are kept.";
 
 /// What is to be said of the mark.
 pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> {
@@ -22,15 +22,16 @@ pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> 
         without(device, current)
     } else if mark <= resync {
         let what = format!(
-            "The mark {mark} is from before a restore of the table. Devices with marks up to {resync} hold rows that the restore \
-             took back. The server is at {current}"
+            "The mark {mark} is from before a restore of the table. Devices with marks up to {resync} hold rows that \
+             the restore took back. The server is at {current}"
         );
         Some(Finding::fault(Difference::MarkBeforeRestore, what, ANEW))
     } else if mark > current {
-        let what = format!("The mark {mark} is above the server's version {current}. This table did not give it");
+        let what =
+            format!("The mark {mark} is above the server's version {current}. This table never gave it to a device");
         let next = format!(
-            "Check that this is the table that the app syncs with. If it was restored from a backup, run `trueppm restore` \
-             before devices sync again. {ANEW}"
+            "Check that this is the table that the app syncs with. If it was restored from a backup, run `trueppm \
+             restore` before devices sync again. {ANEW}"
         );
         Some(Finding::fault(Difference::MarkAboveServer, what, next))
     } else if !device.is_synced_once() {
@@ -49,14 +50,14 @@ fn in_wipe(mark: u64, state: &TableState) -> Finding {
     let rows = place.map_or(0, WipePlace::rows);
     let what = match place.is_some_and(|place| place.is_since(resync)) {
         true => format!(
-            "The mark {mark} is no version but a place in a wipe: the server is telling the device to forget the project, and \
-             has named {} so far",
+            "The mark {mark} is no version but a place in a wipe: the server is telling the device to forget the \
+             project, and has named {} so far",
             counted(rows, "row")
         ),
         false => format!("The mark {mark} is a place in a wipe that another table began, or this one before a restore"),
     };
-    let next = "Find out with --user whether the user is still a member. If so, the next sync brings everything again. If not, it \
-                ends the wipe.";
+    let next = "Check with --user whether the user is still a member. If so, the next sync loads the whole project \
+                again. If not, it ends the wipe.";
     Finding::fault(Difference::MarkInWipe, what, next)
 }
 
@@ -71,13 +72,13 @@ fn without(device: &DeviceProject, current: u64) -> Option<Finding> {
         return Some(Finding::note(
             Difference::NeverSynced,
             what,
-            "Have the user open the app online, and look at what keeps it from syncing, if anything.",
+            "Ask the user to open the app online, and look at what keeps it from syncing, if anything.",
         ));
     }
     let what =
         format!("The device has {} from the server and no mark, so it cannot know what it lacks", counted(rows, "row"));
-    let next = "Have the user open the app and sync: the package takes everything anew. If this comes back, the device does not \
-                store what the package remembers: look for `storage_failed` among its problems.";
+    let next = "Ask the user to open the app and sync: the package loads the whole project again. If this comes back, \
+                the device cannot store the package's state: look for `storage_failed` among its problems.";
     Some(Finding::fault(Difference::MarkLost, what, next))
 }
 
@@ -88,7 +89,7 @@ fn half_done(device: &DeviceProject, current: u64) -> Finding {
     Finding::note(
         Difference::NeverSynced,
         what,
-        "Have the user open the app online. The next sync goes on. Until then no checksum can be compared.",
+        "Ask the user to open the app online. The next sync goes on. Until then no checksum can be compared.",
     )
 }
 

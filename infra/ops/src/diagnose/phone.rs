@@ -39,7 +39,7 @@ pub(super) fn clock(report: &DeviceReport, seen: Option<i64>, now: i64) -> Optio
     } else {
         "It may take tokens for expired, and show sync times in the future"
     };
-    let next = format!("Have the user set the clock automatically. {effect}. No edit is judged by a clock.");
+    let next = format!("Ask the user to let the phone set its clock. {effect}. Edits are not judged by a clock.");
     Some(Finding::fault(Difference::ClockOff, what, next))
 }
 
@@ -86,16 +86,17 @@ pub(super) fn not_syncing(problem: &DeviceProblem) -> Finding {
             "The app's schema and the server's do not fit: see the columns below, and update whichever is older."
         }
         "two_instances" => {
-            "The app opens the database twice. Have the user restart it. If it comes back, it is a fault of the app."
+            "The app syncs the database twice. Ask the user to restart it. If it comes back, it is a bug of the app."
         }
         "storage_failed" => {
-            "The device could not store: have the user free space, and restart the app. Nothing is lost meanwhile."
+            "The device could not store its state. Ask the user to free space and to restart the app. Nothing is lost \
+             meanwhile."
         }
         "unreadable_answer" => {
-            "Something other than the server answered: a sign-in page or a proxy. Have the user try another network."
+            "Something other than the server answered: a sign-in page or a proxy. Ask the user to try another network."
         }
         "checksum_mismatch" => "Rows differ after a repair: see the findings of the project, and keep the report.",
-        "token_expired" | "token_invalid" | "token_missing" => "Have the user sign in again, and check the clock.",
+        "token_expired" | "token_invalid" | "token_missing" => "Ask the user to sign in again, and check the clock.",
         "rate_limited" | "busy" | "unavailable" | "not_proven" => {
             "The package tries again by itself. Look for this user in the functions' log."
         }

@@ -19,8 +19,8 @@ pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&Us
         listed(request.operations.iter().map(String::as_str))
     );
     if user.is_none() {
-        let next = "Run this again with `--user`: what is kept of a request is kept by user and key. Whatever it was, the device sends \
-                    it again under the same key, and nothing is done twice within a day.";
+        let next = "Run this again with `--user`: what is kept of a request is kept by user and key. Whatever it was, \
+                    the device sends it again under the same key, and nothing is done twice within a day.";
         return Some(Finding::note(Difference::RequestUnclear, asked, next));
     }
     Some(match &state.kept {
@@ -88,14 +88,15 @@ fn unanswered(asked: &str, request: &UnfinishedRequest, state: &TableState) -> F
     }) {
         let what =
             format!("{asked}. The deletion of {} takes several commits, and the last is not made", deletion.task);
-        let next = "No fault: whoever changes the project next finishes it, and so does the same request, which the next sync sends.";
+        let next = "No fault: whoever changes the project next finishes it, and so does the same request, which the \
+                    next sync sends.";
         return Finding::note(Difference::RequestUnanswered, what, next);
     }
     let what = format!(
         "{asked}, and none is kept for this user: it did not arrive, was refused as a whole, or is more than a day old"
     );
-    let next = "No fault if it is younger than a day: the next sync sends it again under the same key. If the user's id is not the one \
-                that the app signs in with, run this again with the right one.";
+    let next = "No fault if it is younger than a day: the next sync sends it again under the same key. If the user's \
+                id is not the one that the app signs in with, run this again with the right one.";
     Finding::note(Difference::RequestUnanswered, what, next)
 }
 
@@ -103,8 +104,8 @@ fn too_late(request: &UnfinishedRequest, state: &TableState) -> String {
     let done = done(request, state);
     let there = if done.is_empty() { "" } else { " A creation with the same content is confirmed, not repeated." };
     format!(
-        "The next sync sends it again, and it is judged anew: compare the rows with what the user expects afterwards.{there} Edits that \
-         would be lost come back as conflicts."
+        "The next sync sends it again, and it is judged anew: compare the rows with what the user expects \
+         afterwards.{there} Edits that would be lost come back as conflicts."
     )
 }
 

@@ -7,8 +7,9 @@ use super::finding::{Difference, Finding, NamedRow, counted};
 use super::state::TableState;
 
 /// What the device has to do, whatever it is that differs.
-const REPAIR: &str = "Have the app call `sync.repair(project)`: it takes everything anew, and unsent edits stay. If rows differ \
-                      again afterwards, keep this report and the next one: it is a fault of the package or the server.";
+const REPAIR: &str = "Have the app call `sync.repair(project)`: it loads the whole project again and keeps unsent \
+                      edits. If rows differ again afterwards, keep both reports: it is a bug of the package or the \
+                      server.";
 
 /// What is to be said of the rows that the report names: all of them with `rows`, otherwise those with edits.
 pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> {
@@ -48,9 +49,10 @@ pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> 
 fn finding(difference: Difference, rows: Vec<NamedRow>, mark: u64) -> Finding {
     let number = counted(rows.len() as u64, "row");
     let (what, next) = match difference {
-        Difference::RowsMissing => {
-            (format!("{number} not on the device, although the table has them since before the mark {mark}"), REPAIR)
-        }
+        Difference::RowsMissing => (
+            format!("{number} missing on the device, although the table has had them since before the mark {mark}"),
+            REPAIR,
+        ),
         Difference::RowsStale => (
             format!(
                 "{number} older on the device than on the table, although the mark {mark} says that they are up to date"
@@ -60,13 +62,14 @@ fn finding(difference: Difference, rows: Vec<NamedRow>, mark: u64) -> Finding {
         Difference::RowsDeleted => (format!("{number} on the device that were deleted before the mark {mark}"), REPAIR),
         Difference::RowsAhead => (
             format!("{number} newer on the device than on the table"),
-            "Check that this is the table that the app syncs with. If it was restored from a backup, run `trueppm restore`: it writes \
-             every row above what devices hold. Otherwise run `trueppm verify --project` on it.",
+            "Check that this is the table that the app syncs with. If it was restored from a backup, run `trueppm \
+             restore`: it writes every row above what devices hold. Otherwise run `trueppm verify`.",
         ),
         _ => (
             format!("{number} on the device that the table never had"),
-            "Check that this is the table that the app syncs with. If it was restored from a backup, the rows were lost with it. \
-             Otherwise run `trueppm verify --project` on it: rows are never removed from a table. Then have the app call `sync.repair(project)`.",
+            "Check that this is the table that the app syncs with. If it was restored from a backup, the rows were \
+             lost with it. Otherwise run `trueppm verify`: rows are never removed from a table. Then have the app call \
+             `sync.repair(project)`.",
         ),
     };
     Finding::fault(difference, what, next).about(rows)

@@ -27,16 +27,16 @@ pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> 
         );
     }
     if !missing.is_empty() {
-        let what = format!("The app does not sync the columns {}: it neither shows nor keeps them", names(&missing));
-        let next = "Update the app: copy the server's `trueppm.ts` anew and add a migration for the columns. The package then takes \
-                    everything anew.";
+        let what = format!("The app does not sync the columns {}: it neither shows nor stores them", names(&missing));
+        let next = "Update the app: copy the server's `trueppm.ts` anew and add a migration for the columns. The \
+                    package then loads the whole project again.";
         findings.push(Finding::fault(Difference::ColumnMissing, what, next));
     }
     if !unknown.is_empty() {
         let what =
             format!("The app syncs the columns {}, which this version of the command does not know", names(&unknown));
-        let next = "If the server is newer than this command, use the server's. Otherwise the app is newer than the server: deploy \
-                    the server first. Until then no pull of this app is accepted.";
+        let next = "If the server is newer than this command, use the server's. Otherwise the app is newer than the \
+                    server: deploy the server first. Until then this app refuses every pull.";
         findings.push(Finding::fault(Difference::ColumnUnknown, what, next));
     }
     findings.extend(tables(&synced, state));

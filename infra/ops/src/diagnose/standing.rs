@@ -22,9 +22,10 @@ pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&Us
         return (findings, false);
     }
     if device.status == "gone" && user.is_some() {
-        let what = "The device has destroyed the project's rows, since it was told that the user is no member. The user is one";
+        let what = "The device has deleted the project's rows, because the server said that the user is not a member. \
+                    Now the user is one";
         let next =
-            "Have the user sync while the app asks for this project (`projects: 'mine'`, or its id): it comes back.";
+            "Ask the user to sync. The project comes back if the app asks for it (`projects: 'mine'`, or its id).";
         findings.push(Finding::note(Difference::GoneForMember, what, next));
     }
     (findings, is_there)
@@ -32,10 +33,11 @@ pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&Us
 
 /// What the user may not have any more, or what never was.
 fn lost(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Option<Finding> {
-    let wiped = "Have the user sync: the package sets unsent edits aside and destroys the rows.";
+    let wiped = "Ask the user to sync: the package sets unsent edits aside and deletes the rows from the device.";
     let Some(counter) = &state.counter else {
         let what = "The table has no such project";
-        let next = "Check that this is the table that the app syncs with, and the stage. If it was restored, the backup was made \
+        let next = "Check that this is the table that the app syncs with, and the stage. If it was restored, the \
+                    backup was made \
                     before the project was.";
         return Some(Finding::fault(Difference::ProjectUnknown, what, next));
     };
@@ -61,7 +63,7 @@ fn lost(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Op
         return None;
     }
     let what = format!("The user {} was removed from the project", shown(user.as_str()));
-    let next = format!("If that was a mistake, have an admin of the project add the user again. Otherwise: {wiped}");
+    let next = format!("If that was a mistake, ask an admin of the project to add the user again. Otherwise: {wiped}");
     let row = NamedRow::new(format!("memberships/{}", membership.key.id), None, Some(membership));
     Some(Finding::fault(Difference::UserRemoved, what, next).about([row]))
 }
@@ -71,14 +73,14 @@ fn on_device(device: &DeviceProject) -> Vec<Finding> {
     let rows = device.row_count();
     match device.status.as_str() {
         "leaving" => {
-            let what = format!("The device is destroying the project's rows, and {} are left", counted(rows, "row"));
+            let what = format!("The device is deleting the project's rows, and {} are left", counted(rows, "row"));
             let next = "No fault: the app was stopped meanwhile, and the next sync goes on.";
             vec![Finding::note(Difference::Leaving, what, next)]
         }
         "gone" if rows > 0 => {
             let what =
-                format!("The device says that the project's rows are destroyed, and has {}", counted(rows, "row"));
-            vec![Finding::fault(Difference::RowsLeft, what, "Have the user open the app and sync: it destroys them.")]
+                format!("The device says that it deleted the project's rows, but it has {}", counted(rows, "row"));
+            vec![Finding::fault(Difference::RowsLeft, what, "Ask the user to open the app and sync: it deletes them.")]
         }
         _ => vec![],
     }

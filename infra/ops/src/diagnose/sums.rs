@@ -97,14 +97,15 @@ pub(super) fn findings(
     }
     if !unclear.is_empty() && device.is_synced_once() && state.complete_up_to(device.mark) > 0 {
         let what = format!(
-            "The checksums of {} cannot be compared: rows changed since the mark {}, and do not tell any more what they were then",
+            "The checksums of {} cannot be compared: rows changed since the mark {}, and the table no longer knows \
+             their versions at that time",
             listed(unclear),
             device.mark
         );
         findings.push(Finding::note(
             Difference::CollectionUnclear,
             what,
-            "Have the user sync, and ask for another report.",
+            "Ask the user to sync, and ask for another report.",
         ));
     }
     findings
@@ -115,18 +116,19 @@ fn differ(device: &DeviceProject, state: &TableState, differing: &[&str]) -> Fin
     let is_behind = mark < state.current();
     let what = match is_behind {
         true => format!(
-            "The checksums of {names} are not those that the server had at the mark {mark}, nor those of any version since. So \
-             being behind is not the reason, unless the app was stopped while it stored rows"
+            "The checksums of {names} are not those that the server had at the mark {mark}, nor those of any version \
+             since. So being behind is not the reason, unless the app was stopped while it stored rows"
         ),
         false => format!("The checksums of {names} are not the server's, and both are at version {mark}"),
     };
     let next = match &device.rows {
         Some(_) => "The rows are named above.",
         None if is_behind => {
-            "Have the user sync, and ask for a report with `report({ rows: true })`: it names the rows."
+            "Ask the user to sync, and ask for a report with `report({ rows: true })`: it names the rows."
         }
         None => {
-            "Ask for a report with `report({ rows: true })`: it names the rows. Then have the app call `sync.repair(project)`."
+            "Ask for a report with `report({ rows: true })`: it names the rows. Then have the app call \
+             `sync.repair(project)`."
         }
     };
     Finding::fault(Difference::CollectionDiffers, what, next)
