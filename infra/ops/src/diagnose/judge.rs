@@ -188,6 +188,9 @@ mod tests {
         let gone = device.clone().set("status", json!("gone")).set("checksums", json!({}));
         assert_eq!(of(&removed, &gone), [(D::UserRemoved, Note)]);
         assert_eq!(of(&server, &gone), [(D::GoneForMember, Note)]);
+        let emptied = device.clone().set("checksums", json!({"tasks": [0, 0, 0]}));
+        assert_eq!(of(&removed, &emptied), [(D::UserRemoved, Note)]);
+        assert_eq!(of(&removed, &emptied.set("dirty", edit("new", "created", 0))), [(D::UserRemoved, Fault)]);
         assert_eq!(
             of(&removed, &device.clone().set("status", json!("gone"))),
             [(D::RowsLeft, Fault), (D::UserRemoved, Note)]

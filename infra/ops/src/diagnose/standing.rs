@@ -13,10 +13,13 @@ pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&Us
     let mut findings = on_device(device);
     let lost = lost(device, state, user);
     if let Some(mut finding) = lost {
-        if !is_there {
+        // An answer that names every row to a removed user leaves none, and does not say that the project is gone.
+        let has_nothing = device.row_count() == 0 && device.dirty.is_empty();
+        if !is_there || has_nothing {
             finding.level = Level::Note;
             finding.next =
-                "No fault: the device knows. Edits that were not sent are set aside for the user.".to_owned();
+                "No fault: the device has deleted its rows, or is about to. Unsent edits are set aside for the user."
+                    .to_owned();
         }
         findings.push(finding);
         return (findings, false);
