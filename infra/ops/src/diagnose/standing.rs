@@ -40,8 +40,7 @@ fn lost(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Op
     let Some(counter) = &state.counter else {
         let what = "The table has no such project";
         let next = "Check that this is the table that the app syncs with, and the stage. If it was restored, the \
-                    backup was made \
-                    before the project was.";
+                    backup was made before the project was.";
         return Some(Finding::fault(Difference::ProjectUnknown, what, next));
     };
     if let Some(version) = counter.deleted_at {
