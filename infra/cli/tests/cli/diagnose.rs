@@ -70,7 +70,8 @@ async fn diagnosed(stack: &Stack, report: &Value, more: &[&str]) -> Ran {
 /// The exit code, and what was found, in order.
 async fn found(stack: &Stack, report: &Value, more: &[&str]) -> (Option<i32>, Vec<String>) {
     let ran = diagnosed(stack, report, &[more, &["--json"]].concat()).await;
-    let json: Value = serde_json::from_str(&ran.output).unwrap_or_else(|_| panic!("{ran:?}"));
+    assert!(ran.output.starts_with('{'), "{ran:?}");
+    let json: Value = serde_json::from_str(&ran.output).expect("JSON");
     let of_project = json["projects"][0]["findings"].as_array().expect("findings").iter();
     let all = json["device"].as_array().expect("findings").iter().chain(of_project);
     (ran.code, all.map(|finding| finding["finding"].as_str().expect("a name").to_owned()).collect())

@@ -153,7 +153,8 @@ mod tests {
         let device = server.device();
         let sums = (D::CollectionDiffers, Fault);
         type Rows = serde_json::Map<String, Value>;
-        let cases: [(&str, fn(&mut Rows), Difference); 5] = [
+        type Damage = fn(&mut Rows);
+        let cases: [(&str, Damage, Difference); 5] = [
             ("b", |rows| drop(rows.remove("b")), D::RowsMissing),
             ("b", |rows| drop(rows.insert("b".into(), json!(5))), D::RowsStale),
             ("b", |rows| drop(rows.insert("b".into(), json!(70))), D::RowsAhead),
