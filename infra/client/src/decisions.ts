@@ -99,6 +99,8 @@ export async function discardRefused(context: PullContext, table: string, id: st
 
 /** Makes a new row of what was set aside. It may be killed anywhere: there will be one row. */
 export async function restoreAside(from: PullContext, into: PullContext, key: string, newId: () => string): Promise<void> {
+  const table = from.store.state.aside.find((entry) => entry.key === key)?.table
+  if (table === 'projects' || table === 'memberships') throw new SyncError('not_sendable', `Rows of ${table} are created by a request of their own.`)
   if (into.store.state.status !== 'live') throw new SyncError('project_gone', 'The project is gone. Restore the edits into another one.')
   await from.store.update((draft) => {
     const entry = draft.aside.find((entry) => entry.key === key)
@@ -112,7 +114,6 @@ export async function restoreAside(from: PullContext, into: PullContext, key: st
 
 async function createRestored({ database, rows, tables, project }: PullContext, entry: Aside, id: string): Promise<void> {
   const table = tableOf(tables, entry.table)
-  if (table.name === 'projects' || table.name === 'memberships') throw new SyncError('not_sendable', `Rows of ${table.name} are created by a request of their own.`)
   await database.write(async () => {
     if (await rows.byId(table, id)) return
     const raw = { id, _status: 'created', _changed: '', project, server_version: 0, base_version: null, ...entry.row }
@@ -120,11 +121,11 @@ async function createRestored({ database, rows, tables, project }: PullContext, 
   })
 }
 
-/** Finishes what a killed app had begun to restore. */
+/** Finishes what a killed app had begun to restore. What cannot be restored any more stays aside. */
 export async function finishRestores(context: PullContext, project: (id: string) => PullContext | undefined): Promise<void> {
   for (const { key, restoring } of context.store.state.aside) {
     const into = restoring && project(restoring.into)
-    if (into) await restoreAside(context, into, key, () => restoring.id)
+    if (restoring && into && into.store.state.status === 'live') await restoreAside(context, into, key, () => restoring.id)
   }
 }
 

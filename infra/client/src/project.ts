@@ -46,6 +46,7 @@ export class Project {
   #batchSize = MAX_OPERATIONS
   /** The mark at which the rows agreed with the server's, since the app began. */
   #agreedAt: number | null = null
+  #hasRepaired = false
 
   constructor(id: string, deps: ProjectDeps) {
     this.id = id
@@ -184,13 +185,15 @@ export class Project {
       this.#agreedAt = pulled.checksum ? pulled.timestamp : null
       return this.#noteBroken(null)
     }
-    if (this.store.state.broken) throw mismatch(differing)
+    // Once, and once more after a restart: then WatermelonDB reads anew what it holds in memory.
+    if (this.store.state.broken && this.#hasRepaired) throw mismatch(differing)
     await this.#repair()
   }
 
   /** Takes everything anew, in the place of what is here. */
   async #repair(): Promise<void> {
     this.#agreedAt = null
+    this.#hasRepaired = true
     const differing = await this.#differing(await pull(this.#context, true))
     await this.#noteBroken(differing)
     if (differing) throw mismatch(differing)

@@ -129,9 +129,11 @@ async function collectFrom(context: PullContext, since: number, isWhole: boolean
 }
 
 /** A page that accounts for everything that the device was told is written. */
-function page({ api, project, store }: PullContext, since: number): Promise<Page> {
+async function page({ api, project, store }: PullContext, since: number): Promise<Page> {
   const confirmed = Object.values(store.state.acks).reduce((most, { v }) => Math.max(most, v), 0)
-  return api.page(project, since, confirmed)
+  const answer = await api.page(project, since, confirmed)
+  if (answer.hasMore && answer.timestamp === since) throw new SyncError('unreadable_answer', 'The server says that there is more, and sends the same again.')
+  return answer
 }
 
 /** What the user has given up by now. What is given up from here on is for the next pull. */

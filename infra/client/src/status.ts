@@ -76,7 +76,7 @@ export function rejectedOf({ id: project, store }: Project): Rejected[] {
 }
 
 export function asideOf({ id: project, store }: Project): AsideEdit[] {
-  return store.state.aside.filter(({ restoring }) => !restoring).map((entry) => ({ project, ...entry }))
+  return store.state.aside.map(({ restoring: _, ...entry }) => ({ project, ...entry }))
 }
 
 /** The states of all projects as one: what needs attention first. */

@@ -7,10 +7,11 @@ import sqlite from '@nozbe/watermelondb/adapters/sqlite/index.js'
 import { synchronize } from '@nozbe/watermelondb/sync/index.js'
 import logger from '@nozbe/watermelondb/utils/common/logger/index.js'
 import { client, serverSchema } from './build.mjs'
+import { mutants } from './fuzz/mutants.mjs'
 import { answer, response } from './mock/http.mjs'
 import { MockServer } from './mock/server.mjs'
 
-export const { createSync, withBaseVersion, baseVersionColumn, SyncError } = await client()
+export const { createSync, withBaseVersion, baseVersionColumn, SyncError } = await client(mutants.find(({ rule }) => rule === process.env.MUTANT))
 export const schema = await serverSchema()
 export const watermelon = { Q, synchronize }
 export const build = { appSchema, tableSchema }

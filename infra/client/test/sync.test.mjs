@@ -164,6 +164,23 @@ test('a member who is removed keeps nothing of the project but unsent edits, and
   assert.ok([...other.rows.values()].some(({ fields }) => fields.name === 'Mine'))
 })
 
+test('settings that were set aside cannot become a new project, and stand in nobody\'s way', async () => {
+  const before = await synced()
+  const { database, server } = before
+  await before.edit('projects', 'p', { description: 'Unsent' })
+  server.leave(server.projects.get('p'), 'ann')
+  await before.sync.now()
+  await before.sync.now()
+  server.join(server.projects.get('p'), 'ann')
+  await before.sync.now()
+  const [edit] = before.sync.aside$.value
+  await assert.rejects(before.sync.restoreAside(edit), { code: 'not_sendable' })
+  await before.sync.stop()
+  const phone = new Phone({ database, server })
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.deepEqual(phone.sync.aside$.value, [edit])
+})
+
 test('with "mine", projects are those that the user is a member of, also later', async () => {
   const phone = await synced({ phone: { projects: 'mine' } })
   assert.deepEqual(Object.keys(phone.sync.status$.value.projects), ['p'])

@@ -8,10 +8,13 @@ process.env.NODE_ENV = 'production'
 const { setTimeout: later } = globalThis
 globalThis.setTimeout = (callback, pause, ...args) => (pause ? later(callback, pause, ...args).unref() : setImmediate(callback, ...args))
 
+const MAX_EVENTS = 100_000
+
 const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 export class Events {
   waiting = []
+  left = MAX_EVENTS
 
   constructor(random) {
     this.random = random
@@ -37,6 +40,7 @@ export class Events {
   async step() {
     await this.settle()
     if (!this.waiting.length) return false
+    if ((this.left -= 1) < 0) throw new Error(`no end after ${MAX_EVENTS} events`)
     const [event] = this.waiting.splice(this.random.below(this.waiting.length), 1)
     await event.run()
     return true

@@ -1,18 +1,44 @@
-// Plays each mutant until the fuzz notices it: node test/fuzz/play-mutants.mjs [--worlds N] [--from SEED] [--adapter NAME] [RULE …]
+// Leaves out each rule, and says which test and at which world the fuzz notices: npm run mutants -- [--worlds N] [--from SEED]
+// [--adapter NAME] [RULE …]. Without worlds the tests have to notice.
 
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { mutants } from './mutants.mjs'
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { worlds: { type: 'string', default: '1000' }, from: { type: 'string', default: '1' }, adapter: { type: 'string', default: 'loki' } } })
-const main = fileURLToPath(new URL('main.mjs', import.meta.url))
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    worlds: { type: 'string', default: '300' },
+    from: { type: 'string', default: '1' },
+    adapter: { type: 'string', default: 'loki' },
+  },
+})
+const at = (path) => fileURLToPath(new URL(path, import.meta.url))
+const run = (args, MUTANT = '') => spawnSync(process.execPath, args, { encoding: 'utf8', env: { ...process.env, MUTANT } })
+
+/** The first test that fails. */
+function failingTest(rule) {
+  const files = ['rules', 'sync', 'bad-input'].map((name) => at(`../${name}.test.mjs`))
+  const { stdout } = run(['--test', '--test-reporter=tap', '--test-timeout=20000', ...files], rule)
+  return /^not ok \d+ - (.*)$/m.exec(stdout)?.[1]
+}
+
+/** The first world with a violation. */
+function failingWorld(rule) {
+  if (values.worlds === '0') return undefined
+  const { status, stdout, stderr } = run([at('main.mjs'), '--mutant', rule, '--worlds', values.worlds, '--from', values.from, '--adapter', values.adapter])
+  const [, seed, first] = /^seed (\d+):\n +(.*)$/m.exec(stdout) ?? []
+  if (seed) return `world ${Number(seed) - Number(values.from) + 1}: ${first}`
+  if (status !== 0) throw new Error(`${rule} does not run: ${stderr}`)
+  return undefined
+}
+
 const survivors = []
 for (const { rule } of mutants.filter(({ rule }) => !positionals.length || positionals.includes(rule))) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, '--mutant', rule, '--worlds', values.worlds, '--from', values.from, '--adapter', values.adapter], { encoding: 'utf8' })
-  const [, seed, first] = /^seed (\d+):\n +(.*)$/m.exec(stdout) ?? []
-  if (status === 0 || !seed) survivors.push(rule)
-  console.log(`${rule.padEnd(28)} ${seed ? `world ${Number(seed) - Number(values.from) + 1}: ${first.slice(0, 110)}` : status === 0 ? `survives ${values.worlds} worlds` : `does not run: ${stderr.slice(0, 300)}`}`)
+  const [test, world] = [failingTest(rule), failingWorld(rule)]
+  if (!test && !world) survivors.push(rule)
+  console.log(`${rule}\n  ${test ? `test: ${test}` : 'no test'}\n  ${world ?? (values.worlds === '0' ? 'no world played' : `survives ${values.worlds} worlds`)}`)
 }
 console.log(`${survivors.length} survive${survivors.length ? `: ${survivors.join(', ')}` : ''}`)
 process.exit(survivors.length ? 1 : 0)
