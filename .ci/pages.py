@@ -1,6 +1,6 @@
 """Checks the Markdown of the repository: every relative link leads to a file and to a heading of it, every page is in the index, the
-code that pages show is the code in infra/docs/code, errors and parameters are those of the API's description, and the README
-stays short. External links are not fetched.
+code that pages show is that of a file in infra/docs/code or of the example app, errors and parameters are those of the API's
+description, and the README stays short. External links are not fetched.
 """
 
 import json
@@ -18,7 +18,7 @@ FENCE = re.compile(r"^(```+|~~~+).*?^\1[ \t]*$", re.M | re.S)
 CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`).+?(?<!`)\1(?!`)", re.S)
 LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|^\[[^\]]+\]:\s*(\S+)|(?:src|href)=\"([^\"]+)\"", re.M)
 HEADING = re.compile(r"^#{1,6}[ \t]+(.*?)[ \t]*#*$", re.M)
-CODE = re.compile(r"^(?:<!-- (code/\S+) -->\n)?```(?:js|ts|jsx|tsx|javascript|typescript)\n(.*?)^```$", re.M | re.S)
+CODE = re.compile(r"^(?:<!-- ((?:code|\.\./client/example)/\S+) -->\n)?```(?:js|ts|jsx|tsx|javascript|typescript)\n(.*?)^```$", re.M | re.S)
 
 
 def blank(match):
@@ -62,7 +62,7 @@ def faults_of_links(path, texts, tracked):
 
 
 def faults_of_code(pages):
-    """Code of a page is a file that the tests import, and each such file is on a page."""
+    """Code of a page is a file that the tests import, of infra/docs/code or the example app. Each file of the former is on a page."""
     shown = set()
     for path, text in pages.items():
         for match in CODE.finditer(text):

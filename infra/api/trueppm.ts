@@ -137,6 +137,8 @@ export type Problem = {
   errors?: { field: string; message: string }[]
   /** Index of the refused operation of a batch, from 0. */
   operation?: number
+  /** In the mode `each`: values are left out because they are too long. */
+  shortened?: true
   /** The limit of a batch that was exceeded. */
   limit?: { rows?: number; bytes?: number }
   /** The tasks of a cycle, in order. */
@@ -151,6 +153,29 @@ export type Problem = {
   client_value?: { [field: string]: unknown }
   server_version?: number
 }
+
+/** An operation of a batch; its path is below the project's. */
+export type Operation =
+  | { method: 'POST'; path: string; body: { [field: string]: unknown } }
+  | ({ method: 'PATCH'; path: string; body: { [field: string]: unknown } } & Precondition)
+  | ({ method: 'DELETE'; path: string } & Precondition)
+
+/** The version that the row must have; or the versions up to which the user has seen its fields, 0 for never. */
+export type Precondition =
+  | { if_match?: number }
+  | { base_version: number; base_fields?: { [field: string]: number } }
+
+/** `all`: a refused operation refuses the batch. `each`: it leaves no trace, and the others are made. */
+export type Batch = { mode?: 'all' | 'each'; operations: Operation[] }
+
+/** What became of each operation, in their order. */
+export type BatchResults = { results: (Accepted | Refused | NotAttempted)[] }
+/** The row's version after the batch; null when the batch both made and deleted it. */
+export type Accepted = { status: 200 | 201 | 204; id: string; server_version: number | null; merged_fields?: string[] }
+/** In the mode `each`: the problem of the single request. */
+export type Refused = { status: number; id: string | null; problem: Problem }
+/** In the mode `each`: the commit is full. Send it in another request. */
+export type NotAttempted = { status: 0; id: string | null; code: 'not_attempted' }
 
 export type ProblemCode =
   | 'batch_too_large'

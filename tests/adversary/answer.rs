@@ -154,11 +154,6 @@ impl Device {
         if !answer.has_more {
             self.rows.retain(|row, _| is_known(row));
         }
-        // Nor that someone whom the backup had removed was back in the lost table: a limit of the restore that is known.
-        let then = history.version_at(&self.membership, history.raised_to).and_then(|version| history.entry(version));
-        if !answer.has_more && history.restores > 0 && then.is_some_and(|entry| entry.live.is_none()) {
-            self.rows.clear();
-        }
         ensure(answer.has_more || self.rows.is_empty(), || format!("left after the wipe: {:?}", self.rows))?;
         self.mark = mark;
         Ok(())

@@ -16,6 +16,7 @@ mod clean;
 mod contention;
 mod convergence;
 mod device;
+mod each;
 mod figures;
 mod history;
 mod http;

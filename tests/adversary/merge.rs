@@ -58,12 +58,12 @@ fn body(operation: &Operation) -> Option<&Map<String, Value>> {
     operation.ask.body.as_ref()?.as_object()
 }
 
-fn content(version: u64, history: &History) -> Map<String, Value> {
+pub(crate) fn content(version: u64, history: &History) -> Map<String, Value> {
     history.entry(version).and_then(|entry| entry.live.as_deref()).cloned().unwrap_or_default()
 }
 
 /// Which fields of a row were given another value after `base` and up to `at`.
-fn changed_since(row: &str, base: u64, at: u64, history: &History) -> BTreeSet<String> {
+pub(crate) fn changed_since(row: &str, base: u64, at: u64, history: &History) -> BTreeSet<String> {
     let versions = history.rows().get(row).map(Vec::as_slice).unwrap_or_default();
     if history.raises.iter().any(|raise| (base..at).contains(raise)) {
         // What was changed before a restore is not known: any field may have been.

@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     MyProjects,
     DeleteProject,
     Batch,
+    /// A batch whose operations are judged one by one.
+    Each,
 }
 
 /// Makes operations out of what is there.
@@ -205,6 +207,7 @@ impl Maker<'_> {
                 Operation { ask, user, needed: 0, mark: None, row: "projects#".to_owned(), parts: vec![] }
             }
             Kind::Batch => self.batch(),
+            Kind::Each => self.each(),
             Kind::DeleteProject => {
                 let user = self.user(400);
                 let ask = Ask { method: Method::DELETE, ..Ask::get(path("", None), &self.tokens[user]) };

@@ -146,8 +146,9 @@ impl Writer {
         let refusal = if reply.status < 400 { String::new() } else { format!(" {}", reply.code()) };
         self.table.state().figures.operation(&format!("{}{refusal}", reply.status));
         let in_batch = if reply.status < 400 { "in a batch" } else { "in a refused batch" };
-        for _ in &operation.parts {
-            self.table.state().figures.operation(in_batch);
+        for place in 0..operation.parts.len() {
+            let outcome = crate::each::outcome(operation, &reply, place).unwrap_or_else(|| in_batch.to_owned());
+            self.table.state().figures.operation(&outcome);
         }
         let judged = judge(operation, &reply, &given, &self.table.state().history);
         if let Err(violation) = judged {
@@ -160,8 +161,9 @@ impl Writer {
     }
 
     fn note(&mut self, operation: &Operation, reply: Option<&Reply>) {
-        for part in &operation.parts {
-            self.note(part, reply);
+        for (place, part) in operation.parts.iter().enumerate() {
+            let own = reply.and_then(|reply| crate::each::reply_to(operation, reply, place));
+            self.note(part, own.as_ref().or(reply));
         }
         let Some(mark) = &operation.mark else { return };
         let fate = self.fates.0.entry(mark.clone()).or_default();
@@ -212,7 +214,7 @@ impl Fates {
 }
 
 /// Codes of refusals that a well-formed request may meet.
-const REFUSALS: [(u16, &str); 16] = [
+pub(crate) const REFUSALS: [(u16, &str); 16] = [
     (403, "not_a_member"),
     (403, "membership_revoked"),
     (403, "role_too_low"),
@@ -242,6 +244,7 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
     allowed(speaks == reply.committed.is_some(), "X-Server-Version belongs to the success of a mutation")?;
     allowed(reply.committed.is_none_or(|version| version <= history.current()), "a version that was not committed")?;
     match (reply.status, ask.method.as_str()) {
+        _ if crate::each::is_each(operation) => crate::each::judge(operation, reply, history),
         (200, "GET") if reply.body.get("results").is_some() => judge_list(operation.user, reply, history),
         (200, "GET") => {
             expect_not_removed_before(operation.user, given_version(&reply.body), history)?;

@@ -1,4 +1,4 @@
-// What infra/docs/client.md says that an app developer sees: each message is brought about.
+// What infra/docs/plain-client.md says that an app developer sees: each message is brought about.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'

@@ -31,7 +31,7 @@ export const { sendChange } = await import(address('send'))
 
 /** The first cells of the table of what the console says. */
 export const messages = (() => {
-  const page = readFileSync(new URL('client.md', docs), 'utf8')
+  const page = readFileSync(new URL('plain-client.md', docs), 'utf8')
   const [, , ...rows] = page.match(/^\| the console says \|.*\n(?:\|.*\n)+/m)[0].trim().split('\n')
   return rows.map((row) => row.match(/^\| `(.*?)` \|/)[1])
 })()

@@ -1,4 +1,4 @@
-// The code of infra/docs/app-quickstart.md, as it stands there.
+// The code of infra/docs/plain-client.md, as it stands there.
 
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'

@@ -131,23 +131,75 @@ async fn a_base_that_the_row_has_not_reached_is_412_with_the_row() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_no_version_or_not_alone_or_not_with_a_patch_is_named() {
+async fn a_header_that_is_no_version_or_not_alone_is_named() {
     let project = project().await;
     let now = seen(&project, "tasks/t1").await;
     let patch = || project.patch("tasks/t1", &json!({"name": "x"}));
-    let bad = ["", "0", "-1", "+1", "\"5\"", "x", "9007199254740992"];
+    let bad = ["", "-1", "+1", "\"5\"", "x", "9007199254740992"];
     let bad = bad.map(|value| patch().header("x-base-version", value)).into_iter();
     let others = [
         patch().based_on(now).if_match(now),
         patch().based_on(now).header("if-match", "*"),
         patch().based_on(now).based_on(now),
-        project.delete("tasks/t1").based_on(now),
-        project.delete("").based_on(now),
+        project.delete("tasks/t1").based_on(now).if_match(now),
     ];
     for call in bad.chain(others) {
         let answer = project.refuses(call, 400, "invalid_parameter").await;
         assert_eq!(answer.fields(), ["X-Base-Version"]);
     }
+    let with_fields = |fields: &str| patch().header("x-base-fields", fields);
+    let bad = ["", "x", "[]", "{\"name\":-1}", "{\"name\":\"1\"}", "{\"name\":9007199254740992}", "{\"a\":1,\"a\":2}"];
+    let bad = bad.map(|fields| with_fields(fields).based_on(now)).into_iter();
+    let alone = [with_fields("{}"), with_fields("{}").if_match(now), with_fields("{}").header("x-base-fields", "{}")];
+    for call in bad.chain(alone) {
+        let answer = project.refuses(call, 400, "invalid_parameter").await;
+        assert_eq!(answer.fields(), ["X-Base-Fields"]);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_is_made_by_who_has_seen_the_whole_row() {
+    let project = project().await;
+    let mia = format!("memberships/{}", project.membership("mia"));
+    for (row, theirs, field) in [
+        ("dependencies/t1-t2", json!({"lag": 3}), "lag"),
+        ("tasks/t1", json!({"name": "theirs"}), "name"),
+        ("calendars/site", json!({"hours_per_day": 7.5}), "hours_per_day"),
+        (mia.as_str(), json!({"role": 200}), "role"),
+        ("", json!({"description": "theirs"}), "description"),
+    ] {
+        let base = seen(&project, row).await;
+        project.patch(row, &theirs).await.expect(200);
+        let now = seen(&project, row).await;
+        let refused = project.writes_nothing(project.delete(row).based_on(base)).await;
+        assert_conflict(&refused, now, &[(field, theirs[field].clone(), json!(null))]);
+        project.refuses(project.delete(row).based_on(0), 409, "sync_conflict").await;
+        project.refuses(project.delete(row).based_on(now + 1), 412, "version_mismatch").await;
+        let insists = project.delete(row).based_on(base).header("x-base-fields", &json!({ field: now }).to_string());
+        insists.await.expect(204);
+        let again = project.delete(row).based_on(base);
+        if row.is_empty() {
+            again.await.problem(410, "project_deleted");
+        } else {
+            project.writes_nothing(again).await.expect(204);
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_bases_are_another_request() {
+    let project = project().await;
+    let now = seen(&project, "tasks/t1").await;
+    let mine = |fields: &str| {
+        let call = project.patch("tasks/t1", &json!({"name": "mine"})).based_on(now).key("k");
+        if fields.is_empty() { call } else { call.header("x-base-fields", fields) }
+    };
+    let first = mine("{\"name\":1}").await;
+    first.problem(409, "sync_conflict");
+    let first = mine("{\"notes\":1}").await.expect(200);
+    project.writes_nothing(mine("{\"notes\":1}")).await.assert_replays(&first);
+    project.refuses(mine("{\"notes\":2}"), 422, "idempotency_key_reused").await;
+    project.refuses(mine(""), 422, "idempotency_key_reused").await;
 }
 
 #[tokio::test]

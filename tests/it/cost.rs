@@ -164,6 +164,14 @@ async fn each_request_costs_what_the_page_says() {
     }
     lines.call("delete a task with 50 dependencies", small.delete("tasks/t1")).await;
     lines.call("batch that creates 98 tasks", small.post("batch", &creations(0..98))).await;
+    let pushed = TestApp::new().await.with_project().with_tasks(3).await;
+    let rename = |task: &str, base: u64| json!({"method": "PATCH", "path": format!("tasks/{task}/"), "body": {"name": "mine"}, "base_version": base});
+    let (seen, unseen) = (rename("t1", pushed.get("tasks/t1/").await.version()), rename("t2", 0));
+    let each = |operations: [&Value; 2]| pushed.post("batch", &json!({"mode": "each", "operations": operations}));
+    lines
+        .call("batch in the mode `each` with a key, of two `PATCH`es one refused", each([&seen, &unseen]).key("1"))
+        .await;
+    lines.call("… both refused", each([&unseen, &unseen]).key("2")).await;
     let body = json!({"id": format!("made-{}", small.id), "name": "House", "start_date": "2026-03-02"});
     lines.call("create a project", small.app.call(Method::POST, "/api/v1/projects/").by(OWNER).json(&body)).await;
     let other = TestApp::new().await.with_project().await;

@@ -24,6 +24,7 @@ mod cost;
 mod creation;
 mod dependencies;
 mod doubt;
+mod each;
 mod empty_pages;
 mod erase;
 mod idempotency;

@@ -11,6 +11,8 @@ pub(crate) enum Job {
     Patch(&'static [Entity]),
     /// The same by an instance of the code before there was an archive.
     PatchByOlderCode(&'static [Entity]),
+    /// Change those of these rows that are live, in one commit; the others are refused.
+    PatchEach(&'static [Entity]),
     /// Create the edge.
     AddEdge,
     /// Delete the task and with it the edges that name it, which are a set.
@@ -27,7 +29,7 @@ impl Job {
     /// The rows that the request names: read together with the counter.
     pub(crate) fn named(self) -> &'static [Entity] {
         match self {
-            Self::Patch(entities) | Self::PatchByOlderCode(entities) => entities,
+            Self::Patch(entities) | Self::PatchByOlderCode(entities) | Self::PatchEach(entities) => entities,
             Self::AddEdge => &[Entity::Task, Entity::Edge],
             Self::DeleteTask | Self::DeleteTaskIf(_) => &[Entity::Task],
             Self::RemoveMember | Self::AddMemberAgain => &[Entity::Membership],
@@ -203,6 +205,16 @@ fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a
             .iter()
             .all(|&entity| is_live(entity))
             .then(|| entities.iter().map(|&entity| (entity, false)).collect()),
+        Job::PatchEach(entities) => {
+            let leaves_a_trace = scenario.is(Mutant::RefusedOperationLeavesATrace);
+            let accepted = entities.iter().filter(|&&entity| is_live(entity));
+            let written: Vec<_> = match leaves_a_trace {
+                true => entities.iter().filter(|&&entity| read(entity).is_some()).collect(),
+                false => accepted.collect(),
+            };
+            // When everything is refused, nothing is written.
+            (!written.is_empty()).then(|| written.into_iter().map(|&entity| (entity, false)).collect())
+        }
         Job::AddEdge => (is_live(Entity::Task) && read(Entity::Edge).is_none()).then(|| vec![(Entity::Edge, false)]),
         Job::DeleteTask | Job::DeleteTaskIf(_) if !is_live(Entity::Task) => None,
         Job::DeleteTaskIf(version) if read(Entity::Task).is_none_or(|task| task.server_version != version) => None,

@@ -16,6 +16,7 @@
 //! - Writers that read a batch, see `last` in place or condition-check it, read a set, decide, commit, decide again
 //!   when they were not the first or put the draft on top of the commit that was, and repeat a request whose answer got
 //!   lost or which is still on its way.
+//! - A batch whose operations are judged one by one: the rows that are dead are refused, the others are written at once.
 //! - A deletion that takes several commits: the first leaves a note on the counter, and whoever commits next goes on with it.
 //! - Repetitions that come so late that their token is forgotten.
 //! - The archive ([`archive`]): written before the commit that drops versions from a list, by a writer who may be killed in

@@ -8,7 +8,7 @@ use crate::decision::Job::{self, AddEdge, DeleteTask, Patch, PatchByOlderCode};
 use crate::properties::Always;
 use crate::row::Entity::{Edge, Membership, Task};
 use crate::rules::{
-    CASCADE, EMULATOR, HOT_ROW, OLDER_CODE, OVERFLOW, PAGED_OVERFLOW, PARTS, REMOVAL, RESTORED, TWO_WRITERS,
+    CASCADE, EACH, EMULATOR, HOT_ROW, OLDER_CODE, OVERFLOW, PAGED_OVERFLOW, PARTS, REMOVAL, RESTORED, TWO_WRITERS,
 };
 use crate::scenario::{Index, Last, Mutant, Scenario};
 
@@ -114,6 +114,13 @@ fn two_rows_with_one_version_are_parted_by_a_page() {
     let scenario = Scenario { mutants, writers, limit: 1, ..TWO_WRITERS };
     breaks(scenario, Always::EachVersionIsHeldByOneRow);
     breaks(scenario, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+/// The edge of a dead task is written by the batch that was to be refused for it.
+#[test]
+fn a_refused_operation_that_leaves_a_trace_brings_an_edge_of_a_dead_task_back() {
+    let mutants = &[Mutant::RefusedOperationLeavesATrace];
+    breaks(Scenario { mutants, ..EACH }, Always::NoDeadTaskHasALiveEdge);
 }
 
 #[test]

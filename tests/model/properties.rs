@@ -241,6 +241,7 @@ pub(crate) enum Sometimes {
     ADraftIsRebased,
     AnExecutedRequestIsNotAnswered,
     ACascadeIsCommitted,
+    ABatchIsMadeInPart,
     ADeletionIsHalfDone,
     ADeletionIsFinishedByAnother,
     AnOutcomeIsUnknown,
@@ -275,6 +276,12 @@ impl Sometimes {
                 let last = state.table.counter.committed().map(|counter| counter.last);
                 let both = |last: PerRow<u8>| last[Entity::Task] != 0 && last[Entity::Edge] != 0;
                 last.is_some_and(both)
+            }),
+            Self::ABatchIsMadeInPart => ("a batch is made in part", |_, state| {
+                // Of a batch that changes the membership and the edge, the edge was refused, which is dead.
+                let last = state.table.counter.committed().map(|counter| counter.last);
+                let is_dead = state.table.rows[Entity::Edge].committed().is_some_and(|row| row.is_deleted);
+                is_dead && last.is_some_and(|last| last[Entity::Membership] != 0 && last[Entity::Edge] == 0)
             }),
             Self::ADeletionIsHalfDone => ("a deletion is half done", |_, state| {
                 state.table.counter.committed().is_some_and(|counter| counter.unfinished)

@@ -2,7 +2,7 @@
 
 use crate::check::holds;
 use crate::decision::Job::{
-    AddEdge, AddMemberAgain, DeleteTask, DeleteTaskIf, Heal, Patch, PatchByOlderCode, RemoveMember,
+    AddEdge, AddMemberAgain, DeleteTask, DeleteTaskIf, Heal, Patch, PatchByOlderCode, PatchEach, RemoveMember,
 };
 use crate::properties::{Always, Sometimes};
 use crate::row::Entity::{Edge, Membership, Task};
@@ -36,6 +36,10 @@ pub(crate) const EMULATOR: Scenario =
 /// A task is deleted while somebody adds an edge to it.
 pub(crate) const CASCADE: Scenario =
     Scenario { rows: &[Task, Membership], writers: &[&[AddEdge], &[DeleteTask]], ..TWO_WRITERS };
+
+/// A batch whose operations are judged one by one, while what one of them is about is deleted.
+pub(crate) const EACH: Scenario =
+    Scenario { writers: &[&[PatchEach(&[Membership, Edge])], &[DeleteTask]], limit: 2, ..TWO_WRITERS };
 
 /// A deletion that does not fit a transaction, made on a version of the task, while others write.
 pub(crate) const PARTS: Scenario = Scenario {
@@ -95,6 +99,21 @@ fn a_device_keeps_up_with_three_writers() {
                 Sometimes::AnAnswerComesFromTheTable,
             ],
             ..TWO_WRITERS
+        });
+    }
+}
+
+#[test]
+fn what_is_accepted_of_a_batch_is_one_commit_and_what_is_refused_leaves_no_trace() {
+    for answers_get_lost in [false, true] {
+        holds(Scenario {
+            answers_get_lost,
+            sometimes: &[
+                Sometimes::ABatchIsMadeInPart,
+                Sometimes::ACascadeIsCommitted,
+                Sometimes::ARequestIsDecidedAgain,
+            ],
+            ..EACH
         });
     }
 }

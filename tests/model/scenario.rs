@@ -82,6 +82,7 @@ pub(crate) enum Mutant {
     RowsWrittenUnconditionally,
     TwoRowsGivenOneVersion,
     TaskTombstoneBeforeItsEdges,
+    RefusedOperationLeavesATrace,
     SupersededNotCarriedOn,
     NewTokenAfterALostAnswer,
     ConflictSettlesTheFate,

@@ -82,17 +82,18 @@ pub(crate) fn list(
     };
     let next = rest.map(|cursor| path(&cursor));
     let results =
-        rows.into_iter().map(|(_, json)| RawValue::from_string(json)).collect::<Result<_, _>>().map_err(corrupt)?;
-    let body = serde_json::to_string(&List { results, next }).map_err(corrupt)?;
+        rows.into_iter().map(|(_, json)| RawValue::from_string(json)).collect::<Result<_, _>>().map_err(unwritten)?;
+    let body = serde_json::to_string(&List { results, next }).map_err(unwritten)?;
     Ok(([(header::CONTENT_TYPE, "application/json")], body).into_response())
 }
 
 /// 200 with the outcomes of a batch.
 pub(crate) fn batch(results: &[impl serde::Serialize]) -> Result<Answer, Error> {
-    let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(corrupt)?;
+    let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(unwritten)?;
     Ok(Answer { status: 200, headers: BTreeMap::new(), body, row: None })
 }
 
-fn corrupt(error: serde_json::Error) -> Error {
-    Error::Corrupt(error.to_string())
+fn unwritten(error: serde_json::Error) -> Error {
+    tracing::error!(%error, "an answer cannot be written");
+    Error::Bug("an answer cannot be written as JSON")
 }

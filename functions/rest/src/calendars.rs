@@ -1,7 +1,7 @@
 //! The rules of calendars.
 
 use shared::domain::{
-    Calendar, Collection, Columns, Draft, Error, Project, ProjectId, Role, RowId, RowKey, Step, understand,
+    Actor, Calendar, Collection, Columns, Draft, Error, Project, ProjectId, Role, RowId, RowKey, Step, understand,
 };
 use shared::storage::Look;
 
@@ -10,7 +10,7 @@ use crate::decide::Rules;
 impl Rules for Calendar {
     const WRITER: Role = Role::Admin;
 
-    fn look_for_write(look: Look, _: &ProjectId, _: &Columns) -> Look {
+    fn look_for_create(look: Look, _: &ProjectId, _: &Columns) -> Look {
         look
     }
 
@@ -18,7 +18,7 @@ impl Rules for Calendar {
         look.at([RowKey::project(project)])
     }
 
-    fn accept(&self, _: &RowId, _: Option<&Self>, _: &Draft) -> Result<(), Error> {
+    fn accept(&self, _: &RowId, _: Option<&Self>, _: &Draft, _: &Actor) -> Result<(), Error> {
         Ok(())
     }
 
@@ -36,7 +36,7 @@ impl Rules for Calendar {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use shared::http::IfMatch;
+    use shared::domain::Precondition;
 
     use super::*;
     use crate::decide;
@@ -50,7 +50,7 @@ mod tests {
         let world = world.with("calendars#used", calendar.clone()).with("calendars#spare", calendar);
         let mut draft = world.draft();
         let mut delete =
-            |calendar| decide::delete::<Calendar>(&mut draft, &user("olga"), &id(calendar), &IfMatch::any());
+            |calendar| decide::delete::<Calendar>(&mut draft, &user("olga"), &id(calendar), &Precondition::None);
         assert!(matches!(delete("used"), Err(Error::CalendarInUse)));
         assert!(delete("spare").is_ok());
         assert_eq!(written(&draft), ["calendars#spare"]);

@@ -1,16 +1,27 @@
 //! The decisions that all resources share, as pure functions over what was read.
 
 use shared::domain::{
-    Columns, Counter, Draft, Error, FieldError, ProjectId, Resource, Role, RowId, RowKey, Standing, Step, UserId,
-    concurrent_changes, parse, patched,
+    Actor, Base, Columns, Counter, Draft, Error, FieldError, Precondition, ProjectId, Resource, Role, Row, RowId,
+    RowKey, Standing, Step, UserId, concurrent_changes, expect_seen, parse, patched,
 };
-use shared::http::{BaseVersion, IfMatch};
 use shared::storage::Look;
 
 /// What a resource's rows must obey beyond their own fields.
 pub(crate) trait Rules: Resource {
-    /// At least this role may create, change and delete.
+    /// At least this role may create and change, and delete unless [`Rules::may_delete`] says otherwise.
     const WRITER: Role;
+    /// Does a creation bring a deleted row with its id back?
+    const REVIVES: bool = false;
+
+    /// The id of a new row that was given this one, if that can be told before its fields are judged.
+    fn choose_id(given: Option<RowId>) -> Option<RowId> {
+        Some(given.unwrap_or_else(RowId::generate))
+    }
+
+    /// The id of a new row with these fields; `chosen` is what [`Rules::choose_id`] says.
+    fn new_id(_: &ProjectId, chosen: Option<&RowId>, _: &Columns) -> Result<RowId, Error> {
+        chosen.cloned().ok_or(Error::Bug("no id was chosen for a new row"))
+    }
 
     /// The fields of a creation with those defaults that depend on other fields or on the day.
     fn complete(fields: Columns) -> Columns {
@@ -22,14 +33,24 @@ pub(crate) trait Rules: Resource {
         fields
     }
 
-    /// Looks also at what a row with these fields refers to.
-    fn look_for_write(look: Look, project: &ProjectId, fields: &Columns) -> Look;
+    /// Looks also at what a new row with these fields refers to.
+    fn look_for_create(look: Look, project: &ProjectId, fields: &Columns) -> Look;
+
+    /// Looks also at what a row refers to once it is changed like this.
+    fn look_for_change(look: Look, project: &ProjectId, patch: &Columns) -> Look {
+        Self::look_for_create(look, project, patch)
+    }
 
     /// Looks also at what deleting a row may affect.
     fn look_for_delete(look: Look, project: &ProjectId) -> Look;
 
-    /// Refuses the row if it does not fit the others; `before` is what it was.
-    fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft) -> Result<(), Error>;
+    /// Refuses the row if it does not fit the others, or if the actor may not make it so; `before` is what it was.
+    fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error>;
+
+    /// Refuses whoever may not delete this row, which may be dead or not there.
+    fn may_delete(draft: &Draft, caller: &UserId, _: &RowKey) -> Result<(), Error> {
+        draft.authorize(caller, Self::WRITER).map(|_| ())
+    }
 
     /// Drafts the tombstones that deleting the row takes, its own included, or refuses.
     fn delete(id: &RowId, draft: &mut Draft) -> Result<Step<()>, Error>;
@@ -44,27 +65,30 @@ pub(crate) enum Creation {
     Repeated,
 }
 
-/// A new row with the client's id or the server's.
+/// A new row with the client's id or the server's: which one, and what the creation came to.
 ///
 /// The same id again: `Repeated` when every field that is named has that value, `IdTaken` otherwise, `IdDeleted` when the
-/// row is dead.
+/// row is dead and stays so.
 pub(crate) fn create<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
-    id: &RowId,
+    chosen: Option<&RowId>,
     fields: &Columns,
-) -> Result<Step<Creation>, Error> {
-    draft.authorize(caller, R::WRITER)?;
+) -> Result<Step<(Creation, RowKey)>, Error> {
+    let actor = draft.authorize(caller, R::WRITER)?;
+    let id = R::new_id(draft.project(), chosen, fields)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
     match draft.standing(&key) {
-        Standing::Absent => {}
-        Standing::Live(columns) => return repeated::<R>(&key, Some(columns), fields),
-        Standing::Dead => return repeated::<R>(&key, None, fields),
+        Standing::Live(columns) => {
+            return Ok(repeated::<R>(&key, Some(columns), fields)?.map(|creation| (creation, key)));
+        }
+        Standing::Dead if !R::REVIVES => return Err(Error::IdDeleted(key)),
+        Standing::Absent | Standing::Dead => {}
     }
     let resource: R = parse(&R::complete(fields.clone()))?;
-    resource.accept(id, None, draft)?;
-    draft.put(id.clone(), &resource)?;
-    Ok(Step::Last(Creation::Created))
+    resource.accept(&id, None, draft, &actor)?;
+    draft.put(id, &resource)?;
+    Ok(Step::Last((Creation::Created, key)))
 }
 
 /// The answer to a creation whose id is there, with these columns if it is live.
@@ -82,23 +106,21 @@ pub(crate) fn repeated<R: Resource>(
 }
 
 /// The row with some fields changed; nothing is written when they all have their values already. With the fields that
-/// others changed since `base`, see [`check_base`].
+/// others changed since the version that the caller's change was made on, see [`check_change`].
 pub(crate) fn update<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
     id: &RowId,
     patch: &Columns,
-    if_match: &IfMatch,
-    base: BaseVersion,
+    precondition: &Precondition,
 ) -> Result<Step<Vec<String>>, Error> {
-    draft.authorize(caller, R::WRITER)?;
+    let actor = draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
     let columns = draft.expect_live(&key)?.clone();
-    check_version(draft, &key, if_match)?;
-    let merged = check_base(draft, &key, base, patch)?;
+    let merged = check_change::<R>(draft, &key, precondition, patch)?;
     let row = patched::<R>(&columns, &R::complete_change(patch.clone()))?;
     if row.changes {
-        row.after.accept(id, Some(&row.before), draft)?;
+        row.after.accept(id, Some(&row.before), draft, &actor)?;
         draft.put_keeping(id.clone(), &row.after, &row.kept)?;
     }
     Ok(Step::Last(merged))
@@ -109,43 +131,52 @@ pub(crate) fn delete<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
     id: &RowId,
-    if_match: &IfMatch,
+    precondition: &Precondition,
 ) -> Result<Step<()>, Error> {
-    draft.authorize(caller, R::WRITER)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
+    R::may_delete(draft, caller, &key)?;
     match draft.standing(&key) {
         Standing::Live(_) => {}
         Standing::Absent => return Err(Error::NotFound(key)),
         Standing::Dead => return Ok(Step::Last(())),
     }
-    check_version(draft, &key, if_match)?;
+    check_deletion(draft, &key, precondition)?;
     R::delete(id, draft)
 }
 
-/// `Stale`, with the row as it was read, unless that is at a version that the caller named.
-pub(crate) fn check_version(draft: &Draft, key: &RowKey, if_match: &IfMatch) -> Result<(), Error> {
-    match draft.row(key) {
-        Some(row) if !if_match.allows(row.version) => {
-            Err(Error::Stale { version: row.version, row: row.rest_json(draft.project()) })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The fields that others changed since the version that a patch was made on, if it names one, and that it leaves alone; or
-/// the conflict, see [`concurrent_changes`].
-pub(crate) fn check_base(
+/// Refuses a change of a live row whose precondition does not hold: `Stale`, with the row as it was read, or `Conflict`. The
+/// fields that others changed meanwhile and that the patch leaves alone, if the precondition is about fields: see
+/// [`concurrent_changes`].
+fn check_change<R: Rules>(
     draft: &Draft,
     key: &RowKey,
-    BaseVersion(base): BaseVersion,
+    precondition: &Precondition,
     patch: &Columns,
 ) -> Result<Vec<String>, Error> {
-    match (base, draft.row(key), draft.live(key)) {
-        (Some(base), Some(row), Some(columns)) => {
-            let restored_through = draft.counter().map_or(0, Counter::restored_through);
-            concurrent_changes(row, columns, base, restored_through, patch, || row.rest_json(draft.project()))
-        }
-        _ => Ok(vec![]),
+    let Some((row, columns, base)) = unsettled(draft, key, precondition)? else { return Ok(vec![]) };
+    let restored_through = draft.counter().map_or(0, Counter::restored_through);
+    concurrent_changes::<R>(row, columns, base, restored_through, patch, || row.rest_json(draft.project()))
+}
+
+/// The same for a deletion, for which every field of the row counts: see [`expect_seen`].
+fn check_deletion(draft: &Draft, key: &RowKey, precondition: &Precondition) -> Result<(), Error> {
+    let Some((row, columns, base)) = unsettled(draft, key, precondition)? else { return Ok(()) };
+    let restored_through = draft.counter().map_or(0, Counter::restored_through);
+    expect_seen(row, columns, base, restored_through, || row.rest_json(draft.project()))
+}
+
+/// What is still to be judged field by field: the row as it was read, its columns with the draft's own writes, and the base.
+fn unsettled<'a>(
+    draft: &'a Draft,
+    key: &RowKey,
+    precondition: &'a Precondition,
+) -> Result<Option<(&'a Row, &'a Columns, &'a Base)>, Error> {
+    let (Some(row), Some(columns)) = (draft.row(key), draft.live(key)) else { return Ok(None) };
+    match precondition {
+        Precondition::None => Ok(None),
+        Precondition::Match(versions) if versions.contains(&row.version.get()) => Ok(None),
+        Precondition::Match(_) => Err(Error::Stale { version: row.version, row: row.rest_json(draft.project()) }),
+        Precondition::MergeSince(base) => Ok(Some((row, columns, base))),
     }
 }
 
@@ -189,7 +220,7 @@ pub(crate) mod testing {
     use std::collections::{HashMap, HashSet};
 
     use serde_json::{Value, json};
-    use shared::domain::{Collection, Row, ServerVersion, Write, membership_id};
+    use shared::domain::{Collection, ServerVersion, Write, membership_id};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The rules of dependencies.
 
-use shared::domain::{Collection, Columns, Dependency, Draft, Error, ProjectId, Role, RowId, RowKey, Step};
+use shared::domain::{Actor, Collection, Columns, Dependency, Draft, Error, ProjectId, Role, RowId, RowKey, Step};
 use shared::storage::Look;
 
 use crate::decide::{Rules, named, refuse};
@@ -9,7 +9,7 @@ use crate::resource::EDGES;
 impl Rules for Dependency {
     const WRITER: Role = Role::Scheduler;
 
-    fn look_for_write(look: Look, _: &ProjectId, fields: &Columns) -> Look {
+    fn look_for_create(look: Look, _: &ProjectId, fields: &Columns) -> Look {
         let ends = ["predecessor", "successor"].into_iter().filter_map(|field| named(fields, field));
         let look = look.at(ends.map(|id| RowKey::new(Collection::Tasks, id)));
         // Another lag needs no look at the other edges.
@@ -23,7 +23,7 @@ impl Rules for Dependency {
 
     /// Both ends are live tasks, no other live edge has the same ends and type, and no cycle is closed. An end that did
     /// not change is live already: a task takes its edges along.
-    fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft) -> Result<(), Error> {
+    fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, _: &Actor) -> Result<(), Error> {
         let same = |get: fn(&Self) -> &RowId| before.is_some_and(|before| get(before) == get(self));
         let same_predecessor = same(|edge| &edge.predecessor);
         let same_successor = same(|edge| &edge.successor);
@@ -57,7 +57,7 @@ impl Rules for Dependency {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::http::{BaseVersion, IfMatch};
+    use shared::domain::Precondition;
 
     use super::*;
     use crate::decide::testing::{OWNER, World, fields, id, refused_fields, user, written};
@@ -70,19 +70,13 @@ mod tests {
 
     fn create(predecessor: &str, successor: &str, dep_type: &str) -> Result<Step<Creation>, Error> {
         let edge = json!({"predecessor": predecessor, "successor": successor, "dep_type": dep_type});
-        decide::create::<Dependency>(&mut chain().draft(), &user(OWNER), &id("new"), &fields(edge))
+        let step = decide::create::<Dependency>(&mut chain().draft(), &user(OWNER), Some(&id("new")), &fields(edge))?;
+        Ok(step.map(|(creation, _)| creation))
     }
 
     fn update(edge: &str, patch: Value) -> Result<Vec<String>, Error> {
         let mut draft = chain().draft();
-        decide::update::<Dependency>(
-            &mut draft,
-            &user(OWNER),
-            &id(edge),
-            &fields(patch),
-            &IfMatch::any(),
-            BaseVersion(None),
-        )?;
+        decide::update::<Dependency>(&mut draft, &user(OWNER), &id(edge), &fields(patch), &Precondition::None)?;
         Ok(written(&draft))
     }
 
@@ -115,14 +109,7 @@ mod tests {
     fn turning_the_only_edge_between_two_tasks_round_closes_no_cycle() {
         let mut draft = World::new().with_task("a").with_task("b").with_edge("ab", "a", "b").draft();
         let patch = fields(json!({"predecessor": "b", "successor": "a"}));
-        let turned = decide::update::<Dependency>(
-            &mut draft,
-            &user(OWNER),
-            &id("ab"),
-            &patch,
-            &IfMatch::any(),
-            BaseVersion(None),
-        );
+        let turned = decide::update::<Dependency>(&mut draft, &user(OWNER), &id("ab"), &patch, &Precondition::None);
         assert!(turned.is_ok());
     }
 

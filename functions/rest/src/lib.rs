@@ -10,7 +10,7 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde_json::json;
 use shared::auth::Verifier;
-use shared::domain::{Calendar, Dependency, Task};
+use shared::domain::{Calendar, Dependency, Membership, Task};
 use shared::http::{both_slashes, finish, observed};
 use shared::storage::Table;
 
@@ -20,6 +20,7 @@ mod calendars;
 mod decide;
 mod dependencies;
 mod memberships;
+mod mutation;
 mod projects;
 mod resource;
 mod tasks;
@@ -51,8 +52,8 @@ pub fn router(app: App) -> Router {
         ("/api/v1/projects/{project_id}/dependencies/{id}/", resource::row::<Dependency>()),
         ("/api/v1/projects/{project_id}/calendars/", resource::collection::<Calendar>()),
         ("/api/v1/projects/{project_id}/calendars/{id}/", resource::row::<Calendar>()),
-        ("/api/v1/projects/{project_id}/memberships/", memberships::collection()),
-        ("/api/v1/projects/{project_id}/memberships/{id}/", memberships::row()),
+        ("/api/v1/projects/{project_id}/memberships/", resource::collection::<Membership>()),
+        ("/api/v1/projects/{project_id}/memberships/{id}/", resource::row::<Membership>()),
     ];
     let router = Router::new()
         .route("/health", get(health))

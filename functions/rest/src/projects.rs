@@ -4,17 +4,18 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
 use shared::domain::{
-    Answer, Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step, UserId,
-    membership_id, parse,
+    Actor, Answer, Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step,
+    UserId, membership_id, parse,
 };
-use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::http::{Caller, Params, Path, Problem};
 use shared::idempotency::{Answered, KeyedRequest};
 use shared::storage::{Committed, Look};
 
 use crate::App;
 use crate::answer;
 use crate::decide::{self, Creation, Rules, named, refuse};
-use crate::resource::{self, InProject, OneRow, Page, take_id};
+use crate::mutation::{InProject, Mutation, OneRow};
+use crate::resource::{self, Page, take_id};
 
 pub(crate) async fn list(State(app): State<App>, Caller(caller): Caller, params: Params) -> Result<Response, Problem> {
     let page = Page::<ProjectId>::of(&params)?;
@@ -25,13 +26,8 @@ pub(crate) async fn list(State(app): State<App>, Caller(caller): Caller, params:
     })
 }
 
-pub(crate) async fn create(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    idempotency: Idempotency,
-    Json(mut fields): Json,
-) -> Result<Answered, Problem> {
-    let request = idempotency.request(&caller, &fields);
+pub(crate) async fn create(State(app): State<App>, mutation: Mutation<()>) -> Result<Answered, Problem> {
+    let Mutation { caller, body: mut fields, request, .. } = mutation;
     let project = take_id(&mut fields)?;
     // With a key, always the same id: that is where the record of the first try lies.
     let derived = || request.as_ref().map(KeyedRequest::project_id);
@@ -42,7 +38,7 @@ pub(crate) async fn create(
     let key = RowKey::project(&project);
     // Before the project is looked at: whether its id is taken is not for a request that makes no sense.
     parse::<Project>(&Project::complete(fields.clone()))?;
-    let look = Project::look_for_write(Look::by_creator(&project, &caller), &project, &fields);
+    let look = Project::look_for_create(Look::by_creator(&project, &caller), &project, &fields);
     let look = look.at([key.clone()]).keyed(request);
     let look = if may_be_known { look.at_the_start_of_versions() } else { look };
     let decide = |draft: &mut _| decide_create(draft, &caller, &fields);
@@ -59,30 +55,19 @@ pub(crate) async fn read(
     resource::read::<Project>(app, caller, Path(OneRow { project_id, id })).await
 }
 
-pub(crate) async fn update(
-    app: State<App>,
-    caller: Caller,
-    Path(InProject { project_id }): Path<InProject>,
-    idempotency: Idempotency,
-    if_match: IfMatch,
-    base: BaseVersion,
-    patch: Json,
-) -> Result<Answered, Problem> {
-    let id = project_id.row_id();
-    resource::update::<Project>(app, caller, Path(OneRow { project_id, id }), idempotency, if_match, base, patch).await
+pub(crate) async fn update(app: State<App>, mutation: Mutation<InProject>) -> Result<Answered, Problem> {
+    resource::update::<Project>(app, of_row(mutation)).await
 }
 
-pub(crate) async fn delete(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Path(InProject { project_id }): Path<InProject>,
-    idempotency: Idempotency,
-    if_match: IfMatch,
-) -> Result<Answered, Problem> {
-    let request = idempotency.request(&caller, &Columns::new());
-    let look = Look::by(&project_id, &caller).at([RowKey::project(&project_id)]).keyed(request);
-    let decide = |draft: &mut _| decide_delete(draft, &caller, &if_match);
-    Ok(app.table.commit(&project_id, &look, decide, |_| Ok(answer::deleted())).await?)
+pub(crate) async fn delete(app: State<App>, mutation: Mutation<InProject>) -> Result<Answered, Problem> {
+    resource::delete::<Project>(app, of_row(mutation)).await
+}
+
+/// The same of the project's row.
+fn of_row(mutation: Mutation<InProject>) -> Mutation<OneRow> {
+    let Mutation { caller, path: InProject { project_id }, precondition, body, request } = mutation;
+    let id = project_id.row_id();
+    Mutation { caller, path: OneRow { project_id, id }, precondition, body, request }
 }
 
 /// A new project with its creator as the owner. An id that is there already is told apart only for its members.
@@ -96,19 +81,12 @@ fn decide_create(draft: &mut Draft, caller: &UserId, fields: &Columns) -> Result
         };
     }
     let project: Project = parse(&Project::complete(fields.clone()))?;
-    project.accept(&key.id, None, draft)?;
+    let owner = Actor { user: caller.clone(), role: Role::Owner };
+    project.accept(&key.id, None, draft, &owner)?;
     draft.put(key.id, &project)?;
     let owner = membership_id(draft.project(), caller);
     draft.put(owner, &Membership { user: caller.clone(), role: Role::Owner })?;
     Ok(Step::Last(Creation::Created))
-}
-
-/// The project's tombstone and the mark on its counter; every other row stays as it is.
-fn decide_delete(draft: &mut Draft, caller: &UserId, if_match: &IfMatch) -> Result<Step<()>, Error> {
-    draft.authorize(caller, Role::Owner)?;
-    decide::check_version(draft, &RowKey::project(draft.project()), if_match)?;
-    draft.delete_project();
-    Ok(Step::Last(()))
 }
 
 impl Rules for Project {
@@ -121,7 +99,7 @@ impl Rules for Project {
         fields
     }
 
-    fn look_for_write(look: Look, _: &ProjectId, fields: &Columns) -> Look {
+    fn look_for_create(look: Look, _: &ProjectId, fields: &Columns) -> Look {
         look.at(named(fields, "calendar").map(|id| RowKey::new(Collection::Calendars, id)))
     }
 
@@ -130,7 +108,7 @@ impl Rules for Project {
     }
 
     /// A project's calendar is one of its own.
-    fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft) -> Result<(), Error> {
+    fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft, _: &Actor) -> Result<(), Error> {
         let unchanged = before.is_some_and(|before| before.calendar == self.calendar);
         match &self.calendar {
             Some(id) if !unchanged && draft.live(&RowKey::new(Collection::Calendars, id.clone())).is_none() => {
@@ -140,6 +118,11 @@ impl Rules for Project {
         }
     }
 
+    fn may_delete(draft: &Draft, caller: &UserId, _: &RowKey) -> Result<(), Error> {
+        draft.authorize(caller, Role::Owner).map(|_| ())
+    }
+
+    /// The project's tombstone and the mark on its counter; every other row stays as it is.
     fn delete(_: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
         draft.delete_project();
         Ok(Step::Last(()))

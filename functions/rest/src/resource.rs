@@ -1,30 +1,17 @@
-//! The handlers that tasks, dependencies and calendars share.
+//! The handlers that all resources share.
 
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use serde::Deserialize;
-use shared::domain::{Answer, Collection, Columns, Error, ProjectId, Resource, Role, RowId, RowKey};
-use shared::http::{BaseVersion, Caller, Idempotency, IfMatch, Json, Params, Path, Problem};
+use shared::domain::{Answer, Collection, Columns, Error, Resource, Role, RowId, RowKey};
+use shared::http::{Caller, Params, Path, Problem};
 use shared::idempotency::Answered;
 use shared::storage::{Committed, Look};
 
 use crate::App;
 use crate::answer;
-use crate::decide::{self, Rules, refuse};
-
-/// `/projects/{project_id}/…`
-#[derive(Debug, Deserialize)]
-pub(crate) struct InProject {
-    pub(crate) project_id: ProjectId,
-}
-
-/// `/projects/{project_id}/…/{id}/`
-#[derive(Debug, Deserialize)]
-pub(crate) struct OneRow {
-    pub(crate) project_id: ProjectId,
-    pub(crate) id: RowId,
-}
+use crate::decide::{self, Creation, Rules, refuse};
+use crate::mutation::{InProject, Mutation, OneRow};
 
 /// The routes of a collection.
 pub(crate) fn collection<R: Rules>() -> MethodRouter<App> {
@@ -70,53 +57,36 @@ pub(crate) async fn list<R: Resource>(
     })
 }
 
-async fn create<R: Rules>(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Path(InProject { project_id }): Path<InProject>,
-    idempotency: Idempotency,
-    Json(mut fields): Json,
-) -> Result<Answered, Problem> {
-    let request = idempotency.request(&caller, &fields);
-    let id = take_id(&mut fields)?.unwrap_or_else(RowId::generate);
-    let key = RowKey::new(R::COLLECTION, id.clone());
-    let look = Look::by(&project_id, &caller).at([key.clone()]).keyed(request);
-    let look = R::look_for_write(look, &project_id, &fields);
-    let decide = |draft: &mut _| decide::create::<R>(draft, &caller, &id, &fields);
-    let answer = |committed: &Committed<'_, _>| answer::creation(&project_id, committed, &key, *committed.decided);
+async fn create<R: Rules>(State(app): State<App>, mutation: Mutation<InProject>) -> Result<Answered, Problem> {
+    let Mutation { caller, path: InProject { project_id }, mut body, request, .. } = mutation;
+    let chosen = R::choose_id(take_id(&mut body)?);
+    let key = R::new_id(&project_id, chosen.as_ref(), &body).ok().map(|id| RowKey::new(R::COLLECTION, id));
+    let look = Look::by(&project_id, &caller).at(key).keyed(request);
+    let look = R::look_for_create(look, &project_id, &body);
+    let decide = |draft: &mut _| decide::create::<R>(draft, &caller, chosen.as_ref(), &body);
+    let answer = |committed: &Committed<'_, (Creation, RowKey)>| {
+        let (creation, key) = committed.decided;
+        answer::creation(&project_id, committed, key, *creation)
+    };
     Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
-pub(crate) async fn update<R: Rules>(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Path(OneRow { project_id, id }): Path<OneRow>,
-    idempotency: Idempotency,
-    if_match: IfMatch,
-    base: BaseVersion,
-    Json(patch): Json,
-) -> Result<Answered, Problem> {
-    let request = idempotency.request(&caller, &patch);
+pub(crate) async fn update<R: Rules>(State(app): State<App>, mutation: Mutation<OneRow>) -> Result<Answered, Problem> {
+    let Mutation { caller, path: OneRow { project_id, id }, precondition, body: patch, request } = mutation;
     let key = RowKey::new(R::COLLECTION, id.clone());
     let look = Look::by(&project_id, &caller).at([key.clone()]).keyed(request);
-    let look = R::look_for_write(look, &project_id, &patch);
-    let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &if_match, base);
+    let look = R::look_for_change(look, &project_id, &patch);
+    let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &precondition);
     let answer =
         |committed: &Committed<'_, Vec<_>>| Ok(answer::changed(&project_id, committed.row(&key)?, committed.decided));
     Ok(app.table.commit(&project_id, &look, decide, answer).await?)
 }
 
-async fn delete<R: Rules>(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Path(OneRow { project_id, id }): Path<OneRow>,
-    idempotency: Idempotency,
-    if_match: IfMatch,
-) -> Result<Answered, Problem> {
-    let request = idempotency.request(&caller, &Columns::new());
+pub(crate) async fn delete<R: Rules>(State(app): State<App>, mutation: Mutation<OneRow>) -> Result<Answered, Problem> {
+    let Mutation { caller, path: OneRow { project_id, id }, precondition, request, .. } = mutation;
     let key = RowKey::new(R::COLLECTION, id.clone());
     let look = R::look_for_delete(Look::by(&project_id, &caller).at([key]), &project_id).keyed(request);
-    let decide = |draft: &mut _| decide::delete::<R>(draft, &caller, &id, &if_match);
+    let decide = |draft: &mut _| decide::delete::<R>(draft, &caller, &id, &precondition);
     Ok(app.table.commit(&project_id, &look, decide, |_| Ok(answer::deleted())).await?)
 }
 

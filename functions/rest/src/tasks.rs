@@ -1,6 +1,6 @@
 //! The rules of tasks.
 
-use shared::domain::{Columns, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
+use shared::domain::{Actor, Columns, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
 use shared::storage::Look;
 
 use crate::decide::{Rules, named, refuse};
@@ -17,7 +17,7 @@ impl Rules for Task {
         Self::infer_milestone(fields)
     }
 
-    fn look_for_write(look: Look, project: &ProjectId, fields: &Columns) -> Look {
+    fn look_for_create(look: Look, project: &ProjectId, fields: &Columns) -> Look {
         let assignee = named::<UserId>(fields, "assignee");
         look.at(assignee.map(|user| RowKey::membership(project, &user)))
     }
@@ -27,7 +27,7 @@ impl Rules for Task {
     }
 
     /// Whom a task is newly assigned to must be a member; who was one may stay.
-    fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft) -> Result<(), Error> {
+    fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft, _: &Actor) -> Result<(), Error> {
         let unchanged = before.is_some_and(|before| before.assignee == self.assignee);
         match &self.assignee {
             Some(user) if !unchanged && draft.live(&RowKey::membership(draft.project(), user)).is_none() => {
@@ -45,7 +45,7 @@ impl Rules for Task {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::http::BaseVersion;
+    use shared::domain::Precondition;
 
     use super::*;
     use crate::decide::testing::{OWNER, World, fields, id, refused_fields, user, written};
@@ -53,7 +53,8 @@ mod tests {
     use shared::domain::parse;
 
     fn create(world: &World, value: Value) -> Result<Step<Creation>, Error> {
-        decide::create::<Task>(&mut world.draft(), &user(OWNER), &id("new"), &fields(value))
+        let step = decide::create::<Task>(&mut world.draft(), &user(OWNER), Some(&id("new")), &fields(value))?;
+        Ok(step.map(|(creation, _)| creation))
     }
 
     #[test]
@@ -73,7 +74,7 @@ mod tests {
             let world = World::new().with("tasks#t", before.clone());
             let mut draft = world.draft();
             let patch = fields(patch);
-            decide::update::<Task>(&mut draft, &user(OWNER), &id("t"), &patch, &any_version(), BaseVersion(None))?;
+            decide::update::<Task>(&mut draft, &user(OWNER), &id("t"), &patch, &Precondition::None)?;
             let after: Task = parse(draft.live(&"tasks#t".parse().expect("a key")).expect("a task"))?;
             Ok::<_, Error>((after.duration, after.is_milestone))
         };
@@ -98,9 +99,8 @@ mod tests {
     #[test]
     fn an_assignee_who_left_stays_until_the_task_is_assigned_anew() {
         let world = World::new().with("tasks#t", json!({"name": "Dig", "assignee": "gone"}));
-        let any = any_version();
         let patch = |value| {
-            decide::update::<Task>(&mut world.draft(), &user(OWNER), &id("t"), &fields(value), &any, BaseVersion(None))
+            decide::update::<Task>(&mut world.draft(), &user(OWNER), &id("t"), &fields(value), &Precondition::None)
                 .map(|_| ())
         };
         assert!(patch(json!({"name": "Dig deeper"})).is_ok());
@@ -108,16 +108,12 @@ mod tests {
         assert_eq!(refused_fields(patch(json!({"assignee": "also-gone"}))), ["assignee"]);
     }
 
-    fn any_version() -> shared::http::IfMatch {
-        shared::http::IfMatch::any()
-    }
-
     #[test]
     fn a_deleted_task_takes_its_edges_along_and_they_go_first() {
         let world = World::new().with_task("a").with_task("b").with_task("c");
         let world = world.with_edge("e1", "a", "b").with_edge("e2", "b", "c").with_edge("e3", "a", "c");
         let mut draft = world.draft();
-        let step = decide::delete::<Task>(&mut draft, &user(OWNER), &id("b"), &any_version()).expect("a step");
+        let step = decide::delete::<Task>(&mut draft, &user(OWNER), &id("b"), &Precondition::None).expect("a step");
         assert!(matches!(step, Step::Last(())));
         assert_eq!(written(&draft), ["dependencies#e1", "dependencies#e2", "tasks#b"]);
     }
@@ -128,7 +124,7 @@ mod tests {
             world.with_task(&format!("t{n}")).with_edge(&format!("e{n}"), "hub", &format!("t{n}"))
         });
         let mut draft = world.draft_with_room(5);
-        let step = decide::delete::<Task>(&mut draft, &user(OWNER), &id("hub"), &any_version()).expect("a step");
+        let step = decide::delete::<Task>(&mut draft, &user(OWNER), &id("hub"), &Precondition::None).expect("a step");
         assert!(matches!(step, Step::More { task, .. } if task == id("hub")));
         assert_eq!(written(&draft).len(), 5);
         assert!(!written(&draft).contains(&"tasks#hub".to_owned()));
@@ -145,15 +141,8 @@ mod tests {
     fn a_patch_that_changes_nothing_writes_nothing() {
         let world = World::new().with_task("t");
         let mut draft = world.draft();
-        decide::update::<Task>(
-            &mut draft,
-            &user(OWNER),
-            &id("t"),
-            &fields(json!({"name": "t"})),
-            &any_version(),
-            BaseVersion(None),
-        )
-        .expect("a step");
+        decide::update::<Task>(&mut draft, &user(OWNER), &id("t"), &fields(json!({"name": "t"})), &Precondition::None)
+            .expect("a step");
         assert!(written(&draft).is_empty());
     }
 }

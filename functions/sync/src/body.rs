@@ -151,21 +151,21 @@ impl Answer {
         Self { rows: vec![], deleted: vec![], mark, has_more: false, checksums: None }
     }
 
-    /// The body, compressed if that is worth it; or what fits instead.
-    pub(crate) fn encode(self, encoding: Encoding, budget: Budget) -> Result<Result<Encoded, Budget>, Error> {
+    /// The body, compressed if that is worth it.
+    pub(crate) fn encode(self, encoding: Encoding, budget: Budget) -> Result<Encoded, Error> {
         if encoding == Encoding::Identity {
-            return Ok(Ok(Encoded::Unwritten(self)));
+            return Ok(Encoded::Fits(EncodedBody::Unwritten(self)));
         }
         let size = self.rows.iter().map(size).sum::<usize>() + self.deleted.len() * 70 + 700;
         if size < WORTH_COMPRESSING {
-            return Ok(Ok(Encoded::Unwritten(self)));
+            return Ok(Encoded::Fits(EncodedBody::Unwritten(self)));
         }
         let compressed = self.gzip(size / 4).map_err(|error| Error::Corrupt(format!("a row: {error}")))?;
         let in_base64 = compressed.len().div_ceil(3) * 4;
         if in_base64 > MAX_BODY && !self.rows.is_empty() {
-            return Ok(Err(budget.after(&self, in_base64)));
+            return Ok(Encoded::TooLarge(budget.after(&self, in_base64)));
         }
-        Ok(Ok(Encoded::Gzip(compressed)))
+        Ok(Encoded::Fits(EncodedBody::Gzip(compressed)))
     }
 
     /// Hands out the body as it stands in a JSON string, piece by piece, which is how a function hands it to the gateway: the rows
@@ -249,9 +249,18 @@ impl Answer {
     }
 }
 
-/// A body as it leaves the function.
+/// What became of an answer's body.
 #[derive(Debug)]
 pub(crate) enum Encoded {
+    /// It fits a response.
+    Fits(EncodedBody),
+    /// It compresses worse than expected, and so much would fit.
+    TooLarge(Budget),
+}
+
+/// A body as it leaves the function.
+#[derive(Debug)]
+pub(crate) enum EncodedBody {
     Unwritten(Answer),
     Gzip(Vec<u8>),
 }
@@ -260,7 +269,7 @@ pub(crate) enum Encoded {
 #[derive(Debug, Clone)]
 pub(crate) struct Unwritten(pub(crate) Arc<Answer>);
 
-impl IntoResponse for Encoded {
+impl IntoResponse for EncodedBody {
     fn into_response(self) -> Response {
         let mut response;
         match self {
@@ -302,8 +311,11 @@ mod tests {
         }
     }
 
-    fn encoded(answer: Answer, encoding: Encoding) -> Encoded {
-        answer.encode(encoding, Budget::new(usize::MAX, encoding)).expect("whole rows").expect("it fits")
+    fn encoded(answer: Answer, encoding: Encoding) -> EncodedBody {
+        match answer.encode(encoding, Budget::new(usize::MAX, encoding)).expect("whole rows") {
+            Encoded::Fits(body) => body,
+            Encoded::TooLarge(_) => panic!("it does not fit"),
+        }
     }
 
     fn escaped(answer: &Answer) -> String {
@@ -317,7 +329,7 @@ mod tests {
     }
 
     fn body(answer: Answer) -> Value {
-        let Encoded::Unwritten(answer) = encoded(answer, Encoding::Identity) else { panic!("compressed") };
+        let EncodedBody::Unwritten(answer) = encoded(answer, Encoding::Identity) else { panic!("compressed") };
         let body: String = serde_json::from_str(&format!("\"{}\"", escaped(&answer))).expect("a JSON string");
         assert_eq!(answer.to_json().expect("whole rows"), body.as_bytes());
         serde_json::from_str(&body).expect("JSON")
@@ -392,12 +404,12 @@ mod tests {
         rows.push(task(5000, None));
         let answer = Answer { rows, ..Answer::empty(3) };
         let escaped = escaped(&answer);
-        let Encoded::Gzip(gzip) = encoded(answer, Encoding::Gzip) else { panic!("not compressed") };
+        let EncodedBody::Gzip(gzip) = encoded(answer, Encoding::Gzip) else { panic!("not compressed") };
         let mut plain = String::new();
         GzDecoder::new(&gzip[..]).read_to_string(&mut plain).expect("gzip");
         assert!(plain.len() > 2 * AT_A_TIME);
         assert_eq!(serde_json::to_string(&plain).expect("JSON"), format!("\"{escaped}\""));
-        assert!(matches!(encoded(Answer::empty(3), Encoding::Gzip), Encoded::Unwritten(_)));
+        assert!(matches!(encoded(Answer::empty(3), Encoding::Gzip), EncodedBody::Unwritten(_)));
     }
 
     #[test]
@@ -412,7 +424,7 @@ mod tests {
         assert!(deleted.len() > 80_000);
         let answer = || Answer { deleted: deleted.clone(), ..Answer::empty(3) };
         assert!(escaped(&answer()).len() <= MAX_BODY);
-        let Encoded::Gzip(body) = encoded(answer(), Encoding::Gzip) else { panic!("not compressed") };
+        let EncodedBody::Gzip(body) = encoded(answer(), Encoding::Gzip) else { panic!("not compressed") };
         assert!(body.len().div_ceil(3) * 4 <= MAX_BODY, "{}", body.len());
     }
 
@@ -427,12 +439,12 @@ mod tests {
         loop {
             let answer = Answer { rows: rows.clone(), ..Answer::empty(3) };
             match answer.encode(Encoding::Gzip, budget).expect("whole rows") {
-                Ok(Encoded::Gzip(body)) => {
+                Encoded::Fits(EncodedBody::Gzip(body)) => {
                     assert!(body.len().div_ceil(3) * 4 <= MAX_BODY && body.len() * 4 / 3 > MAX_BODY * 9 / 10);
                     break;
                 }
-                Ok(Encoded::Unwritten(_)) => panic!("not compressed"),
-                Err(smaller) => budget = smaller,
+                Encoded::Fits(EncodedBody::Unwritten(_)) => panic!("not compressed"),
+                Encoded::TooLarge(smaller) => budget = smaller,
             }
             let mut left = budget;
             rows = rows.into_iter().take_while(|row| left.take(row)).collect();

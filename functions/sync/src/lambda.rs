@@ -138,7 +138,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::body::Encoded;
+    use crate::body::EncodedBody;
 
     async fn payload(response: Response) -> Value {
         serde_json::from_slice(&serde_json::to_vec(&Payload::of(response).await.expect("a payload")).expect("JSON"))
@@ -152,14 +152,14 @@ mod tests {
         let headers = json!({"content-type": "application/json", "vary": "accept-encoding"});
         let expected =
             json!({"statusCode": 200, "headers": headers, "isBase64Encoded": false, "body": text, "cookies": []});
-        assert_eq!(payload(Encoded::Unwritten(answer).into_response()).await, expected);
+        assert_eq!(payload(EncodedBody::Unwritten(answer).into_response()).await, expected);
         assert_eq!(payload(text.clone().into_response()).await["body"], text);
         assert_eq!(payload(().into_response()).await["body"], "");
     }
 
     #[tokio::test]
     async fn a_compressed_body_is_in_base64() {
-        let payload = payload(Encoded::Gzip(vec![0, 255, 7, 1]).into_response()).await;
+        let payload = payload(EncodedBody::Gzip(vec![0, 255, 7, 1]).into_response()).await;
         assert_eq!((&payload["isBase64Encoded"], &payload["body"]), (&json!(true), &json!("AP8HAQ==")));
         assert_eq!(payload["headers"]["content-encoding"], "gzip");
     }

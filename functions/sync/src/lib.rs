@@ -28,7 +28,7 @@ mod throttle;
 mod wipe;
 
 pub use body::MAX_RESPONSE;
-use body::{Budget, IdBudget, Unwritten};
+use body::{Budget, Encoded, IdBudget, Unwritten};
 use encoding::Encoding;
 pub use lambda::run;
 pub use outcome::{PullPath, PullPaths};
@@ -120,9 +120,9 @@ async fn sync(
         let rows = answer.rows.len() + answer.deleted.len();
         let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
         match answer.encode(encoding, wanted.budget)? {
-            Ok(body) => break (body, outcome, path),
-            // It compresses worse than expected: a smaller page then, and a proof of its own.
-            Err(budget) => wanted.budget = budget,
+            Encoded::Fits(body) => break (body, outcome, path),
+            // A smaller page then, and a proof of its own.
+            Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };
     app.paths.count(path);

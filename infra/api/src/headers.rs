@@ -4,10 +4,10 @@ use shared::domain::ServerVersion;
 use utoipa::openapi::content::Content;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Required};
 
-use super::schemas::{id, integer, string, version};
+use super::schemas::{id, integer, string};
 
 /// Headers of every response.
 pub(super) const ALWAYS: [&str; 4] =
@@ -107,18 +107,38 @@ pub(super) fn in_path(name: &str, example: &str) -> Parameter {
     parameter(ParameterIn::Path, name, id(), "").description(None::<String>).example(Some(example.into())).build()
 }
 
-pub(super) fn if_match() -> Parameter {
+/// What a change or a deletion of a row may say.
+pub(super) fn of_changes() -> [Parameter; 4] {
+    [if_match(), base_version(), base_fields(), idempotency_key()]
+}
+
+fn if_match() -> Parameter {
     let tags = string().pattern(Some("^(\\*|(W/)?\"[0-9]{1,18}\"(, (W/)?\"[0-9]{1,18}\")*)$"));
     let about = "ETags, separated by commas, or `*`. The change is made only if the row has one of these versions; otherwise the \
                  response is 412. A weak tag (`W/`) never matches. Do not send it together with `X-Base-Version`.";
     parameter(ParameterIn::Header, "If-Match", tags, about).build()
 }
 
-pub(super) fn base_version() -> Parameter {
-    let about = "The version of the row that the change is based on. The change is merged field by field with later changes. \
-                 If a later change set a field of this change to another value, the response is 409 `sync_conflict`. A \
-                 version from before a restore counts as older than every field.";
-    parameter(ParameterIn::Header, "X-Base-Version", version(), about).build()
+fn base_version() -> Parameter {
+    let about = "The version of the row that the change is based on, or 0. The change is merged field by field with later \
+                 changes. If a later change set a field of this change to another value, the response is 409 `sync_conflict`. \
+                 A deletion conflicts with every later change. A version from before a restore counts as older than every \
+                 field.";
+    parameter(ParameterIn::Header, "X-Base-Version", integer(0, ServerVersion::MAX), about).build()
+}
+
+fn base_fields() -> Parameter {
+    let versions = ObjectBuilder::new()
+        .additional_properties(Some(AdditionalProperties::from(RefOr::from(integer(0, ServerVersion::MAX).build()))));
+    let about = "The versions that the change is based on for single fields, if they differ from `X-Base-Version`. Only \
+                 together with that header.";
+    let parameter = ParameterBuilder::new().name("X-Base-Fields").parameter_in(ParameterIn::Header);
+    parameter
+        .required(Required::False)
+        .description(Some(about))
+        .content("application/json", Content::new(Some(versions)))
+        .example(Some(serde_json::json!({"notes": 42})))
+        .build()
 }
 
 pub(super) fn idempotency_key() -> Parameter {

@@ -43,16 +43,18 @@ fn batch() -> Route {
         path: format!("{PROJECT}batch/"),
         id: "commitBatch".to_owned(),
         tag: "batch",
-        summary: "Apply a batch of changes atomically".to_owned(),
-        about: "Either all operations are applied or none. Operations are validated in order; each sees the effect of those \
-                before it. An error has the status and problem of the single request, and `operation` has the index. A batch \
-                can have at most 98 operations, and can write at most 98 rows and 4,000,000 bytes of rows."
+        summary: "Apply a batch of changes in one commit".to_owned(),
+        about: "Operations are validated in order; each sees the effect of those before it. In the mode `all` either all of them \
+                are applied or none. An error has the status and problem of the single request, and `operation` has the index. \
+                In the mode `each` every operation is accepted or refused by itself. The accepted ones make one commit, and those \
+                that do not fit into it are not attempted. A batch can have at most 98 operations, and can write at most 98 rows \
+                and 4,000,000 bytes of rows."
             .to_owned(),
         parameters: vec![headers::in_path("project_id", crate::EXAMPLE_PROJECT), headers::idempotency_key()],
         body: Some(Body { schema: "Batch".to_owned(), example: operations, max: 2048 * KB, is_patch: false }),
         successes: vec![Success {
             status: 200,
-            about: "All operations were applied.",
+            about: "The result of each operation.",
             body: Some(("BatchResults".to_owned(), results)),
             headers: vec!["X-Server-Version", "Idempotent-Replay"],
             ..Success::default()
@@ -61,7 +63,7 @@ fn batch() -> Route {
             TOKEN,
             MEMBER,
             COMMIT,
-            &["invalid_parameter", "not_found", "id_taken", "id_deleted", "version_mismatch", "batch_too_large"],
+            &["invalid_parameter", "not_found", "id_taken", "id_deleted", "version_mismatch", "sync_conflict", "batch_too_large"],
             BODY,
             references(Collection::Dependencies),
             &["calendar_in_use", "quota_exceeded"],

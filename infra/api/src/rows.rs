@@ -216,7 +216,7 @@ pub(super) fn read(collection: Collection) -> Result<Route, Error> {
 pub(super) fn change(collection: Collection) -> Result<Route, Error> {
     let name = singular(collection);
     let mut parameters = path_parameters(collection, true)?;
-    parameters.extend([headers::if_match(), headers::base_version(), headers::idempotency_key()]);
+    parameters.extend(headers::of_changes());
     let field = match collection {
         Collection::Projects => "description",
         Collection::Tasks => "percent_complete",
@@ -260,7 +260,7 @@ pub(super) fn change(collection: Collection) -> Result<Route, Error> {
 pub(super) fn delete(collection: Collection) -> Result<Route, Error> {
     let name = singular(collection);
     let mut parameters = path_parameters(collection, true)?;
-    parameters.extend([headers::if_match(), headers::idempotency_key()]);
+    parameters.extend(headers::of_changes());
     let about = match collection {
         Collection::Projects => takes(Role::Owner),
         Collection::Memberships => {
@@ -293,6 +293,7 @@ pub(super) fn delete(collection: Collection) -> Result<Route, Error> {
             headers: vec!["X-Server-Version", "Idempotent-Replay"],
             ..Success::default()
         }],
-        problems: [TOKEN, MEMBER, COMMIT, &["invalid_parameter", "version_mismatch"], refused, TABLE].concat(),
+        problems: [TOKEN, MEMBER, COMMIT, &["invalid_parameter", "version_mismatch", "sync_conflict"], refused, TABLE]
+            .concat(),
     })
 }

@@ -247,9 +247,20 @@ fn sync_response() -> Object {
 
 fn batch() -> Object {
     let method = |name: &str| string().enum_values(Some([name]));
-    let if_match = || {
-        let object = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        object.description(Some("The `server_version` that the row must have before the batch is applied."))
+    let version = || ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+    let bases = || ObjectBuilder::new().additional_properties(Some(AdditionalProperties::from(RefOr::from(version()))));
+    let precondition = |object: ObjectBuilder| {
+        let if_match =
+            version().description(Some("The `server_version` that the row must have before the batch is applied."));
+        let base_version = version().description(Some(
+            "The version up to which the user has seen the row's fields, 0 for none of them, as `X-Base-Version`. Not beside \
+             `if_match`.",
+        ));
+        let base_fields = bases().description(Some("The same for single fields, where that is another version."));
+        object
+            .property("if_match", if_match)
+            .property("base_version", base_version)
+            .property("base_fields", base_fields)
     };
     let mut operations = AnyOfBuilder::new();
     for collection in IN_BATCHES {
@@ -263,33 +274,54 @@ fn batch() -> Object {
         let change = closed()
             .property("method", method("PATCH"))
             .property("path", row)
-            .property("body", named(&format!("{name}Patch")))
-            .property("if_match", if_match());
+            .property("body", named(&format!("{name}Patch")));
         operations = operations
             .item(all_required(create, &["method", "path", "body"]))
-            .item(all_required(change, &["method", "path", "body"]));
+            .item(all_required(precondition(change), &["method", "path", "body"]));
     }
     let paths = IN_BATCHES.map(Collection::name).join("|");
     let row = string().pattern(Some(format!("^({paths})/[A-Za-z0-9_-]{{1,64}}/?$")));
-    let delete = closed().property("method", method("DELETE")).property("path", row).property("if_match", if_match());
+    let delete = precondition(closed().property("method", method("DELETE")).property("path", row));
     let operations = ArrayBuilder::new()
         .items(RefOr::from(operations.item(all_required(delete, &["method", "path"]))))
         .min_items(Some(1))
         .max_items(Some(shared::storage::MAX_ROWS))
         .description(Some("Applied in this order. Paths are relative to the project's path."));
-    all_required(closed().property("operations", operations), &["operations"])
+    let mode = string().enum_values(Some(["all", "each"])).default(Some("all".into())).description(Some(
+        "`all`: a refused operation refuses the batch. `each`: it leaves no trace, and the others are made.",
+    ));
+    all_required(closed().property("mode", mode).property("operations", operations), &["operations"])
 }
 
 fn batch_results() -> Object {
     let status = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([200, 201, 204]));
     let at = or_null(version())
         .description(Some("The row's version after the batch. Null if the batch both created and deleted the row."));
-    let result = closed()
+    let merged = array(string()).min_items(Some(1)).description(Some(
+        "Fields that others changed since the operation's base and it leaves alone; left out when there are none.",
+    ));
+    let accepted = closed()
         .property("status", status.description(Some("The status that the single request would have.")))
         .property("id", id())
-        .property("server_version", at);
-    let results = array(all_required(result, &["status", "id", "server_version"]));
-    let results = results.description(Some("One result for each operation, in the same order."));
+        .property("server_version", at)
+        .property("merged_fields", merged);
+    let maybe = || or_null(id()).description(Some("Null when the operation does not say."));
+    let refused = closed()
+        .property("status", integer(400, 499).description(Some("The status that the single request would have.")))
+        .property("id", maybe())
+        .property("problem", named("Problem"));
+    let zero = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([0]));
+    let not_attempted = closed()
+        .property("status", zero.description(Some("The commit is full: send it in another request.")))
+        .property("id", maybe())
+        .property("code", string().enum_values(Some(["not_attempted"])));
+    let result = AnyOfBuilder::new()
+        .item(all_required(accepted, &["status", "id", "server_version"]))
+        .item(all_required(refused, &["status", "id", "problem"]))
+        .item(all_required(not_attempted, &["status", "id", "code"]));
+    let results = ArrayBuilder::new().items(RefOr::from(result));
+    let results = results
+        .description(Some("One result for each operation, in the same order. All are accepted in the mode `all`."));
     all_required(closed().property("results", results), &["results"])
 }
 
@@ -316,7 +348,14 @@ fn problem() -> Object {
         .property("conflict_fields", names().description(Some("The fields with conflicting changes.")))
         .property("server_value", values("The current value of each conflicting field."))
         .property("client_value", values("The request's value for each conflicting field."))
-        .property("server_version", version().description(Some("The row's current version.")));
+        .property("server_version", version().description(Some("The row's current version.")))
+        .property(
+            "shortened",
+            ObjectBuilder::new()
+                .schema_type(Type::Boolean)
+                .enum_values(Some([true]))
+                .description(Some("In a batch: the values are left out because they are too long.")),
+        );
     all_required(object, &["type", "title", "status", "detail", "code"])
 }
 

@@ -33,7 +33,7 @@ fn is_sync(path: &str) -> bool {
 
 /// CORS as in template.yaml, but only for pages of this machine.
 fn cors() -> CorsLayer {
-    let custom = ["idempotency-key", "x-base-version"].map(HeaderName::from_static);
+    let custom = ["idempotency-key", "x-base-version", "x-base-fields"].map(HeaderName::from_static);
     let exposed = ["idempotent-replay", "server-timing", "x-merged-concurrent-fields", "x-server-version"];
     let exposed = exposed.map(HeaderName::from_static);
     CorsLayer::new()

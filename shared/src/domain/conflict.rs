@@ -2,57 +2,91 @@
 
 use serde_json::Value;
 
-use super::{Columns, Error, FieldConflict, Row, ServerVersion};
+use super::fields::canonical;
+use super::{Base, Columns, Error, FieldConflict, Resource, Row, json};
 
-/// The fields that were changed after `base` and that the patch does not set, in the collection's order. The patch can be applied
-/// and keeps their current values. Fields that this code does not know come last; no patch can set them.
+/// The fields that were changed after their base and that the patch leaves alone, in the collection's order: with those as
+/// they are now, the patch still applies. Those that this code does not know come last; no patch can set them.
 ///
-/// `Conflict` if the patch sets a field that was changed to another value after `base`. `Stale` if the row has not reached `base`
-/// yet. A field counts as changed by the row's last write if its column version is not known.
+/// `Conflict` when a field that it sets was changed after its base to another value, `Stale` when the row has never been at
+/// a version that the base names yet. A field of which it is not known when it was changed counts as changed by the row's
+/// last write.
 ///
-/// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a restore. The
-/// restore may have undone changes to the row, so every field counts as changed after such a base.
-pub fn concurrent_changes(
+/// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a
+/// restore: what the row held then may have been taken back, so the field counts as changed after it.
+pub fn concurrent_changes<R: Resource>(
     row: &Row,
     columns: &Columns,
-    base: ServerVersion,
+    base: &Base,
     restored_through: u64,
     patch: &Columns,
     rest_json: impl FnOnce() -> String,
 ) -> Result<Vec<String>, Error> {
-    if base > row.version {
-        return Err(Error::Stale { version: row.version, row: rest_json() });
-    }
-    let seen = if base.get() <= restored_through { 0 } else { base.get() };
+    let changed = changed_since(row, base, restored_through, rest_json)?;
     let (mut elsewhere, mut conflicts) = (Vec::new(), Vec::new());
-    let known = row.key.collection.columns();
-    let is_newer = |index| row.changed.version_of(index).unwrap_or(row.version.get()) > seen;
-    for (_, field) in known.iter().enumerate().filter(|(index, _)| is_newer(*index)) {
-        let server = columns.get(*field).unwrap_or(&Value::Null);
-        match patch.get(*field) {
-            None => elsewhere.push((*field).to_owned()),
-            Some(client) if same(client, server) => {}
-            Some(client) => {
-                conflicts.push(FieldConflict { field, server: server.clone(), client: client.clone() });
-            }
+    for field in changed {
+        let Some(client) = patch.get(field) else {
+            elsewhere.push(field.to_owned());
+            continue;
+        };
+        let server = columns.get(field).unwrap_or(&Value::Null);
+        if !is_same::<R>(columns, field, client, server) {
+            conflicts.push(FieldConflict { field: field.to_owned(), server: server.clone(), client: client.clone() });
         }
     }
-    let unknown = row.unknown.names().enumerate().filter(|(place, _)| is_newer(known.len() + place));
-    elsewhere.extend(unknown.map(|(_, field)| field.to_owned()));
     if conflicts.is_empty() { Ok(elsewhere) } else { Err(Error::Conflict { version: row.version, fields: conflicts }) }
 }
 
-/// Whether two values are equal; 8 equals 8.0. Nested values are compared as they are written: the worst case is a needless
-/// conflict.
-fn same(one: &Value, other: &Value) -> bool {
-    one == other || one.as_f64().is_some_and(|number| other.as_f64() == Some(number))
+/// Refuses to delete a row of which its user has not seen every value: `Conflict` with the fields that were changed after
+/// their base, also those that this code does not know, and otherwise as [`concurrent_changes`].
+pub fn expect_seen(
+    row: &Row,
+    columns: &Columns,
+    base: &Base,
+    restored_through: u64,
+    rest_json: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let value = |field: &str| match row.unknown.json(field) {
+        Some(text) => json::value(text.as_bytes()).unwrap_or_default(),
+        None => columns.get(field).cloned().unwrap_or_default(),
+    };
+    let changed = changed_since(row, base, restored_through, rest_json)?.into_iter();
+    let conflict = |field: &str| FieldConflict { field: field.to_owned(), server: value(field), client: Value::Null };
+    let fields: Vec<_> = changed.map(conflict).collect();
+    if fields.is_empty() { Ok(()) } else { Err(Error::Conflict { version: row.version, fields }) }
+}
+
+/// The fields that were changed after their base.
+fn changed_since<'a>(
+    row: &'a Row,
+    base: &Base,
+    restored_through: u64,
+    rest_json: impl FnOnce() -> String,
+) -> Result<Vec<&'a str>, Error> {
+    if base.highest() > row.version.get() {
+        return Err(Error::Stale { version: row.version, row: rest_json() });
+    }
+    let fields = row.key.collection.columns().iter().copied().chain(row.unknown.names()).enumerate();
+    let is_newer = |(index, field): &(usize, &str)| {
+        let seen = Some(base.of(field)).filter(|version| *version > restored_through).unwrap_or(0);
+        row.changed.version_of(*index).unwrap_or(row.version.get()) > seen
+    };
+    Ok(fields.filter(is_newer).map(|(_, field)| field).collect())
+}
+
+/// Is this what the field holds already? As the resource reads it: 8 hours are 8.0, and what is left out inside a field has
+/// its default.
+fn is_same<R: Resource>(columns: &Columns, field: &str, client: &Value, server: &Value) -> bool {
+    client == server
+        || client.as_f64().is_some_and(|number| server.as_f64() == Some(number))
+        || canonical::<R>(columns, field, client).is_some_and(|client| client == *server)
 }
 
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::super::{Changed, UnknownColumns, Write};
+    use super::super::{Changed, Membership, ServerVersion, UnknownColumns, Write};
     use super::*;
 
     fn columns(value: Value) -> Columns {
@@ -77,10 +111,12 @@ mod tests {
     }
 
     fn restored(row: &Row, through: u64, base: u64, patch: Value) -> Result<Vec<String>, Error> {
-        concurrent_changes(row, row.columns(), version(base), through, &columns(patch), || "{}".to_owned())
+        concurrent_changes::<Membership>(row, row.columns(), &Base::new(base), through, &columns(patch), || {
+            "{}".to_owned()
+        })
     }
 
-    fn conflicts(result: Result<Vec<String>, Error>) -> Vec<&'static str> {
+    fn conflicts<T: std::fmt::Debug>(result: Result<T, Error>) -> Vec<String> {
         match result {
             Err(Error::Conflict { version: at, fields }) => {
                 assert_eq!(at, version(7));
@@ -154,5 +190,55 @@ mod tests {
     #[test]
     fn a_base_that_the_row_has_not_reached_is_refused_with_the_row() {
         assert!(matches!(on(&row(), 8, json!({"role": 1})), Err(Error::Stale { version: at, .. }) if at == version(7)));
+    }
+
+    #[test]
+    fn each_field_has_a_base_of_its_own_and_0_is_before_all_of_them() {
+        let base = |version, role: u64| Base { version, fields: [("role".to_owned(), role)].into() };
+        let on = |base: Base, patch| {
+            concurrent_changes::<Membership>(&row(), row().columns(), &base, 0, &columns(patch), || "{}".to_owned())
+        };
+        assert!(on(base(0, 7), json!({"role": 200})).is_ok(), "seen as it is");
+        assert_eq!(conflicts(on(base(7, 0), json!({"role": 200}))), ["role"]);
+        assert_eq!(conflicts(on(base(0, 7), json!({"role": 200, "user": "bob"}))), ["user"]);
+        assert_eq!(on(base(0, 7), json!({"role": 200})).expect("no conflict"), ["user"]);
+        assert!(matches!(on(base(3, 8), json!({"user": "bob"})), Err(Error::Stale { .. })));
+    }
+
+    #[test]
+    fn a_row_is_deleted_by_who_has_seen_all_of_it() {
+        let seen = |row: &Row, base: Base, through| expect_seen(row, row.columns(), &base, through, || "{}".to_owned());
+        assert!(seen(&row(), Base::new(7), 0).is_ok());
+        assert_eq!(conflicts(seen(&row(), Base::new(6), 0)), ["role"]);
+        assert_eq!(conflicts(seen(&row(), Base::new(0), 0)), ["user", "role"]);
+        assert!(seen(&row(), Base { version: 3, fields: [("role".to_owned(), 7)].into() }, 0).is_ok());
+        assert_eq!(conflicts(seen(&row(), Base::new(7), 7)), ["user", "role"], "from before a restore");
+        assert!(matches!(seen(&row(), Base::new(8), 0), Err(Error::Stale { .. })));
+        let unknown = UnknownColumns::of(r#"{"colour":"red"}"#, |_| false).expect("columns");
+        let row = Row { unknown, changed: Changed::decode(&[4, 4, 0], version(7)).expect("versions"), ..row() };
+        let Err(Error::Conflict { fields, .. }) = seen(&row, Base::new(3), 0) else { panic!("not seen") };
+        assert_eq!(fields, [FieldConflict { field: "colour".to_owned(), server: json!("red"), client: Value::Null }]);
+        assert!(seen(&row, Base { version: 3, fields: [("colour".to_owned(), 7)].into() }, 0).is_ok(), "insisted on");
+    }
+
+    #[test]
+    fn what_is_nested_is_compared_as_it_is_read() {
+        use super::super::Calendar;
+        let put = |exceptions: Value| {
+            Write::Put(columns(json!({"name": "Site", "hours_per_day": 8.0, "exceptions": exceptions})))
+        };
+        let key = || "calendars#c".parse().expect("a key");
+        let old = Row::written(None, key(), put(json!([])), version(3));
+        let full = json!([{"start": "2026-01-01", "end": "2026-01-01", "description": ""}]);
+        let row = Row::written(Some(&old), key(), put(full), version(7));
+        let on = |patch| {
+            concurrent_changes::<Calendar>(&row, row.columns(), &Base::new(3), 0, &columns(patch), || "{}".to_owned())
+        };
+        assert!(on(json!({"exceptions": [{"start": "2026-01-01", "end": "2026-01-01"}]})).is_ok());
+        assert_eq!(
+            conflicts(on(json!({"exceptions": [{"start": "2026-01-01", "end": "2026-01-02"}]}))),
+            ["exceptions"]
+        );
+        assert_eq!(conflicts(on(json!({"exceptions": "none"}))), ["exceptions"]);
     }
 }

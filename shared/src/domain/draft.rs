@@ -62,6 +62,8 @@ pub struct Draft {
     writes: BTreeMap<RowKey, Write>,
     /// What each row that is written takes on the table, before or after, whichever is more.
     sizes: HashMap<RowKey, usize>,
+    /// What [`Draft::or_undo`] would go back to.
+    undo: Option<Undo>,
     deletes_project: bool,
     room: usize,
     /// What the rows that it writes are signed with.
@@ -69,6 +71,14 @@ pub struct Draft {
     /// The versions of a project that is not there yet begin above this one.
     starts_above: u64,
     max_history_bytes: usize,
+}
+
+/// How a draft stood before a change of it that may be taken back.
+#[derive(Debug, Default)]
+struct Undo {
+    /// Of each row that the change drafted since: its write before and its size, if it had one.
+    rows: HashMap<RowKey, Option<(Write, usize)>>,
+    deletes_project: bool,
 }
 
 /// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
@@ -100,7 +110,7 @@ impl Draft {
         let mut read = named_rows;
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
-        let (graph, writes, sizes) = Default::default();
+        let (graph, writes, sizes, undo) = Default::default();
         let (deletes_project, starts_above, max_history_bytes) = (false, 0, Superseded::MAX_BYTES);
         Self {
             project,
@@ -111,6 +121,7 @@ impl Draft {
             graph,
             writes,
             sizes,
+            undo,
             deletes_project,
             room,
             starts_above,
@@ -263,8 +274,8 @@ impl Draft {
         if let Some(graph) = self.graph.get_mut().filter(|_| R::COLLECTION == Collection::Dependencies) {
             put_edge(graph, key.id.clone(), understand(&columns)?);
         }
-        self.sizes.insert(key.clone(), size.max(self.size_as_read(&key)));
-        self.writes.insert(key, Write::Put(columns));
+        let size = size.max(self.size_as_read(&key));
+        self.set(key, Some((Write::Put(columns), size)));
         Ok(())
     }
 
@@ -273,13 +284,61 @@ impl Draft {
         if let Some(graph) = self.graph.get_mut().filter(|_| key.collection == Collection::Dependencies) {
             graph.remove(&key.id);
         }
-        if self.row(&key).is_some() {
-            self.sizes.insert(key.clone(), self.size_as_read(&key));
-            self.writes.insert(key, Write::Delete);
-        } else {
-            self.sizes.remove(&key);
-            self.writes.remove(&key);
+        let tombstone = self.row(&key).is_some().then(|| (Write::Delete, self.size_as_read(&key)));
+        self.set(key, tombstone);
+    }
+
+    /// Makes a change, all of it or nothing: when it is refused, the draft is as it was before.
+    pub fn or_undo<T, E>(&mut self, change: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        self.undo = Some(Undo { rows: HashMap::new(), deletes_project: self.deletes_project });
+        let result = change(self);
+        let undo = self.undo.take().unwrap_or_default();
+        if result.is_err() {
+            self.deletes_project = undo.deletes_project;
+            for (key, before) in undo.rows {
+                self.set(key.clone(), before);
+                self.restore_edge(&key);
+            }
         }
+        result
+    }
+
+    /// How many rows the change that [`Draft::or_undo`] makes writes so far, and how many bytes they take: what it would take
+    /// of a commit of its own.
+    pub fn written_by_change(&self) -> (usize, usize) {
+        let rows = self.undo.iter().flat_map(|undo| undo.rows.keys());
+        rows.filter_map(|key| self.sizes.get(key)).fold((0, 0), |(rows, bytes), size| (rows + 1, bytes + size))
+    }
+
+    /// The row shall be written like this and then takes so many bytes, or shall not be written.
+    fn set(&mut self, key: RowKey, write: Option<(Write, usize)>) {
+        let (write, size) = write.unzip();
+        let write_before = match write {
+            Some(write) => self.writes.insert(key.clone(), write),
+            None => self.writes.remove(&key),
+        };
+        let size_before = match size {
+            Some(size) => self.sizes.insert(key.clone(), size),
+            None => self.sizes.remove(&key),
+        };
+        if let Some(undo) = &mut self.undo {
+            undo.rows.entry(key).or_insert_with(|| write_before.zip(size_before));
+        }
+    }
+
+    /// Has the graph show an edge as the draft does.
+    fn restore_edge(&mut self, key: &RowKey) {
+        if key.collection != Collection::Dependencies {
+            return;
+        }
+        let Some(mut graph) = self.graph.take() else { return };
+        match self.live(key).map(understand) {
+            Some(Ok(edge)) => put_edge(&mut graph, key.id.clone(), edge),
+            // Whoever asks for it next makes it anew, and is told.
+            Some(Err(_)) => return,
+            None => graph.remove(&key.id),
+        }
+        self.graph = OnceLock::from(graph);
     }
 
     /// The task shall be a tombstone, and with it every live dependency that names it. Dependencies go first: those that
@@ -315,8 +374,8 @@ impl Draft {
     pub fn rewrite(&mut self, key: &RowKey) {
         match self.row(key).map(|row| row.live().cloned()) {
             Some(Some(columns)) => {
-                self.sizes.insert(key.clone(), self.size_as_read(key));
-                self.writes.insert(key.clone(), Write::Put(columns));
+                let size = self.size_as_read(key);
+                self.set(key.clone(), Some((Write::Put(columns), size)));
             }
             Some(None) if *key == RowKey::project(&self.project) => self.delete_project(),
             Some(None) => self.delete(key.clone()),
@@ -324,13 +383,13 @@ impl Draft {
         }
     }
 
-    /// A row that is not there shall be a tombstone whose last content is that of `last`.
+    /// A row that is not live shall be a tombstone whose last content is that of `last`, see [`Write::Bury`].
     pub fn bury(&mut self, last: &Row) {
         let key = last.key.clone();
-        debug_assert!(self.row(&key).is_none(), "{key} is there");
+        debug_assert!(self.row(&key).and_then(Row::live).is_none(), "{key} is live");
         self.deletes_project |= key == RowKey::project(&self.project);
-        self.sizes.insert(key.clone(), last.stored_size(&self.project));
-        self.writes.insert(key, Write::Bury(last.columns().clone(), last.unknown.clone()));
+        let tombstone = Write::Bury(last.columns().clone(), last.unknown.clone());
+        self.set(key, Some((tombstone, last.stored_size(&self.project))));
     }
 
     /// Does this draft delete the project?

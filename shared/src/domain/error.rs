@@ -17,10 +17,10 @@ pub struct FieldError {
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldConflict {
     /// The field.
-    pub field: &'static str,
+    pub field: String,
     /// Its current value.
     pub server: Value,
-    /// The value in the request.
+    /// The value in the request; null if the request deletes the row.
     pub client: Value,
 }
 
@@ -151,4 +151,44 @@ pub enum Error {
     /// The table holds something that this code never writes.
     #[error("the table is corrupt: {0}")]
     Corrupt(String),
+    /// This code did something that it never does, whatever the table holds and the caller sends.
+    #[error("a bug: {0}")]
+    Bug(&'static str),
+}
+
+impl Error {
+    /// Does it say that this one change cannot be made, and nothing of the caller, the project or the server? Then another
+    /// change by the same request may be made all the same.
+    pub fn refuses_the_change(&self) -> bool {
+        match self {
+            Self::RoleTooLow { .. }
+            | Self::NotFound(_)
+            | Self::IdTaken(_)
+            | Self::IdDeleted(_)
+            | Self::Invalid(_)
+            | Self::BatchTooLarge { .. }
+            | Self::DependencyCycle { .. }
+            | Self::DuplicateDependency { .. }
+            | Self::CalendarInUse
+            | Self::LastOwner
+            | Self::QuotaExceeded { .. }
+            | Self::Stale { .. }
+            | Self::Conflict { .. } => true,
+            Self::Operation { error, .. } => error.refuses_the_change(),
+            Self::NotAMember
+            | Self::MembershipRevoked
+            | Self::ProjectDeleted
+            | Self::KeyReused
+            | Self::SinceAheadOfServer { .. }
+            | Self::ResyncRequired { .. }
+            | Self::MinVersionAheadOfServer { .. }
+            | Self::Busy
+            | Self::OutcomeUnknown
+            | Self::NotProven
+            | Self::Overloaded
+            | Self::Unavailable(_)
+            | Self::Corrupt(_)
+            | Self::Bug(_) => false,
+        }
+    }
 }

@@ -152,11 +152,19 @@ pub fn patched<R: Resource>(columns: &Columns, patch: &Columns) -> Result<Patche
     Ok(Patched { before, after, kept, changes })
 }
 
+/// What is stored of a field when a row with these columns is given this value for it; none when it is wrong.
+pub(super) fn canonical<R: Resource>(columns: &Columns, field: &str, value: &Value) -> Option<Value> {
+    let mut patched = columns.clone();
+    patched.insert(field.to_owned(), value.clone());
+    let Understood { resource, refused } = understand::<R>(&patched).ok()?;
+    if refused.contains_key(field) { None } else { columns_of(&resource).ok()?.remove(field) }
+}
+
 /// The columns that are stored for a resource.
 pub(super) fn columns_of<R: Resource>(resource: &R) -> Result<Columns, Error> {
     match serde_json::to_value(resource) {
         Ok(Value::Object(columns)) => Ok(columns),
-        _ => Err(Error::Corrupt("a row that is no JSON object".to_owned())),
+        _ => Err(Error::Bug("a row that is no JSON object")),
     }
 }
 

@@ -13,6 +13,7 @@ mod graph;
 mod id;
 pub mod json;
 mod model;
+mod precondition;
 mod promised;
 mod quota;
 mod row;
@@ -25,7 +26,7 @@ pub use archive::ArchivedVersions;
 pub use author::{Author, LastWrite};
 pub use changed::Changed;
 pub use checksum::Checksums;
-pub use conflict::concurrent_changes;
+pub use conflict::{concurrent_changes, expect_seen};
 pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldConflict, FieldError};
 pub use fields::{FieldErrors, Patched, Understood, merge, parse, patched, read, understand};
@@ -34,6 +35,7 @@ pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
+pub use precondition::{Base, Precondition};
 pub use promised::{Answer, PromisedAnswer};
 pub use quota::{InvalidQuota, Quotas};
 pub use row::{

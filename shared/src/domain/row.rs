@@ -222,7 +222,8 @@ pub enum Write {
     Put(Columns),
     /// The row shall be a tombstone.
     Delete,
-    /// A row that is not there shall be a tombstone with this content, its last one elsewhere.
+    /// A row that is not live shall be a tombstone with this content, its last one elsewhere. What is known of earlier removals is
+    /// forgotten: who held the row elsewhere may know everything up to now.
     Bury(Columns, UnknownColumns),
 }
 
@@ -297,7 +298,8 @@ impl Row {
     ) -> Self {
         let old_columns = old.map(Self::columns);
         let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
-        let mut removed_at = old.map(|row| row.removed_at.clone()).unwrap_or_default();
+        let buried = matches!(write, Write::Bury(..));
+        let mut removed_at = old.filter(|_| !buried).map(|row| row.removed_at.clone()).unwrap_or_default();
         let unknown = old.map(|row| row.unknown.clone()).unwrap_or_default();
         let (changed, state, unknown) = match write {
             Write::Put(new) => {

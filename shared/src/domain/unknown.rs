@@ -26,6 +26,11 @@ impl UnknownColumns {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
+    /// The JSON of the one with this name.
+    pub fn json(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, json)| json.as_str())
+    }
+
     /// Their approximate size in the row's JSON, in bytes.
     pub fn len(&self) -> usize {
         self.0.iter().map(|(name, value)| name.len() + value.len() + 4).sum()

@@ -1,5 +1,6 @@
 //! Extractors of handlers. Each one refuses invalid input before the handler's body starts.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -7,15 +8,16 @@ use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::Problem;
 use super::budget::CallerBudgets;
 use super::gateway::is_plain;
 use super::seen::CallerSlot;
 use crate::auth::{TokenError, Verifier};
-use crate::domain::{Columns, ServerVersion, UserId, json};
+use crate::domain::{Base, Columns, Precondition, ServerVersion, UserId, json};
 
 /// The caller. 401 without a valid token, 429 if the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
@@ -135,79 +137,71 @@ impl Params {
     }
 }
 
-/// The `If-Match` header: the versions of the row that the caller wants to change. Without the header, any version.
-#[derive(Debug, Clone)]
-pub struct IfMatch(Option<Vec<u64>>);
-
-impl IfMatch {
-    /// No header: any version is allowed.
-    pub fn any() -> Self {
-        Self(None)
-    }
-
-    /// A header with this version.
-    pub fn version(version: u64) -> Self {
-        Self(Some(vec![version]))
-    }
-
-    /// Whether any version is allowed, because there is no header.
-    pub fn is_any(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// Whether a row at this version can be changed.
-    pub fn allows(&self, version: ServerVersion) -> bool {
-        self.0.as_ref().is_none_or(|versions| versions.contains(&version.get()))
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        if parts.method == Method::DELETE && parts.headers.contains_key(BASE_VERSION) {
-            // A deletion has no fields to merge, and ignoring the caller's precondition would be worse.
-            return Err(Problem::parameter(BASE_VERSION, "is for PATCH only; use If-Match"));
-        }
-        let values = parts.headers.get_all(header::IF_MATCH).iter();
-        let tags: Vec<&str> =
-            values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
-        if tags.is_empty() || tags.contains(&"*") {
-            return Ok(Self(None));
-        }
-        // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
-        let is_strong = |tag: &&str| tag.strip_prefix("W/").is_none_or(|tag| entity_tag(tag).is_err());
-        Ok(Self(Some(tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>()?)))
-    }
-}
-
 const BASE_VERSION: &str = "X-Base-Version";
+const BASE_FIELDS: &str = "X-Base-Fields";
 
-/// The `X-Base-Version` header of a PATCH: the version of the row that the change is based on. The change is merged field by field
-/// with later changes. 400 together with `If-Match`, which is strict.
-#[derive(Debug, Clone, Copy)]
-pub struct BaseVersion(pub Option<ServerVersion>);
-
-impl<S: Send + Sync> FromRequestParts<S> for BaseVersion {
+/// What the headers of a PATCH or DELETE ask of the row: `If-Match`, which is strict, or `X-Base-Version`, the version up to
+/// which the user has seen its fields, and `X-Base-Fields`, the same for single fields, to merge the change field by field
+/// with what others changed since. 400 for both at once.
+impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let refuse = |message: &str| Problem::parameter(BASE_VERSION, message);
-        let mut values = parts.headers.get_all(BASE_VERSION).iter();
-        let value = match (values.next(), values.next()) {
-            (None, _) => return Ok(Self(None)),
-            (Some(value), None) => value.to_str().unwrap_or(""),
-            (Some(_), Some(_)) => return Err(refuse("must be sent once")),
-        };
-        if parts.headers.contains_key(header::IF_MATCH) {
-            return Err(refuse("must not be sent together with If-Match"));
-        }
-        // `parse` alone would take a sign.
-        let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
-        let version = number.and_then(|number| number.try_into().ok());
-        version
-            .map(|version| Self(Some(version)))
-            .ok_or_else(|| refuse("must be the server_version that the change is based on, an integer from 1"))
+        let versions = if_match(&parts.headers)?;
+        let base = base_version(&parts.headers)?;
+        let fields = base_fields(&parts.headers)?;
+        Ok(match (versions, base, fields) {
+            (_, Some(version), fields) => Self::MergeSince(Base { version, fields: fields.unwrap_or_default() }),
+            (_, None, Some(_)) => return Err(Problem::parameter(BASE_FIELDS, "must come with X-Base-Version")),
+            (Some(versions), None, None) => Self::Match(versions),
+            (None, None, None) => Self::None,
+        })
+    }
+}
+
+/// The versions that `If-Match` names; none when any will do.
+fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, Problem> {
+    let values = headers.get_all(header::IF_MATCH).iter();
+    let tags: Vec<&str> = values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
+    if tags.is_empty() || tags.contains(&"*") {
+        return Ok(None);
+    }
+    // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
+    let is_strong = |tag: &&str| tag.strip_prefix("W/").is_none_or(|tag| entity_tag(tag).is_err());
+    tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>().map(Some)
+}
+
+/// The version that `X-Base-Version` names, if there is the header and no `If-Match` beside it.
+fn base_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let Some(value) = only(headers, BASE_VERSION)? else { return Ok(None) };
+    if headers.contains_key(header::IF_MATCH) {
+        return Err(Problem::parameter(BASE_VERSION, "must not be given together with If-Match"));
+    }
+    // `parse` alone would take a sign.
+    let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
+    let version = number.filter(|number| *number <= ServerVersion::MAX);
+    version.map(Some).ok_or_else(|| {
+        Problem::parameter(BASE_VERSION, "must be the server_version of the row that the change was made on, or 0")
+    })
+}
+
+/// The versions that `X-Base-Fields` names, by their fields.
+fn base_fields(headers: &HeaderMap) -> Result<Option<BTreeMap<String, u64>>, Problem> {
+    let Some(value) = only(headers, BASE_FIELDS)? else { return Ok(None) };
+    let fields = json::object(value.as_bytes()).ok().flatten();
+    let version = |value: &Value| value.as_u64().filter(|number| *number <= ServerVersion::MAX);
+    let read = |fields: Columns| fields.into_iter().map(|(field, value)| Some((field, version(&value)?))).collect();
+    fields.and_then(read).map(Some).ok_or_else(|| {
+        Problem::parameter(BASE_FIELDS, "must be a JSON object of versions by fields, as in {\"notes\":42}")
+    })
+}
+
+/// A header's value, empty if it is not ASCII; 400 when the header is repeated.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value.map(|value| value.to_str().unwrap_or(""))),
+        (_, Some(_)) => Err(Problem::parameter(name, "must be given once")),
     }
 }
 
@@ -273,19 +267,22 @@ mod tests {
             let request = |name| with_headers(name, &values);
             let text = |at: usize| String::from_utf8(values[at].clone()).unwrap_or_default();
             if let Some(request) = request("if-match") {
-                match extracted::<IfMatch, _>(request) {
-                    Ok(IfMatch(Some(versions))) => prop_assert!(!versions.is_empty() && !values.is_empty()),
-                    Ok(IfMatch(None)) => prop_assert!(values.is_empty() || (0..values.len()).any(|at| text(at).contains('*'))),
+                match extracted::<Precondition, _>(request) {
+                    Ok(Precondition::Match(versions)) => prop_assert!(!versions.is_empty() && !values.is_empty()),
+                    Ok(Precondition::None) => prop_assert!(values.is_empty() || (0..values.len()).any(|at| text(at).contains('*'))),
+                    Ok(Precondition::MergeSince(_)) => prop_assert!(false, "there is no X-Base-Version"),
                     Err(status) => prop_assert_eq!(status, StatusCode::BAD_REQUEST),
                 }
             }
             if let Some(request) = request("x-base-version") {
-                match extracted::<BaseVersion, _>(request) {
-                    Ok(BaseVersion(Some(version))) => {
+                match extracted::<Precondition, _>(request) {
+                    Ok(Precondition::MergeSince(Base { version, fields })) => {
                         let sent = text(0);
-                        prop_assert_eq!(sent.trim_start_matches('0'), version.to_string());
+                        prop_assert!(!sent.is_empty() && fields.is_empty());
+                        prop_assert_eq!(sent.parse::<u64>(), Ok(version));
                     }
-                    Ok(BaseVersion(None)) => prop_assert!(values.is_empty()),
+                    Ok(Precondition::None) => prop_assert!(values.is_empty()),
+                    Ok(Precondition::Match(_)) => prop_assert!(false, "there is no If-Match"),
                     Err(status) => prop_assert_eq!(status, StatusCode::BAD_REQUEST),
                 }
             }

@@ -10,6 +10,8 @@ use crate::idempotency::KeyedRequest;
 
 /// Headers that change what a mutation means.
 const MEANING: [HeaderName; 2] = [header::IF_MATCH, HeaderName::from_static("x-base-version")];
+/// One that came later: a request without it says what it said before there was one, so that a record is found again.
+const LATER: HeaderName = HeaderName::from_static("x-base-fields");
 
 /// The `Idempotency-Key` of a mutation, if it has one, and what the request says besides its body; 400 when it is no key.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
         let key: IdempotencyKey = key.to_str().unwrap_or("").parse().map_err(|error| refuse(&format!("{error}")))?;
         let path = parts.uri.path().trim_end_matches('/');
         let mut head = vec![parts.method.as_str().as_bytes().to_vec(), path.as_bytes().to_vec()];
-        for name in MEANING {
+        for name in MEANING.into_iter().chain(parts.headers.contains_key(LATER).then_some(LATER)) {
             let values: Vec<&[u8]> = parts.headers.get_all(name).iter().map(|value| value.as_bytes()).collect();
             head.push(values.join(&b','));
         }

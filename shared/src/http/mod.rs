@@ -12,7 +12,7 @@ mod route;
 mod seen;
 
 pub use budget::{BudgetError, CallerBudgets};
-pub use extract::{BaseVersion, Caller, IfMatch, Json, Params, Path};
+pub use extract::{Caller, Json, Params, Path};
 pub use gateway::{MappingKey, request_of, run};
 pub use idempotency::Idempotency;
 pub use log::{RequestLog, log_to_stdout, pseudonym};

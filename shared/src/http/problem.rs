@@ -123,24 +123,39 @@ impl Problem {
         self.with("operation", json!(index))
     }
 
-    fn retry_later(code: &'static str, title: &'static str, detail: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).header(header::RETRY_AFTER, "1")
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    /// The status, and the body without the headers that may belong to it.
+    pub fn into_body(self) -> (StatusCode, Value) {
         let mut body = self.members;
         body.insert("type".to_owned(), json!(format!("urn:trueppm:problem:{}", self.code)));
         body.insert("title".to_owned(), json!(self.title));
         body.insert("status".to_owned(), json!(self.status.as_u16()));
         body.insert("detail".to_owned(), json!(self.detail));
         body.insert("code".to_owned(), json!(self.code));
-        let mut response = (self.status, Value::Object(body).to_string()).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.extend(self.headers);
-        response.extensions_mut().insert(ProblemCode(self.code));
+        (self.status, Value::Object(body))
+    }
+
+    fn internal_error() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal_error",
+            "Internal error",
+            "The server failed. The error was logged. If it happens again, tell the operator.",
+        )
+    }
+
+    fn retry_later(code: &'static str, title: &'static str, detail: &'static str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, detail).header(header::RETRY_AFTER, "1")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(mut self) -> Response {
+        let (headers, code) = (std::mem::take(&mut self.headers), self.code);
+        let (status, body) = self.into_body();
+        let mut response = (status, body.to_string()).into_response();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response.headers_mut().extend(headers);
+        response.extensions_mut().insert(ProblemCode(code));
         response
     }
 }
@@ -208,7 +223,10 @@ impl From<Error> for Problem {
                 S::UNPROCESSABLE_ENTITY,
                 "batch_too_large",
                 "Batch too large",
-                format!("With this operation the batch exceeds {max} {what} per commit. Split the batch before it."),
+                format!(
+                    "With this operation the batch exceeds {max} {what} per commit. Split the batch before it. Delete a task \
+                     with very many dependencies by itself."
+                ),
             )
             .with("limit", json!({ what: max })),
             Error::Operation { index, error } => Self::from(*error).in_operation(index),
@@ -269,17 +287,17 @@ impl From<Error> for Problem {
             .with("current", serde_json::from_str(&row).unwrap_or_default())
             .header(header::ETAG, format!("\"{version}\"")),
             Error::Conflict { version, fields } => {
-                let names: Vec<_> = fields.iter().map(|conflict| conflict.field).collect();
+                let names: Vec<_> = fields.iter().map(|conflict| conflict.field.as_str()).collect();
                 let values = |value: fn(&FieldConflict) -> &Value| -> Value {
-                    fields.iter().map(|conflict| (conflict.field.to_owned(), value(conflict).clone())).collect()
+                    fields.iter().map(|conflict| (conflict.field.clone(), value(conflict).clone())).collect()
                 };
                 Self::new(
                     S::CONFLICT,
                     "sync_conflict",
                     "Conflicting changes",
                     format!(
-                        "These fields have changed since the version in X-Base-Version: {}. Choose the values to keep, \
-                         then retry with X-Base-Version: {version}.",
+                        "These fields have changed since the version that the change is based on: {}. Choose the values to \
+                         keep, then retry with X-Base-Version: {version} (in a batch: base_version).",
                         names.join(", ")
                     ),
                 )
@@ -357,12 +375,11 @@ impl From<Error> for Problem {
             }
             Error::Corrupt(what) => {
                 tracing::error!(alarm = "corrupt", what, "the table holds something unexpected");
-                Self::new(
-                    S::INTERNAL_SERVER_ERROR,
-                    "internal_error",
-                    "Internal error",
-                    "The server failed. The error was logged. If it happens again, tell the operator.",
-                )
+                Self::internal_error()
+            }
+            Error::Bug(what) => {
+                tracing::error!(alarm = "bug", what, "this code did what it never does");
+                Self::internal_error()
             }
         }
     }

@@ -42,8 +42,8 @@ use super::reading::{Look, Reading, Start};
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
 use crate::domain::{
-    Answer, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Role, Row, RowId, RowKey, ServerVersion, Step,
-    UnfinishedDeletion,
+    Answer, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Quotas, Role, Row, RowId, RowKey, ServerVersion,
+    Step, UnfinishedDeletion,
 };
 use crate::idempotency::Answered;
 
@@ -75,7 +75,7 @@ impl<T> Committed<'_, T> {
     fn version(&self) -> Result<ServerVersion, Error> {
         let written = self.plan.last().map(|planned| planned.row.version);
         let version = written.or(self.draft.counter().map(|counter| counter.current));
-        version.ok_or_else(|| Error::Corrupt("a success without a project".to_owned()))
+        version.ok_or(Error::Bug("a success without a project"))
     }
 }
 
@@ -273,6 +273,11 @@ impl Table {
             }
             conditions = last;
         }
+    }
+
+    /// How much a project may hold: what a decision that judges its parts one by one is to judge each of them by.
+    pub fn quotas(&self) -> Quotas {
+        self.quotas
     }
 
     /// Refuses what makes more rows than a project may hold. An operator may.

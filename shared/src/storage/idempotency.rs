@@ -155,7 +155,7 @@ impl Slot {
         let mut item = self.key.clone();
         item.extend(kept);
         if !kept_body::fits(&item) {
-            return Err(Error::Corrupt("an answer is too long to be kept".to_owned()));
+            return Err(Error::Bug("an answer is too long to be kept"));
         }
         item.insert("version".to_owned(), number(version));
         item.insert("expires_at".to_owned(), number(now() + KEPT));

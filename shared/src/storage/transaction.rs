@@ -91,9 +91,10 @@ pub(super) fn check(table: &Table, key: Item, condition: &Condition) -> Result<T
     Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unbuilt)?).build())
 }
 
-/// A request that lacks a part.
+/// A request that lacks a part: which one is logged.
 pub(super) fn unbuilt(error: BuildError) -> Error {
-    Error::Unavailable(error.into())
+    tracing::error!(%error, "a request to the table cannot be built");
+    Error::Bug("a request to the table lacks a part")
 }
 
 /// What became of a transaction.

@@ -44,8 +44,7 @@ fn counter_update(
     unfinished: Option<&UnfinishedDeletion>,
 ) -> Result<TransactWriteItem, Error> {
     let rows = plan.iter().map(|planned| &planned.row);
-    let new =
-        rows.clone().next_back().map(|row| row.version).ok_or_else(|| Error::Corrupt("an empty commit".to_owned()))?;
+    let new = rows.clone().next_back().map(|row| row.version).ok_or(Error::Bug("an empty commit"))?;
     let mut update = Update::builder()
         .table_name(&table.name)
         .set_key(Some(key(draft.project(), COUNTER)))

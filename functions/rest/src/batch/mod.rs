@@ -1,23 +1,27 @@
-//! A batch: an ordered list of changes to tasks, dependencies and calendars, of which one commit makes all or none.
+//! A batch: an ordered list of changes to tasks, dependencies and calendars, made by one commit: all of them or none, or
+//! each that can be made.
 //!
 //! Each operation is decided by the rules of the single request, over one draft, in which it sees what those before it
 //! did. What one commit takes is the limit; a batch is never spread over several.
 
+mod each;
 mod operation;
+mod outcome;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use serde::{Deserialize, Serialize};
-use shared::domain::{Columns, Draft, Error, Role, RowId, Step, UserId, read};
-use shared::http::{Caller, Idempotency, Json, Path, Problem};
+use serde::Deserialize;
+use shared::domain::{Columns, Draft, Error, ProjectId, Role, Step, UserId, read};
+use shared::http::Problem;
 use shared::idempotency::Answered;
-use shared::storage::{Committed, Look, MAX_BYTES, MAX_ROWS};
+use shared::storage::{Committed, Look, MAX_ROWS};
 
 use crate::App;
 use crate::answer;
 use crate::decide::refuse;
-use crate::resource::InProject;
-use operation::{Operation, Sent, below};
+use crate::mutation::{InProject, Mutation};
+use each::{Entry, Verdict};
+use operation::{Decided, Operation, below, expect_fits};
+use outcome::Outcome;
 
 /// The largest body, in bytes. A function takes 6 MB, in which the body is a JSON string: however much of it has to be
 /// escaped, this much arrives.
@@ -25,84 +29,94 @@ const MAX_BODY: usize = 2 * 1024 * 1024;
 /// The most operations: as many as one commit writes rows.
 const MAX_OPERATIONS: usize = MAX_ROWS;
 
-/// `POST /projects/{project_id}/batch/`
-pub(crate) async fn commit(
-    State(app): State<App>,
-    Caller(caller): Caller,
-    Path(InProject { project_id }): Path<InProject>,
-    idempotency: Idempotency,
-    Json(body): Json<MAX_BODY>,
-) -> Result<Answered, Problem> {
-    let request = idempotency.request(&caller, &body);
-    let operations = operations(body)?;
-    let look = Look::by(&project_id, &caller).in_one_commit().keyed(request);
-    let look = operations.iter().fold(look, |look, operation| (operation.looks)(operation, look, &project_id));
-    let decide = |draft: &mut Draft| decide(&operations, draft, &caller);
-    let answer = |committed: &Committed<'_, Vec<StatusCode>>| {
-        let outcomes = operations.iter().zip(committed.decided).map(|(Operation { key, .. }, status)| Outcome {
-            status: status.as_u16(),
-            id: &key.id,
-            server_version: committed.row(key).ok().map(|row| row.version.get()),
-        });
-        answer::batch(&outcomes.collect::<Vec<_>>())
-    };
-    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
-}
-
-/// What became of an operation.
-#[derive(Debug, Serialize)]
-struct Outcome<'a> {
-    /// As a single request would have been answered.
-    status: u16,
-    id: &'a RowId,
-    /// Where the row is after the batch; null when the batch both made and deleted it.
-    server_version: Option<u64>,
-}
-
 /// What the client sends.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch {
-    operations: Vec<Sent>,
+    #[serde(default)]
+    mode: Mode,
+    operations: Vec<Columns>,
 }
 
-/// What the client asks for, if it makes sense as far as can be told without the project.
-fn operations(body: Columns) -> Result<Vec<Operation>, Error> {
-    let Batch { operations } = read(body)?;
-    if operations.is_empty() {
+/// What becomes of the batch when an operation is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    /// It is refused, and nothing is written.
+    #[default]
+    All,
+    /// The others are made.
+    Each,
+}
+
+/// `POST /projects/{project_id}/batch/`
+pub(crate) async fn commit(
+    State(app): State<App>,
+    mutation: Mutation<InProject, MAX_BODY>,
+) -> Result<Answered, Problem> {
+    let Mutation { caller, path: InProject { project_id }, body, request, .. } = mutation;
+    let Batch { mode, operations } = batch(body)?;
+    let look = Look::by(&project_id, &caller).in_one_commit().keyed(request);
+    match mode {
+        Mode::All => {
+            let operations = understood(operations)?;
+            let look = look_at(look, &project_id, &operations);
+            let decide = |draft: &mut Draft| decide(&operations, draft, &caller);
+            let answer = |committed: &Committed<'_, Vec<Decided>>| {
+                let outcomes = operations.iter().zip(committed.decided);
+                let accepted = |(operation, decided)| Outcome::accepted(operation, decided, committed);
+                answer::batch(&outcomes.map(accepted).collect::<Vec<_>>())
+            };
+            Ok(app.table.commit(&project_id, &look, decide, answer).await?)
+        }
+        Mode::Each => {
+            let entries: Vec<Entry> = operations.into_iter().map(Entry::read).collect();
+            let look = look_at(look, &project_id, entries.iter().filter_map(|entry| entry.operation.as_ref().ok()));
+            let decide = |draft: &mut Draft| each::decide(&entries, draft, &caller, app.table.quotas());
+            let answer = |committed: &Committed<'_, Vec<Verdict>>| {
+                let outcomes = entries.iter().zip(committed.decided);
+                answer::batch(&outcomes.map(|(entry, verdict)| entry.outcome(verdict, committed)).collect::<Vec<_>>())
+            };
+            Ok(app.table.commit(&project_id, &look, decide, answer).await?)
+        }
+    }
+}
+
+/// Looks at what each of the operations looks at.
+fn look_at<'a>(look: Look, project: &ProjectId, operations: impl IntoIterator<Item = &'a Operation>) -> Look {
+    operations.into_iter().fold(look, |look, operation| operation.look(look, project))
+}
+
+/// What the client sends, as far as it is a list of some operations and not of too many.
+fn batch(body: Columns) -> Result<Batch, Error> {
+    let batch: Batch = read(body)?;
+    if batch.operations.is_empty() {
         return Err(refuse("operations", &format!("must have 1 to {MAX_OPERATIONS} elements")));
     }
-    if operations.len() > MAX_OPERATIONS {
+    if batch.operations.len() > MAX_OPERATIONS {
         return Err(refused(MAX_OPERATIONS, Error::BatchTooLarge { what: "operations", max: MAX_OPERATIONS }));
     }
-    let understood = |(index, sent): (usize, Sent)| sent.understood().map_err(|error| refused(index, error));
+    Ok(batch)
+}
+
+/// What the client asks for, if all of it makes sense as far as can be told without the project.
+fn understood(operations: Vec<Columns>) -> Result<Vec<Operation>, Error> {
+    let understood = |(index, sent)| Operation::read(sent).map_err(|error| refused(index, error));
     operations.into_iter().enumerate().map(understood).collect()
 }
 
 /// All operations in their order, or the refusal of the first that is refused, or of the one with which the batch became
 /// too large and stayed so.
-fn decide(operations: &[Operation], draft: &mut Draft, caller: &UserId) -> Result<Step<Vec<StatusCode>>, Error> {
+fn decide(operations: &[Operation], draft: &mut Draft, caller: &UserId) -> Result<Step<Vec<Decided>>, Error> {
     draft.authorize(caller, Role::Viewer)?;
-    let mut statuses = Vec::with_capacity(operations.len());
+    let mut decided = Vec::with_capacity(operations.len());
     let mut excess = None;
     for (index, operation) in operations.iter().enumerate() {
-        let status = (operation.decides)(operation, draft, caller);
-        statuses.push(status.map_err(|error| refused(index, error))?);
-        excess = expect_fits(draft).err().map(|error| excess.unwrap_or_else(|| refused(index, error)));
+        decided.push(operation.decide(draft, caller).map_err(|error| refused(index, error))?);
+        let fits = expect_fits(draft.rows_written(), draft.bytes_written());
+        excess = fits.err().map(|error| excess.unwrap_or_else(|| refused(index, error)));
     }
-    excess.map_or(Ok(Step::Last(statuses)), Err)
-}
-
-/// Does what is drafted fit into one commit?
-fn expect_fits(draft: &Draft) -> Result<(), Error> {
-    let too_large = |what, max| Err(Error::BatchTooLarge { what, max });
-    if draft.rows_written() > MAX_ROWS {
-        too_large("rows", MAX_ROWS)
-    } else if draft.bytes_written() > MAX_BYTES {
-        too_large("bytes", MAX_BYTES)
-    } else {
-        Ok(())
-    }
+    excess.map_or(Ok(Step::Last(decided)), Err)
 }
 
 /// The refusal of one operation.
@@ -114,6 +128,8 @@ fn refused(index: usize, error: Error) -> Error {
 mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
+
+    use shared::storage::MAX_BYTES;
 
     use super::*;
     use crate::decide::testing::{OWNER, World, fields, refused_fields, user, written};
@@ -139,15 +155,15 @@ mod tests {
     }
 
     fn understood(list: Value) -> Result<Vec<Operation>, Error> {
-        operations(fields(json!({ "operations": list })))
+        super::understood(batch(fields(json!({ "operations": list })))?.operations)
     }
 
     /// What the batch writes, in the order of the versions, and the statuses.
     fn play(world: &World, list: impl IntoIterator<Item = Value>) -> Result<(Vec<String>, Vec<u16>), Error> {
         let operations = understood(list.into_iter().collect())?;
         let mut draft = world.draft_with_room(usize::MAX);
-        let Step::Last(statuses) = decide(&operations, &mut draft, &user(OWNER))? else { panic!("more than one step") };
-        Ok((written(&draft), statuses.iter().map(StatusCode::as_u16).collect()))
+        let Step::Last(decided) = decide(&operations, &mut draft, &user(OWNER))? else { panic!("more than one step") };
+        Ok((written(&draft), decided.iter().map(|decided| decided.status.as_u16()).collect()))
     }
 
     fn refusal(world: &World, list: impl IntoIterator<Item = Value>) -> (usize, Error) {
@@ -276,8 +292,13 @@ mod tests {
             "operations[0].if_match"
         );
         assert_eq!(field(json!([{"method": "POST", "body": {}}])), "operations[0].path");
-        let unknown = operations(fields(json!({"operations": [task("n")], "atomic": true})));
-        assert_eq!(refused_fields(unknown.map(|operations| operations.len())), ["atomic"]);
+        let of_all = |member: &str, value: Value| {
+            let mut all = json!({"operations": [task("n")]});
+            all[member] = value;
+            refused_fields(batch(fields(all)).map(|batch| batch.operations.len()))
+        };
+        assert_eq!(of_all("atomic", json!(true)), ["atomic"]);
+        assert_eq!(of_all("mode", json!("some")), ["mode"]);
     }
 
     /// An operation as nobody should write it, and now and then as they should.

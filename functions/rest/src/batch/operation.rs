@@ -1,12 +1,14 @@
 //! One operation of a batch: from what the client sends to a decision by the rules of its collection.
 
+use std::collections::BTreeMap;
+
 use axum::http::StatusCode;
 use serde::Deserialize;
 use shared::domain::{
-    Calendar, Columns, Dependency, Draft, Error, FieldError, ProjectId, RowId, RowKey, Step, Task, UserId,
+    Base, Calendar, Collection, Columns, Dependency, Draft, Error, FieldError, Precondition, ProjectId, RowId, RowKey,
+    Step, Task, UserId, read,
 };
-use shared::http::{BaseVersion, IfMatch};
-use shared::storage::Look;
+use shared::storage::{Look, MAX_BYTES, MAX_ROWS};
 
 use crate::decide::{self, Creation, Rules, refuse};
 use crate::resource::take_id;
@@ -14,13 +16,16 @@ use crate::resource::take_id;
 /// One operation, as the client sends it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Sent {
+struct Sent {
     method: Method,
     /// Below the project: `tasks/`, `tasks/t1/`.
     path: String,
     body: Option<Columns>,
     /// The version at which the row must have been before the batch.
     if_match: Option<u64>,
+    /// The version up to which the user has seen the fields of the row that `base_fields` does not name.
+    base_version: Option<u64>,
+    base_fields: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -31,42 +36,67 @@ enum Method {
     Delete,
 }
 
-/// One operation, with the rules of its collection.
+/// One operation, as far as it makes sense without the project.
+#[derive(Debug)]
 pub(crate) struct Operation {
+    kind: Kind,
     pub(crate) key: RowKey,
     change: Change,
-    /// Adds what the single request would look at.
-    pub(crate) looks: fn(&Self, Look, &ProjectId) -> Look,
-    /// Decides as the single request would, and says with which status that one would be answered.
-    pub(crate) decides: fn(&Self, &mut Draft, &UserId) -> Result<StatusCode, Error>,
 }
 
-pub(crate) enum Change {
+/// Of which collection.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Task,
+    Dependency,
+    Calendar,
+}
+
+#[derive(Debug)]
+enum Change {
     Create(Columns),
-    Update(Columns, IfMatch),
-    Delete(IfMatch),
+    Update(Columns, Precondition),
+    Delete(Precondition),
+}
+
+impl Kind {
+    fn collection(self) -> Collection {
+        match self {
+            Self::Task => Collection::Tasks,
+            Self::Dependency => Collection::Dependencies,
+            Self::Calendar => Collection::Calendars,
+        }
+    }
+}
+
+/// What an operation was decided to come to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Decided {
+    /// With which status the single request would be answered.
+    pub(crate) status: StatusCode,
+    /// The fields that others changed since the operation's base and that it leaves alone.
+    pub(crate) merged: Vec<String>,
 }
 
 impl Sent {
-    /// Makes sense of it, as far as that can be done without the project.
-    pub(crate) fn understood(self) -> Result<Operation, Error> {
-        let path = self.path.strip_suffix('/').unwrap_or(&self.path);
-        let (collection, id) = path.split_once('/').map_or((path, None), |(collection, id)| (collection, Some(id)));
-        let id = id
-            .map(str::parse::<RowId>)
-            .transpose()
-            .map_err(|error| refuse("path", &format!("has an invalid id: the id {error}")))?;
-        match collection {
-            "tasks" => self.of::<Task>(id),
-            "dependencies" => self.of::<Dependency>(id),
-            "calendars" => self.of::<Calendar>(id),
-            _ => Err(refuse("path", "must begin with tasks/, dependencies/ or calendars/")),
+    /// What must hold of the row, if the operation says so in a way that makes sense.
+    fn precondition(&mut self) -> Result<Precondition, Error> {
+        match (self.if_match, self.base_version, self.base_fields.take()) {
+            (Some(_), Some(_), _) => Err(refuse("base_version", "must not be given together with if_match")),
+            (_, None, Some(_)) => Err(refuse("base_fields", "must come with base_version")),
+            (None, Some(version), fields) => {
+                Ok(Precondition::MergeSince(Base { version, fields: fields.unwrap_or_default() }))
+            }
+            (Some(version), None, None) => Ok(Precondition::Match(vec![version])),
+            (None, None, None) => Ok(Precondition::None),
         }
     }
 
-    fn of<R: Rules>(self, id: Option<RowId>) -> Result<Operation, Error> {
-        let Self { method, body, if_match, .. } = self;
-        let versions = if_match.map_or_else(IfMatch::any, IfMatch::version);
+    /// Makes sense of it, as far as that can be done without the project.
+    fn understood(mut self) -> Result<Operation, Error> {
+        let (kind, id) = self.row()?;
+        let precondition = self.precondition()?;
+        let Self { method, body, .. } = self;
         let (id, change) = match (method, id, body) {
             (Method::Post, Some(_), _) => {
                 return Err(refuse("path", "must name a collection for POST, such as tasks/"));
@@ -76,61 +106,139 @@ impl Sent {
             }
             (Method::Post | Method::Patch, _, None) => return Err(refuse("body", "must be a JSON object")),
             (Method::Delete, _, Some(_)) => return Err(refuse("body", "must be left out for DELETE")),
-            (Method::Post, ..) if if_match.is_some() => return Err(refuse("if_match", "must be left out for POST")),
+            (Method::Post, ..) if !precondition.is_none() => {
+                return Err(refuse(member_of(&precondition), "must be left out for POST"));
+            }
             (Method::Post, None, Some(mut fields)) => {
                 let id = take_id(&mut fields).map_err(|error| below("body.", error))?;
                 (id.unwrap_or_else(RowId::generate), Change::Create(fields))
             }
-            (Method::Patch, Some(id), Some(patch)) => (id, Change::Update(patch, versions)),
-            (Method::Delete, Some(id), None) => (id, Change::Delete(versions)),
+            (Method::Patch, Some(id), Some(patch)) => (id, Change::Update(patch, precondition)),
+            (Method::Delete, Some(id), None) => (id, Change::Delete(precondition)),
         };
-        let key = RowKey::new(R::COLLECTION, id);
-        Ok(Operation { key, change, looks: Operation::look::<R>, decides: Operation::decide::<R> })
+        Ok(Operation { kind, key: RowKey::new(kind.collection(), id), change })
+    }
+
+    /// What the path names: a collection, or a row of it.
+    fn row(&self) -> Result<(Kind, Option<RowId>), Error> {
+        let path = self.path.strip_suffix('/').unwrap_or(&self.path);
+        let (collection, id) = path.split_once('/').map_or((path, None), |(collection, id)| (collection, Some(id)));
+        let id = id
+            .map(str::parse::<RowId>)
+            .transpose()
+            .map_err(|error| refuse("path", &format!("has an invalid id: the id {error}")))?;
+        let kind = match collection {
+            "tasks" => Kind::Task,
+            "dependencies" => Kind::Dependency,
+            "calendars" => Kind::Calendar,
+            _ => return Err(refuse("path", "must begin with tasks/, dependencies/ or calendars/")),
+        };
+        Ok((kind, id))
+    }
+}
+
+/// The member of an operation that says what must hold of the row.
+fn member_of(precondition: &Precondition) -> &'static str {
+    match precondition {
+        Precondition::MergeSince(_) => "base_version",
+        Precondition::None | Precondition::Match(_) => "if_match",
     }
 }
 
 impl Change {
-    fn has_if_match(&self) -> bool {
-        matches!(self, Self::Update(_, if_match) | Self::Delete(if_match) if !if_match.is_any())
+    fn precondition(&self) -> &Precondition {
+        match self {
+            Self::Create(_) => &Precondition::None,
+            Self::Update(_, precondition) | Self::Delete(precondition) => precondition,
+        }
     }
 }
 
 impl Operation {
+    /// Out of what the client sends, if that makes sense as far as can be told without the project.
+    pub(crate) fn read(sent: Columns) -> Result<Self, Error> {
+        read::<Sent>(sent)?.understood()
+    }
+
     /// Looks at what the single request would look at.
-    fn look<R: Rules>(&self, look: Look, project: &ProjectId) -> Look {
+    pub(crate) fn look(&self, look: Look, project: &ProjectId) -> Look {
+        match self.kind {
+            Kind::Task => self.look_of::<Task>(look, project),
+            Kind::Dependency => self.look_of::<Dependency>(look, project),
+            Kind::Calendar => self.look_of::<Calendar>(look, project),
+        }
+    }
+
+    fn look_of<R: Rules>(&self, look: Look, project: &ProjectId) -> Look {
         let look = look.at([self.key.clone()]);
         match &self.change {
-            Change::Create(fields) | Change::Update(fields, _) => R::look_for_write(look, project, fields),
+            Change::Create(fields) => R::look_for_create(look, project, fields),
+            Change::Update(patch, _) => R::look_for_change(look, project, patch),
             Change::Delete(_) => R::look_for_delete(look, project),
         }
     }
 
-    /// Decides as the single request would, and says with which status that one would be answered. All in one step: any
-    /// number of rows may be drafted.
-    fn decide<R: Rules>(&self, draft: &mut Draft, caller: &UserId) -> Result<StatusCode, Error> {
-        let Self { key, change, .. } = self;
-        if change.has_if_match() && draft.row(key).is_none() && draft.live(key).is_some() {
-            return Err(refuse("if_match", "must be left out, because this batch creates the row"));
+    /// Decides as the single request would. All in one step: any number of rows may be drafted. An error about a field of the
+    /// body names it below `body`.
+    pub(crate) fn decide(&self, draft: &mut Draft, caller: &UserId) -> Result<Decided, Error> {
+        match self.kind {
+            Kind::Task => self.decide_of::<Task>(draft, caller),
+            Kind::Dependency => self.decide_of::<Dependency>(draft, caller),
+            Kind::Calendar => self.decide_of::<Calendar>(draft, caller),
         }
-        let status = match change {
-            Change::Create(fields) => decide::create::<R>(draft, caller, &key.id, fields).map(|step| match step {
-                Step::Last(Creation::Repeated) => StatusCode::OK,
-                _ => StatusCode::CREATED,
-            }),
-            Change::Update(patch, if_match) => {
-                decide::update::<R>(draft, caller, &key.id, patch, if_match, BaseVersion(None)).map(|_| StatusCode::OK)
+    }
+
+    fn decide_of<R: Rules>(&self, draft: &mut Draft, caller: &UserId) -> Result<Decided, Error> {
+        let Self { key, change, .. } = self;
+        let precondition = change.precondition();
+        if !precondition.is_none() && draft.row(key).is_none() && draft.live(key).is_some() {
+            return Err(refuse(member_of(precondition), "must be left out, because this batch creates the row"));
+        }
+        let decided = |status| Decided { status, merged: vec![] };
+        let decision = match change {
+            Change::Create(fields) => {
+                decide::create::<R>(draft, caller, Some(&key.id), fields).map(|step| match step {
+                    Step::Last((Creation::Repeated, _)) => decided(StatusCode::OK),
+                    _ => decided(StatusCode::CREATED),
+                })
             }
-            Change::Delete(if_match) => {
-                decide::delete::<R>(draft, caller, &key.id, if_match).map(|_| StatusCode::NO_CONTENT)
+            Change::Update(patch, precondition) => decide::update::<R>(draft, caller, &key.id, patch, precondition)
+                .map(|step| {
+                    let (Step::Last(merged) | Step::More { decided: merged, .. }) = step;
+                    Decided { status: StatusCode::OK, merged }
+                }),
+            Change::Delete(precondition) => {
+                decide::delete::<R>(draft, caller, &key.id, precondition).map(|_| decided(StatusCode::NO_CONTENT))
             }
         };
-        status.map_err(|error| below("body.", error))
+        decision.map_err(|error| below("body.", error))
+    }
+}
+
+/// Do so many rows of so many bytes fit into one commit?
+pub(crate) fn expect_fits(rows: usize, bytes: usize) -> Result<(), Error> {
+    let too_large = |what, max| Err(Error::BatchTooLarge { what, max });
+    if rows > MAX_ROWS {
+        too_large("rows", MAX_ROWS)
+    } else if bytes > MAX_BYTES {
+        too_large("bytes", MAX_BYTES)
+    } else {
+        Ok(())
     }
 }
 
 /// The same error with this way to the fields that it names.
 pub(crate) fn below(way: &str, error: Error) -> Error {
+    renamed(error, |field| format!("{way}{field}"))
+}
+
+/// The same error with the fields of the body named as in a request of its own.
+pub(crate) fn of_single_request(error: Error) -> Error {
+    renamed(error, |field| field.strip_prefix("body.").map_or(field.clone(), str::to_owned))
+}
+
+fn renamed(error: Error, rename: impl Fn(String) -> String) -> Error {
     let Error::Invalid(errors) = error else { return error };
-    let moved = |FieldError { field, message }| FieldError { field: format!("{way}{field}"), message };
-    Error::Invalid(errors.into_iter().map(moved).collect())
+    let renamed = |FieldError { field, message }| FieldError { field: rename(field), message };
+    Error::Invalid(errors.into_iter().map(renamed).collect())
 }

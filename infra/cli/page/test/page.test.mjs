@@ -91,7 +91,7 @@ for (const [choice, expected] of [['Keep mine', 65], ['Take theirs', 70]]) {
   look(`two people change one field: “${choice}”`, {}, async ({ id, screen }) => {
     await screen.trouble('Two edit the same field')
     const conflict = screen.device('B').locator('.outbox .conflict')
-    assert.match(await conflict.innerText(), /percent_complete: theirs .?70.?, mine .?65/)
+    assert.match(await conflict.innerText(), /percent_complete: server .?70.?, this device .?65/)
     assert.equal((await taskOf(id, 'foundation')).percent_complete, 70, 'a conflict writes nothing')
     await conflict.getByRole('button', { name: choice }).click()
     await conflict.waitFor({ state: 'detached' })
@@ -146,7 +146,7 @@ look('while the index lags a pull reads strongly, and says so', {}, async ({ pag
     assert.match(story, /strong reads of the table/)
     assert.match((await taskOf(id, 'permit')).notes, /^Changed at/)
   } finally {
-    await lag.selectOption('not at all')
+    await lag.selectOption('no lag')
   }
   await page.waitForTimeout(100)
   assert.match(await screen.trouble('Change, then pull'), /with the outcome “first_read”/)

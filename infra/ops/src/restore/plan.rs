@@ -68,7 +68,8 @@ pub(super) enum Step {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) key: RowKey,
-    /// The row as only the lost table has it.
+    /// The content of a row that is to be buried: one that only the lost table has, or a membership that is dead here and live
+    /// there. Its user may know rows that were made after the removal in the backup, and is to forget those as well.
     pub(super) lost: Option<Row>,
 }
 
@@ -252,7 +253,9 @@ fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restorati
     let mut targets: Vec<(u8, usize, Target)> = below
         .map(|row| {
             let write = row.live().map_or(Write::Delete, |columns| Write::Put(columns.clone()));
-            target(project, &write, row, None)
+            let back_again =
+                row.key.collection == Collection::Memberships && row.live().is_none() && is_live_in(&aim.lost, row);
+            target(project, &write, row, back_again.then(|| row.clone()))
         })
         .collect();
     for row in aim.lost.iter().flat_map(|lost| lost.rows.values()).filter(|row| !stored.rows.contains_key(&row.key)) {
@@ -283,6 +286,11 @@ fn fixes(project: &ProjectId, counter: &Counter, stored: &Stored, aim: &Aim) -> 
     let deleted = counter.deleted_at.is_some() || !stored.rows.contains_key(&RowKey::project(project));
     fixes.extend(access::unfit(&stored.rows, lost, deleted)?);
     Ok(fixes)
+}
+
+/// Does the lost table have this row alive?
+fn is_live_in(lost: &Option<Stored>, row: &Row) -> bool {
+    lost.as_ref().and_then(|lost| lost.rows.get(&row.key)).is_some_and(|row| row.live().is_some())
 }
 
 /// A row to be written, with its place among the others and what it takes on the table.

@@ -245,15 +245,15 @@ impl Restoring<'_> {
                     match (draft.row(&target.key).map(|row| row.version), &target.lost) {
                         // The answer of an earlier try was lost.
                         (Some(version), _) if version.get() > through => {}
-                        (Some(_), _) => draft.rewrite(&target.key),
-                        (None, Some(lost)) => draft.bury(lost),
+                        (Some(_), None) => draft.rewrite(&target.key),
+                        (_, Some(lost)) => draft.bury(lost),
                         (None, None) => return Err(Error::NotFound(target.key.clone())),
                     }
                 }
                 Ok(Commit::Last(()))
             };
             self.table.commit(project, &look, decide, unasked).await?;
-            let buried = batch.iter().filter(|target| target.lost.is_some()).count();
+            let buried = batch.iter().filter(|target| !stored.rows.contains_key(&target.key)).count();
             self.report.buried_rows += buried as u64;
             self.report.rewritten_rows += (batch.len() - buried) as u64;
             written += batch.len();

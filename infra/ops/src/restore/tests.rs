@@ -379,6 +379,16 @@ fn a_dead_membership_remembers_its_new_version_as_a_removal() {
 }
 
 #[test]
+fn whoever_was_back_in_the_lost_table_is_removed_anew() {
+    let backup = sound();
+    let gone = member("gone");
+    let lost = with(&backup, vec![(&gone, put(json!({"user": "gone", "role": 1})))]);
+    let row = restored(&backup, &aim(Some(lost)), true).rows[&key(&gone)].clone();
+    assert!(row.live().is_none());
+    assert_eq!(row.removed_at, [row.version], "and is told of every row up to now");
+}
+
+#[test]
 fn a_backup_of_a_restored_table_is_restored_again_and_a_restored_table_is_not() {
     let once = restored(&sound(), &aim(None), false);
     assert_eq!(next(&project(), &once, &aim(None)), Ok(None));

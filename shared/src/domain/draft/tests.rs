@@ -320,3 +320,68 @@ fn a_new_project_begins_above_the_marks_that_a_restore_took_back() {
         "it is there already"
     );
 }
+
+/// What a draft writes, what it takes, and the edges at task a.
+fn state(draft: &Draft) -> String {
+    let (a, graph) = ("a".parse().expect("an id"), draft.graph().expect("a graph"));
+    let edges: Vec<_> = graph.edges_at(&a).collect();
+    let plan = draft.plan().expect("a plan");
+    format!("{plan:?} {} {} {edges:?}", draft.bytes_written(), draft.deletes_project())
+}
+
+type Change<'a> = &'a dyn Fn(&mut Draft, &str);
+
+#[test]
+fn a_change_that_is_refused_leaves_the_draft_as_it_was() {
+    let task = |name: &str| parse::<Task>(&columns(&format!(r#"{{"name": "{name}"}}"#))).expect("a task");
+    let id = |text: &str| text.parse::<RowId>().expect("an id");
+    let changes: [Change<'_>; 7] = [
+        &|draft, name| draft.put(id("a"), &task(name)).expect("a task"),
+        &|draft, name| draft.put(id("b"), &task(name)).expect("a task"),
+        &|draft, _| draft.delete(key("tasks#b")),
+        &|draft, _| draft.put(id("f"), &edge("b")).expect("an edge"),
+        &|draft, _| draft.put(id("e"), &edge("y")).expect("an edge"),
+        &|draft, _| assert!(matches!(draft.delete_task(&id("a")), Ok(Step::Last(())))),
+        &|draft, _| draft.rewrite(&key("tasks#a")),
+    ];
+    for before in 0..1 << changes.len() {
+        for asks_for_the_graph in [false, true] {
+            let changed = || {
+                let mut draft = draft();
+                let chosen = changes.iter().enumerate().filter(|(index, _)| before >> index & 1 == 1);
+                chosen.for_each(|(_, change)| change(&mut draft, "first"));
+                draft
+            };
+            let mut draft = changed();
+            if asks_for_the_graph {
+                draft.graph().expect("a graph");
+            }
+            for change in changes.iter().chain(changes.iter().rev()) {
+                let refused: Result<(), ()> = draft.or_undo(|draft| {
+                    change(draft, "second");
+                    changes[3](draft, "second");
+                    change(draft, "third");
+                    Err(())
+                });
+                assert!(refused.is_err());
+            }
+            assert_eq!(state(&draft), state(&changed()));
+        }
+    }
+}
+
+#[test]
+fn a_change_that_is_accepted_stays_and_counts_what_it_writes_itself() {
+    let task: Task = parse(&columns(r#"{"name": "x"}"#)).expect("a task");
+    let mut draft = draft();
+    draft.put("b".parse().expect("an id"), &task).expect("a task");
+    let before = draft.bytes_written();
+    let own = draft.or_undo(|draft| -> Result<_, Error> {
+        draft.put("f".parse().expect("an id"), &edge("b"))?;
+        draft.delete(key("dependencies#f"));
+        draft.delete(key("dependencies#e"));
+        Ok(draft.written_by_change())
+    });
+    assert_eq!(own.expect("accepted"), (1, draft.bytes_written() - before));
+    assert_eq!((draft.rows_written(), draft.written_by_change()), (2, (0, 0)));
+}

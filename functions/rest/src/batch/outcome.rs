@@ -1,0 +1,48 @@
+//! What became of an operation, as the answer says it.
+
+use serde_json::Value;
+use shared::domain::RowId;
+use shared::storage::Committed;
+
+use super::operation::{Decided, Operation};
+
+/// One element of `results`.
+#[derive(Debug, serde::Serialize)]
+#[serde(untagged)]
+pub(crate) enum Outcome<'a> {
+    Accepted {
+        /// As a single request would have been answered.
+        status: u16,
+        id: &'a RowId,
+        /// Where the row is after the batch; null when the batch both made and deleted it.
+        server_version: Option<u64>,
+        /// What others changed since the operation's base and it leaves alone.
+        #[serde(skip_serializing_if = "<[String]>::is_empty")]
+        merged_fields: &'a [String],
+    },
+    Refused {
+        status: u16,
+        /// None when it cannot be told.
+        id: Option<&'a RowId>,
+        /// What the single request would have been answered.
+        problem: &'a Value,
+    },
+    NotAttempted {
+        /// 0: there is no answer.
+        status: u16,
+        id: Option<&'a RowId>,
+        code: &'static str,
+    },
+}
+
+impl<'a> Outcome<'a> {
+    /// Of an operation that is made by this commit, or was made before.
+    pub(crate) fn accepted<T>(operation: &'a Operation, decided: &'a Decided, committed: &Committed<'_, T>) -> Self {
+        Self::Accepted {
+            status: decided.status.as_u16(),
+            id: &operation.key.id,
+            server_version: committed.row(&operation.key).ok().map(|row| row.version.get()),
+            merged_fields: &decided.merged,
+        }
+    }
+}

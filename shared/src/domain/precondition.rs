@@ -1,0 +1,50 @@
+//! What a change of a row asks for before it is made.
+
+use std::collections::BTreeMap;
+
+/// What a row must be like for a change of it to be made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Whatever it is like.
+    #[default]
+    None,
+    /// The row is at one of these versions.
+    Match(Vec<u64>),
+    /// No field that the change touches was given another value since its user saw it.
+    MergeSince(Base),
+}
+
+impl Precondition {
+    /// Does it ask for nothing?
+    pub fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+/// Up to which version of the project a user has seen the fields of a row: what a change of theirs was made on.
+///
+/// 0 is before every version: a field that nobody on the device has seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Base {
+    /// Of each field that `fields` does not name.
+    pub version: u64,
+    /// Of these fields.
+    pub fields: BTreeMap<String, u64>,
+}
+
+impl Base {
+    /// The same version for all fields.
+    pub fn new(version: u64) -> Self {
+        Self { version, fields: BTreeMap::new() }
+    }
+
+    /// Up to which version this field was seen.
+    pub fn of(&self, field: &str) -> u64 {
+        self.fields.get(field).copied().unwrap_or(self.version)
+    }
+
+    /// The highest version that it names.
+    pub fn highest(&self) -> u64 {
+        self.fields.values().copied().fold(self.version, u64::max)
+    }
+}
