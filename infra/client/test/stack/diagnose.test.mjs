@@ -24,9 +24,14 @@ async function syncedPhone(adapter) {
   const user = `ann-${randomUUID()}`
   await project.join(user, 300)
   for (const id of ['t', 'd']) await project.send('POST', 'tasks/', { id, name: 'Secret' })
-  const fetch = async (address, init) => response(await exchange(address, init))
+  let phone // Loses answers while it is told to.
+  const fetch = async (address, init) => {
+    const answer = response(await exchange(address, init))
+    if (phone.losesAnswers) throw new Error('lost')
+    return answer
+  }
   const options = { baseUrl: url, token: () => tokenFor(user), fetch }
-  const phone = new Phone({ database: newDatabase(adapter), projects: [project.id], options })
+  phone = new Phone({ database: newDatabase(adapter), projects: [project.id], options })
   const { state, problem } = await phone.sync.now()
   assert.deepEqual([state, problem], ['synced', null])
   return Object.assign(phone, { project, member: user })
@@ -86,6 +91,23 @@ onEachAdapter((adapter) => {
     assert.deepEqual(await found(phone), [1, ['user_removed']])
     await phone.sync.now()
     assert.deepEqual(await found(phone), [0, ['user_removed', 'edits_set_aside']])
+  })
+
+  test(`${adapter}: edits that the server refuses or asks about are named, and a lost answer is found`, async () => {
+    const phone = await syncedPhone(adapter)
+    await phone.edit('tasks', 'd', { percent_complete: 200 })
+    await phone.edit('tasks', 't', { name: 'Secret of mine' })
+    await phone.project.send('PATCH', 'tasks/t/', { name: 'Secret of theirs' })
+    await phone.sync.now()
+    assert.deepEqual(await found(phone), [1, ['edit_refused', 'conflict_open', 'edits_waiting']])
+    const lost = await syncedPhone(adapter)
+    await lost.edit('tasks', 't', { notes: 'Secret' })
+    lost.losesAnswers = true
+    await lost.sync.now()
+    assert.deepEqual(await found(lost), [0, ['not_syncing', 'behind', 'edits_waiting', 'request_answered']])
+    lost.losesAnswers = false
+    await lost.sync.now()
+    assert.deepEqual((await found(lost))[0], 0)
   })
 
   test(`${adapter}: a row that is lost or old on the phone is named`, async () => {
