@@ -371,7 +371,8 @@ export class World {
       memory.make(table, id, field, value)
       memory.begin(table, id, [field])
       await device.sync.resolve(conflict, { value })
-      memory.edit(table, id, field, value, null, true)
+      // A row that was deleted meanwhile takes no value.
+      if ((await this.#raw(device, table, id))?.[field] === value) memory.edit(table, id, field, value, null, true)
     } else await device.sync.resolve(conflict, 'mine')
     if (!device.sync.conflicts$.value.some((open) => JSON.stringify(open) === JSON.stringify(conflict))) memory.decided.add(`${table}/${id}.${field}@${conflict.version}`)
   }
