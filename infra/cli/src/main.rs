@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 
 use commands::{completions, describe, export, import, pages, pull, serve, token};
 use ops::command::exit_code;
-use ops::commands::{backfill, erase, restore, verify, watch};
+use ops::commands::{backfill, diagnose, erase, restore, verify, watch};
 
 /// Run TruePPM sync locally, and administer projects and tables
 #[derive(Parser)]
@@ -38,6 +38,7 @@ enum Command {
     Pull(pull::Options),
     Watch(watch::Options),
     Verify(verify::Options),
+    Diagnose(diagnose::Options),
     Restore(restore::Options),
     Backfill(backfill::Options),
     Erase(erase::Options),
@@ -61,6 +62,7 @@ async fn main() -> ExitCode {
         Command::Pull(options) => pull::run(options, json).await,
         Command::Watch(options) => watch::run(options, json).await,
         Command::Verify(options) => verify::run(options, json).await,
+        Command::Diagnose(options) => diagnose::run(options, json).await,
         Command::Restore(options) => restore::run(options, json).await,
         Command::Backfill(options) => backfill::run(options, json).await,
         Command::Erase(options) => erase::run(options, json).await,

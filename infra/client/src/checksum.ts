@@ -10,7 +10,16 @@ function hash(text: string, factor: number): number {
   return hash
 }
 
-export function checksum(rows: Iterable<{ id: string; version: number }>): Checksum {
+/** A row, and the version that the server last sent of it. */
+export interface RowVersion {
+  id: string
+  version: number
+}
+
+export const checksumsOf = (tables: Record<string, RowVersion[]>): Record<string, Checksum> =>
+  Object.fromEntries(Object.entries(tables).map(([table, rows]) => [table, checksum(rows)]))
+
+export function checksum(rows: Iterable<RowVersion>): Checksum {
   let [count, one, other] = [0, 0, 0]
   for (const { id, version } of rows) {
     const text = `${version}@${id};`

@@ -2,8 +2,8 @@
 
 import type { Api } from './api.js'
 import { unsentColumns } from './bases.js'
-import { checksum } from './checksum.js'
-import type { Checksum } from './checksum.js'
+import { checksumsOf } from './checksum.js'
+import type { Checksum, RowVersion } from './checksum.js'
 import { SyncError } from './errors.js'
 import type { Problem } from './errors.js'
 import { pull } from './pull.js'
@@ -237,18 +237,22 @@ export class Project {
     return differing.length ? differing : null
   }
 
-  /** Over all rows that came from the server, at the version that it last sent of each. */
   async checksums(): Promise<Record<string, Checksum>> {
+    return checksumsOf(await this.versions())
+  }
+
+  /** By table: all rows that came from the server, at the version that it last sent of each. */
+  async versions(): Promise<Record<string, RowVersion[]>> {
     const { shadow } = this.store.state
-    const sums: Record<string, Checksum> = {}
+    const found: Record<string, RowVersion[]> = {}
     await this.#deps.database.read(async () => {
       for (const table of this.#deps.tables.values()) {
         const counted = (await this.rows.all(table)).filter((raw) => raw._status !== 'created')
         const versions = counted.map(({ id, server_version }) => ({ id, version: Math.max(shadow[keyOf(table.name, id)] ?? 0, server_version) }))
-        sums[table.name] = checksum(versions.filter(({ version }) => version > 0))
+        found[table.name] = versions.filter(({ version }) => version > 0)
       }
     })
-    return sums
+    return found
   }
 }
 

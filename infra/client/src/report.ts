@@ -1,5 +1,6 @@
 // One JSON for a bug report: enough to tell what differs and why, and nothing that the user wrote unless asked for.
 
+import { checksumsOf } from './checksum.js'
 import type { Project } from './project.js'
 import type { SyncStatus } from './status.js'
 import { fieldsOf } from './tables.js'
@@ -36,6 +37,15 @@ export interface ProjectReport {
   shadow: Record<string, number>
   aside: { table: string; id: string; reason: string; fields: string[] }[]
   broken: string[] | null
+  /** By table the version of each row that came from the server, if asked for. */
+  rows?: Record<string, Record<string, number>>
+}
+
+export interface ReportOptions {
+  /** With what the user wrote into rows that are not synced. */
+  content?: boolean
+  /** With id and version of each row, which name what differs. A row takes about 50 bytes. */
+  rows?: boolean
 }
 
 export interface Report {
@@ -50,10 +60,11 @@ export interface Report {
   projects: ProjectReport[]
 }
 
-export async function reportOf(project: Project, withContent: boolean): Promise<ProjectReport> {
-  const { state } = project.store
+export async function reportOf(project: Project, { content = false, rows = false }: ReportOptions): Promise<ProjectReport> {
+  const { state } = project.store // Before the rows: they may be newer than the mark, and not older.
   const { database } = project.context
   const dirty = await database.read(() => project.rows.dirty())
+  const versions = await project.versions()
   const mapped = <From, To>(map: Record<string, From>, to: (value: From) => To): Record<string, To> =>
     Object.fromEntries(Object.entries(map).map(([key, value]) => [key, to(value)]))
   return {
@@ -63,7 +74,7 @@ export async function reportOf(project: Project, withContent: boolean): Promise<
     lastSyncedAt: state.lastSyncedAt,
     activity: state.activity,
     columns: state.columns,
-    checksums: await project.checksums(),
+    checksums: checksumsOf(versions),
     dirty: dirty.map(({ table, raw }) => ({
       table: table.name,
       id: raw.id,
@@ -71,7 +82,7 @@ export async function reportOf(project: Project, withContent: boolean): Promise<
       changed: raw._changed,
       server_version: raw.server_version,
       base_version: raw.base_version,
-      ...(withContent && { values: fieldsOf(table, raw) }),
+      ...(content && { values: fieldsOf(table, raw) }),
     })),
     request: state.request && {
       key: state.request.key,
@@ -90,5 +101,6 @@ export async function reportOf(project: Project, withContent: boolean): Promise<
     shadow: state.shadow,
     aside: state.aside.map(({ table, id, reason, values }) => ({ table, id, reason, fields: Object.keys(values) })),
     broken: state.broken,
+    ...(rows && { rows: mapped(versions, (of) => Object.fromEntries(of.map(({ id, version }) => [id, version]))) }),
   }
 }

@@ -11,7 +11,7 @@ import type { Observable } from './observable.js'
 import { Project } from './project.js'
 import type { ProjectDeps } from './project.js'
 import { reportOf, VERSION } from './report.js'
-import type { Report } from './report.js'
+import type { Report, ReportOptions } from './report.js'
 import { Schedule } from './schedule.js'
 import type { Attempt } from './schedule.js'
 import { knownProjects, rememberProject } from './state.js'
@@ -66,8 +66,8 @@ export interface Sync {
   dropAside(edit: AsideEdit): Promise<void>
   /** What was set aside, as JSON for a file. */
   exportAside(): string
-  /** One JSON for a bug report, without what the user wrote unless `content` is set. */
-  report(options?: { content?: boolean }): Promise<Report>
+  /** One JSON for a bug report, without what the user wrote unless `content` is set. With `rows` it names each row and its version. */
+  report(options?: ReportOptions): Promise<Report>
 }
 
 /** Milliseconds within which devices that hear of the same change pull. */
@@ -312,9 +312,9 @@ class DatabaseSync implements Sync {
     return { state: this.#running === id ? 'syncing' : rest, pending, lastSyncedAt, progress, problem }
   }
 
-  async report({ content = false }: { content?: boolean } = {}): Promise<Report> {
+  async report(options: ReportOptions = {}): Promise<Report> {
     await this.#load()
-    const projects = await Promise.all([...this.#projects.values()].map((project) => reportOf(project, content)))
+    const projects = await Promise.all([...this.#projects.values()].map((project) => reportOf(project, options)))
     return {
       client: VERSION,
       schemaVersion: (this.#options.database.schema as SchemaLike).version,

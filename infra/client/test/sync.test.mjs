@@ -308,6 +308,31 @@ test('a report has what differs and nothing that the user wrote, unless asked', 
   assert.ok(JSON.stringify(await phone.sync.report({ content: true })).includes('Secret'))
 })
 
+test('a report names each row and its version if asked, as they are counted in the checksums, and no content', async () => {
+  const phone = await synced()
+  web(phone.server, 'POST', 'tasks', 'd', { id: 'd', name: 'Secret' })
+  await phone.sync.now()
+  await phone.add('tasks', { id: 'new', name: 'Secret' })
+  await phone.edit('tasks', 't', { percent_complete: 200, name: 'Secret' })
+  await phone.delete('tasks', 'd')
+  const [brief] = (await phone.sync.report()).projects
+  assert.equal(brief.rows, undefined)
+  const report = await phone.sync.report({ rows: true })
+  assert.ok(!JSON.stringify(report).includes('Secret'))
+  const [{ rows, checksums }] = report.projects
+  const server = phone.server.projects.get('p')
+  const version = (id) => server.row('tasks', id).version
+  assert.deepEqual(rows.tasks, { t: version('t'), d: version('d') }, 'not what the server never sent')
+  assert.deepEqual(Object.keys(rows), ['projects', 'tasks', 'dependencies', 'calendars', 'memberships'])
+  assert.deepEqual([checksums, Object.keys(rows.memberships).length], [brief.checksums, brief.checksums.memberships[0]])
+  // Somebody changes the row that is deleted here: the newer version counts, in both.
+  web(phone.server, 'PATCH', 'tasks', 'd', { notes: 'Theirs' })
+  await phone.sync.now()
+  const [after] = (await phone.sync.report({ rows: true })).projects
+  assert.equal(after.rows.tasks.d, version('d'))
+  assert.ok(after.shadow['tasks/d'] > 0)
+})
+
 test('the observables are such for RxJS, too', async () => {
   const phone = await synced()
   const seen = []

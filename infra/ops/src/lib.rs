@@ -1,8 +1,9 @@
-//! Operators' commands on a table: verify, restore, backfill, erase, watch. None of them needs the embedded engine.
+//! Operators' commands on a table: verify, diagnose, restore, backfill, erase, watch. None of them needs the embedded engine.
 
 pub mod backfill;
 pub mod command;
 pub mod commands;
+pub mod diagnose;
 pub mod endpoint;
 pub mod erase;
 pub mod history;

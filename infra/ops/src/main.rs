@@ -1,10 +1,10 @@
-//! The operators' command `trueppm-ops`: `verify`, `restore`, `backfill`, `erase` and `watch`, without the local server.
+//! The operators' command `trueppm-ops`: `verify`, `diagnose`, `restore`, `backfill`, `erase` and `watch`, without the local server.
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ops::command::exit_code;
-use ops::commands::{backfill, erase, restore, verify, watch};
+use ops::commands::{backfill, diagnose, erase, restore, verify, watch};
 
 /// Check and repair a table of TruePPM sync
 #[derive(Parser)]
@@ -21,6 +21,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Verify(verify::Options),
+    Diagnose(diagnose::Options),
     Restore(restore::Options),
     Backfill(backfill::Options),
     Erase(erase::Options),
@@ -33,6 +34,7 @@ async fn main() -> ExitCode {
     let Cli { command, json } = parsed.unwrap_or_else(|error| error.exit());
     exit_code(match command {
         Command::Verify(options) => verify::run(options, json).await,
+        Command::Diagnose(options) => diagnose::run(options, json).await,
         Command::Restore(options) => restore::run(options, json).await,
         Command::Backfill(options) => backfill::run(options, json).await,
         Command::Erase(options) => erase::run(options, json).await,

@@ -15,7 +15,9 @@ use super::kept_body;
 use super::layout::{self, Item, number, text};
 use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, unbuilt};
-use crate::domain::{Answer, Error, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion};
+use crate::domain::{
+    Answer, Columns, Error, IdempotencyKey, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion, UserId,
+};
 use crate::idempotency::{Answered, KeyedRequest};
 
 /// So long a repetition is recognised, in seconds.
@@ -175,6 +177,17 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
+/// What is kept of a caller's keyed request, for whoever wants to know what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptRequest {
+    /// The version that it committed; if there was nothing to write, the project's when that was found.
+    pub version: ServerVersion,
+    /// Until when a repetition gets the answer, in seconds since 1970. The record may be there longer.
+    pub expires_at: i64,
+    /// What it was answered. Of a long row that nothing was written to, the body is not kept.
+    pub answer: Answer,
+}
+
 /// An idempotency record, as a restore looks at it.
 #[derive(Debug)]
 pub struct KeptAnswer {
@@ -184,6 +197,28 @@ pub struct KeptAnswer {
 }
 
 impl Table {
+    /// What is kept under a caller's key, read strongly; none when no answer is kept.
+    pub async fn kept_request(
+        &self,
+        project: &ProjectId,
+        caller: &UserId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<KeptRequest>, Error> {
+        let record_id = KeyedRequest::new(caller.clone(), key.clone(), &[], &Columns::new()).record_id();
+        let output = self
+            .client
+            .get_item()
+            .table_name(&self.name)
+            .set_key(Some(layout::request_key(project, record_id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(unavailable)?;
+        let Some(item) = output.item else { return Ok(None) };
+        let Record { version, expires_at, answer, .. } = Record::of(&item)?;
+        Ok(Some(KeptRequest { version, expires_at, answer }))
+    }
+
     /// The idempotency records of a project, read strongly, and where the next page begins.
     pub async fn kept_answers(
         &self,

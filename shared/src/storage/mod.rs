@@ -6,7 +6,7 @@
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
 //! - [`Table::put_archive`], [`Table::archived_above`]: versions that rows' lists have no room for
-//! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`]: what an audit reads
+//! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`], [`Table::kept_request`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
 //!   repairs a restored table
 //! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
@@ -42,7 +42,7 @@ mod writes;
 pub use audit::{StoredItem, StoredPage};
 pub use commit::{Committed, MAX_BYTES, MAX_ROWS};
 pub use feed_row::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
-pub use idempotency::KeptAnswer;
+pub use idempotency::{KeptAnswer, KeptRequest};
 pub use layout::Partition;
 pub use new_projects::NewProjects;
 pub use read::Snapshot;

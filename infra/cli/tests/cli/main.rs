@@ -1,6 +1,7 @@
 //! The command itself, as people and scripts run it.
 #![expect(clippy::expect_used, reason = "in a test, a surprise is a failure; clippy knows tests, not their helpers")]
 
+mod diagnose;
 mod plan;
 mod serve;
 mod support;

@@ -6,19 +6,21 @@ import { createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
-const binary = process.env.TRUEPPM_BIN ?? fileURLToPath(new URL('../../../../target/debug/trueppm', import.meta.url))
+export const binary = process.env.TRUEPPM_BIN ?? fileURLToPath(new URL('../../../../target/debug/trueppm', import.meta.url))
 const secret = randomBytes(32).toString('hex')
 
-/** Starts it. Answers its address. */
+/** Starts it. Answers its address, and that of its table. */
 export function startStack() {
   const server = spawn(binary, ['serve', '--port', '0'], { env: { RUST_LOG: 'warn', ...process.env, JWT_SECRET: secret }, stdio: ['ignore', 'pipe', 'inherit'] })
   process.once('exit', () => server.kill())
   return new Promise((resolve, reject) => {
     server.once('error', reject)
     server.once('exit', (code) => reject(new Error(`${binary} ended with ${code} before it was ready`)))
+    let table
     createInterface({ input: server.stdout }).on('line', (line) => {
+      table ??= line.match(/^table .*(http:[^,\s]+)/)?.[1]
       const ready = line.match(/listening on (http:\S+)/)
-      if (ready) resolve({ url: ready[1], stop: () => server.kill() })
+      if (ready) resolve({ url: ready[1], table, stop: () => server.kill() })
     })
   })
 }
