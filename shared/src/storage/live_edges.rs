@@ -26,8 +26,8 @@ impl Table {
     pub async fn expect_live_edges(&self) -> Result<(), Error> {
         let query = self.client.query().table_name(&self.name).index_name(LIVE_EDGES).consistent_read(true);
         let query = query
-            .key_condition_expression("project_id = :nothing")
-            .expression_attribute_values(":nothing", text(layout::TABLE));
+            .key_condition_expression("project_id = :project")
+            .expression_attribute_values(":project", text(layout::TABLE));
         let error = match query.limit(1).send().await {
             Ok(_) => return Ok(()),
             Err(error) => error,
