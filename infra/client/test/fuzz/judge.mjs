@@ -113,6 +113,8 @@ export class Memory {
   blind = new Set()
   begun = new Set()
   decided = new Set()
+  /** Columns that an update of the app brought. */
+  newColumns = new Set()
 
   constructor(user) {
     this.user = user
@@ -152,7 +154,13 @@ export class Memory {
   }
 
   hasSeen(field, value) {
-    return this.shown.get(field)?.has(text(value)) || this.own.get(field)?.has(text(value)) || this.blind.has(field)
+    return this.shown.get(field)?.has(text(value)) || this.own.get(field)?.has(text(value)) || this.blind.has(field) || this.#isNew(field)
+  }
+
+  /** A column that came with an update of the app is empty until a pull fills it: its user has seen no more than before. */
+  #isNew(field) {
+    const [, column] = field.split('.')
+    return this.newColumns.has(column) && [...(this.shown.get(field) ?? [])].every((value) => ['""', 'null'].includes(value))
   }
 
   giveUp(table, id, column, value) {

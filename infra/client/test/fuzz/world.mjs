@@ -129,8 +129,13 @@ export class World {
   }
 
   #kill(device) {
-    if (device.schemas === this.apps.before && this.random.chance(0.5)) device.schemas = this.apps.today
+    if (device.schemas === this.apps.before && this.random.chance(0.5)) this.#updateApp(device)
     device.kill()
+  }
+
+  #updateApp(device) {
+    device.schemas = this.apps.today
+    this.memories.get(device.user).newColumns.add('notes')
   }
 
   async #sync(device) {
@@ -418,7 +423,7 @@ export class World {
       while (device.late.length) await device.arriveLate()
       this.busy.delete(device.life)
       if (device.schemas !== this.apps.before) continue
-      device.schemas = this.apps.today
+      this.#updateApp(device)
       device.kill()
     }
     for (const project of this.projects) for (const { user } of this.devices) if (!project.live('memberships', `${project.id}-${user}`) && this.random.chance(0.5)) this.server.join(project, user, 300)
