@@ -4,7 +4,7 @@ use shared::domain::ServerVersion;
 use utoipa::openapi::content::Content;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{AdditionalProperties, ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{Ref, RefOr, Required};
 
 use super::schemas::{id, integer, string};
@@ -128,17 +128,12 @@ fn base_version() -> Parameter {
 }
 
 fn base_fields() -> Parameter {
-    let versions = ObjectBuilder::new()
-        .additional_properties(Some(AdditionalProperties::from(RefOr::from(integer(0, ServerVersion::MAX).build()))));
-    let about = "The versions that the change is based on for single fields, if they differ from `X-Base-Version`. Only \
-                 together with that header.";
-    let parameter = ParameterBuilder::new().name("X-Base-Fields").parameter_in(ParameterIn::Header);
-    parameter
-        .required(Required::False)
-        .description(Some(about))
-        .content("application/json", Content::new(Some(versions)))
-        .example(Some(serde_json::json!({"notes": 42})))
-        .build()
+    // A string with a pattern: for an object, the reference would fill in made-up fields and send them.
+    const ENTRY: &str = "\"[a-z_]{1,40}\":(0|[1-9][0-9]{0,14})";
+    let versions = string().pattern(Some(format!("^\\{{{ENTRY}(,{ENTRY})*\\}}$")));
+    let about = "The versions that the change is based on for single fields, if they differ from `X-Base-Version`: a JSON \
+                 object such as `{\"notes\":42}`. Send it only together with that header.";
+    parameter(ParameterIn::Header, "X-Base-Fields", versions, about).build()
 }
 
 pub(super) fn idempotency_key() -> Parameter {

@@ -103,10 +103,7 @@ pub fn document() -> Result<OpenApi, Box<dyn AnyError + Send + Sync>> {
                 .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()))
                 .build(),
         )
-        .servers(Some([ServerBuilder::new()
-            .url("/")
-            .description(Some("The server that serves this document."))
-            .build()]))
+        .servers(Some([ServerBuilder::new().url("/").description(Some("This server")).build()]))
         .paths(paths)
         .components(Some(components.build()))
         .security(Some([SecurityRequirement::new("bearer", Vec::<String>::new())]))
