@@ -22,7 +22,7 @@ const KINDS: [Kind; 9] = [
     Kind::DeleteCalendar,
 ];
 /// So far apart are the numbers of a batch's operations, since no two operations of a run share one.
-const APART: u64 = 5_000;
+pub(crate) const APART: u64 = 5_000;
 
 impl Maker<'_> {
     /// Up to eight operations by one user, some of them about what others of them make.
@@ -43,19 +43,25 @@ impl Maker<'_> {
             parts.push(part);
         }
         self.number = number;
+        let operations: Vec<Value> = parts.iter().map(|part| operation(&part.ask)).collect();
+        self.together(parts, json!({ "operations": operations }))
+    }
+
+    /// One request with this body for all of these operations, by a user who may make each of them.
+    pub(crate) fn together(&mut self, parts: Vec<Operation>, body: Value) -> Operation {
         let needed = parts.iter().map(|part| part.needed).max().unwrap_or(1);
         let user = self.user(needed);
-        let operations: Vec<Value> = parts.iter().map(|part| operation(&part.ask)).collect();
         let ask = Ask {
             method: Method::POST,
-            body: Some(json!({ "operations": operations })),
+            body: Some(body),
             ..Ask::get(format!("/api/v1/projects/{PROJECT}/batch/"), &self.tokens[user])
         };
         Operation { ask, user, needed, mark: None, row: format!("projects#{PROJECT}"), parts }
     }
 }
 
-fn operation(ask: &Ask) -> Value {
+/// An operation of a batch that does what this request does.
+pub(crate) fn operation(ask: &Ask) -> Value {
     let path = ask.path.trim_start_matches(&format!("/api/v1/projects/{PROJECT}/"));
     let mut operation = json!({"method": ask.method.as_str(), "path": path});
     if let Some(body) = &ask.body {

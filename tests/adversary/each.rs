@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
+use crate::batch::{APART, operation};
 use crate::history::History;
-use crate::http::{Ask, PROJECT, Reply};
+use crate::http::Reply;
 use crate::merge::{changed_since, content};
 use crate::operations::{Kind, Maker, Operation};
 use crate::writer::{REFUSALS, expect_role};
@@ -25,9 +26,6 @@ const KINDS: [Kind; 10] = [
     Kind::DeleteEdge,
     Kind::ChangeCalendar,
 ];
-/// So far apart are the numbers of a batch's operations, since no two operations of a run share one.
-const APART: u64 = 5_000;
-
 impl Maker<'_> {
     /// Up to eight operations of one user, each about another row, most of them on what the user has seen of it.
     pub(crate) fn each(&mut self) -> Operation {
@@ -40,19 +38,14 @@ impl Maker<'_> {
             if parts.iter().any(|other| other.row == part.row) {
                 continue;
             }
-            let base = self.bases(&mut part);
-            operations.push(operation(&part.ask, base));
+            let bases = self.bases(&mut part);
+            let mut operation = operation(&part.ask);
+            operation.as_object_mut().expect("an object").extend(bases);
+            operations.push(operation);
             parts.push(part);
         }
         self.number = number;
-        let needed = parts.iter().map(|part| part.needed).max().unwrap_or(1);
-        let user = self.user(needed);
-        let ask = Ask {
-            method: Method::POST,
-            body: Some(json!({ "mode": "each", "operations": operations })),
-            ..Ask::get(format!("/api/v1/projects/{PROJECT}/batch/"), &self.tokens[user])
-        };
-        Operation { ask, user, needed, mark: None, row: format!("projects#{PROJECT}"), parts }
+        self.together(parts, json!({ "mode": "each", "operations": operations }))
     }
 
     /// The members `base_version` and `base_fields` of an operation, if it gets them: a version that the row had, or 0. Half of
@@ -87,19 +80,6 @@ impl Maker<'_> {
         }
         bases
     }
-}
-
-fn operation(ask: &Ask, bases: Map<String, Value>) -> Value {
-    let path = ask.path.trim_start_matches(&format!("/api/v1/projects/{PROJECT}/"));
-    let mut operation = json!({"method": ask.method.as_str(), "path": path});
-    if let Some(body) = &ask.body {
-        operation["body"] = body.clone();
-    }
-    if let Some(version) = ask.if_match {
-        operation["if_match"] = json!(version);
-    }
-    operation.as_object_mut().expect("an object").extend(bases);
-    operation
 }
 
 /// Is it such a batch?

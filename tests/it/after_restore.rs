@@ -24,7 +24,7 @@ async fn run(table: &Table, lost: Option<&TestTable>) -> Result<Report, String> 
     };
     let options = Options { project: None, lost, rate: 1_000_000, raise: RAISE };
     let report = restore::run(table, &options, &ProgressBar::hidden()).await;
-    report.map_err(|error| ops::reasons(error.as_ref()))
+    report.map_err(|error| shared::storage::reasons(error.as_ref()))
 }
 
 /// A new table with what was in a backup, restored and found sound.

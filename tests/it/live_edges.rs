@@ -11,9 +11,10 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use indicatif::ProgressBar;
 use ops::backfill::{self, Options};
+use ops::restore;
 use ops::verify::{self, Patience, Verdict};
-use ops::{reasons, restore};
 use serde_json::{Value, json};
+use shared::storage::reasons;
 use tests::support::{Answer, TestApp, TestProject, TestTable};
 
 use crate::batch::{batch, edge};

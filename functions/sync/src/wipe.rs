@@ -1,6 +1,7 @@
 //! What a pull answers someone for whom there is nothing any more: a member who was removed, or one of a deleted project.
 //!
-//! The ids of the rows that existed when it ended, as tombstones, and none of a later one. A device that has applied them
+//! The ids of the rows that existed when it ended, as tombstones, and none of a later one but those that a restore buried: the
+//! device may have these from the lost table. A device that has applied them
 //! all holds nothing any more; it gets the version at which it ended as its mark, and is told no more from then on.
 //!
 //! What does not fit one response follows in pages. Each reads the project from its beginning, strongly, and leaves out what

@@ -6,16 +6,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { appSchema, tableSchema } from '@nozbe/watermelondb'
-import { app, build, createSync, newDatabase, newServer, onEachAdapter, Phone, plainAnswer, schema, watermelon, web, withBaseVersion } from './phone.mjs'
+import { app, build, createSync, newDatabase, newServer, onEachAdapter, Phone, plainAnswer, schema, synced, watermelon, web, withBaseVersion } from './phone.mjs'
 
 const home = mkdtempSync(join(tmpdir(), 'trueppm-'))
 after(() => rmSync(home, { recursive: true, force: true }))
-
-async function synced(options) {
-  const phone = new Phone({ server: newServer(), ...options })
-  assert.equal((await phone.sync.now()).state, 'synced')
-  return phone
-}
 
 /** The edit was not lost: when all is well again, the server has it. */
 async function assertArrives(phone, name) {

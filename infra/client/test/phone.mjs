@@ -1,5 +1,6 @@
 // A phone without tricks, for tests of one thing each: WatermelonDB, the package, and a mock of the server behind `fetch`.
 
+import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { appSchema, Database, Model, Q, tableSchema } from '@nozbe/watermelondb'
 import lokijs from '@nozbe/watermelondb/adapters/lokijs/index.js'
@@ -106,3 +107,11 @@ export function newServer(options) {
 export const web = (server, method, table, id, body) => server.single('web', 'p', `${Math.random()}`, method, table, id, body, {})
 
 export const plainAnswer = (status, text, headers = {}) => response({ status, headers, text })
+
+/** A phone that has synced once; with a server of its own, unless the options bring one. */
+export async function synced(options) {
+  const phone = new Phone({ server: newServer(), ...options })
+  const { state, problem } = await phone.sync.now()
+  assert.equal(state, 'synced', JSON.stringify(problem))
+  return phone
+}

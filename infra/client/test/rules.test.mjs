@@ -5,16 +5,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { app, newDatabase, newServer, Phone, plainAnswer, web } from './phone.mjs'
+import { app, newDatabase, newServer, Phone, plainAnswer, synced, web } from './phone.mjs'
 
 const home = mkdtempSync(join(tmpdir(), 'trueppm-'))
 after(() => rmSync(home, { recursive: true, force: true }))
 
-async function synced(options) {
-  const phone = new Phone({ server: newServer(), ...options })
-  assert.equal((await phone.sync.now()).state, 'synced')
-  return phone
-}
 const task = (phone, id = 't') => phone.server.get('web', 'p', 'tasks', id)
 
 /** What happens while the next pull is on its way there. */

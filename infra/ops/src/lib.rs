@@ -8,7 +8,6 @@ pub mod endpoint;
 pub mod erase;
 pub mod history;
 mod operator;
-mod reasons;
 pub mod restore;
 pub mod text;
 mod unnamed;
@@ -16,5 +15,4 @@ pub mod verify;
 pub mod watch;
 pub mod written;
 
-pub use operator::batches;
-pub use reasons::reasons;
+pub use operator::{Left, batches};

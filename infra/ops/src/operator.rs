@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indicatif::ProgressBar;
+use serde::Serialize;
 use shared::domain::{Answer, ArchivedVersions, Error, ProjectId};
-use shared::storage::{Committed, Partition, Table};
+use shared::storage::{Committed, Partition, Table, reasons};
 use tokio::time::{Instant, sleep, sleep_until};
-
-use crate::reasons;
 
 /// The most bytes that one commit writes, well below the 4 MB of a transaction.
 pub(crate) const MAX_COMMIT_BYTES: usize = 3_000_000;
@@ -108,6 +107,23 @@ pub(crate) async fn of_project(table: &Table, error: Error) -> Result<String, Er
     match table.new_projects().await {
         Err(unreadable @ Error::Unavailable(_)) => Err(unreadable),
         _ => Ok(reasons(&error)),
+    }
+}
+
+/// An item that a command did not change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The project.
+    pub project: String,
+    /// The row, record or counter.
+    pub entity: String,
+    /// Why.
+    pub detail: String,
+}
+
+impl Left {
+    pub(crate) fn new(project: &ProjectId, entity: &str, detail: impl Into<String>) -> Self {
+        Self { project: project.to_string(), entity: entity.to_owned(), detail: detail.into() }
     }
 }
 

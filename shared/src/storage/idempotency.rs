@@ -77,11 +77,11 @@ impl Record {
     /// The answer again; `KeyReused` when the key was that of another request.
     ///
     /// Where only the row is kept that the answer showed, the answer shows that row as it is now, which `current` says.
-    pub(super) fn answer_to(
+    pub(super) fn answer_to<'a>(
         &self,
         request: &KeyedRequest,
         project: &ProjectId,
-        current: impl FnOnce(&RowKey) -> Option<Row>,
+        current: impl FnOnce(&RowKey) -> Option<&'a Row>,
     ) -> Result<Answered, Error> {
         if self.fingerprint != request.fingerprint() {
             return Err(Error::KeyReused);

@@ -48,4 +48,4 @@ pub use new_projects::NewProjects;
 pub use read::Snapshot;
 pub use reading::Look;
 pub use restore::Restoration;
-pub use table::{BY_USER, BY_VERSION, ConfigError, LIVE_EDGES, Table};
+pub use table::{BY_USER, BY_VERSION, ConfigError, LIVE_EDGES, Table, reasons};

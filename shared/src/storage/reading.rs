@@ -169,7 +169,7 @@ impl Table {
                 return Ok(Start::Torn);
             }
             snapshot.authorize(project, request.caller(), Role::Viewer)?;
-            return Ok(Start::Answered(record.answer_to(request, project, |key| snapshot.row(key).cloned())?));
+            return Ok(Start::Answered(record.answer_to(request, project, |key| snapshot.row(key))?));
         }
         if let Some(deletion) = unfinished(snapshot.counter.as_ref(), over) {
             return Ok(Start::Unfinished(deletion.clone()));

@@ -147,8 +147,8 @@ where
     Error::Unavailable(reasons(&error).into())
 }
 
-/// An error and what lies behind it, for the log. Not the SDK's own rendering, which shows the response with it: rows.
-pub(super) fn reasons(error: &dyn std::error::Error) -> String {
+/// The message of an error and of all its causes. Not the SDK's own rendering, which shows the response with it: rows.
+pub fn reasons(error: &dyn std::error::Error) -> String {
     let behind = error.source().map(|source| format!(": {}", reasons(source)));
     format!("{error}{}", behind.unwrap_or_default())
 }

@@ -23,7 +23,7 @@ use shared::domain::{
 };
 use shared::storage::{Look, Partition, StoredItem, Table};
 
-pub use report::{Failed, Left, Report};
+pub use report::{Failed, Report};
 
 use crate::operator::{MAX_COMMIT_BYTES, Pace, Tries, archive, batches, of_project, partitions, unasked};
 use crate::unnamed::unnamed;

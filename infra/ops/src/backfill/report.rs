@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use shared::domain::ProjectId;
 
+use crate::operator::Left;
+
 /// The maximum number of rows that the lines for people name.
 const SHOWN: usize = 10;
 
@@ -40,17 +42,6 @@ pub struct Failed {
     pub detail: String,
 }
 
-/// A row for which there is no default, or that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Left {
-    /// The project.
-    pub project: String,
-    /// The row, or the counter.
-    pub entity: String,
-    /// Why.
-    pub detail: String,
-}
-
 impl Report {
     /// The exit status of the command: 0, or 1 if a row was not changed or a project failed.
     pub fn exit_code(&self) -> u8 {
@@ -58,7 +49,7 @@ impl Report {
     }
 
     pub(super) fn leave(&mut self, project: &ProjectId, entity: &str, detail: String) {
-        self.left.push(Left { project: project.to_string(), entity: entity.to_owned(), detail });
+        self.left.push(Left::new(project, entity, detail));
     }
 }
 

@@ -13,10 +13,9 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use shared::domain::ProjectId;
+use shared::storage::reasons;
 
-use crate::reasons;
-pub(crate) use table::named;
-pub use table::{Rate, SomeProjects, TableOptions, WHICH_TABLE};
+pub use table::{Rate, SomeProjects, TableOptions, WHICH_TABLE, WriteOptions};
 
 /// The exit status of a command: 0 success, 1 problems found; or the failure, whose exit status is 2.
 pub type Ended = Result<u8, Failure>;

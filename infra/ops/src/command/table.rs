@@ -4,10 +4,10 @@ use std::error::Error;
 
 use clap::Args;
 use shared::domain::ProjectId;
-use shared::storage::Table;
+use shared::storage::{Table, reasons};
 
 use super::Failure;
-use crate::{endpoint, reasons};
+use crate::endpoint;
 
 /// The table to work on.
 #[derive(Args)]
@@ -67,6 +67,22 @@ pub struct Rate {
     pub rate: u32,
 }
 
+/// What a command that writes to many projects of a table is told: which ones, and how fast. The table must be named on the command
+/// line.
+#[derive(Args)]
+#[command(mut_arg("table_name", named))]
+pub struct WriteOptions {
+    /// The table.
+    #[command(flatten)]
+    pub table: TableOptions,
+    /// Its projects.
+    #[command(flatten)]
+    pub projects: SomeProjects,
+    /// The speed.
+    #[command(flatten)]
+    pub rate: Rate,
+}
+
 /// The next step if the table does not exist, or does not have what the command looks for.
 pub const WHICH_TABLE: &str = "Check --table-name and --project. Check --dynamodb-url (`trueppm serve` prints it in its first \
                                line), or your AWS region and credentials.";
@@ -76,7 +92,7 @@ const WHICH_DYNAMODB: &str = "Check --dynamodb-url, or your AWS region and crede
 
 /// Makes `--table-name` required. A command that changes a whole table must not take the name from a variable that may be meant
 /// for another purpose.
-pub(crate) fn named(table_name: clap::Arg) -> clap::Arg {
+fn named(table_name: clap::Arg) -> clap::Arg {
     table_name.required(true).env(None).default_value(None)
 }
 

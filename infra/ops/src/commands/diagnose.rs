@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::diagnose::{self, DeviceReport};
 use clap::Args;
 use shared::domain::{ProjectId, UserId};
 use shared::storage::Table;
 
 use crate::command::{Ended, Failure, PROJECTS, TableOptions, print, progress};
+use crate::diagnose::{self, DeviceReport};
 
 /// Compare a device's report with a table, and say what differs and why
 ///

@@ -1,10 +1,10 @@
 //! `trueppm verify`
 
-use crate::verify::{self, Patience};
 use clap::Args;
 use shared::storage::Table;
 
 use crate::command::{Ended, PROJECTS, SomeProjects, TableOptions, print, progress};
+use crate::verify::{self, Patience};
 
 /// Check a table for consistency violations
 ///

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::history::{Change, Fate, Held};
-use crate::watch::{Seen, Watch};
 use anstyle::AnsiColor;
 use clap::Args;
 use jiff::Timestamp;
@@ -16,7 +14,9 @@ use shared::http::pseudonym;
 use shared::storage::Table;
 
 use crate::command::{Ended, Failure, OneProject, TableOptions, WHICH_TABLE, colour, put};
+use crate::history::{Change, Fate, Held};
 use crate::text::one_line;
+use crate::watch::{Seen, Watch};
 
 /// The maximum number of rows of a collection that a line names.
 const NAMED: usize = 6;

@@ -12,7 +12,6 @@ use super::device::{DeviceProject, DeviceReport};
 use super::judge::{diagnose, of_device};
 use super::outcome::{Diagnosis, ProjectDiagnosis};
 use super::state::TableState;
-use crate::reasons;
 
 /// How often a project that differs is read: what a commit under way leaves for a moment is no difference.
 const READINGS: u32 = 3;
@@ -56,10 +55,9 @@ async fn project(
         return Ok((ProjectDiagnosis::unjudged(device, "no project has such an id".to_owned()), None));
     };
     let mut before: Option<ProjectDiagnosis> = None;
-    for reading in 0..READINGS {
-        if reading > 0 {
-            sleep(READING_PAUSE).await;
-        }
+    let mut readings = 0;
+    loop {
+        readings += 1;
         let state = match state(table, device, &id, user).await {
             Ok(state) => state,
             Err(Error::Corrupt(what)) => {
@@ -70,12 +68,12 @@ async fn project(
         };
         let diagnosis = diagnose(report, device, &state, user, Timestamp::now().as_second());
         let is_settled = !diagnosis.differs() || before.as_ref() == Some(&diagnosis);
-        if is_settled || reading + 1 == READINGS {
+        if is_settled || readings == READINGS {
             return Ok((diagnosis, state.newest_write(device.mark)));
         }
         before = Some(diagnosis);
+        sleep(READING_PAUSE).await;
     }
-    Ok((ProjectDiagnosis::unjudged(device, reasons(&Error::Busy)), None))
 }
 
 async fn state(

@@ -18,7 +18,7 @@ use indicatif::ProgressBar;
 use shared::domain::{Collection, Draft, Error, ProjectId, RowKey, Step, UserId};
 use shared::storage::{Look, Partition, StoredItem, Table};
 
-pub use report::{Left, Report};
+pub use report::Report;
 pub use target::Target;
 
 use crate::operator::{MAX_COMMIT_BYTES, Pace, Tries, batches, of_project, partitions, unasked};

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use shared::domain::ProjectId;
 
+use crate::operator::Left;
+
 /// The maximum number of items that the lines for people name.
 const SHOWN: usize = 10;
 
@@ -35,17 +37,6 @@ pub struct Report {
     pub left: Vec<Left>,
 }
 
-/// An item that was not erased.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Left {
-    /// The project.
-    pub project: String,
-    /// The row, record or counter.
-    pub entity: String,
-    /// Why.
-    pub detail: String,
-}
-
 impl Report {
     /// The exit status of the command: 0, or 1 if an item was not erased.
     pub fn exit_code(&self) -> u8 {
@@ -63,7 +54,7 @@ impl Report {
     }
 
     pub(super) fn leave(&mut self, project: &ProjectId, entity: &str, detail: impl Into<String>) {
-        self.left.push(Left { project: project.to_string(), entity: entity.to_owned(), detail: detail.into() });
+        self.left.push(Left::new(project, entity, detail));
     }
 }
 
