@@ -14,7 +14,7 @@ import { Project } from './project.js'
 import type { ProjectDeps } from './project.js'
 import { reportOf, VERSION } from './report.js'
 import type { Report, ReportOptions } from './report.js'
-import { clock, Schedule } from './schedule.js'
+import { clock, DEFAULT_PACE, Schedule } from './schedule.js'
 import type { Attempt } from './schedule.js'
 import { knownProjects, rememberProject } from './state.js'
 import { asideOf, conflictsOf, overall, rejectedOf, stateOf } from './status.js'
@@ -78,8 +78,6 @@ export interface Sync {
 const POKE_WITHIN = 2_000
 /** The same for word over the WebSocket, which the server paces. */
 const LIVE_WITHIN = 300
-/** Milliseconds after which all projects are synced, however often single ones are. */
-const ALL_AFTER = 300_000
 /** Milliseconds from a change in the database to counting what is unsent. */
 const COUNT_AFTER = 100
 const MAX_PROBLEMS = 20
@@ -108,6 +106,8 @@ class DatabaseSync implements Sync {
   readonly #problems: Report['problems'] = []
   /** What the next scheduled sync is for; empty: all projects. */
   readonly #wanted = new Set<string>()
+  /** From then on a scheduled sync is for all projects, whatever it was planned for. */
+  #allDueAt = 0
   #subscriptions: (() => void)[] = []
   #loaded: Promise<void> | undefined
   #turn: Promise<unknown> = Promise.resolve()
@@ -116,8 +116,6 @@ class DatabaseSync implements Sync {
   #retryAfter: number | undefined
   #counter: ReturnType<typeof setTimeout> | undefined
   readonly #live: Live | null
-  /** When all projects were last synced. */
-  #allAt = -Infinity
 
   constructor(options: SyncOptions) {
     const { database, watermelon, schema, baseUrl, token } = options
@@ -137,12 +135,15 @@ class DatabaseSync implements Sync {
     if (this.#subscriptions.length) return
     const { database, network, appState } = this.#options
     inUse.add(database)
+    this.#allDueAt = 0
     const tables = [...this.#deps.tables.keys()] as never[]
     this.#subscriptions.push(database.experimentalSubscribe(tables, () => this.#countSoon()))
     for (const [name, signal] of Object.entries({ network, appState }) as ['network' | 'appState', Signal | undefined][]) {
       const wake = (isOn: boolean): void => {
-        if (isOn) this.#schedule.soon()
         this.#live?.signal(name, isOn)
+        if (!isOn) return
+        this.#allDueAt = 0
+        this.#schedule.soon()
       }
       if (signal) this.#subscriptions.push(signal(wake))
     }
@@ -224,26 +225,30 @@ class DatabaseSync implements Sync {
   }
 
   async #scheduled(): Promise<Attempt> {
-    const isDue = clock() - this.#allAt >= ALL_AFTER
-    const wanted = this.#wanted.size && !isDue ? new Set(this.#wanted) : null
+    const isForAll = !this.#wanted.size || clock() >= this.#allDueAt
+    const wanted = isForAll ? null : new Set(this.#wanted)
     this.#wanted.clear()
+    if (isForAll) this.#allDueAt = clock() + DEFAULT_PACE.poll
     const { problem } = await this.#alone(() => this.#syncAll(wanted))
+    if (isForAll && problem) this.#allDueAt = 0
     return problem ? { failed: true, retryAfter: this.#retryAfter } : { failed: false }
   }
 
   async #syncAll(only: Set<string> | null): Promise<void> {
     await this.#load()
     const { projects } = this.#options
-    const mine = projects === 'mine' ? (only ? [] : await this.#api.projects()) : projects
+    const heads = projects === 'mine' && !only ? await this.#api.heads() : null
+    const mine = projects === 'mine' ? (only ? [] : heads ? [...heads.keys()] : await this.#api.projects()) : projects
     for (const id of mine) await this.#open(id)
     const known = projects === 'mine' ? [...this.#projects.keys()] : projects
     for (const id of only ?? known) {
       const project = this.#projects.get(id)
       if (!project) continue
-      const isOver = await this.#attempt(project, async (it) => void (await it.sync(!only && mine.includes(id))))
+      const isOver = await this.#attempt(project, async (it) => {
+        if (!(await it.isAt(heads?.get(id)))) await it.sync(!only && mine.includes(id))
+      })
       if (isOver) return
     }
-    if (!only) this.#allAt = clock()
   }
 
   /** Answers whether it makes no sense to go on with other projects. */
