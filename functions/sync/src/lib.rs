@@ -12,7 +12,7 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 use shared::auth::Verifier;
 use shared::domain::{ProjectId, ServerVersion, Since};
-use shared::http::{Caller, Outcome, Params, Path, Problem, both_slashes, finish, observed};
+use shared::http::{Caller, LoggedOutcome, Params, Path, Problem, both_slashes, finish, observed};
 use shared::storage::Table;
 
 mod body;
@@ -31,7 +31,7 @@ pub use body::MAX_RESPONSE;
 use body::{Budget, Encoded, IdBudget, Unwritten};
 use encoding::Encoding;
 pub use lambda::run;
-pub use outcome::{PullPath, PullPaths};
+pub use outcome::{PullOutcome, PullOutcomes};
 use pull::{Pull, pull};
 use strong_reads::StrongReads;
 
@@ -40,7 +40,7 @@ use strong_reads::StrongReads;
 pub struct App {
     table: Table,
     verifier: Arc<Verifier>,
-    paths: Arc<PullPaths>,
+    outcomes: Arc<PullOutcomes>,
     strong: Arc<StrongReads>,
     wipe_page: usize,
 }
@@ -48,7 +48,7 @@ pub struct App {
 impl App {
     /// An app that has counted nothing yet.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
-        Self { table, verifier, paths: Arc::default(), strong: Arc::default(), wipe_page: usize::MAX }
+        Self { table, verifier, outcomes: Arc::default(), strong: Arc::default(), wipe_page: usize::MAX }
     }
 
     /// … whose wipes name at most so many ids in one response: for tests, which have no 90,000 rows.
@@ -57,9 +57,9 @@ impl App {
         Self { wipe_page: ids, ..self }
     }
 
-    /// How often each way to an answer was taken.
-    pub fn paths(&self) -> Arc<PullPaths> {
-        Arc::clone(&self.paths)
+    /// How often each outcome was reached.
+    pub fn outcomes(&self) -> Arc<PullOutcomes> {
+        Arc::clone(&self.outcomes)
     }
 }
 
@@ -115,18 +115,18 @@ async fn sync(
         needs_everything: migration::needs_everything(&params)?,
         min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
     };
-    let (body, outcome, path) = loop {
-        let (answer, path) = pull(&app.table, &app.strong, &wanted).await?;
+    let (body, logged, outcome) = loop {
+        let (answer, outcome) = pull(&app.table, &app.strong, &wanted).await?;
         let rows = answer.rows.len() + answer.deleted.len();
-        let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
+        let logged = LoggedOutcome { mark: Some(answer.mark), rows: Some(rows), pull: Some(outcome.name()) };
         match answer.encode(encoding, wanted.budget)? {
-            Encoded::Fits(body) => break (body, outcome, path),
+            Encoded::Fits(body) => break (body, logged, outcome),
             // A smaller page then, and a proof of its own.
             Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };
-    app.paths.count(path);
-    Ok((Extension(outcome), body))
+    app.outcomes.count(outcome);
+    Ok((Extension(logged), body))
 }
 
 /// The response with its body.

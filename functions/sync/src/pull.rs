@@ -34,7 +34,7 @@ use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget, IdBudget};
-use crate::outcome::PullPath;
+use crate::outcome::PullOutcome;
 use crate::proof::Evidence;
 use crate::ranges::{FromTheEnd, Range, Ranges};
 use crate::strong_reads::StrongReads;
@@ -88,7 +88,7 @@ impl From<Ended> for Stop {
 }
 
 /// Answers a pull, and says which way it took.
-pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullPath), Error> {
+pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullOutcome), Error> {
     table.expect_member_or_removed(&pull.project, &pull.caller).await?;
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
@@ -104,7 +104,7 @@ pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Re
             let Pull { ref project, since, wipe_page, .. } = *pull;
             let wipe =
                 Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
-            Ok((wipe.answer(ended).await?, PullPath::Wiped))
+            Ok((wipe.answer(ended).await?, PullOutcome::Wiped))
         }
     }
 }
@@ -146,7 +146,7 @@ struct Gathering<'a> {
     end_was_read: bool,
     /// The archive takes more than a pull reads of it.
     archive_is_too_large: bool,
-    path: PullPath,
+    outcome: PullOutcome,
     began: Instant,
     deadline: Instant,
 }
@@ -160,7 +160,7 @@ impl<'a> Gathering<'a> {
         membership: &'a Row,
         // The counter may have been read long after the membership.
         mut in_doubt: bool,
-    ) -> Result<(Answer, PullPath), Stop> {
+    ) -> Result<(Answer, PullOutcome), Stop> {
         // A device that was wiped holds the version of the removal, or a place while that is under way.
         let wiped = membership.was_removed_at(pull.since.get());
         let held = if wiped || pull.since.wipe_place().is_some() { 0 } else { pull.since.get() };
@@ -175,7 +175,7 @@ impl<'a> Gathering<'a> {
             end_was_read: false,
             archive_is_too_large: false,
             counter,
-            path: PullPath::FirstRead,
+            outcome: PullOutcome::FirstRead,
             began: Instant::now(),
             deadline: Instant::now() + DEADLINE,
         };
@@ -202,7 +202,7 @@ impl<'a> Gathering<'a> {
         let current = gathering.counter.current.get();
         if since == current {
             let checksums = Some(gathering.counter.checksums.clone());
-            return Ok((Answer { checksums, ..Answer::empty(current) }, PullPath::Unchanged));
+            return Ok((Answer { checksums, ..Answer::empty(current) }, PullOutcome::Unchanged));
         }
         gathering.gather().await
     }
@@ -227,7 +227,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Reads, proves, and answers.
-    async fn gather(mut self) -> Result<(Answer, PullPath), Stop> {
+    async fn gather(mut self) -> Result<(Answer, PullOutcome), Stop> {
         let mut tries = TRIES;
         let mut cut = self.read_index(self.since).await?;
         loop {
@@ -242,8 +242,8 @@ impl<'a> Gathering<'a> {
             let counter = self.counter.current;
             if self.evidence.is_state_at(counter) {
                 let checksums = Some(self.counter.checksums.clone());
-                let (answer, path) = self.finish(counter, false);
-                return Ok((Answer { checksums, ..answer }, path));
+                let (answer, outcome) = self.finish(counter, false);
+                return Ok((Answer { checksums, ..answer }, outcome));
             }
             if self.evidence.exceeds(&self.pull.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
@@ -252,7 +252,7 @@ impl<'a> Gathering<'a> {
                 tries -= 1;
                 self.catch_up().await?;
             } else {
-                self.path = self.path.max(PullPath::Busy);
+                self.outcome = self.outcome.max(PullOutcome::Busy);
                 self.wait_for_counter().await?;
                 let membership = self.read_membership().await?;
                 if !membership.was_removed_at(counter.get()) {
@@ -374,7 +374,7 @@ impl<'a> Gathering<'a> {
             if self.prove_with_archive().await? {
                 break;
             }
-            self.path = self.path.max(PullPath::AskedAgain);
+            self.outcome = self.outcome.max(PullOutcome::AskedAgain);
             sleep((PAUSE * attempt).mul_f64(fastrand::f64())).await;
             let after = self.evidence.proven();
             if let Some(cut) = self.read_index(after).await? {
@@ -397,7 +397,7 @@ impl<'a> Gathering<'a> {
     async fn read_strongly(&mut self) -> Result<(), Stop> {
         meter::strong_fallback();
         let _under_way = self.strong.begin(&self.pull.project)?;
-        self.path = PullPath::Strong;
+        self.outcome = PullOutcome::Strong;
         self.deadline = self.began + STRONG_DEADLINE;
         let mut pause = PAUSE;
         loop {
@@ -456,7 +456,7 @@ impl<'a> Gathering<'a> {
     /// Rows are newer than the counter: reads it again and proves what is in hand against that, with another look at the
     /// index if it takes one. What was proven stays proven when this is not.
     async fn catch_up(&mut self) -> Result<(), Stop> {
-        self.path = self.path.max(PullPath::CaughtUp);
+        self.outcome = self.outcome.max(PullOutcome::CaughtUp);
         let proven = self.counter.clone();
         self.read_counter().await?;
         if !self.prove() {
@@ -518,12 +518,12 @@ impl<'a> Gathering<'a> {
     }
 
     /// The answer up to `mark`; with newer rows beside, unless it is cut there.
-    fn finish(self, mark: ServerVersion, cut: bool) -> (Answer, PullPath) {
+    fn finish(self, mark: ServerVersion, cut: bool) -> (Answer, PullOutcome) {
         let mut rows = self.evidence.into_rows(cut.then_some(mark));
         if self.pull.leaves_tombstones_out() {
             rows.retain(|row| row.json.is_some());
         }
-        (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.path)
+        (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.outcome)
     }
 }
 
