@@ -3,7 +3,7 @@
 //! 1. Counter and membership in one strong read. Up to date: an empty answer without a look at the index.
 //! 2. The rows above `since` from the index, ascending and without an upper end; many of them in ranges side by side, of
 //!    which the last one has no end.
-//! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
+//! 3. [`Proof`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
 //!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
 //!    Not proven, and a row's list is cut: read the archive, which has what the list dropped. Not proven: ask the index again, then read all
 //!    rows strongly, few at once. Still not: 503, never a guess.
@@ -35,7 +35,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget, IdBudget};
 use crate::outcome::PullOutcome;
-use crate::proof::Evidence;
+use crate::proof::Proof;
 use crate::ranges::{FromTheEnd, Range, Ranges};
 use crate::strong_reads::StrongReads;
 use crate::throttle::unthrottled;
@@ -141,7 +141,7 @@ struct Gathering<'a> {
     counter: Counter,
     /// What the device holds of what it needs; nothing, if it was wiped or its app has new columns.
     since: u64,
-    evidence: Evidence,
+    proof: Proof,
     /// The index was read from its end.
     end_was_read: bool,
     /// The archive takes more than a pull reads of it.
@@ -171,7 +171,7 @@ impl<'a> Gathering<'a> {
             pull,
             membership,
             since,
-            evidence: Evidence::new(since, counter.skipped.clone()),
+            proof: Proof::new(since, counter.skipped.clone()),
             end_was_read: false,
             archive_is_too_large: false,
             counter,
@@ -179,7 +179,7 @@ impl<'a> Gathering<'a> {
             began: Instant::now(),
             deadline: Instant::now() + DEADLINE,
         };
-        gathering.evidence.add(FeedRow::of(&pull.project, membership));
+        gathering.proof.add(FeedRow::of(&pull.project, membership));
         if membership.live().is_none() {
             return Err(Ended::removed(membership).into());
         }
@@ -240,15 +240,15 @@ impl<'a> Gathering<'a> {
                 return Ok(self.finish(cut, true));
             }
             let counter = self.counter.current;
-            if self.evidence.is_state_at(counter) {
+            if self.proof.is_state_at(counter) {
                 let checksums = Some(self.counter.checksums.clone());
                 let (answer, outcome) = self.finish(counter, false);
                 return Ok((Answer { checksums, ..answer }, outcome));
             }
-            if self.evidence.exceeds(&self.pull.budget) {
+            if self.proof.exceeds(&self.pull.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
                 self.wait_for_counter().await?;
-            } else if tries > 0 && self.evidence.has_newer(counter) {
+            } else if tries > 0 && self.proof.has_newer(counter) {
                 tries -= 1;
                 self.catch_up().await?;
             } else {
@@ -276,7 +276,7 @@ impl<'a> Gathering<'a> {
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
                 let versions = rows.first().zip(rows.last());
                 span = versions.map(|(first, last)| (first.version.get(), last.version.get()));
-                rows.into_iter().for_each(|row| self.evidence.add(row));
+                rows.into_iter().for_each(|row| self.proof.add(row));
             }
             ranges.next.retain(|range| range.cursor.is_some());
             if ranges.has_gaps() {
@@ -287,14 +287,14 @@ impl<'a> Gathering<'a> {
                 return Ok(None);
             }
             if let Some((first, last)) = span {
-                let pages = self.evidence.times(&self.pull.budget);
+                let pages = self.proof.times(&self.pull.budget);
                 ranges.split(first, last, self.counter.current.get(), pages);
             }
-            if self.evidence.exceeds(&self.pull.budget) {
+            if self.proof.exceeds(&self.pull.budget) {
                 self.expect_not_removed()?;
                 let widest = span.map_or(u64::MAX, |(first, last)| last - first + 1);
                 self.read_from_the_end(widest).await?;
-                if let Some(cut) = self.evidence.cut(self.counter.current, &self.pull.budget) {
+                if let Some(cut) = self.proof.cut(self.counter.current, &self.pull.budget) {
                     return Ok(Some(cut));
                 }
             }
@@ -311,12 +311,12 @@ impl<'a> Gathering<'a> {
             return Ok(());
         }
         let counter = self.counter.current.get();
-        let Some(end) = self.evidence.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
-        let mut ranges = FromTheEnd::above(end.get(), counter.max(self.evidence.newest()), widest);
+        let Some(end) = self.proof.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
+        let mut ranges = FromTheEnd::above(end.get(), counter.max(self.proof.newest()), widest);
         let mut archive_was_read = false;
         // Without a deadline: there is no shorter way to the answer, and each round takes it a page further.
-        while self.evidence.proven() < end.get() {
-            if !archive_was_read && self.evidence.is_silent() {
+        while self.proof.proven() < end.get() {
+            if !archive_was_read && self.proof.is_silent() {
                 archive_was_read = true;
                 self.read_archive(self.since).await?;
                 continue;
@@ -326,14 +326,14 @@ impl<'a> Gathering<'a> {
                 self.table.superseding_page(&self.pull.project, range.after, range.to, range.cursor.clone())
             };
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
-                rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
+                rows.iter().for_each(|row| self.proof.add_superseded(row, end));
             }
             if !ranges.go_on() {
                 break;
             }
         }
         // What was dropped meanwhile, or by rows that were read since.
-        if self.evidence.proven() < end.get() && self.evidence.is_silent() {
+        if self.proof.proven() < end.get() && self.proof.is_silent() {
             self.read_archive(self.since).await?;
         }
         Ok(())
@@ -346,7 +346,7 @@ impl<'a> Gathering<'a> {
             return Ok(());
         }
         match unthrottled(self.deadline, || self.table.archived_above(&self.pull.project, after)).await? {
-            Some(archive) => self.evidence.add_archive(after, archive),
+            Some(archive) => self.proof.add_archive(after, archive),
             None => self.archive_is_too_large |= after == self.since,
         }
         Ok(())
@@ -356,12 +356,12 @@ impl<'a> Gathering<'a> {
     fn prove(&mut self) -> bool {
         let counter = self.counter.current;
         // On a first pull the index was read from its beginning, so that the sum counts however many lists are cut.
-        self.evidence.proven() >= counter.get() || (self.since == 0 && self.evidence.proves_by_sum(counter))
+        self.proof.proven() >= counter.get() || (self.since == 0 && self.proof.proves_by_sum(counter))
     }
 
     /// … or is what is missing in the archive, because the lists of rows that were read have no room for it?
     async fn prove_with_archive(&mut self) -> Result<bool, Stop> {
-        if !self.prove() && self.evidence.is_silent() {
+        if !self.prove() && self.proof.is_silent() {
             self.read_archive(self.since).await?;
         }
         Ok(self.prove())
@@ -376,21 +376,21 @@ impl<'a> Gathering<'a> {
             }
             self.outcome = self.outcome.max(PullOutcome::AskedAgain);
             sleep((PAUSE * attempt).mul_f64(fastrand::f64())).await;
-            let after = self.evidence.proven();
+            let after = self.proof.proven();
             if let Some(cut) = self.read_index(after).await? {
                 return Ok(Some(cut));
             }
         }
-        if !self.prove() && !self.evidence.archive_was_read() {
+        if !self.prove() && !self.proof.archive_was_read() {
             self.read_archive(self.since).await?;
         }
         if !self.prove() {
             self.read_strongly().await?;
         }
-        if !self.evidence.exceeds(&self.pull.budget) {
+        if !self.proof.exceeds(&self.pull.budget) {
             return Ok(None);
         }
-        Ok(self.evidence.cut(self.counter.current, &self.pull.budget))
+        Ok(self.proof.cut(self.counter.current, &self.pull.budget))
     }
 
     /// Reads all rows strongly until they add up, unless there is too much of that already.
@@ -419,7 +419,7 @@ impl<'a> Gathering<'a> {
         let mut cursor = None;
         loop {
             let page = unthrottled(self.deadline, || self.table.rows_page(&self.pull.project, cursor.clone())).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add_without_page(row));
+            page.rows.into_iter().for_each(|row| self.proof.add_without_page(row));
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(());
@@ -434,21 +434,21 @@ impl<'a> Gathering<'a> {
     /// to a counter of now, with the rows that are newer than the old one.
     async fn prove_all_rows(&mut self) -> Result<bool, Stop> {
         let counter = self.counter.current;
-        if self.evidence.proves_by_sum(counter) {
+        if self.proof.proves_by_sum(counter) {
             return Ok(true);
         }
         self.read_archive(counter.get()).await?;
-        if self.evidence.proves_by_sum(counter) {
+        if self.proof.proves_by_sum(counter) {
             return Ok(true);
         }
         self.read_counter().await?;
         let mut cursor = None;
         loop {
             let page = self.table.feed_page(&self.pull.project, counter.get(), None, cursor).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add(row));
+            page.rows.into_iter().for_each(|row| self.proof.add(row));
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(self.evidence.proves_by_sum(self.counter.current));
+                return Ok(self.proof.proves_by_sum(self.counter.current));
             }
         }
     }
@@ -460,7 +460,7 @@ impl<'a> Gathering<'a> {
         let proven = self.counter.clone();
         self.read_counter().await?;
         if !self.prove() {
-            let after = self.evidence.proven();
+            let after = self.proof.proven();
             self.read_index(after).await?;
         }
         if !self.prove_with_archive().await? {
@@ -481,7 +481,7 @@ impl<'a> Gathering<'a> {
 
     /// Waits until the counter is not below the newest row in hand, which may be visible before it.
     async fn wait_for_counter(&mut self) -> Result<(), Stop> {
-        let newest = self.evidence.newest();
+        let newest = self.proof.newest();
         while self.counter.current.get() < newest {
             self.read_counter().await?;
             if self.counter.current.get() < newest {
@@ -511,7 +511,7 @@ impl<'a> Gathering<'a> {
     /// The caller's own membership, dead, is an answer of its own. The one that let them in is in hand, so a dead one is
     /// newer than that.
     fn expect_not_removed(&self) -> Result<(), Stop> {
-        match self.evidence.row(&self.membership.key) {
+        match self.proof.row(&self.membership.key) {
             Some(row) if row.json.is_none() => Err(Ended::Removed { at: row.version, knew: row.version }.into()),
             _ => Ok(()),
         }
@@ -519,7 +519,7 @@ impl<'a> Gathering<'a> {
 
     /// The answer up to `mark`; with newer rows beside, unless it is cut there.
     fn finish(self, mark: ServerVersion, cut: bool) -> (Answer, PullOutcome) {
-        let mut rows = self.evidence.into_rows(cut.then_some(mark));
+        let mut rows = self.proof.into_rows(cut.then_some(mark));
         if self.pull.leaves_tombstones_out() {
             rows.retain(|row| row.json.is_some());
         }
