@@ -33,7 +33,7 @@ use shared::meter;
 use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
-use crate::body::{Answer, Budget, IdBudget};
+use crate::body::{Budget, IdBudget, PullAnswer};
 use crate::outcome::PullOutcome;
 use crate::proof::Proof;
 use crate::ranges::{FromTheEnd, Range, Ranges};
@@ -88,7 +88,7 @@ impl From<Ended> for Stop {
 }
 
 /// Answers a pull, and says which way it took.
-pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullOutcome), Error> {
+pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(PullAnswer, PullOutcome), Error> {
     table.expect_member_or_removed(&pull.project, &pull.caller).await?;
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
@@ -160,7 +160,7 @@ impl<'a> Gathering<'a> {
         membership: &'a Row,
         // The counter may have been read long after the membership.
         mut in_doubt: bool,
-    ) -> Result<(Answer, PullOutcome), Stop> {
+    ) -> Result<(PullAnswer, PullOutcome), Stop> {
         // A device that was wiped holds the version of the removal, or a place while that is under way.
         let wiped = membership.was_removed_at(pull.since.get());
         let held = if wiped || pull.since.wipe_place().is_some() { 0 } else { pull.since.get() };
@@ -202,7 +202,7 @@ impl<'a> Gathering<'a> {
         let current = gathering.counter.current.get();
         if since == current {
             let checksums = Some(gathering.counter.checksums.clone());
-            return Ok((Answer { checksums, ..Answer::empty(current) }, PullOutcome::Unchanged));
+            return Ok((PullAnswer { checksums, ..PullAnswer::empty(current) }, PullOutcome::Unchanged));
         }
         gathering.gather().await
     }
@@ -227,7 +227,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Reads, proves, and answers.
-    async fn gather(mut self) -> Result<(Answer, PullOutcome), Stop> {
+    async fn gather(mut self) -> Result<(PullAnswer, PullOutcome), Stop> {
         let mut tries = TRIES;
         let mut cut = self.read_index(self.since).await?;
         loop {
@@ -243,7 +243,7 @@ impl<'a> Gathering<'a> {
             if self.proof.is_state_at(counter) {
                 let checksums = Some(self.counter.checksums.clone());
                 let (answer, outcome) = self.finish(counter, false);
-                return Ok((Answer { checksums, ..answer }, outcome));
+                return Ok((PullAnswer { checksums, ..answer }, outcome));
             }
             if self.proof.exceeds(&self.pull.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
@@ -518,12 +518,12 @@ impl<'a> Gathering<'a> {
     }
 
     /// The answer up to `mark`; with newer rows beside, unless it is cut there.
-    fn finish(self, mark: ServerVersion, cut: bool) -> (Answer, PullOutcome) {
+    fn finish(self, mark: ServerVersion, cut: bool) -> (PullAnswer, PullOutcome) {
         let mut rows = self.proof.into_rows(cut.then_some(mark));
         if self.pull.leaves_tombstones_out() {
             rows.retain(|row| row.json.is_some());
         }
-        (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.outcome)
+        (PullAnswer { rows, has_more: cut, ..PullAnswer::empty(mark.get()) }, self.outcome)
     }
 }
 
