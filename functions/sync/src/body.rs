@@ -305,7 +305,7 @@ mod tests {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: ServerVersion::FIRST,
             writes: 1,
-            superseded: shared::domain::Superseded::default(),
+            history: shared::domain::VersionHistory::default(),
             archived_from: None,
             json: json.map(|json| Escaped::of(&json.to_string())),
         }

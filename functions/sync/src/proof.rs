@@ -16,7 +16,7 @@ use std::hash::{Hash, Hasher};
 use indexmap::IndexSet;
 use shared::domain::{ArchivedVersions, RowKey, ServerVersion};
 use shared::storage::raw::Escaped;
-use shared::storage::{FeedRow, Superseding};
+use shared::storage::{FeedRow, RowHistory};
 
 use crate::body::Budget;
 
@@ -89,10 +89,10 @@ impl Proof {
 
     /// Takes a copy of a row into account; of two copies the newer counts.
     pub(crate) fn add(&mut self, row: FeedRow) {
-        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
+        let versions = std::iter::once(row.version.get()).chain(row.history.versions().iter().copied());
         self.held.extend(versions.take_while(|version| *version > self.since));
         self.held_is_sorted = false;
-        self.silent_below = self.silent_below.max(row.superseded.floor());
+        self.silent_below = self.silent_below.max(row.history.floor());
         self.archive_read_above = None;
         let (version, archived_from) = (row.version, row.archived_from);
         // Of two that are the same the first stays, so that all of a page that says nothing new can go.
@@ -116,12 +116,12 @@ impl Proof {
 
     /// Takes into account that a row superseded versions, those up to `to`, and that it was seen. That does not put it into
     /// the hand: its own version is not held.
-    pub(crate) fn add_superseded(&mut self, row: &Superseding, to: ServerVersion) {
-        let newest_first = row.superseded.versions().iter().copied();
+    pub(crate) fn add_history(&mut self, row: &RowHistory, to: ServerVersion) {
+        let newest_first = row.history.versions().iter().copied();
         let versions = newest_first.skip_while(|version| *version > to.get());
         self.held.extend(versions.take_while(|version| *version > self.since));
         self.held_is_sorted = false;
-        self.silent_below = self.silent_below.max(row.superseded.floor());
+        self.silent_below = self.silent_below.max(row.history.floor());
         self.newest_seen = self.newest_seen.max(row.version.get());
     }
 
@@ -221,18 +221,18 @@ impl Proof {
         let counter = counter.get();
         let archive_is_read = self.archive_read_above.is_some_and(|after| after <= counter);
         let is_archived = |row: &FeedRow| archive_is_read && row.archived_from.is_some_and(|from| from <= counter);
-        let is_silent_above = |row: &FeedRow| row.superseded.floor() > counter + 1;
+        let is_silent_above = |row: &FeedRow| row.history.floor() > counter + 1;
         if self.all().any(|row| is_silent_above(row) && !is_archived(row)) {
             return false;
         }
         let archived_above = |row: &FeedRow| {
             let versions = self.archived.get(&row.key).map_or(&[][..], Vec::as_slice);
             // What the list names is counted there, and what is newer than the copy is not among its writes.
-            let above = (counter + 1)..row.superseded.floor();
+            let above = (counter + 1)..row.history.floor();
             versions.iter().filter(|version| above.contains(version)).count()
         };
         let held_up_to_counter = |row: &FeedRow| {
-            let mut above = row.superseded.versions().iter().take_while(|version| **version > counter).count();
+            let mut above = row.history.versions().iter().take_while(|version| **version > counter).count();
             if is_silent_above(row) {
                 above += archived_above(row);
             }
@@ -297,7 +297,7 @@ fn skip(skipped: &[(u64, u64)], mut version: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared::domain::Superseded;
+    use shared::domain::VersionHistory;
 
     use super::*;
     use crate::encoding::Encoding;
@@ -308,18 +308,18 @@ mod tests {
 
     /// The copy of a task that was written at these rising versions.
     fn task(id: u64, versions: &[u64]) -> FeedRow {
-        task_within(id, versions, Superseded::MAX_BYTES)
+        task_within(id, versions, VersionHistory::MAX_BYTES)
     }
 
     fn task_within(id: u64, versions: &[u64], max_history_bytes: usize) -> FeedRow {
-        let superseded = versions.windows(2).fold(Superseded::default(), |list, pair| {
+        let history = versions.windows(2).fold(VersionHistory::default(), |list, pair| {
             list.superseding(version(pair[0]), version(pair[1]), max_history_bytes)
         });
         FeedRow {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: version(*versions.last().expect("a write")),
             writes: versions.len() as u64,
-            superseded,
+            history,
             archived_from: None,
             json: Some(shared::storage::raw::Escaped::of("{}")),
         }
@@ -336,9 +336,9 @@ mod tests {
         ArchivedVersions::anonymous(versions.into_iter().map(version)).remove(0)
     }
 
-    /// What it superseded.
-    fn superseding(FeedRow { version, superseded, .. }: FeedRow) -> Superseding {
-        Superseding { version, superseded }
+    /// Its history, without the row.
+    fn history_of(FeedRow { version, history, .. }: FeedRow) -> RowHistory {
+        RowHistory { version, history }
     }
 
     fn proof(since: u64, rows: impl IntoIterator<Item = FeedRow>) -> Proof {
@@ -397,14 +397,14 @@ mod tests {
     #[test]
     fn what_a_row_superseded_is_held_without_the_row_and_its_own_version_is_not() {
         let mut proof = proof(1, [task(2, &[4]), task(3, &[6])]);
-        proof.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(5));
+        proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), version(5));
         assert_eq!((proof.proven(), proof.newest()), (6, 7));
         let cut = |limit, proof: &mut Proof| proof.cut(version(7), &Budget::new(limit, Encoding::Identity));
         assert_eq!([1, 9].map(|limit| cut(limit, &mut proof)), [Some(version(4)), Some(version(6))]);
         assert_eq!(proof.into_rows(None).iter().map(|row| row.version.get()).collect::<Vec<_>>(), [4, 6]);
         // Not asked about what lies behind.
         let mut proof = self::proof(1, []);
-        proof.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(3));
+        proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), version(3));
         assert_eq!(proof.held, [3, 2]);
     }
 
@@ -438,7 +438,7 @@ mod tests {
     fn the_sum_proves_where_lists_are_cut_but_not_when_they_are_silent_above_the_counter() {
         let busy: Vec<u64> = (2..=900).collect();
         let mut proof = proof(0, [task(1, &[1]), task(2, &busy)]);
-        assert!(proof.row(&"tasks#2".parse().expect("a key")).expect("a row").superseded.floor() > 100);
+        assert!(proof.row(&"tasks#2".parse().expect("a key")).expect("a row").history.floor() > 100);
         assert_eq!(proof.proven(), 1);
         assert!(proof.proves_by_sum(version(900)) && proof.proven() == 900);
         let mut proof = self::proof(0, [task(1, &[1]), task(2, &busy)]);
@@ -458,7 +458,7 @@ mod tests {
     fn a_list_that_is_silent_only_where_all_is_proven_is_no_reason_to_read_the_archive() {
         assert!(!proof(5, [task_within(1, &[2, 3, 6], 1), task(2, &[8])]).is_silent());
         let mut proof = proof(1, []);
-        proof.add_superseded(&superseding(task_within(1, &[2, 3, 6], 1)), version(9));
+        proof.add_history(&history_of(task_within(1, &[2, 3, 6], 1)), version(9));
         assert!(proof.is_silent(), "of a row that was seen from the end");
     }
 
@@ -498,7 +498,7 @@ mod tests {
 
     #[test]
     fn the_sum_counts_against_an_old_counter_when_the_archive_has_what_the_lists_dropped_since() {
-        let floor = busy_in_the_table(None)[1].superseded.floor();
+        let floor = busy_in_the_table(None)[1].history.floor();
         let archive = || vec![archived(2, 90..floor), archived(2, 95..120)];
         let mut proof = proof(0, busy_in_the_table(Some(0)));
         assert!(!proof.proves_by_sum(version(100)));
@@ -520,7 +520,7 @@ mod tests {
         let [_, busy] = busy_in_the_table(Some(0));
         let mut proof = proof(0, []);
         // One version short, since it was not dropped yet: row 1 is missing, and the busy one seems to make up for it.
-        proof.add_archive(0, vec![archived(2, 101..busy.superseded.floor() - 1)]);
+        proof.add_archive(0, vec![archived(2, 101..busy.history.floor() - 1)]);
         proof.add(busy.clone());
         assert!(!proof.proves_by_sum(version(100)));
         let mut missing = self::proof(0, [busy]);
@@ -539,7 +539,7 @@ mod tests {
     #[test]
     fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_is_missing() {
         let busy = task(2, &(2..=900).collect::<Vec<_>>());
-        let floor = busy.superseded.floor();
+        let floor = busy.history.floor();
         // Of the versions above floor - 2 one is not listed, so that it is counted in place of version 1.
         assert!(!proof(0, [busy.clone()]).proves_by_sum(version(floor - 2)));
         // A list that names all versions above the counter is as good as a whole one.
@@ -590,7 +590,7 @@ mod tests {
             for ((id, as_of), to) in shown.iter().zip(to) {
                 let Some(copy) = copy(&history, *id, (*as_of).min(counter)) else { continue };
                 match to {
-                    Some(to) => proof.add_superseded(&superseding(copy), version(to)),
+                    Some(to) => proof.add_history(&history_of(copy), version(to)),
                     None if copy.version.get() > since => proof.add(copy),
                     None => {}
                 }
@@ -666,7 +666,7 @@ mod tests {
                 let as_of = |lag: Option<u64>| copy(&history, id, end.saturating_sub(lag?));
                 as_of(lag[id as usize]).into_iter().for_each(|row| proof.add(row));
                 let seen = as_of(seen[id as usize]);
-                seen.into_iter().for_each(|row| proof.add_superseded(&superseding(row), version(end)));
+                seen.into_iter().for_each(|row| proof.add_history(&history_of(row), version(end)));
             }
             let is_state = proof.proven() >= counter && proof.newest() <= counter;
             let proven = proof.proven();
@@ -691,7 +691,7 @@ mod tests {
             let seen = |id: u64| end.saturating_sub(lag[id as usize] * 20);
             let copies = (0..12).filter_map(|id| copy(&history, id, seen(id)));
             let mut proof = proof(0, copies);
-            let silent = proof.all().any(|row| row.superseded.floor() > counter + 1);
+            let silent = proof.all().any(|row| row.history.floor() > counter + 1);
             let complete = (0..12).all(|id| {
                 let holds = |as_of: u64| history[..as_of as usize].iter().take(counter as usize).filter(|t| **t == id).count();
                 holds(seen(id)) == holds(end)

@@ -323,10 +323,10 @@ impl<'a> Gathering<'a> {
             }
             self.end_was_read = true;
             let page_of = |range: &Range| {
-                self.table.superseding_page(&self.pull.project, range.after, range.to, range.cursor.clone())
+                self.table.histories_page(&self.pull.project, range.after, range.to, range.cursor.clone())
             };
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
-                rows.iter().for_each(|row| self.proof.add_superseded(row, end));
+                rows.iter().for_each(|row| self.proof.add_history(row, end));
             }
             if !ranges.go_on() {
                 break;

@@ -40,7 +40,7 @@ impl Ended {
     /// The removal that a dead membership tells of.
     pub(crate) fn removed(membership: &Row) -> Self {
         let dead_since = |version: u64| membership.removed_at.iter().any(|removed| removed.get() == version);
-        let written_dead = membership.superseded.versions().iter().copied().take_while(|version| dead_since(*version));
+        let written_dead = membership.history.versions().iter().copied().take_while(|version| dead_since(*version));
         let knew = written_dead.last().and_then(|version| version.try_into().ok());
         Self::Removed { at: membership.version, knew: knew.unwrap_or(membership.version) }
     }
@@ -192,7 +192,7 @@ impl Archived {
     /// Are all versions that the row's list has no room for among them? Then it was made later. If not, it existed, or versions were
     /// dropped by code from before the archive: such a row is named, since it may be on the device.
     fn has_all_of(&self, row: &RowVersions) -> bool {
-        let archived = self.0.get(&row.key).map_or(0, |versions| versions.range(..row.superseded.floor()).count());
+        let archived = self.0.get(&row.key).map_or(0, |versions| versions.range(..row.history.floor()).count());
         archived as u64 == row.unlisted()
     }
 }
