@@ -19,7 +19,7 @@ const run = (args, MUTANT = '') => spawnSync(process.execPath, args, { encoding:
 
 /** The first test that fails. */
 function failingTest(rule) {
-  const files = ['rules', 'sync', 'bad-input'].map((name) => at(`../${name}.test.mjs`))
+  const files = ['rules', 'arrival', 'restored', 'sync', 'bad-input'].map((name) => at(`../${name}.test.mjs`))
   const { stdout } = run(['--test', '--test-reporter=tap', '--test-timeout=20000', ...files], rule)
   return /^not ok \d+ - (.*)$/m.exec(stdout)?.[1]
 }
