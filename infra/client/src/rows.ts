@@ -12,7 +12,6 @@ export interface Row {
 }
 
 const DIRTY = ['created', 'updated', 'deleted']
-const ON_SERVER = ['synced', 'updated', 'deleted']
 
 export class Rows {
   readonly #database: DatabaseLike
@@ -64,8 +63,7 @@ export class Rows {
   async countFromServer(): Promise<number> {
     let count = 0
     const hasVersion = this.#where('server_version', this.#q.gt(0 as never))
-    const isOnServer = this.#where('_status', this.#q.oneOf(ON_SERVER as never))
-    for (const table of this.#tables.values()) count += await this.#query(table, hasVersion, isOnServer).fetchCount()
+    for (const table of this.#tables.values()) count += await this.#query(table, hasVersion).fetchCount()
     return count
   }
 

@@ -87,6 +87,21 @@ test('an edit that is made while another one is on its way is not taken for sent
   assert.deepEqual([task(phone).name, task(phone).notes], ['Mine', 'Mine'])
 })
 
+test('JSON that the user only spells otherwise is no change on the server, and is spelt by the next sync as it is there', async () => {
+  const phone = await synced()
+  await phone.add('calendars', { id: 'site', name: 'Site', exceptions: '[{"start":"2026-05-01","end":"2026-05-01"}]' })
+  await phone.sync.now()
+  const { exceptions } = await phone.row('calendars', 'site')
+  const { version } = phone.server.projects.get('p').row('calendars', 'site')
+  await phone.edit('calendars', 'site', { exceptions: '[ {"end":"2026-05-01", "start":"2026-05-01"} ]' })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal((await phone.sync.now()).pending, 0)
+  const row = await phone.row('calendars', 'site')
+  assert.deepEqual([row.exceptions, row._status, row.server_version], [exceptions, 'synced', version])
+  const { fetch, acks } = await stateOf(phone)
+  assert.deepEqual([fetch, acks, phone.batches().length], [{}, {}, 2])
+})
+
 test('an edit that is made after the last request of a sync is not marked as sent by the pull', async () => {
   const phone = await synced()
   whilePulling(phone, () => phone.edit('tasks', 't', { name: 'Mine' }))
