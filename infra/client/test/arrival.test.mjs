@@ -110,6 +110,19 @@ test('an edit that is made after the last request of a sync is not marked as sen
   assert.equal(task(phone).name, 'Mine')
 })
 
+test('a column of the app\'s own is not sent, and an edit of nothing else leaves nothing to send', async () => {
+  const { today } = appsOf(schema, withBaseVersion)
+  const phone = await synced({ database: newDatabase('LokiJS', today.app), options: { schema: today.schema } })
+  await phone.edit('tasks', 't', { is_open: true })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal(phone.batches().length, 0)
+  const { is_open, _status } = await phone.row('tasks', 't')
+  assert.deepEqual([is_open, _status], [true, 'synced'])
+  await phone.edit('tasks', 't', { is_open: false, name: 'Mine' })
+  await phone.sync.now()
+  assert.deepEqual(JSON.parse(phone.batches()[0].body).operations[0].body, { name: 'Mine' })
+})
+
 /** A phone in the middle of its first sync: it has the first page, with `t`, and an edit of it that the server has accepted. */
 async function betweenPages(options) {
   const phone = new Phone({ server: newServer({ pageSize: 5, ...options }) })

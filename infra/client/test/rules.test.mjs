@@ -175,6 +175,24 @@ test('edits of a user who is removed are set aside even if the wipe was interrup
   assert.equal(await phone.row('tasks', 't'), undefined)
 })
 
+test('a wipe that was interrupted is finished though the user was added again: what is aside is not sent by itself, too', async () => {
+  const phone = await synced()
+  const project = phone.server.projects.get('p')
+  await phone.edit('tasks', 't', { notes: 'Unsent' })
+  phone.server.leave(project, 'ann')
+  const { adapter } = phone.database
+  const { batch } = adapter
+  adapter.batch = async () => {
+    adapter.batch = batch
+    throw new Error('killed')
+  }
+  assert.equal((await phone.sync.now()).state, 'error')
+  phone.server.join(project, 'ann', 100)
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.deepEqual(phone.sync.aside$.value.map(({ values }) => values), [{ notes: 'Unsent' }])
+  assert.deepEqual([task(phone).notes, (await phone.row('tasks', 't')).notes], ['', ''])
+})
+
 test('a row that is deleted before it was ever sent is no question', async () => {
   const phone = await synced()
   await phone.add('tasks', { id: 'new', name: 'New' })
