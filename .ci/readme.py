@@ -97,6 +97,8 @@ NOT_HERE = {
     "tests/mutants/run NAME": "any mutant: one is typed above",
     "npm install PATH/TO/trueppm-sync-0.1.0.tgz @nozbe/watermelondb @react-native-community/netinfo": "in somebody's app",
     "npm run mutants": "plays many worlds for each rule: too long for each change",
+    "npm run mutants -- NAME": "the same",
+    "npm run mutants -- --table --worlds 150 NAME …": "the same",
     "git diff": "shows what somebody has changed",
     "cargo build --release -p ops": "takes minutes; the client stage builds all of it in another profile",
     "sam deploy": "needs an account",
