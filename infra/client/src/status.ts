@@ -3,6 +3,7 @@
 import type { Problem } from './errors.js'
 import type { LiveState } from './live.js'
 import type { Project } from './project.js'
+import type { Merge } from './settle.js'
 import type { Aside } from './state.js'
 import { splitKey } from './values.js'
 import type { Fields, Value } from './values.js'
@@ -41,6 +42,12 @@ export interface Conflict {
   theirs: Value | Fields
   /** The version of the row on the server. */
   version: number
+}
+
+/** An accepted edit of a row of which `fields` have changed meanwhile, in edits of others. Nothing has to be decided. */
+export interface Merged extends Merge {
+  project: string
+  at: number
 }
 
 /** An edit that the server refused. */

@@ -16,9 +16,10 @@ import { reportOf, VERSION } from './report.js'
 import type { Report, ReportOptions } from './report.js'
 import { clock, DEFAULT_PACE, Schedule } from './schedule.js'
 import type { Attempt } from './schedule.js'
+import type { Merge } from './settle.js'
 import { knownProjects, rememberProject } from './state.js'
 import { asideOf, conflictsOf, overall, rejectedOf, stateOf } from './status.js'
-import type { AsideEdit, Conflict, ProjectStatus, Rejected, SyncStatus } from './status.js'
+import type { AsideEdit, Conflict, Merged, ProjectStatus, Rejected, SyncStatus } from './status.js'
 import { tablesOf } from './tables.js'
 import type { Value } from './values.js'
 import type { DatabaseLike, SchemaLike, Watermelon } from './watermelon.js'
@@ -51,6 +52,8 @@ export interface Sync {
   readonly conflicts$: Observable<Conflict[]>
   readonly rejected$: Observable<Rejected[]>
   readonly aside$: Observable<AsideEdit[]>
+  /** The last edits that the server merged with those of others, the latest first. */
+  readonly merged$: Observable<Merged[]>
   /** Begins to sync by itself: now, after changes, when network or app come back, and now and then. */
   start(): void
   /** Syncs once, whether started or not. Never throws: the status says what became of it. */
@@ -81,10 +84,12 @@ const LIVE_WITHIN = 300
 /** Milliseconds from a change in the database to counting what is unsent. */
 const COUNT_AFTER = 100
 const MAX_PROBLEMS = 20
+const MAX_MERGES = 50
 /** Codes that say nothing of one project: what follows would fail alike. */
 const GENERAL = ['network', 'storage_failed', 'two_instances', 'unreadable_answer']
 
-const inUse = new WeakSet<DatabaseLike>()
+/** The instance that may sync a database. */
+const owners = new WeakMap<DatabaseLike, DatabaseSync>()
 
 /** Syncs projects of a WatermelonDB database with the server. One for each database. */
 export function createSync(options: SyncOptions): Sync {
@@ -96,6 +101,7 @@ class DatabaseSync implements Sync {
   readonly conflicts$ = new Subject<Conflict[]>([])
   readonly rejected$ = new Subject<Rejected[]>([])
   readonly aside$ = new Subject<AsideEdit[]>([])
+  readonly merged$ = new Subject<Merged[]>([])
   readonly #options: SyncOptions
   readonly #http: Http
   readonly #api: Api
@@ -108,6 +114,7 @@ class DatabaseSync implements Sync {
   readonly #wanted = new Set<string>()
   /** From then on a scheduled sync is for all projects, whatever it was planned for. */
   #allDueAt = 0
+  #starts = 0
   #subscriptions: (() => void)[] = []
   #loaded: Promise<void> | undefined
   #turn: Promise<unknown> = Promise.resolve()
@@ -124,9 +131,10 @@ class DatabaseSync implements Sync {
     const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init))
     this.#http = new Http(baseUrl, token, fetch)
     this.#api = new Api(this.#http, tables)
-    this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell() }
+    const merged: ProjectDeps['merged'] = (project, merges) => this.#noteMerges(project, merges)
+    this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell(), merged }
     this.#live = options.live ? this.#liveOf(options.live) : null
-    claim(database)
+    claim(database, this)
   }
 
   // ---- when
@@ -134,7 +142,8 @@ class DatabaseSync implements Sync {
   start(): void {
     if (this.#subscriptions.length) return
     const { database, network, appState } = this.#options
-    inUse.add(database)
+    claim(database, this)
+    this.#starts += 1
     this.#allDueAt = 0
     const tables = [...this.#deps.tables.keys()] as never[]
     this.#subscriptions.push(database.experimentalSubscribe(tables, () => this.#countSoon()))
@@ -156,8 +165,10 @@ class DatabaseSync implements Sync {
     this.#live?.stop()
     clearTimeout(this.#counter)
     for (const unsubscribe of this.#subscriptions.splice(0)) unsubscribe()
+    const starts = this.#starts
     await this.#turn
-    inUse.delete(this.#options.database)
+    const isOver = starts === this.#starts
+    if (isOver && owners.get(this.#options.database) === this) owners.delete(this.#options.database)
   }
 
   now(): Promise<SyncStatus> {
@@ -212,6 +223,7 @@ class DatabaseSync implements Sync {
       this.#problem = null
       this.#retryAfter = undefined
       try {
+        expectFree(this.#options.database, this)
         await work()
       } catch (error) {
         this.#note(null, error)
@@ -279,6 +291,11 @@ class DatabaseSync implements Sync {
     return problem
   }
 
+  #noteMerges(project: string, merges: Merge[]): void {
+    const noted = merges.map((merge) => ({ project, ...merge, at: Date.now() }))
+    this.merged$.set([...noted.reverse(), ...this.merged$.value].slice(0, MAX_MERGES))
+  }
+
   // ---- projects
 
   #load(): Promise<void> {
@@ -335,9 +352,7 @@ class DatabaseSync implements Sync {
         if (project.store.state.status !== 'live') continue
         const { pending, sendable } = await project.survey()
         this.#toldOf(project.id).pending = pending
-        if (!sendable.length) continue
-        this.#wanted.add(project.id)
-        this.#schedule.changed()
+        if (sendable.length) this.#syncSoon(project.id)
       }
     } catch (error) {
       this.#note(null, error)
@@ -376,6 +391,7 @@ class DatabaseSync implements Sync {
       clockSkew: this.#http.clockSkew,
       status: this.status$.value,
       problems: [...this.#problems],
+      merged: this.merged$.value,
       projects,
     }
   }
@@ -387,11 +403,16 @@ class DatabaseSync implements Sync {
     if (typeof choice === 'string') await decideConflict(context, conflict, choice)
     else if (conflict.field !== null) await decideWithValue(context, conflict, conflict.field, choice.value)
     else throw new SyncError('no_such_choice', 'A deletion is settled with "mine" or "theirs".')
+    this.#syncSoon(conflict.project)
     this.#countSoon()
   }
 
   async discard({ project, table, id }: Rejected): Promise<void> {
     await discardRefused((await this.#known(project)).context, table, id)
+    this.#syncSoon(project)
+  }
+
+  #syncSoon(project: string): void {
     this.#wanted.add(project)
     this.#schedule.changed()
   }
@@ -411,9 +432,13 @@ class DatabaseSync implements Sync {
 }
 
 /** Two on one database would each send what the other has sent. */
-function claim(database: DatabaseLike): void {
-  if (inUse.has(database)) throw new SyncError('two_instances', 'This database is synced already. Stop the other one first.')
-  inUse.add(database)
+function claim(database: DatabaseLike, sync: DatabaseSync): void {
+  expectFree(database, sync)
+  owners.set(database, sync)
+}
+
+function expectFree(database: DatabaseLike, sync: DatabaseSync): void {
+  if ((owners.get(database) ?? sync) !== sync) throw new SyncError('two_instances', 'This database is synced already. Stop the other one first.')
 }
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'

@@ -33,8 +33,8 @@ function route(server, user, { pathname, searchParams }, method, headers, body) 
     ...(headers['X-Base-Version'] !== undefined && { base_version: Number(headers['X-Base-Version']) }),
     ...(headers['X-Base-Fields'] && { base_fields: JSON.parse(headers['X-Base-Fields']) }),
   }
-  const { status, row, version } = server.single(user, id, key, method, of, at, body && JSON.parse(body), base)
-  return json(status, row, { 'x-server-version': String(version) })
+  const { status, row, version, merged } = server.single(user, id, key, method, of, at, body && JSON.parse(body), base)
+  return json(status, row, { 'x-server-version': String(version), ...(merged.length && { 'x-merged-concurrent-fields': merged.join(', ') }) })
 }
 
 /** A `Response`, as far as the client looks at one. */
