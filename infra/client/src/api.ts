@@ -46,6 +46,24 @@ export class Api {
     return ids
   }
 
+  /** The current versions of the caller's projects; null: the server does not tell them. */
+  async heads(): Promise<Map<string, number> | null> {
+    const versions = new Map<string, number>()
+    let cursor = ''
+    try {
+      for (;;) {
+        const { body } = await this.#http.send('GET', `heads/?limit=1000${cursor}`)
+        const { heads, next } = object(body)
+        for (const head of array(heads).map(object)) versions.set(String(head.project), Number(head.version))
+        if (typeof next !== 'string') return versions
+        cursor = `&cursor=${encodeURIComponent(next)}`
+      }
+    } catch (error) {
+      if (error instanceof SyncError && error.problem.status === 404) return null
+      throw error
+    }
+  }
+
   async page(project: string, since: number, minVersion: number): Promise<Page> {
     const least = minVersion ? `&min_version=${minVersion}` : ''
     const { body } = await this.#http.send('GET', `${path(project)}sync/?since=${since}${least}`)

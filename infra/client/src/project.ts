@@ -83,6 +83,18 @@ export class Project {
     }
   }
 
+  /** Whether the device is known to be as the server is, which is at this version: there is nothing to push and to pull. */
+  async isAt(version: number | undefined): Promise<boolean> {
+    const { status, mark, request, acks, fetch } = this.store.state
+    // The first pull since the app began compares checksums.
+    if (status !== 'live' || version !== mark || this.#agreedAt !== mark) return false
+    if (request || Object.keys(acks).length || Object.keys(fetch).length || (await this.survey()).sendable.length) return false
+    await this.store.update((draft) => {
+      draft.lastSyncedAt = Date.now()
+    })
+    return true
+  }
+
   async #rounds(anew: boolean): Promise<Outcome> {
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
       await this.#settle()

@@ -6,6 +6,8 @@ import { problemOf, SyncError } from './errors.js'
 import type { Problem } from './errors.js'
 import { Http } from './http.js'
 import type { Fetch, TokenSource } from './http.js'
+import { Live } from './live.js'
+import type { Change, LiveOptions } from './live.js'
 import { Subject } from './observable.js'
 import type { Observable } from './observable.js'
 import { Project } from './project.js'
@@ -41,6 +43,8 @@ export interface SyncOptions {
   /** Tells whether the app is in the foreground: a sync follows when it comes there. */
   appState?: Signal
   fetch?: Fetch
+  /** Hears of changes over the server's WebSocket, and pulls then. Without it the package polls. */
+  live?: LiveOptions
 }
 
 export interface Sync {
@@ -57,7 +61,7 @@ export interface Sync {
   /** Ends what `start` began, after the sync that is under way. */
   stop(): Promise<void>
   /** Word of a change on the server, from a push message say: the project is pulled after a random delay. */
-  poke(change: { project: string; version: number }): void
+  poke(change: Change): void
   /** Pulls a project anew, in the place of what is here. Unsent edits stay. */
   repair(project: string): Promise<SyncStatus>
   /** Settles a conflict: the user's value, the server's, or another one. */
@@ -75,6 +79,8 @@ export interface Sync {
 
 /** Milliseconds within which devices that hear of the same change pull. */
 const POKE_WITHIN = 2_000
+/** The same for word over the WebSocket, which the server paces. */
+const LIVE_WITHIN = 300
 /** Milliseconds from a change in the database to counting what is unsent. */
 const COUNT_AFTER = 100
 const MAX_PROBLEMS = 20
@@ -91,7 +97,7 @@ export function createSync(options: SyncOptions): Sync {
 }
 
 class DatabaseSync implements Sync {
-  readonly status$ = new Subject<SyncStatus>(overall({}, null))
+  readonly status$ = new Subject<SyncStatus>(overall({}, null, 'polling'))
   readonly conflicts$ = new Subject<Conflict[]>([])
   readonly rejected$ = new Subject<Rejected[]>([])
   readonly aside$ = new Subject<AsideEdit[]>([])
@@ -116,6 +122,7 @@ class DatabaseSync implements Sync {
   #problem: Problem | null = null
   #retryAfter: number | undefined
   #counter: ReturnType<typeof setTimeout> | undefined
+  readonly #live: Live | null
 
   constructor(options: SyncOptions) {
     const { database, watermelon, schema, baseUrl, token } = options
@@ -126,6 +133,7 @@ class DatabaseSync implements Sync {
     this.#api = new Api(this.#http, tables)
     const merged: ProjectDeps['merged'] = (project, merges) => this.#noteMerges(project, merges)
     this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell(), merged }
+    this.#live = options.live ? this.#liveOf(options.live) : null
     claim(database, this)
   }
 
@@ -139,17 +147,22 @@ class DatabaseSync implements Sync {
     this.#allDueAt = 0
     const tables = [...this.#deps.tables.keys()] as never[]
     this.#subscriptions.push(database.experimentalSubscribe(tables, () => this.#countSoon()))
-    const wake = (isOn: boolean): void => {
-      if (!isOn) return
-      this.#allDueAt = 0
-      this.#schedule.soon()
+    for (const [name, signal] of Object.entries({ network, appState }) as ['network' | 'appState', Signal | undefined][]) {
+      const wake = (isOn: boolean): void => {
+        this.#live?.signal(name, isOn)
+        if (!isOn) return
+        this.#allDueAt = 0
+        this.#schedule.soon()
+      }
+      if (signal) this.#subscriptions.push(signal(wake))
     }
-    for (const signal of [network, appState]) if (signal) this.#subscriptions.push(signal(wake))
     this.#schedule.start()
+    this.#live?.start()
   }
 
   async stop(): Promise<void> {
     this.#schedule.stop()
+    this.#live?.stop()
     clearTimeout(this.#counter)
     for (const unsubscribe of this.#subscriptions.splice(0)) unsubscribe()
     const starts = this.#starts
@@ -169,11 +182,39 @@ class DatabaseSync implements Sync {
     })
   }
 
-  poke({ project, version }: { project: string; version: number }): void {
+  poke(change: Change): void {
+    this.#poked(change, POKE_WITHIN)
+  }
+
+  #poked({ project, version }: Change, within: number): void {
     const known = this.#projects.get(project)
     if (!known || known.store.state.mark >= version) return
     this.#wanted.add(project)
-    this.#schedule.poked(POKE_WITHIN)
+    this.#schedule.poked(within)
+  }
+
+  #liveOf(options: LiveOptions): Live {
+    return new Live(options, {
+      token: this.#options.token,
+      projects: () => this.#watchable(),
+      moved: (change) => this.#heard(change),
+      // The pull says what became of them.
+      refused: (projects) => projects.forEach((project) => this.#heard({ project, version: Infinity })),
+      changed: () => this.#tell(),
+    })
+  }
+
+  /** Word over the WebSocket. It does not shorten the pause after a failure of the server: its pokes go on while its pulls fail. */
+  #heard(change: Change): void {
+    const { code = 'network' } = this.#problem ?? this.#told.get(change.project)?.problem ?? {}
+    if (code === 'network') this.#poked(change, LIVE_WITHIN)
+  }
+
+  /** The projects that are synced and that the user may see. */
+  #watchable(): string[] {
+    const { projects } = this.#options
+    const live = [...this.#projects.values()].filter(({ store }) => store.state.status === 'live').map(({ id }) => id)
+    return projects === 'mine' ? live : live.filter((id) => projects.includes(id))
   }
 
   /** One after the other, and never two at a time. */
@@ -208,13 +249,16 @@ class DatabaseSync implements Sync {
   async #syncAll(only: Set<string> | null): Promise<void> {
     await this.#load()
     const { projects } = this.#options
-    const mine = projects === 'mine' ? (only ? [] : await this.#api.projects()) : projects
+    const heads = projects === 'mine' && !only ? await this.#api.heads() : null
+    const mine = projects === 'mine' ? (only ? [] : heads ? [...heads.keys()] : await this.#api.projects()) : projects
     for (const id of mine) await this.#open(id)
     const known = projects === 'mine' ? [...this.#projects.keys()] : projects
     for (const id of only ?? known) {
       const project = this.#projects.get(id)
       if (!project) continue
-      const isOver = await this.#attempt(project, async (it) => void (await it.sync(!only && mine.includes(id))))
+      const isOver = await this.#attempt(project, async (it) => {
+        if (!(await it.isAt(heads?.get(id)))) await it.sync(!only && mine.includes(id))
+      })
       if (isOver) return
     }
   }
@@ -318,10 +362,12 @@ class DatabaseSync implements Sync {
 
   #tell(): void {
     const projects = [...this.#projects.values()]
-    this.status$.set(overall(Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)])), this.#problem))
+    const states = Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)]))
+    this.status$.set(overall(states, this.#problem, this.#live?.state ?? 'polling'))
     this.conflicts$.set(projects.flatMap(conflictsOf))
     this.rejected$.set(projects.flatMap(rejectedOf))
     this.aside$.set(projects.flatMap(asideOf))
+    this.#live?.follow()
   }
 
   #statusOf({ id, store, progress }: Project): ProjectStatus {

@@ -18,6 +18,7 @@ export function answer(server, url, { method, headers, body }, isTokenGood = () 
 const json = (status, body, headers = {}) => ({ status, headers, text: body === null ? '' : JSON.stringify(body) })
 
 function route(server, user, { pathname, searchParams }, method, headers, body) {
+  if (/^\/api\/v1\/heads\/?$/.test(pathname)) return json(200, server.heads(user, searchParams.get('cursor') ?? ''))
   const [, id, table, rowId] = pathname.replace(/^\/api\/v1\//, '').replace(/\/$/, '').split('/')
   if (!id) return json(200, { results: server.list(user), next: null })
   if (table === 'sync') return json(200, server.pull(user, id, Number(searchParams.get('since')), Number(searchParams.get('min_version') ?? 0)))

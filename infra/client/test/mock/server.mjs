@@ -97,6 +97,7 @@ class Project {
 export class MockServer {
   projects = new Map()
   requests = 0
+  headsPerPage = 2
 
   /** `limit`: rows in one commit; `pageSize`: rows in a page; `random`: for what the server is free to do. */
   constructor({ limit = 98, pageSize = 1_000_000, judge, random = () => 1 } = {}) {
@@ -165,6 +166,14 @@ export class MockServer {
     return [...this.projects.values()]
       .filter((project) => project.live('memberships', `${project.id}-${user}`) && project.live('projects', project.id))
       .map((project) => this.rest(project, project.row('projects', project.id)))
+  }
+
+  /** The current versions of the user's projects, `headsPerPage` memberships a page. */
+  heads(user, cursor) {
+    const ids = [...this.projects.keys()].filter((id) => id > cursor && this.projects.get(id).live('memberships', `${id}-${user}`)).sort()
+    const page = ids.slice(0, this.headsPerPage)
+    const heads = page.filter((id) => this.projects.get(id).live('projects', id)).map((id) => ({ project: id, version: this.projects.get(id).counter }))
+    return { heads, next: page.length < ids.length ? page.at(-1) : null }
   }
 
   get(user, id, table, rowId) {
