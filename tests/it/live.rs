@@ -69,6 +69,7 @@ async fn to_ask_for_a_foreign_project_costs_what_an_absent_one_costs() {
         costs.push([&line["ReadUnits"], &line["WriteUnits"]].map(Value::clone));
     }
     assert_eq!(costs[0], costs[1]);
+    assert_eq!(costs[0][1], json!(0.0), "a stranger writes no watch");
 }
 
 #[tokio::test]
