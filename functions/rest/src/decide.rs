@@ -4,7 +4,7 @@ use shared::domain::{
     Actor, Base, Columns, Counter, Draft, Error, FieldError, Precondition, ProjectId, Resource, Role, Row, RowId,
     RowKey, Standing, Step, UserId, concurrent_changes, expect_seen, parse, patched,
 };
-use shared::storage::Look;
+use shared::storage::ReadSet;
 
 /// What a resource's rows must obey beyond their own fields.
 pub(crate) trait Rules: Resource {
@@ -34,15 +34,15 @@ pub(crate) trait Rules: Resource {
     }
 
     /// Looks also at what a new row with these fields refers to.
-    fn look_for_create(look: Look, project: &ProjectId, fields: &Columns) -> Look;
+    fn look_for_create(read_set: ReadSet, project: &ProjectId, fields: &Columns) -> ReadSet;
 
     /// Looks also at what a row refers to once it is changed like this.
-    fn look_for_change(look: Look, project: &ProjectId, patch: &Columns) -> Look {
-        Self::look_for_create(look, project, patch)
+    fn look_for_change(read_set: ReadSet, project: &ProjectId, patch: &Columns) -> ReadSet {
+        Self::look_for_create(read_set, project, patch)
     }
 
     /// Looks also at what deleting a row may affect.
-    fn look_for_delete(look: Look, project: &ProjectId) -> Look;
+    fn look_for_delete(read_set: ReadSet, project: &ProjectId) -> ReadSet;
 
     /// Refuses the row if it does not fit the others, or if the actor may not make it so; `before` is what it was.
     fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error>;

@@ -25,7 +25,7 @@
 //!
 //! So all commits of a project are serialisable, whatever runs them.
 //!
-//! A decision that must be one commit, however many rows it looks at ([`Look::in_one_commit`]), takes another way to the
+//! A decision that must be one commit, however many rows it looks at ([`ReadSet::in_one_commit`]), takes another way to the
 //! same end: the counter first, then the named rows with those of `last`, which must be in place, then the sets. What is
 //! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
 //! that are not written need no conditions, and the whole transaction is there for those that are.
@@ -38,7 +38,7 @@ use tokio::time::{Instant, timeout};
 use super::backoff::Contention;
 use super::finish::Part;
 use super::idempotency::Slot;
-use super::reading::{Look, Reading, Start};
+use super::reading::{ReadSet, Reading, Start};
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
 use crate::domain::{
@@ -102,7 +102,7 @@ enum Attempt {
 
 impl Table {
     /// Makes a decision and commits what it drafts, or returns its refusal. A request that was answered before is answered
-    /// the same again, see [`Look::keyed`].
+    /// the same again, see [`ReadSet::keyed`].
     ///
     /// `decide` is called again on fresh values for as long as others are faster, up to 5 s: then `Busy`, with nothing
     /// written. When something may be written and not all of it surely is, the error is `OutcomeUnknown`, and the same
@@ -111,20 +111,20 @@ impl Table {
     pub async fn commit<T>(
         &self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
         answer: impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
     ) -> Result<Answered, Error> {
-        if let Some(member) = look.member() {
+        if let Some(member) = read_set.member() {
             self.expect_member(project, member).await?;
         }
         let contention = Contention::until(Instant::now() + DEADLINE);
         let mut course = Course { contention, tried: None, begun: false, over: None };
         let error = loop {
-            match self.attempt(project, look, &mut course, &mut decide, &answer).await {
+            match self.attempt(project, read_set, &mut course, &mut decide, &answer).await {
                 Ok(Attempt::Done(answered)) => {
                     // Whoever made a project is a member from then on.
-                    look.creator().into_iter().for_each(|creator| self.members.remember(project, creator));
+                    read_set.creator().into_iter().for_each(|creator| self.members.remember(project, creator));
                     return Ok(answered);
                 }
                 Ok(Attempt::MoreToCommit(deletion, answer)) => {
@@ -139,8 +139,8 @@ impl Table {
             }
         };
         let error = if course.begun { not_denying(error) } else { error };
-        match (&error, &look.request) {
-            (Error::OutcomeUnknown, Some(_)) => self.kept_answer(project, look).await.ok_or(error),
+        match (&error, &read_set.request) {
+            (Error::OutcomeUnknown, Some(_)) => self.kept_answer(project, read_set).await.ok_or(error),
             _ => Err(error),
         }
     }
@@ -149,18 +149,18 @@ impl Table {
     async fn attempt<T>(
         &self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         course: &mut Course,
         decide: &mut impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
         answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
     ) -> Result<Attempt, Error> {
         let mut reading = match self
-            .start(project, look, course.over.as_ref(), course.tried.is_some(), course.contention.deadline())
+            .start(project, read_set, course.over.as_ref(), course.tried.is_some(), course.contention.deadline())
             .await?
         {
             Start::Reading(reading) => *reading,
             Start::Answered(answered) => return Ok(Attempt::Done(answered)),
-            Start::Unfinished(deletion) => return self.finish_first(project, look, course, deletion).await,
+            Start::Unfinished(deletion) => return self.finish_first(project, read_set, course, deletion).await,
             Start::Torn => {
                 course.contention.wait().await?;
                 return Ok(Attempt::Retry);
@@ -172,11 +172,11 @@ impl Table {
             return Ok(Attempt::Retry);
         }
         let decided = decide(&mut reading.draft);
-        match decided.and_then(|step| self.expect_quotas(look, &reading.draft).map(|()| step)) {
-            Ok(step) => self.write(reading, look, &step, course, answer).await,
+        match decided.and_then(|step| self.expect_quotas(read_set, &reading.draft).map(|()| step)) {
+            Ok(step) => self.write(reading, read_set, &step, course, answer).await,
             Err(refusal) => {
                 let Reading { draft, slot, .. } = &reading;
-                if self.is_first(slot.as_ref(), look, draft, course.contention.deadline()).await? {
+                if self.is_first(slot.as_ref(), read_set, draft, course.contention.deadline()).await? {
                     return Err(refusal);
                 }
                 course.contention.wait().await?;
@@ -189,12 +189,12 @@ impl Table {
     async fn finish_first(
         &self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         course: &mut Course,
         deletion: UnfinishedDeletion,
     ) -> Result<Attempt, Error> {
         // Maybe this very request has begun it, and asks again what became of it.
-        let is_own = look.names(&RowKey::new(Collection::Tasks, deletion.task.clone()));
+        let is_own = read_set.names(&RowKey::new(Collection::Tasks, deletion.task.clone()));
         course.begun |= is_own;
         match self.finish_part(project, &deletion, &mut course.contention).await {
             Ok(Part::Over(_)) => course.over = Some(deletion.task),
@@ -210,7 +210,7 @@ impl Table {
     async fn write<T>(
         &self,
         reading: Reading,
-        look: &Look,
+        read_set: &ReadSet,
         step: &Step<T>,
         course: &mut Course,
         answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
@@ -239,7 +239,7 @@ impl Table {
                 let put = if plan.is_empty() { Slot::put_unchanged } else { Slot::put };
                 items.push(put(slot, self, &answer, version)?);
             }
-            if let Some(creator) = look.creator().filter(|_| !plan.is_empty()) {
+            if let Some(creator) = read_set.creator().filter(|_| !plan.is_empty()) {
                 items.extend(self.count_creation(creator)?);
             }
             debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
@@ -281,19 +281,19 @@ impl Table {
     }
 
     /// Refuses what makes more rows than a project may hold. An operator may.
-    fn expect_quotas(&self, look: &Look, draft: &Draft) -> Result<(), Error> {
-        if look.is_operators() { Ok(()) } else { self.quotas.expect_kept(draft) }
+    fn expect_quotas(&self, read_set: &ReadSet, draft: &Draft) -> Result<(), Error> {
+        if read_set.is_operators() { Ok(()) } else { self.quotas.expect_kept(draft) }
     }
 
     /// Is there surely no record of the request? Whoever is no member is not told.
     async fn is_first(
         &self,
         slot: Option<&Slot>,
-        look: &Look,
+        read_set: &ReadSet,
         draft: &Draft,
         deadline: Instant,
     ) -> Result<bool, Error> {
-        match (slot, &look.request) {
+        match (slot, &read_set.request) {
             (Some(slot), Some(request)) if draft.authorize(request.caller(), Role::Viewer).is_ok() => {
                 Ok(matches!(self.transact(vec![slot.check(self)?], deadline).await?, Fate::Committed))
             }
@@ -302,8 +302,8 @@ impl Table {
     }
 
     /// The answer to a request of which it is not known what became, if there is a record of it.
-    async fn kept_answer(&self, project: &ProjectId, look: &Look) -> Option<Answered> {
-        let start = self.start(project, look, None, true, Instant::now() + MAX_SETTLING);
+    async fn kept_answer(&self, project: &ProjectId, read_set: &ReadSet) -> Option<Answered> {
+        let start = self.start(project, read_set, None, true, Instant::now() + MAX_SETTLING);
         match timeout(MAX_SETTLING, start).await {
             Ok(Ok(Start::Answered(answered))) => Some(answered),
             _ => None,

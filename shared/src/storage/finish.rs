@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::backoff::Contention;
 use super::idempotency::Slot;
-use super::reading::Look;
+use super::reading::ReadSet;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate};
 use crate::domain::{Author, Collection, Error, ProjectId, RowKey, ServerVersion, Step, UnfinishedDeletion};
@@ -90,8 +90,8 @@ impl Table {
         let slot = promised.map(|promised| Slot::of_promise(project, promised, record.as_ref()));
         // Whoever commits it, it is the write of the one who asked for it.
         let author = by.clone().map(Author::User);
-        let look = Look::signed(author, [key]).at_all([Collection::Dependencies]);
-        let reading = self.complete(project, &look, snapshot, slot, contention.deadline()).await?;
+        let read_set = ReadSet::signed(author, [key]).at_all([Collection::Dependencies]);
+        let reading = self.complete(project, &read_set, snapshot, slot, contention.deadline()).await?;
         let Some(mut reading) = reading else {
             contention.wait().await?;
             return Ok(Part::Retry);

@@ -46,6 +46,6 @@ pub use idempotency::{KeptAnswer, KeptRequest};
 pub use layout::Partition;
 pub use new_projects::NewProjects;
 pub use read::Snapshot;
-pub use reading::Look;
+pub use reading::ReadSet;
 pub use restore::Restoration;
 pub use table::{BY_USER, BY_VERSION, ConfigError, LIVE_EDGES, Table, reasons};

@@ -20,7 +20,7 @@ const MAX_CONDITIONS_ON_LAST: usize = 4;
 
 /// What a decision looks at.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct ReadSet {
     author: Option<Author>,
     /// Who asks; none for an operator.
     caller: Option<UserId>,
@@ -34,7 +34,7 @@ pub struct Look {
     pub(super) start_above: bool,
 }
 
-impl Look {
+impl ReadSet {
     /// Looks at the caller's membership, as every decision does.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
         Self {
@@ -150,20 +150,20 @@ impl Table {
     pub(super) async fn start(
         &self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         over: Option<&RowId>,
         again: bool,
         deadline: Instant,
     ) -> Result<Start, Error> {
-        let mut snapshot = self.look(project, look, again).await?;
-        if let Some(caller) = &look.caller {
+        let mut snapshot = self.read_named(project, read_set, again).await?;
+        if let Some(caller) = &read_set.caller {
             self.note(project, caller, snapshot.row(&RowKey::membership(project, caller)));
         }
         if !snapshot.shows_its_predecessor() {
             return Ok(Start::Torn);
         }
         let record = snapshot.record.take();
-        if let (Some(request), Some(record)) = (&look.request, record.as_ref().filter(|record| record.is_valid())) {
+        if let (Some(request), Some(record)) = (&read_set.request, record.as_ref().filter(|record| record.is_valid())) {
             // Whoever gets the answer may read at once what it speaks of.
             if snapshot.counter.as_ref().is_none_or(|counter| counter.current < record.version) {
                 return Ok(Start::Torn);
@@ -174,8 +174,8 @@ impl Table {
         if let Some(deletion) = unfinished(snapshot.counter.as_ref(), over) {
             return Ok(Start::Unfinished(deletion.clone()));
         }
-        let slot = look.request.as_ref().map(|request| Slot::new(project, request, record.as_ref()));
-        let reading = self.complete(project, look, snapshot, slot, deadline).await?;
+        let slot = read_set.request.as_ref().map(|request| Slot::new(project, request, record.as_ref()));
+        let reading = self.complete(project, read_set, snapshot, slot, deadline).await?;
         Ok(reading.map_or(Start::Torn, |reading| Start::Reading(Box::new(reading))))
     }
 
@@ -183,7 +183,7 @@ impl Table {
     pub(super) async fn complete(
         &self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         snapshot: Snapshot,
         slot: Option<Slot>,
         deadline: Instant,
@@ -191,12 +191,12 @@ impl Table {
         let waited = snapshot.waited;
         let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
         let mut unseen: Vec<_> = last.into_iter().filter(|(key, _)| !snapshot.has(key)).collect();
-        if !look.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
+        if !read_set.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
             self.see_in_place(project, &unseen, deadline).await?;
             unseen.clear();
         }
         let mut listed_rows = Vec::new();
-        for collection in &look.sets {
+        for collection in &read_set.sets {
             listed_rows.extend(self.list_completely(project, *collection, snapshot.counter.as_ref()).await?);
         }
         let counter = snapshot.counter.clone();
@@ -207,32 +207,32 @@ impl Table {
         if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
             return Ok(None);
         }
-        let room = match look.one_commit {
+        let room = match read_set.one_commit {
             true => usize::MAX,
             false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
         };
-        let listed = look.sets.iter().copied().collect();
+        let listed = read_set.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room)
             .starting_above(start_above)
             .with_max_history_bytes(self.max_history_bytes)
-            .signed(LastWrite { author: look.author.clone(), at: jiff::Timestamp::now().as_second() });
-        let draft = if look.one_commit { draft.read_in_order() } else { draft };
+            .signed(LastWrite { author: read_set.author.clone(), at: jiff::Timestamp::now().as_second() });
+        let draft = if read_set.one_commit { draft.read_in_order() } else { draft };
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
     }
 
     /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
     /// counter, and those of `last` with them.
-    async fn look(&self, project: &ProjectId, look: &Look, again: bool) -> Result<Snapshot, Error> {
-        let record_id = look.request.as_ref().map(KeyedRequest::record_id);
-        if let Some(creator) = look.creator() {
-            return self.look_at_new_project(project, creator, look, record_id, again).await;
+    async fn read_named(&self, project: &ProjectId, read_set: &ReadSet, again: bool) -> Result<Snapshot, Error> {
+        let record_id = read_set.request.as_ref().map(KeyedRequest::record_id);
+        if let Some(creator) = read_set.creator() {
+            return self.read_new_project(project, creator, read_set, record_id, again).await;
         }
-        if !look.one_commit {
-            return self.snapshot_with(project, &look.rows, record_id).await;
+        if !read_set.one_commit {
+            return self.snapshot_with(project, &read_set.rows, record_id).await;
         }
         let counter = self.counter(project).await?;
         let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
-        let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
+        let rows: Vec<RowKey> = read_set.rows.iter().cloned().chain(last).collect();
         Ok(self.snapshot_with(project, &rows, record_id).await?.after(counter))
     }
 
