@@ -2,7 +2,7 @@
 
 use shared::domain::{
     Actor, Base, Columns, Counter, Draft, Error, FieldError, Precondition, ProjectId, Resource, Role, Row, RowId,
-    RowKey, Standing, Step, UserId, concurrent_changes, expect_seen, parse, patched,
+    RowKey, RowState, Step, UserId, concurrent_changes, expect_seen, parse, patched,
 };
 use shared::storage::ReadSet;
 
@@ -78,12 +78,12 @@ pub(crate) fn create<R: Rules>(
     let actor = draft.authorize(caller, R::WRITER)?;
     let id = R::new_id(draft.project(), chosen, fields)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
-    match draft.standing(&key) {
-        Standing::Live(columns) => {
+    match draft.row_state(&key) {
+        RowState::Live(columns) => {
             return Ok(repeated::<R>(&key, Some(columns), fields)?.map(|creation| (creation, key)));
         }
-        Standing::Dead if !R::REVIVES => return Err(Error::IdDeleted(key)),
-        Standing::Absent | Standing::Dead => {}
+        RowState::Dead if !R::REVIVES => return Err(Error::IdDeleted(key)),
+        RowState::Absent | RowState::Dead => {}
     }
     let resource: R = parse(&R::complete(fields.clone()))?;
     resource.accept(&id, None, draft, &actor)?;
@@ -135,10 +135,10 @@ pub(crate) fn delete<R: Rules>(
 ) -> Result<Step<()>, Error> {
     let key = RowKey::new(R::COLLECTION, id.clone());
     R::may_delete(draft, caller, &key)?;
-    match draft.standing(&key) {
-        Standing::Live(_) => {}
-        Standing::Absent => return Err(Error::NotFound(key)),
-        Standing::Dead => return Ok(Step::Last(())),
+    match draft.row_state(&key) {
+        RowState::Live(_) => {}
+        RowState::Absent => return Err(Error::NotFound(key)),
+        RowState::Dead => return Ok(Step::Last(())),
     }
     check_deletion(draft, &key, precondition)?;
     R::delete(id, draft)

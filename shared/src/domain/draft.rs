@@ -36,7 +36,7 @@ impl<T> Step<T> {
 
 /// How a row stands for a decision, the decision's own writes included.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Standing<'a> {
+pub enum RowState<'a> {
     /// There never was such a row, or only one that the decision itself made and deleted.
     Absent,
     /// With these columns.
@@ -209,19 +209,19 @@ impl Draft {
     }
 
     /// The row as it stands, own writes included.
-    pub fn standing(&self, key: &RowKey) -> Standing<'_> {
+    pub fn row_state(&self, key: &RowKey) -> RowState<'_> {
         match (self.writes.get(key), self.row(key).map(|row| &row.state)) {
-            (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => Standing::Live(columns),
-            (Some(Write::Delete | Write::Bury(..)), _) | (None, Some(State::Dead(_))) => Standing::Dead,
-            (None, None) => Standing::Absent,
+            (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => RowState::Live(columns),
+            (Some(Write::Delete | Write::Bury(..)), _) | (None, Some(State::Dead(_))) => RowState::Dead,
+            (None, None) => RowState::Absent,
         }
     }
 
     /// The columns of a live row, own writes included.
     pub fn live(&self, key: &RowKey) -> Option<&Columns> {
-        match self.standing(key) {
-            Standing::Live(columns) => Some(columns),
-            Standing::Absent | Standing::Dead => None,
+        match self.row_state(key) {
+            RowState::Live(columns) => Some(columns),
+            RowState::Absent | RowState::Dead => None,
         }
     }
 
