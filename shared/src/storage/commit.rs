@@ -37,7 +37,7 @@ use tokio::time::{Instant, timeout};
 
 use super::backoff::Contention;
 use super::finish::Part;
-use super::idempotency::Slot;
+use super::idempotency::IdempotencySlot;
 use super::reading::{ReadSet, Reading, Start};
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
@@ -236,7 +236,7 @@ impl Table {
                 false => self.items(&draft, &plan, &conditions, waited, unfinished.as_ref())?,
             };
             if let (Some(slot), None) = (&slot, &unfinished) {
-                let put = if plan.is_empty() { Slot::put_unchanged } else { Slot::put };
+                let put = if plan.is_empty() { IdempotencySlot::put_unchanged } else { IdempotencySlot::put };
                 items.push(put(slot, self, &answer, version)?);
             }
             if let Some(creator) = read_set.creator().filter(|_| !plan.is_empty()) {
@@ -288,7 +288,7 @@ impl Table {
     /// Is there surely no record of the request? Whoever is no member is not told.
     async fn is_first(
         &self,
-        slot: Option<&Slot>,
+        slot: Option<&IdempotencySlot>,
         read_set: &ReadSet,
         draft: &Draft,
         deadline: Instant,

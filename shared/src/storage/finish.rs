@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Contention;
-use super::idempotency::Slot;
+use super::idempotency::IdempotencySlot;
 use super::reading::ReadSet;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate};
@@ -87,7 +87,7 @@ impl Table {
         let record = snapshot.record.take();
         // Older code may have kept an answer of its own.
         let promised = promised.as_ref().filter(|_| record.as_ref().is_none_or(|record| !record.is_valid()));
-        let slot = promised.map(|promised| Slot::of_promise(project, promised, record.as_ref()));
+        let slot = promised.map(|promised| IdempotencySlot::of_promise(project, promised, record.as_ref()));
         // Whoever commits it, it is the write of the one who asked for it.
         let author = by.clone().map(Author::User);
         let read_set = ReadSet::signed(author, [key]).at_all([Collection::Dependencies]);

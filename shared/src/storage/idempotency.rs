@@ -30,14 +30,14 @@ const DEADLINE: Duration = Duration::from_secs(10);
 const BATCH: usize = 25;
 /// What a keyed request was answered.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct IdempotencyRecord {
     pub(super) version: ServerVersion,
     expires_at: i64,
     fingerprint: Vec<u8>,
     answer: Answer,
 }
 
-impl Record {
+impl IdempotencyRecord {
     /// The record of an item.
     pub(super) fn of(item: &Item) -> Result<Self, Error> {
         let (fingerprint, answer) = layout::answer_of(item)?;
@@ -98,7 +98,7 @@ impl Record {
 
 /// The place of a keyed request's record, with no valid one in it when it was read.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct IdempotencySlot {
     record_id: String,
     fingerprint: Vec<u8>,
     key: Item,
@@ -106,18 +106,22 @@ pub(super) struct Slot {
     expired: Option<i64>,
 }
 
-impl Slot {
+impl IdempotencySlot {
     /// For a request.
-    pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&Record>) -> Self {
+    pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&IdempotencyRecord>) -> Self {
         Self::at(project, request.record_id(), request.fingerprint().to_vec(), expired)
     }
 
     /// For a request to which an answer was promised.
-    pub(super) fn of_promise(project: &ProjectId, promised: &PromisedAnswer, expired: Option<&Record>) -> Self {
+    pub(super) fn of_promise(
+        project: &ProjectId,
+        promised: &PromisedAnswer,
+        expired: Option<&IdempotencyRecord>,
+    ) -> Self {
         Self::at(project, promised.record_id.clone(), promised.fingerprint.clone(), expired)
     }
 
-    fn at(project: &ProjectId, record_id: String, fingerprint: Vec<u8>, expired: Option<&Record>) -> Self {
+    fn at(project: &ProjectId, record_id: String, fingerprint: Vec<u8>, expired: Option<&IdempotencyRecord>) -> Self {
         let key = layout::request_key(project, record_id.clone());
         Self { record_id, fingerprint, key, expired: expired.map(|record| record.expires_at) }
     }
@@ -128,7 +132,7 @@ impl Slot {
         PromisedAnswer { record_id, fingerprint, answer: answer.clone() }
     }
 
-    /// Keeps the answer to a request that had nothing to write, see [`Slot::put`]; of a long row only which one it is.
+    /// Keeps the answer to a request that had nothing to write, see [`IdempotencySlot::put`]; of a long row only which one it is.
     pub(super) fn put_unchanged(
         &self,
         table: &Table,
@@ -215,7 +219,7 @@ impl Table {
             .await
             .map_err(unavailable)?;
         let Some(item) = output.item else { return Ok(None) };
-        let Record { version, expires_at, answer, .. } = Record::of(&item)?;
+        let IdempotencyRecord { version, expires_at, answer, .. } = IdempotencyRecord::of(&item)?;
         Ok(Some(KeptRequest { version, expires_at, answer }))
     }
 
@@ -237,7 +241,7 @@ impl Table {
             .await
             .map_err(unavailable)?;
         let kept = |mut item: Item| {
-            let versions = Record::of(&item).ok().map(|record| record.versions());
+            let versions = IdempotencyRecord::of(&item).ok().map(|record| record.versions());
             item.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
             KeptAnswer { key: item, versions }
         };

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
-use super::idempotency::Record;
+use super::idempotency::IdempotencyRecord;
 use super::layout::{self, COUNTER, Item, LIVE_EDGE, key, key_of_row, text};
 use super::table::{BY_USER, LIVE_EDGES, Table, unavailable};
 use super::transaction::unbuilt;
@@ -37,7 +37,7 @@ pub struct Snapshot {
     pub(super) waited: Duration,
     rows: HashMap<RowKey, Option<Row>>,
     /// The record of the request that was asked for, if it is there.
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<IdempotencyRecord>,
     /// It took more than one: too many keys, or DynamoDB left some unprocessed.
     in_several_calls: bool,
     /// The version above which a new project begins, if that was asked for.
@@ -116,7 +116,7 @@ impl Table {
         let mut snapshot = Snapshot { in_several_calls: found.calls > 1, ..Snapshot::of_nothing(rows) };
         for item in found.items {
             if layout::string(&item, "project_id")? != project.as_str() {
-                snapshot.record = Some(Record::of(&item)?);
+                snapshot.record = Some(IdempotencyRecord::of(&item)?);
             } else if layout::string(&item, "entity")? == COUNTER {
                 snapshot.waited = layout::waited(&item);
                 snapshot.counter = Some(layout::counter(&item)?);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::idempotency::Slot;
+use super::idempotency::IdempotencySlot;
 use super::read::Snapshot;
 use super::table::Table;
 use super::transaction::MAX_ITEMS;
@@ -139,7 +139,7 @@ pub(super) struct Reading {
     /// The rows of the latest commit that are yet to be made conditions.
     pub(super) conditions: Vec<(RowKey, ServerVersion)>,
     /// Where the record of the request goes, if it has a key.
-    pub(super) slot: Option<Slot>,
+    pub(super) slot: Option<IdempotencySlot>,
     /// How long the latest commit's request had waited since it was first refused.
     pub(super) waited: Duration,
 }
@@ -174,7 +174,7 @@ impl Table {
         if let Some(deletion) = unfinished(snapshot.counter.as_ref(), over) {
             return Ok(Start::Unfinished(deletion.clone()));
         }
-        let slot = read_set.request.as_ref().map(|request| Slot::new(project, request, record.as_ref()));
+        let slot = read_set.request.as_ref().map(|request| IdempotencySlot::new(project, request, record.as_ref()));
         let reading = self.complete(project, read_set, snapshot, slot, deadline).await?;
         Ok(reading.map_or(Start::Torn, |reading| Start::Reading(Box::new(reading))))
     }
@@ -185,7 +185,7 @@ impl Table {
         project: &ProjectId,
         read_set: &ReadSet,
         snapshot: Snapshot,
-        slot: Option<Slot>,
+        slot: Option<IdempotencySlot>,
         deadline: Instant,
     ) -> Result<Option<Reading>, Error> {
         let waited = snapshot.waited;
