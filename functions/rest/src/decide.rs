@@ -308,7 +308,7 @@ pub(crate) mod testing {
 
     /// The keys that a draft writes, in the order of their versions.
     pub(crate) fn written(draft: &Draft) -> Vec<String> {
-        draft.plan().expect("a plan").iter().map(|planned| planned.row.key.to_string()).collect()
+        draft.planned_writes().expect("planned writes").iter().map(|planned| planned.row.key.to_string()).collect()
     }
 
     /// The fields that a refusal names.

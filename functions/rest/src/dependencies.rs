@@ -115,6 +115,6 @@ mod tests {
 
     #[test]
     fn another_lag_looks_at_nothing_but_the_edge() {
-        assert_eq!(update("ab", json!({"lag": -2})).expect("a plan"), ["dependencies#ab"]);
+        assert_eq!(update("ab", json!({"lag": -2})).expect("planned writes"), ["dependencies#ab"]);
     }
 }

@@ -86,7 +86,7 @@ const MAX_ROW_SIZE: usize = 400 * 1024;
 
 /// One row's write with its condition: the row as it was read.
 #[derive(Debug)]
-pub struct PlannedRow {
+pub struct PlannedWrite {
     /// The version that was read; none when there was no row.
     pub condition: Option<ServerVersion>,
     /// The row to be.
@@ -459,10 +459,10 @@ impl Draft {
         stands
     }
 
-    /// The checksums of the project's live rows once `plan` is committed, by the counter that the draft is on top of.
-    pub fn checksums(&self, plan: &[PlannedRow]) -> Checksums {
+    /// The checksums of the project's live rows once the planned writes are committed, by the counter that the draft is on top of.
+    pub fn checksums(&self, planned_writes: &[PlannedWrite]) -> Checksums {
         let mut checksums = self.counter.as_ref().map(|counter| counter.checksums.clone()).unwrap_or_default();
-        for PlannedRow { row, .. } in plan {
+        for PlannedWrite { row, .. } in planned_writes {
             if let Some(old) = self.read.get(&row.key).and_then(Option::as_ref).filter(|old| old.live().is_some()) {
                 checksums.subtract(&old.key, old.version);
             }
@@ -474,7 +474,7 @@ impl Draft {
     }
 
     /// The rows to write, in the order of their versions, which follow the counter's without a gap: see [`Write::rank`].
-    pub fn plan(&self) -> Result<Vec<PlannedRow>, Error> {
+    pub fn planned_writes(&self) -> Result<Vec<PlannedWrite>, Error> {
         let mut writes: Vec<_> = self.writes.iter().collect();
         writes.sort_by_key(|(key, write)| write.rank(key.collection));
         let current = self.version();
@@ -486,7 +486,7 @@ impl Draft {
             let written = Row::written_within(old, key.clone(), write.clone(), version, self.max_history_bytes);
             let row = Row { last_write: self.last_write.clone(), ..written };
             let dropped = old.and_then(|old| ArchivedVersions::dropped(old, &row));
-            planned.push(PlannedRow { condition: old.map(|row| row.version), row, dropped });
+            planned.push(PlannedWrite { condition: old.map(|row| row.version), row, dropped });
         }
         Ok(planned)
     }

@@ -27,7 +27,7 @@ pub use author::{Author, LastWrite};
 pub use changed::Changed;
 pub use checksum::Checksums;
 pub use conflict::{concurrent_changes, expect_seen};
-pub use draft::{Draft, PlannedRow, RowState, Step};
+pub use draft::{Draft, PlannedWrite, RowState, Step};
 pub use error::{Error, FieldConflict, FieldError};
 pub use fields::{FieldErrors, Patched, Understood, merge, parse, patched, read, understand};
 pub use graph::{Graph, cycle_through, find_cycle};

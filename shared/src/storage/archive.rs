@@ -22,7 +22,7 @@ use super::layout::{self, Item, key, text};
 use super::raw::is_throttle;
 use super::table::{Table, unavailable};
 use super::transaction::unbuilt;
-use crate::domain::{ArchivedVersions, Error, Mark, PlannedRow, ProjectId, ServerVersion};
+use crate::domain::{ArchivedVersions, Error, Mark, PlannedWrite, ProjectId, ServerVersion};
 
 /// What the keys begin with.
 const PREFIX: &str = "_dropped#";
@@ -51,16 +51,16 @@ impl StoredItem {
 }
 
 impl Table {
-    /// Archives the versions that the rows of a plan no longer name, before the transaction that writes the rows is sent: a
+    /// Archives the versions that the planned rows no longer name, before the transaction that writes the rows is sent: a
     /// caller that is killed in between leaves nothing that is not true. `archived` is what this request has archived before.
     pub(super) async fn archive_dropped(
         &self,
         project: &ProjectId,
-        plan: &[PlannedRow],
+        planned_writes: &[PlannedWrite],
         archived: &mut HashSet<ArchivedVersions>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let dropped = plan.iter().filter_map(|planned| planned.dropped.clone());
+        let dropped = planned_writes.iter().filter_map(|planned| planned.dropped.clone());
         let new: Vec<ArchivedVersions> = dropped.filter(|dropped| !archived.contains(dropped)).collect();
         self.put_archive(project, &new, deadline).await?;
         archived.extend(new);

@@ -42,8 +42,8 @@ use super::reading::{ReadSet, Reading, Start};
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
 use crate::domain::{
-    Answer, Collection, Counter, Draft, Error, PlannedRow, ProjectId, Quotas, Role, Row, RowId, RowKey, ServerVersion,
-    Step, UnfinishedDeletion,
+    Answer, Collection, Counter, Draft, Error, PlannedWrite, ProjectId, Quotas, Role, Row, RowId, RowKey,
+    ServerVersion, Step, UnfinishedDeletion,
 };
 use crate::idempotency::Answered;
 
@@ -61,7 +61,7 @@ pub struct Committed<'a, T> {
     /// What was decided.
     pub decided: &'a T,
     draft: &'a Draft,
-    plan: &'a [PlannedRow],
+    planned_writes: &'a [PlannedWrite],
 }
 
 impl<T> Committed<'_, T> {
@@ -219,9 +219,9 @@ impl Table {
         let (Step::Last(decided) | Step::More { decided, .. }) = step;
         let mut archived = HashSet::new();
         loop {
-            let plan = draft.plan()?;
-            self.archive_dropped(draft.project(), &plan, &mut archived, course.contention.deadline()).await?;
-            let committed = Committed { decided, draft: &draft, plan: &plan };
+            let planned_writes = draft.planned_writes()?;
+            self.archive_dropped(draft.project(), &planned_writes, &mut archived, course.contention.deadline()).await?;
+            let committed = Committed { decided, draft: &draft, planned_writes: &planned_writes };
             let (answer, version) = (answer(&committed)?, committed.version()?);
             let unfinished = match step {
                 Step::Last(_) => None,
@@ -231,15 +231,15 @@ impl Table {
                 }
             };
             let waited = course.contention.waited();
-            let mut items = match plan.is_empty() {
+            let mut items = match planned_writes.is_empty() {
                 true => vec![],
-                false => self.items(&draft, &plan, &conditions, waited, unfinished.as_ref())?,
+                false => self.items(&draft, &planned_writes, &conditions, waited, unfinished.as_ref())?,
             };
             if let (Some(slot), None) = (&slot, &unfinished) {
-                let put = if plan.is_empty() { IdempotencySlot::put_unchanged } else { IdempotencySlot::put };
+                let put = if planned_writes.is_empty() { IdempotencySlot::put_unchanged } else { IdempotencySlot::put };
                 items.push(put(slot, self, &answer, version)?);
             }
-            if let Some(creator) = read_set.creator().filter(|_| !plan.is_empty()) {
+            if let Some(creator) = read_set.creator().filter(|_| !planned_writes.is_empty()) {
                 items.extend(self.count_creation(creator)?);
             }
             debug_assert!(items.len() <= MAX_ITEMS, "{} items", items.len());
@@ -253,7 +253,7 @@ impl Table {
             let moved = match self.transact(items, course.contention.deadline()).await? {
                 Fate::Committed => return Ok(made),
                 Fate::Refused(moved) => moved,
-                Fate::Unsettled(Some(moved)) if rules_out(&moved.counter, &draft, &plan) => Some(moved),
+                Fate::Unsettled(Some(moved)) if rules_out(&moved.counter, &draft, &planned_writes) => Some(moved),
                 // Read again: whatever is written then is written on the condition that there is no record.
                 Fate::Unsettled(_) if slot.is_some() => {
                     course.begun = true;
@@ -267,7 +267,7 @@ impl Table {
                 return Ok(Attempt::Retry);
             };
             let last = counter.last.clone();
-            let taken = 1 + plan.len() + draft.looked_at().count() + usize::from(slot.is_some());
+            let taken = 1 + planned_writes.len() + draft.looked_at().count() + usize::from(slot.is_some());
             if last.len() > MAX_ITEMS.saturating_sub(taken) || !draft.rebase(counter) {
                 return Ok(Attempt::Retry);
             }
@@ -311,13 +311,13 @@ impl Table {
     }
 }
 
-/// Does this counter show that the plan was not committed? It does when just one commit came since the counter that was
+/// Does this counter show that the planned writes were not committed? It does when just one commit came since the counter that was
 /// read, and that one wrote other rows, or other versions of them.
-fn rules_out(counter: &Counter, draft: &Draft, plan: &[PlannedRow]) -> bool {
+fn rules_out(counter: &Counter, draft: &Draft, planned_writes: &[PlannedWrite]) -> bool {
     let planned = |(key, version): &(RowKey, ServerVersion)| {
-        plan.iter().any(|planned| planned.row.key == *key && planned.row.version == *version)
+        planned_writes.iter().any(|planned| planned.row.key == *key && planned.row.version == *version)
     };
-    draft.is_followed_by(counter) && !(counter.last.len() == plan.len() && counter.last.iter().all(planned))
+    draft.is_followed_by(counter) && !(counter.last.len() == planned_writes.len() && counter.last.iter().all(planned))
 }
 
 /// The error of a request of which something may be written: none that says that nothing was.

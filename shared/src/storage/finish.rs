@@ -100,10 +100,10 @@ impl Table {
             Step::More { .. } => Some(deletion),
             Step::Last(()) => None,
         };
-        let plan = reading.draft.plan()?;
-        self.archive_dropped(project, &plan, &mut HashSet::new(), contention.deadline()).await?;
-        let mut items = self.items(&reading.draft, &plan, &reading.conditions, contention.waited(), left)?;
-        let version = plan.last().map(|planned| planned.row.version).filter(|_| left.is_none());
+        let planned_writes = reading.draft.planned_writes()?;
+        self.archive_dropped(project, &planned_writes, &mut HashSet::new(), contention.deadline()).await?;
+        let mut items = self.items(&reading.draft, &planned_writes, &reading.conditions, contention.waited(), left)?;
+        let version = planned_writes.last().map(|planned| planned.row.version).filter(|_| left.is_none());
         if let (Some(slot), Some(promised), Some(version)) = (&reading.slot, promised, version) {
             items.push(slot.put(self, &promised.answer, version)?);
         }
