@@ -188,7 +188,7 @@ fn proof(project: &ProjectId, row: &Row) -> Value {
     let bytes = |bytes: Vec<u8>| json!({"B": base64::encode(bytes)});
     let mut item = json!({"project_id": {"S": project}, "entity": {"S": row.key.to_string()},
         "server_version": {"N": row.version.to_string()}, "writes": {"N": row.writes.to_string()},
-        "changed": bytes(row.changed.encode(row.version))});
+        "changed": bytes(row.column_versions.encode(row.version))});
     if !row.history.is_empty() {
         item["superseded"] = bytes(row.history.encode(row.version));
     }

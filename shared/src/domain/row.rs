@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, LastWrite, Mark, Membership, Project, ProjectId, PromisedAnswer,
+    Calendar, Checksums, ColumnVersions, Dependency, LastWrite, Mark, Membership, Project, ProjectId, PromisedAnswer,
     Resource, RowId, ServerVersion, Task, UnknownColumns, UserId, VersionHistory, VersionSpan, membership_id,
 };
 
@@ -266,7 +266,7 @@ pub struct Row {
     /// Every version above it that the history does not name is archived. None: nothing of the history was archived.
     pub archived_above: Option<Mark>,
     /// Which version last changed each column.
-    pub changed: Changed,
+    pub column_versions: ColumnVersions,
     /// Its content.
     pub state: State,
     /// The columns that a newer version of this code gave it.
@@ -297,18 +297,22 @@ impl Row {
         max_history_bytes: usize,
     ) -> Self {
         let old_columns = old.map(Self::columns);
-        let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
+        let column_versions = old.map(|row| row.column_versions.clone()).unwrap_or_default();
         let buried = matches!(write, Write::Bury(..));
         let mut removed_at = old.filter(|_| !buried).map(|row| row.removed_at.clone()).unwrap_or_default();
         let unknown = old.map(|row| row.unknown.clone()).unwrap_or_default();
-        let (changed, state, unknown) = match write {
+        let (column_versions, state, unknown) = match write {
             Write::Put(new) => {
                 let alive_before = old.and_then(Self::live);
                 let unknown = alive_before.map(|_| unknown).unwrap_or_default();
-                (changed.after(key.collection.columns(), alive_before, &new, version), State::Live(new), unknown)
+                (
+                    column_versions.after(key.collection.columns(), alive_before, &new, version),
+                    State::Live(new),
+                    unknown,
+                )
             }
-            Write::Delete => (changed, State::Dead(old_columns.cloned().unwrap_or_default()), unknown),
-            Write::Bury(last, unknown) => (changed, State::Dead(last), unknown),
+            Write::Delete => (column_versions, State::Dead(old_columns.cloned().unwrap_or_default()), unknown),
+            Write::Bury(last, unknown) => (column_versions, State::Dead(last), unknown),
         };
         if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
             removed_at.push(version);
@@ -325,7 +329,7 @@ impl Row {
             writes: old.map_or(0, |row| row.writes) + 1,
             history,
             archived_above,
-            changed,
+            column_versions,
             state,
             unknown,
             removed_at,
@@ -599,7 +603,7 @@ mod tests {
         assert_eq!(back.history.versions(), [5, 2].map(version));
         assert_eq!(back.removed_at, [version(5)]);
         assert!(removed.live().is_none() && back.live().is_some());
-        assert_eq!(back.changed.version_of(0), Some(9), "a revived row is new in every column");
+        assert_eq!(back.column_versions.version_of(0), Some(9), "a revived row is new in every column");
     }
 
     #[test]
@@ -625,12 +629,12 @@ mod tests {
         let key = key("notes#n");
         let (known, unknown) = Row::columns_of(key.collection, text).expect("columns");
         assert!(known.is_empty());
-        let changed = Changed::decode(&[0, 3], version(7)).expect("versions");
-        let row = Row { unknown, changed, ..Row::written(None, key.clone(), Write::Put(known), version(7)) };
+        let column_versions = ColumnVersions::decode(&[0, 3], version(7)).expect("versions");
+        let row = Row { unknown, column_versions, ..Row::written(None, key.clone(), Write::Put(known), version(7)) };
         let again = Row::written(Some(&row), key, Write::Put(Columns::new()), version(9));
         let project = "p".parse().expect("a project");
         assert_eq!(again.device_json(&project), text.replace("\"server_version\":7", "\"server_version\":9"));
-        assert_eq!((again.changed.version_of(0), again.changed.version_of(1)), (Some(7), Some(4)));
+        assert_eq!((again.column_versions.version_of(0), again.column_versions.version_of(1)), (Some(7), Some(4)));
     }
 
     #[test]

@@ -13,7 +13,7 @@
 //! where it goes (see `idempotency.rs`); and `by` S, who asked for it.
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
-//! (how many versions it ever held), `superseded` B and `changed` B (see [`VersionHistory`] and [`Changed`]; `superseded` is
+//! (how many versions it ever held), `superseded` B and `changed` B (see [`VersionHistory`] and [`ColumnVersions`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
@@ -42,7 +42,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::feed_row::FeedRow;
 use super::kept_body;
 use crate::domain::{
-    Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, Mark, ProjectId,
+    Answer, Author, Checksums, Collection, CollectionName, ColumnVersions, Counter, Error, LastWrite, Mark, ProjectId,
     PromisedAnswer, Row, RowKey, ServerVersion, State, UnfinishedDeletion, UserId, VersionHistory,
 };
 
@@ -145,7 +145,7 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     if let Some(above) = row.archived_above {
         set("archived_from", number(above.floor()));
     }
-    set("changed", AttributeValue::B(Blob::new(row.changed.encode(row.version))));
+    set("changed", AttributeValue::B(Blob::new(row.column_versions.encode(row.version))));
     let json = text(row.device_json(project));
     match &row.state {
         State::Live(columns) => {
@@ -192,7 +192,8 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         writes: integer(item, "writes")?,
         history: version_history(item, version)?,
         archived_above: archived_above(item)?,
-        changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
+        column_versions: ColumnVersions::decode(bytes(item, "changed"), version)
+            .map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
         unknown,
         removed_at: match item.get("removed_at") {
