@@ -304,7 +304,7 @@ mod tests {
         FeedRow {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: ServerVersion::FIRST,
-            writes: 1,
+            revision_count: 1,
             history: shared::domain::VersionHistory::default(),
             archived_above: None,
             json: json.map(|json| Escaped::of(&json.to_string())),

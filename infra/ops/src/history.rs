@@ -110,7 +110,7 @@ fn held(row: &Row) -> Vec<Held> {
     let superseded = superseded.iter().rev().map(|version| (version.get(), Fate::Superseded));
     let name = name(row.columns());
     let mut held = Vec::new();
-    let mut there = superseded.len() as u64 + 1 < row.writes;
+    let mut there = superseded.len() as u64 + 1 < row.revision_count;
     for (version, fate) in superseded.chain([(row.version.get(), now)]) {
         let removed = row.removed_at.iter().any(|at| at.get() == version);
         let change = match there {

@@ -260,7 +260,7 @@ pub struct Row {
     /// The version of its last write.
     pub version: ServerVersion,
     /// How many versions it ever held, the current one included.
-    pub writes: u64,
+    pub revision_count: u64,
     /// The versions it held before.
     pub history: VersionHistory,
     /// Every version above it that the history does not name is archived. None: nothing of the history was archived.
@@ -326,7 +326,7 @@ impl Row {
         Self {
             key,
             version,
-            writes: old.map_or(0, |row| row.writes) + 1,
+            revision_count: old.map_or(0, |row| row.revision_count) + 1,
             history,
             archived_above,
             column_versions,
@@ -599,7 +599,7 @@ mod tests {
         let first = Row::written(None, key("memberships#m"), put(), version(2));
         let removed = Row::written(Some(&first), first.key.clone(), Write::Delete, version(5));
         let back = Row::written(Some(&removed), first.key.clone(), put(), version(9));
-        assert_eq!((first.writes, removed.writes, back.writes), (1, 2, 3));
+        assert_eq!((first.revision_count, removed.revision_count, back.revision_count), (1, 2, 3));
         assert_eq!(back.history.versions(), [5, 2].map(version));
         assert_eq!(back.removed_at, [version(5)]);
         assert!(removed.live().is_none() && back.live().is_some());

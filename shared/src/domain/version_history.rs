@@ -52,14 +52,14 @@ impl VersionHistory {
         self.newest_first.is_empty() && self.silent_through == Mark::NOTHING
     }
 
-    /// Whether a row with this history, the version `current` and the revision count `writes` existed at the version `then`. None
+    /// Whether a row with this history, the version `current` and this revision count existed at the version `then`. None
     /// if the history does not say.
-    pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, writes: u64) -> Option<bool> {
+    pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, revision_count: u64) -> Option<bool> {
         let oldest_known = self.newest_first.last().copied().unwrap_or(current);
         if oldest_known <= then {
             return Some(true);
         }
-        let dropped = writes.saturating_sub(self.newest_first.len() as u64 + 1);
+        let dropped = revision_count.saturating_sub(self.newest_first.len() as u64 + 1);
         if dropped == 0 {
             return Some(false);
         }

@@ -15,7 +15,7 @@ pub struct FeedRow {
     /// The version of this copy.
     pub version: ServerVersion,
     /// How many versions it had held then.
-    pub writes: u64,
+    pub revision_count: u64,
     /// Which ones.
     pub history: VersionHistory,
     /// Of a copy from the table: every version above it that the history does not name is archived. The index does not have it.
@@ -30,7 +30,7 @@ impl FeedRow {
         Self {
             key: row.key.clone(),
             version: row.version,
-            writes: row.writes,
+            revision_count: row.revision_count,
             history: row.history.clone(),
             archived_above: row.archived_above,
             json: row.live().map(|_| Escaped::of(&row.device_json(project))),
@@ -55,7 +55,7 @@ pub struct RowVersions {
     /// The version it is at.
     pub version: ServerVersion,
     /// How many it ever held, this one included.
-    pub writes: u64,
+    pub revision_count: u64,
     /// The ones before.
     pub history: VersionHistory,
     /// It was a tombstone from its first version on: a restore wrote it for a row that only the lost table had.
@@ -67,12 +67,12 @@ impl RowVersions {
     ///
     /// A buried row may, whatever its version: the device can have it from the lost table.
     pub fn may_be_known_at(&self, then: ServerVersion) -> Option<bool> {
-        if self.is_buried { Some(true) } else { self.history.existed_at(then, self.version, self.writes) }
+        if self.is_buried { Some(true) } else { self.history.existed_at(then, self.version, self.revision_count) }
     }
 
     /// How many of the versions before its list has no room for.
     pub fn unlisted(&self) -> u64 {
-        self.writes.saturating_sub(self.history.versions().len() as u64 + 1)
+        self.revision_count.saturating_sub(self.history.versions().len() as u64 + 1)
     }
 }
 
@@ -108,7 +108,7 @@ mod tests {
     fn a_row_that_only_the_lost_table_had_may_be_known_to_whoever_was_there_before() {
         let key = "tasks#a".parse().expect("a key");
         let (version, history) = (version(108), VersionHistory::default());
-        let buried = RowVersions { key, version, writes: 1, history, is_buried: true };
+        let buried = RowVersions { key, version, revision_count: 1, history, is_buried: true };
         let made = RowVersions { is_buried: false, ..buried.clone() };
         let known = |row: &RowVersions| [40, 107, 108].map(|then| row.may_be_known_at(self::version(then)));
         let made_known = [Some(false), Some(false), Some(true)];

@@ -138,7 +138,7 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     let mut item = key_of_row(project, &row.key);
     let mut set = |name: &str, value| item.insert(name.to_owned(), value);
     set("server_version", number(row.version));
-    set("writes", number(row.writes));
+    set("writes", number(row.revision_count));
     if !row.history.is_empty() {
         set("superseded", AttributeValue::B(Blob::new(row.history.encode(row.version))));
     }
@@ -189,7 +189,7 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         Row::columns_of(key.collection, json).map_err(|error| corrupt(item, &error.to_string()))?;
     Ok(Row {
         version,
-        writes: integer(item, "writes")?,
+        revision_count: integer(item, "writes")?,
         history: version_history(item, version)?,
         archived_above: archived_above(item)?,
         column_versions: ColumnVersions::decode(bytes(item, "changed"), version)
@@ -234,7 +234,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
     Ok(FeedRow {
         key: row_key(&item)?,
         version,
-        writes: integer(&item, "writes")?,
+        revision_count: integer(&item, "writes")?,
         history: version_history(&item, version)?,
         archived_above: archived_above(&item)?,
         json,
@@ -487,8 +487,8 @@ mod tests {
         fn a_row_in_the_feed_says_the_same_as_in_the_table(row in life()) {
             let fed = feed_row(row_item(&project(), &row)).expect("a row");
             prop_assert_eq!(fed.json, row.live().map(|_| crate::storage::raw::Escaped::of(&row.device_json(&project()))));
-            prop_assert_eq!((fed.key, fed.version, fed.writes, fed.history),
-                (row.key, row.version, row.writes, row.history));
+            prop_assert_eq!((fed.key, fed.version, fed.revision_count, fed.history),
+                (row.key, row.version, row.revision_count, row.history));
         }
     }
 

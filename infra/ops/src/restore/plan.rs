@@ -162,7 +162,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let floor = |of: fn(&Row) -> Mark| stored.rows.values().map(of).max().unwrap_or_default().get() + 1;
     let archived = floor(|row| row.archived_above.unwrap_or(Mark::EVERYTHING).min(row.history.silent_through()));
     let listed = floor(|row| row.history.silent_through());
-    let writes: u64 = stored.rows.values().map(|row| row.writes).sum();
+    let writes: u64 = stored.rows.values().map(|row| row.revision_count).sum();
     let holes = |floor| {
         let gaps = gaps(&held, floor, current);
         let skipped = joined([skipped_before.clone(), gaps.clone()].concat());

@@ -364,7 +364,7 @@ fn rows_that_only_the_lost_table_has_become_tombstones_and_no_device_has_to_star
     assert_eq!(after.counter.as_ref().expect("a counter").resync_through, None);
     for entity in ["tasks#later".to_owned(), member("later")] {
         let row = &after.rows[&key(&entity)];
-        assert!(row.live().is_none() && row.writes == 1 && row.columns() == lost.rows[&key(&entity)].columns());
+        assert!(row.live().is_none() && row.revision_count == 1 && row.columns() == lost.rows[&key(&entity)].columns());
     }
     assert_eq!(after.rows[&key(&member("later"))].removed_at.len(), 1);
     assert!(after.rows[&key("tasks#a")].live().is_some(), "the backup knows it alive");
