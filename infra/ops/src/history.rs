@@ -97,7 +97,7 @@ fn of(counter: &Counter, rows: &[Row]) -> History {
     History {
         current,
         deleted: counter.deleted_at.is_some(),
-        latest_from: counter.last.iter().map(|(_, version)| version.get()).min(),
+        latest_from: counter.write_set.iter().map(|(_, version)| version.get()).min(),
         skipped: counter.skipped.clone(),
         silent_below: rows.iter().map(|row| row.history.silent_through().floor()).max().unwrap_or(0),
         versions,
@@ -160,7 +160,7 @@ mod tests {
     fn counter(current: u64) -> Counter {
         Counter {
             current: version(current),
-            last: vec![],
+            write_set: vec![],
             deleted_at: None,
             skipped: vec![(6, 9)],
             resync_through: None,

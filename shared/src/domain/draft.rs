@@ -440,8 +440,8 @@ impl Draft {
     pub fn is_followed_by(&self, counter: &Counter) -> bool {
         let Some(read) = &self.counter else { return false };
         let came_between = read.current.get() + 1..=counter.current.get();
-        counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
-            && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get())
+        counter.write_set.iter().all(|(_, version)| came_between.contains(&version.get()))
+            && counter.write_set.len() as u64 == counter.current.get().saturating_sub(read.current.get())
     }
 
     /// Puts the draft on top of a commit that came between; false when it has to be made again.
@@ -451,7 +451,8 @@ impl Draft {
     /// conditions of this one.
     pub fn rebase(&mut self, counter: Counter) -> bool {
         let one_commit = self.is_followed_by(&counter);
-        let untouched = counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.lists(key.collection));
+        let untouched =
+            counter.write_set.iter().all(|(key, _)| !self.read.contains_key(key) && !self.lists(key.collection));
         let stands = one_commit && untouched && counter.deleted_at.is_none() && counter.unfinished.is_none();
         if stands {
             self.counter = Some(counter);

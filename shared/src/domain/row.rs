@@ -471,7 +471,7 @@ pub struct Counter {
     /// The version of the latest row write.
     pub current: ServerVersion,
     /// The rows of the latest commit, each with its version.
-    pub last: Vec<(RowKey, ServerVersion)>,
+    pub write_set: Vec<(RowKey, ServerVersion)>,
     /// The version of the commit that deleted the project.
     pub deleted_at: Option<ServerVersion>,
     /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
@@ -507,8 +507,8 @@ impl Counter {
     /// The counter of a project about which there is nothing else to say.
     pub fn at(current: ServerVersion) -> Self {
         let checksums = Checksums::default();
-        let (last, skipped) = (vec![], vec![]);
-        Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
+        let (write_set, skipped) = (vec![], vec![]);
+        Self { current, write_set, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
     }
 
     /// Whether the counter is not below the mark.

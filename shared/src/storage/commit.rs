@@ -266,7 +266,7 @@ impl Table {
             let Some(counter) = moved.map(|moved| moved.counter).filter(|_| at_once) else {
                 return Ok(Attempt::Retry);
             };
-            let last = counter.last.clone();
+            let last = counter.write_set.clone();
             let taken = 1 + planned_writes.len() + draft.looked_at().count() + usize::from(slot.is_some());
             if last.len() > MAX_ITEMS.saturating_sub(taken) || !draft.rebase(counter) {
                 return Ok(Attempt::Retry);
@@ -317,7 +317,8 @@ fn rules_out(counter: &Counter, draft: &Draft, planned_writes: &[PlannedWrite]) 
     let planned = |(key, version): &(RowKey, ServerVersion)| {
         planned_writes.iter().any(|planned| planned.row.key == *key && planned.row.version == *version)
     };
-    draft.is_followed_by(counter) && !(counter.last.len() == planned_writes.len() && counter.last.iter().all(planned))
+    draft.is_followed_by(counter)
+        && !(counter.write_set.len() == planned_writes.len() && counter.write_set.iter().all(planned))
 }
 
 /// The error of a request of which something may be written: none that says that nothing was.

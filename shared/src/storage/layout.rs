@@ -248,7 +248,7 @@ pub(super) fn waited(counter: &Item) -> Duration {
 
 /// The counter of an item.
 pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
-    let last = match item.get("last") {
+    let write_set = match item.get("last") {
         Some(AttributeValue::M(last)) => last
             .iter()
             .map(|(entity, at)| {
@@ -270,7 +270,15 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
     let checksums = checksums_of(item).ok_or_else(|| corrupt(item, "checksums"))?;
     let current = version_of(item, "current_version")?;
     let unfinished = item.get(UNFINISHED).map(|note| unfinished_of(note).ok_or_else(|| corrupt(item, UNFINISHED)));
-    Ok(Counter { current, last, deleted_at, skipped, resync_through, checksums, unfinished: unfinished.transpose()? })
+    Ok(Counter {
+        current,
+        write_set,
+        deleted_at,
+        skipped,
+        resync_through,
+        checksums,
+        unfinished: unfinished.transpose()?,
+    })
 }
 
 /// `unfinished` as the counter keeps it.
@@ -601,7 +609,7 @@ mod tests {
         let sums = Checksums::of([(&"tasks#a".parse().expect("a key"), ServerVersion::FIRST)]);
         item.insert("checksums".to_owned(), checksums(&sums));
         let read = counter(&item).expect("a counter");
-        assert_eq!((read.last.len(), read.checksums), (1, sums));
+        assert_eq!((read.write_set.len(), read.checksums), (1, sums));
         for attribute in ["last", "checksums", "current_version"] {
             let mut without = item.clone();
             without.remove(attribute);

@@ -78,7 +78,7 @@ impl Snapshot {
 
     /// Is each row that was asked for, and that the latest commit wrote, there as it left it or newer?
     pub(super) fn shows_its_predecessor(&self) -> bool {
-        let last = self.counter.iter().flat_map(|counter| &counter.last);
+        let last = self.counter.iter().flat_map(|counter| &counter.write_set);
         last.filter(|(key, _)| self.has(key))
             .all(|(key, version)| self.row(key).is_some_and(|row| row.version >= *version))
     }

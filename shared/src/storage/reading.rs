@@ -189,7 +189,7 @@ impl Table {
         deadline: Instant,
     ) -> Result<Option<Reading>, Error> {
         let waited = snapshot.waited;
-        let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
+        let last = snapshot.counter.as_ref().map(|counter| counter.write_set.clone()).unwrap_or_default();
         let mut unseen: Vec<_> = last.into_iter().filter(|(key, _)| !snapshot.has(key)).collect();
         if !read_set.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
             self.see_in_place(project, &unseen, deadline).await?;
@@ -231,7 +231,7 @@ impl Table {
             return self.snapshot_with(project, &read_set.rows, record_id).await;
         }
         let counter = self.counter(project).await?;
-        let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
+        let last = counter.iter().flat_map(|counter| counter.write_set.iter().map(|(key, _)| key.clone()));
         let rows: Vec<RowKey> = read_set.rows.iter().cloned().chain(last).collect();
         Ok(self.snapshot_with(project, &rows, record_id).await?.after(counter))
     }

@@ -117,7 +117,7 @@ fn rows_beyond_the_named_ones_take_room() {
 #[test]
 fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     let counter = |current: u64, last: &[(&str, u64)], deleted_at| Counter {
-        last: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
+        write_set: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
         deleted_at,
         ..Counter::at(version(current))
     };
@@ -163,7 +163,7 @@ fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
     draft.delete(key("tasks#a"));
     let before = draft.counter.clone().expect("a counter");
     let (other, at) = (key("tasks#x"), version(3));
-    let mut between = Counter { current: at, last: vec![(other.clone(), at)], ..before };
+    let mut between = Counter { current: at, write_set: vec![(other.clone(), at)], ..before };
     between.checksums.add(&other, at);
     assert!(draft.rebase(between));
     let expected = [(&key("dependencies#e"), version(2)), (&other, at)];
@@ -172,7 +172,7 @@ fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
 
 #[test]
 fn what_was_read_in_order_is_no_condition_and_still_not_to_be_touched_by_a_commit_that_came_between() {
-    let counter = |last: &str| Counter { last: vec![(key(last), version(3))], ..Counter::at(version(3)) };
+    let counter = |last: &str| Counter { write_set: vec![(key(last), version(3))], ..Counter::at(version(3)) };
     assert_eq!(draft().read_in_order().looked_at().count(), 0);
     assert!(draft().read_in_order().rebase(counter("tasks#x")));
     assert!(!draft().read_in_order().rebase(counter("tasks#b")), "a named row");
