@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use super::audit::StoredItem;
 use super::backoff::Backoff;
 use super::layout::{self, Item, key, text};
+use super::page::all_items;
 use super::raw::is_throttle;
 use super::table::{Table, unavailable};
 use super::transaction::unbuilt;
@@ -110,31 +111,19 @@ impl Table {
         project: &ProjectId,
         after: Mark,
     ) -> Result<Option<Vec<ArchivedVersions>>, Error> {
-        let mut found = Vec::new();
-        let mut start: Option<Item> = None;
-        for _ in 0..MAX_PAGES {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("project_id = :project AND entity BETWEEN :first AND :last")
-                .expression_attribute_values(":project", text(project.as_str()))
-                .expression_attribute_values(":first", text(entity(after.plus(1))))
-                .expression_attribute_values(":last", text(END))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?;
-            for item in output.items() {
-                found.push(archived(item)?);
-            }
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("project_id = :project AND entity BETWEEN :first AND :last")
+            .expression_attribute_values(":project", text(project.as_str()))
+            .expression_attribute_values(":first", text(entity(after.plus(1))))
+            .expression_attribute_values(":last", text(END));
+        let items = all_items(query, MAX_PAGES)
+            .await
+            .map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?;
+        items.map(|items| items.iter().map(archived).collect()).transpose()
     }
 }
 

@@ -9,10 +9,11 @@ use aws_sdk_dynamodb::types::{DeleteRequest, TransactWriteItem, WriteRequest};
 use serde::Deserialize;
 use tokio::time::{Duration, Instant};
 
+use super::audit::StoredItem;
 use super::backoff::Backoff;
 use super::feed_row::PageCursor;
 use super::kept_body;
-use super::layout::{self, Item, number, text};
+use super::layout::{self, Item, number};
 use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, unbuilt};
 use crate::domain::{
@@ -229,24 +230,13 @@ impl Table {
         project: &ProjectId,
         cursor: Option<PageCursor>,
     ) -> Result<(Vec<KeptAnswer>, Option<PageCursor>), Error> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("project_id = :requests")
-            .expression_attribute_values(":requests", text(layout::requests(project)))
-            .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
-            .send()
-            .await
-            .map_err(unavailable)?;
-        let kept = |mut item: Item| {
+        let page = self.partition_page(&layout::requests(project), cursor).await?;
+        let kept = |StoredItem(mut item)| {
             let versions = IdempotencyRecord::of(&item).ok().map(|record| record.versions());
             item.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
             KeptAnswer { key: item, versions }
         };
-        let answers = output.items.unwrap_or_default().into_iter().map(kept).collect();
-        Ok((answers, output.last_evaluated_key.map(PageCursor)))
+        Ok((page.items.into_iter().map(kept).collect(), page.next))
     }
 
     /// Removes idempotency records. Only while nothing else uses the table.

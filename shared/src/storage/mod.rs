@@ -31,6 +31,7 @@ mod layout;
 mod live_edges;
 mod members;
 mod new_projects;
+mod page;
 pub mod raw;
 mod read;
 mod reading;
