@@ -7,7 +7,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use shared::auth::Verifier;
-use shared::domain::{Answer, Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
+use shared::domain::{Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
+use shared::idempotency::RestAnswer;
 use shared::storage::{Committed, ReadSet, Table};
 use stack::{serve, table, token};
 use tower::ServiceExt;
@@ -92,8 +93,9 @@ async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_com
         }
         Ok(Step::Last(()))
     };
-    let answer =
-        |_: &Committed<'_, ()>| Ok(Answer { status: 200, headers: BTreeMap::new(), body: String::new(), row: None });
+    let answer = |_: &Committed<'_, ()>| {
+        Ok(RestAnswer { status: 200, headers: BTreeMap::new(), body: String::new(), row: None })
+    };
     table.commit(project, &read_set, decide, answer).await?;
     Ok(())
 }

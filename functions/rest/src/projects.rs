@@ -4,11 +4,11 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
 use shared::domain::{
-    Actor, Answer, Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step,
-    UserId, membership_id, parse,
+    Actor, Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step, UserId,
+    membership_id, parse,
 };
 use shared::http::{Caller, Params, Path, Problem};
-use shared::idempotency::{Answered, KeyedRequest};
+use shared::idempotency::{Answered, KeyedRequest, RestAnswer};
 use shared::storage::{Committed, ReadSet};
 
 use crate::App;
@@ -50,7 +50,7 @@ pub(crate) async fn read(
     app: State<App>,
     caller: Caller,
     Path(InProject { project_id }): Path<InProject>,
-) -> Result<Answer, Problem> {
+) -> Result<RestAnswer, Problem> {
     let id = project_id.row_id();
     resource::read::<Project>(app, caller, Path(OneRow { project_id, id })).await
 }

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use shared::domain::{Answer, Collection, Columns, Error, Resource, Role, RowId, RowKey};
+use shared::domain::{Collection, Columns, Error, Resource, Role, RowId, RowKey};
 use shared::http::{Caller, Params, Path, Problem};
-use shared::idempotency::Answered;
+use shared::idempotency::{Answered, RestAnswer};
 use shared::storage::{Committed, ReadSet};
 
 use crate::App;
@@ -27,7 +27,7 @@ pub(crate) async fn read<R: Resource>(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
-) -> Result<Answer, Problem> {
+) -> Result<RestAnswer, Problem> {
     app.table.expect_member(&project_id, &caller).await?;
     let key = RowKey::new(R::COLLECTION, id);
     // The row before the membership, in two calls, for one is not one moment: what was written after a removal is read by

@@ -36,7 +36,7 @@ pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
 pub use precondition::{Base, Precondition};
-pub use promised::{Answer, PromisedAnswer};
+pub use promised::PromisedAnswer;
 pub use quota::{InvalidQuota, Quotas};
 pub use row::{
     Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,

@@ -42,10 +42,10 @@ use super::reading::{ReadSet, Reading, Start};
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate, MAX_ITEMS};
 use crate::domain::{
-    Answer, Collection, Counter, Draft, Error, PlannedWrite, ProjectId, Quotas, Role, Row, RowId, RowKey,
-    ServerVersion, Step, UnfinishedDeletion,
+    Collection, Counter, Draft, Error, PlannedWrite, ProjectId, Quotas, Role, Row, RowId, RowKey, ServerVersion, Step,
+    UnfinishedDeletion,
 };
-use crate::idempotency::Answered;
+use crate::idempotency::{Answered, RestAnswer};
 
 /// How long the record of a request is asked for when it is not known what became of it.
 const MAX_SETTLING: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ enum Attempt {
     /// It is made, there was nothing to write, or the request was answered before.
     Done(Answered),
     /// It is the first one of several; once the others are made, this is the answer.
-    MoreToCommit(UnfinishedDeletion, Answer),
+    MoreToCommit(UnfinishedDeletion, RestAnswer),
     /// Others were faster, or what was read was torn: read again.
     Retry,
 }
@@ -107,13 +107,16 @@ impl Table {
     /// `decide` is called again on fresh values for as long as others are faster, up to 5 s: then `Busy`, with nothing
     /// written. When something may be written and not all of it surely is, the error is `OutcomeUnknown`, and the same
     /// request again comes to the end that this one would have come to. A decision that drafts nothing commits nothing.
-    /// `answer` says what a success is answered; with a key that is kept, in the last commit that the request takes.
+    /// `answer_of` makes the answer of a success. For a request with a key it is stored, in the last commit that the request
+    /// takes. It is called here and not above, because the answer to a request with a key
+    /// is stored by the same transaction that makes the change. So it must be known when the transaction is built, and again
+    /// each time it is built on top of another commit, with other versions.
     pub async fn commit<T>(
         &self,
         project: &ProjectId,
         read_set: &ReadSet,
         mut decide: impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
-        answer: impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
+        answer_of: impl Fn(&Committed<'_, T>) -> Result<RestAnswer, Error>,
     ) -> Result<Answered, Error> {
         if let Some(member) = read_set.member() {
             self.expect_member(project, member).await?;
@@ -121,7 +124,7 @@ impl Table {
         let contention = Contention::until(Instant::now() + DEADLINE);
         let mut course = Course { contention, tried: None, begun: false, over: None };
         let error = loop {
-            match self.attempt(project, read_set, &mut course, &mut decide, &answer).await {
+            match self.attempt(project, read_set, &mut course, &mut decide, &answer_of).await {
                 Ok(Attempt::Done(answered)) => {
                     // Whoever made a project is a member from then on.
                     read_set.creator().into_iter().for_each(|creator| self.members.remember(project, creator));
@@ -152,7 +155,7 @@ impl Table {
         read_set: &ReadSet,
         course: &mut Course,
         decide: &mut impl FnMut(&mut Draft) -> Result<Step<T>, Error>,
-        answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
+        answer_of: &impl Fn(&Committed<'_, T>) -> Result<RestAnswer, Error>,
     ) -> Result<Attempt, Error> {
         let mut reading = match self
             .start(project, read_set, course.over.as_ref(), course.tried.is_some(), course.contention.deadline())
@@ -173,7 +176,7 @@ impl Table {
         }
         let decided = decide(&mut reading.draft);
         match decided.and_then(|step| self.expect_quotas(read_set, &reading.draft).map(|()| step)) {
-            Ok(step) => self.write(reading, read_set, &step, course, answer).await,
+            Ok(step) => self.write(reading, read_set, &step, course, answer_of).await,
             Err(refusal) => {
                 let Reading { draft, slot, .. } = &reading;
                 if self.is_first(slot.as_ref(), read_set, draft, course.contention.deadline()).await? {
@@ -213,7 +216,7 @@ impl Table {
         read_set: &ReadSet,
         step: &Step<T>,
         course: &mut Course,
-        answer: &impl Fn(&Committed<'_, T>) -> Result<Answer, Error>,
+        answer_of: &impl Fn(&Committed<'_, T>) -> Result<RestAnswer, Error>,
     ) -> Result<Attempt, Error> {
         let Reading { mut draft, mut conditions, slot, .. } = reading;
         let (Step::Last(decided) | Step::More { decided, .. }) = step;
@@ -222,11 +225,11 @@ impl Table {
             let planned_writes = draft.planned_writes()?;
             self.archive_dropped(draft.project(), &planned_writes, &mut archived, course.contention.deadline()).await?;
             let committed = Committed { decided, draft: &draft, planned_writes: &planned_writes };
-            let (answer, version) = (answer(&committed)?, committed.version()?);
+            let (answer, version) = (answer_of(&committed)?, committed.version()?);
             let unfinished = match step {
                 Step::Last(_) => None,
                 Step::More { task, .. } => {
-                    let promised = slot.as_ref().map(|slot| slot.promise(&answer));
+                    let promised = slot.as_ref().map(|slot| slot.promise(&answer)).transpose()?;
                     Some(UnfinishedDeletion { task: task.clone(), promised, by: draft.user().cloned() })
                 }
             };

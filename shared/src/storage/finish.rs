@@ -23,6 +23,7 @@ use super::reading::ReadSet;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate};
 use crate::domain::{Author, Collection, Error, ProjectId, RowKey, ServerVersion, Step, UnfinishedDeletion};
+use crate::idempotency::RestAnswer;
 
 /// How long a request goes on with its own deletion before it leaves the rest to the next one. A function has 29 s.
 const MAX_FINISHING: Duration = Duration::from_secs(18);
@@ -105,7 +106,7 @@ impl Table {
         let mut items = self.items(&reading.draft, &planned_writes, &reading.conditions, contention.waited(), left)?;
         let version = planned_writes.last().map(|planned| planned.row.version).filter(|_| left.is_none());
         if let (Some(slot), Some(promised), Some(version)) = (&reading.slot, promised, version) {
-            items.push(slot.put(self, &promised.answer, version)?);
+            items.push(slot.put(self, &RestAnswer::of_text(&promised.answer)?, version)?);
         }
         match self.transact(items, contention.deadline()).await? {
             Fate::Committed => Ok(version.map_or(Part::Made, |version| Part::Over(Some(version)))),

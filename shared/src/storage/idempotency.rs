@@ -16,10 +16,8 @@ use super::kept_body;
 use super::layout::{self, Item, number};
 use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, unbuilt};
-use crate::domain::{
-    Answer, Columns, Error, IdempotencyKey, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion, UserId,
-};
-use crate::idempotency::{Answered, KeyedRequest};
+use crate::domain::{Columns, Error, IdempotencyKey, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion, UserId};
+use crate::idempotency::{Answered, KeyedRequest, RestAnswer};
 
 /// So long a repetition is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
@@ -35,7 +33,7 @@ pub(super) struct IdempotencyRecord {
     pub(super) version: ServerVersion,
     expires_at: i64,
     fingerprint: Vec<u8>,
-    answer: Answer,
+    answer: RestAnswer,
 }
 
 impl IdempotencyRecord {
@@ -128,16 +126,16 @@ impl IdempotencySlot {
     }
 
     /// The answer that a later commit is to keep here.
-    pub(super) fn promise(&self, answer: &Answer) -> PromisedAnswer {
+    pub(super) fn promise(&self, answer: &RestAnswer) -> Result<PromisedAnswer, Error> {
         let (record_id, fingerprint) = (self.record_id.clone(), self.fingerprint.clone());
-        PromisedAnswer { record_id, fingerprint, answer: answer.clone() }
+        Ok(PromisedAnswer { record_id, fingerprint, answer: answer.to_text()? })
     }
 
     /// Keeps the answer to a request that had nothing to write, see [`IdempotencySlot::put`]; of a long row only which one it is.
     pub(super) fn put_unchanged(
         &self,
         table: &Table,
-        answer: &Answer,
+        answer: &RestAnswer,
         version: ServerVersion,
     ) -> Result<TransactWriteItem, Error> {
         if answer.body.len() <= MAX_BODY_OF_NO_CHANGE {
@@ -150,7 +148,7 @@ impl IdempotencySlot {
     pub(super) fn put(
         &self,
         table: &Table,
-        answer: &Answer,
+        answer: &RestAnswer,
         version: ServerVersion,
     ) -> Result<TransactWriteItem, Error> {
         self.put_item(table, layout::kept_answer(&self.fingerprint, answer), version)
@@ -190,7 +188,7 @@ pub struct KeptRequest {
     /// Until when a repetition gets the answer, in seconds since 1970. The record may be there longer.
     pub expires_at: i64,
     /// What it was answered. Of a long row that nothing was written to, the body is not kept.
-    pub answer: Answer,
+    pub answer: RestAnswer,
 }
 
 /// An idempotency record, as a restore looks at it.

@@ -42,9 +42,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::feed_row::FeedRow;
 use super::kept_body;
 use crate::domain::{
-    Answer, Author, Checksums, Collection, CollectionName, ColumnVersions, Counter, Error, LastWrite, Mark, ProjectId,
+    Author, Checksums, Collection, CollectionName, ColumnVersions, Counter, Error, LastWrite, Mark, ProjectId,
     PromisedAnswer, Row, RowKey, ServerVersion, State, UnfinishedDeletion, UserId, VersionHistory,
 };
+use crate::idempotency::RestAnswer;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -282,17 +283,17 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
 }
 
 /// `unfinished` as the counter keeps it.
-pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> AttributeValue {
+pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> Result<AttributeValue, Error> {
     let mut note: Item = [("task".to_owned(), text(deletion.task.to_string()))].into();
     if let Some(user) = &deletion.by {
         note.insert("by".to_owned(), text(user.as_str()));
     }
     if let Some(PromisedAnswer { record_id, fingerprint, answer }) = &deletion.promised {
-        let mut record = kept_answer(fingerprint, answer);
+        let mut record = kept_answer(fingerprint, &RestAnswer::of_text(answer)?);
         record.insert("entity".to_owned(), text(record_id));
         note.insert("record".to_owned(), AttributeValue::M(record));
     }
-    AttributeValue::M(note)
+    Ok(AttributeValue::M(note))
 }
 
 fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
@@ -301,7 +302,7 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
         let record = record.as_m().ok()?;
         let record_id = string(record, "entity").ok()?.to_owned();
         let (fingerprint, answer) = answer_of(record).ok()?;
-        Some(PromisedAnswer { record_id, fingerprint, answer })
+        Some(PromisedAnswer { record_id, fingerprint, answer: answer.to_text().ok()? })
     };
     let promised = match note.get("record") {
         Some(record) => Some(promised(record)?),
@@ -312,7 +313,7 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
 }
 
 /// What an idempotency record says of the request and its answer.
-pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
+pub(super) fn kept_answer(fingerprint: &[u8], answer: &RestAnswer) -> Item {
     let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     let mut kept: Item = [
         ("fingerprint".to_owned(), AttributeValue::B(Blob::new(fingerprint))),
@@ -328,7 +329,7 @@ pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
 
 /// The same of a request that had nothing to write: where the answer shows a row, only which one. A body of no type says so
 /// to code that does not know of it.
-pub(super) fn kept_without_body(fingerprint: &[u8], answer: &Answer) -> Item {
+pub(super) fn kept_without_body(fingerprint: &[u8], answer: &RestAnswer) -> Item {
     let mut kept = kept_answer(fingerprint, answer);
     if let Some(row) = &answer.row {
         kept.insert(kept_body::BODY.to_owned(), AttributeValue::Null(true));
@@ -338,12 +339,12 @@ pub(super) fn kept_without_body(fingerprint: &[u8], answer: &Answer) -> Item {
 }
 
 /// The fingerprint of the request, and the answer.
-pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, Answer), Error> {
+pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, RestAnswer), Error> {
     let headers = item.get("headers").and_then(|value| value.as_m().ok()).ok_or_else(|| corrupt(item, "headers"))?;
     let headers = headers.iter().map(|(name, value)| Some((name.clone(), value.as_s().ok()?.clone())));
     let status = integer(item, "status")?;
     let row = item.contains_key("row").then(|| string(item, "row")?.parse().map_err(|_| corrupt(item, "row")));
-    let answer = Answer {
+    let answer = RestAnswer {
         row: row.transpose()?,
         status: u16::try_from(status).map_err(|_| corrupt(item, "status"))?,
         headers: headers.collect::<Option<_>>().ok_or_else(|| corrupt(item, "headers"))?,
@@ -587,12 +588,17 @@ mod tests {
         item.insert("last".to_owned(), last(std::iter::empty()));
         item.insert("checksums".to_owned(), checksums(&Checksums::default()));
         assert_eq!(counter(&item).expect("a counter").unfinished, None);
-        let answer =
-            Answer { status: 204, headers: [("a".to_owned(), "b".to_owned())].into(), body: String::new(), row: None };
+        let answer = RestAnswer {
+            status: 204,
+            headers: [("a".to_owned(), "b".to_owned())].into(),
+            body: String::new(),
+            row: None,
+        };
+        let answer = answer.to_text().expect("text");
         let promised = PromisedAnswer { record_id: "r".to_owned(), fingerprint: vec![1, 2], answer };
         for (promised, by) in [(None, None), (Some(promised), "ann".parse().ok())] {
             let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised, by };
-            item.insert(UNFINISHED.to_owned(), unfinished(&deletion));
+            item.insert(UNFINISHED.to_owned(), unfinished(&deletion).expect("a note"));
             assert_eq!(counter(&item).expect("a counter").unfinished, Some(deletion));
         }
         for broken in [text("t"), AttributeValue::M([("task".to_owned(), text("no id"))].into())] {

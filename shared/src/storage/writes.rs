@@ -77,7 +77,7 @@ fn counter_update(
         update = update.expression_attribute_names("#unfinished", layout::UNFINISHED);
     }
     if let Some(deletion) = unfinished {
-        update = update.expression_attribute_values(":unfinished", layout::unfinished(deletion));
+        update = update.expression_attribute_values(":unfinished", layout::unfinished(deletion)?);
         set.push_str(", #unfinished = :unfinished");
     } else if noted {
         set.push_str(" REMOVE #unfinished");
