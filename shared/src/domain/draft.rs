@@ -49,6 +49,26 @@ pub enum RowState<'a> {
 ///
 /// A decision is a pure function over a draft. It may look only at rows that were named, and list only collections that
 /// were listed, before: anything else is a bug and panics.
+///
+/// ```
+/// use shared::domain::{Counter, Dependency, DependencyType, Draft, RowKey, RowState, ServerVersion};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key: RowKey = "dependencies#e".parse()?;
+/// let counter = Counter::at(ServerVersion::try_from(41)?);
+/// // The row was read and is not there.
+/// let mut draft = Draft::new("p".parse()?, Some(counter), [(key.clone(), None)].into(), [].into(), vec![], 99);
+/// assert_eq!(draft.row_state(&key), RowState::Absent);
+/// let (predecessor, successor) = ("dig".parse()?, "build".parse()?);
+/// draft.put(key.id.clone(), &Dependency { predecessor, successor, dep_type: DependencyType::FS, lag: 0 })?;
+/// assert!(matches!(draft.row_state(&key), RowState::Live(_)));
+///
+/// let writes = draft.planned_writes()?;
+/// assert_eq!(writes[0].row.version.get(), 42);
+/// assert_eq!(writes[0].condition, None, "it is still not there when it is written");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Draft {
     project: ProjectId,
