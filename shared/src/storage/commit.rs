@@ -67,13 +67,13 @@ pub struct Committed<'a, T> {
 impl<T> Committed<'_, T> {
     /// A row as it is after the commit, one that was read or written; `NotFound` when there is none.
     pub fn row(&self, key: &RowKey) -> Result<&Row, Error> {
-        let written = self.plan.iter().map(|planned| &planned.row).find(|row| row.key == *key);
+        let written = self.planned_writes.iter().map(|planned| &planned.row).find(|row| row.key == *key);
         written.or_else(|| self.draft.row(key)).ok_or_else(|| Error::NotFound(key.clone()))
     }
 
     /// The version that it commits, or where it finds the project when there is nothing to write.
     fn version(&self) -> Result<ServerVersion, Error> {
-        let written = self.plan.last().map(|planned| planned.row.version);
+        let written = self.planned_writes.last().map(|planned| planned.row.version);
         let version = written.or(self.draft.counter().map(|counter| counter.current));
         version.ok_or(Error::Bug("a success without a project"))
     }
