@@ -7,6 +7,6 @@ pub struct PromisedAnswer {
     pub record_id: String,
     /// SHA-256 of the request's contents.
     pub fingerprint: Vec<u8>,
-    /// The answer, as text that [`RestAnswer`](crate::idempotency::RestAnswer) makes and reads. It says nothing to the domain.
+    /// The answer, as text that only the module `idempotency` makes and reads.
     pub answer: String,
 }

@@ -4,7 +4,7 @@ use super::{Mark, ServerVersion};
 
 /// The version history of a row: the versions that it had before its current one, newest first.
 ///
-/// It has little room, so that the oldest ones may have been dropped: it is silent up to a mark, and names every version of the row above.
+/// It has little room, so the oldest ones may have been dropped. It is silent up to a mark, and names every version above it.
 ///
 /// ```
 /// use shared::domain::{Mark, ServerVersion, VersionHistory};
@@ -18,8 +18,9 @@ use super::{Mark, ServerVersion};
 /// assert_eq!(VersionHistory::decode(&history.encode(ninth), ninth), Ok(history));
 /// ```
 ///
-/// On the table: LEB128 varints. The first is the floor, the version from which on it is complete; 0 if it always is. Then each version follows as its
-/// distance to the next newer one, beginning with the distance to the row's current version. The history has at most
+/// On the table: LEB128 varints. The first is the floor, the version from which on the history is complete; 0 if it always is.
+/// Then each version follows as its distance to the next newer one, beginning with the distance to the row's current version.
+/// The history has at most
 /// [`VersionHistory::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
 /// [`ArchivedVersions`](super::ArchivedVersions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

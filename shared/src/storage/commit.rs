@@ -1,34 +1,34 @@
-//! The only way to write.
+//! The only way to write rows.
 //!
-//! 1. Counter, the caller's membership and the rows that the request names are read in one strong `BatchGetItem`.
-//! 2. A commit starts only when its predecessor is wholly applied. A transaction is applied item by item, so what was
-//!    read may show half of one. The counter names the rows of the latest commit (`last`): each is seen in place at its
-//!    version, or becomes a condition of this transaction. Sets are queried strongly only after all of `last` was seen.
-//! 3. A pure decision drafts the rows, or refuses.
-//! 4. One `TransactWriteItems`: the counter from the value that was read to that plus the rows written, with the new
-//!    `last`; each row on the condition that it is as it was read; the same condition on each row that the decision looked
-//!    at and did not write.
-//! 5. Cancelled: someone was faster. The refusal brings the fresh counter along: if just one commit came between and it
-//!    touched nothing that the decision looked at, the same draft is sent on top of it, with that commit's rows as
-//!    conditions. Otherwise the decision is made again on fresh values. No answer: the same payload is sent with the same
-//!    token until its fate is known, so that nothing commits twice; what can be known of it says `transaction.rs`.
-//!
-//! One decision may take several commits: to delete a task with more dependencies than fit one transaction. The first of
-//! them is made as above, and whoever commits next makes the others, see `finish.rs`. So a decision starts only when the
-//! counter notes no deletion that is unfinished.
-//!
-//! A request with an idempotency key happens once. Its record is read along in step 1: found, it is answered again, to
-//! whoever is still a member. The answer is kept in the transaction of step 4, on the condition that the record is as it was
-//! read, so that of two at once one is refused, reads again and finds the answer. And since a torn reading may show what the
-//! first try did without the record of it, a decision that would write nothing puts that condition to the table before it is
-//! believed: a success by keeping its answer, a refusal by the condition alone.
+//! 1. Read counter, the caller's membership and the rows that the request names, in one strong `BatchGetItem`.
+//! 2. Wait for the predecessor. A transaction is applied item by item, so the read may show half of one. The counter names the
+//!    rows of the latest commit (`last`). Each of them is seen in place at its version, or becomes a condition of this
+//!    transaction. Whole collections are queried strongly only after all of them were seen in place.
+//! 3. Decide. A pure function drafts the rows, or refuses.
+//! 4. Write one `TransactWriteItems`. The counter goes from the value that was read to that plus the number of rows, with the new
+//!    `last`. Each row is conditional on being as it was read. So is each row that the decision looked at and did not write.
+//! 5. Refused: another commit was faster. The refusal returns the fresh counter. If exactly one commit came between, and it
+//!    touched nothing that the decision looked at, the same draft is sent on top of it, with its rows as conditions. Otherwise
+//!    the decision is made again on fresh values.
+//! 6. No answer: the same payload is sent with the same token until its fate is known, so nothing commits twice.
+//!    `transaction.rs` says what can be known.
 //!
 //! So all commits of a project are serialisable, whatever runs them.
 //!
-//! A decision that must be one commit, however many rows it looks at ([`ReadSet::in_one_commit`]), takes another way to the
-//! same end: the counter first, then the named rows with those of `last`, which must be in place, then the sets. What is
-//! read after the counter is as of the counter or newer, and if it is newer, the counter's condition fails. So the rows
-//! that are not written need no conditions, and the whole transaction is there for those that are.
+//! **Several commits.** The deletion of a task with more dependencies than fit one transaction takes several. The first is made
+//! as above. Whoever commits next makes the others, see `finish.rs`. So a decision starts only if the counter notes no
+//! unfinished deletion.
+//!
+//! **Idempotency.** A request with a key takes effect once. Its record is read in step 1. If it is there, its answer is sent
+//! again, to members only. The answer is stored in the transaction of step 4, on the condition that the record is as it was
+//! read. Of two requests at once, one is refused, reads again and finds the answer. A torn read may show the effect of the first
+//! try without its record. So a decision that would write nothing puts that condition to the table before it is believed: a
+//! success stores its answer, a refusal checks the condition alone.
+//!
+//! **One commit** ([`ReadSet::in_one_commit`]). A batch must be one commit, however many rows it looks at. It reads the counter
+//! first, then the named rows together with those of `last`, which must be in place, then the collections. What is read after
+//! the counter is as of the counter or newer. If it is newer, the counter's condition fails. So rows that are not written need
+//! no condition, and the whole transaction is there for those that are.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -47,15 +47,15 @@ use crate::domain::{
 };
 use crate::idempotency::{Answered, RestAnswer};
 
-/// How long the record of a request is asked for when it is not known what became of it.
+/// How long the record of a request is looked for if its outcome is not known.
 const MAX_SETTLING: Duration = Duration::from_secs(2);
-/// The most rows that one commit writes: beside the counter and the record of a request that may be sent again.
+/// The most rows that one commit writes. The counter and the idempotency record need the other two places.
 pub const MAX_ROWS: usize = MAX_ITEMS - 2;
-/// The most bytes that they take on the table, each as it was or as it shall be, whichever is more. DynamoDB allows
-/// 4,194,304 for a transaction; the rest is for the counter and the record of the request.
+/// The most bytes that these rows take on the table. Of each row the old or the new state counts, whichever is larger. DynamoDB
+/// allows 4,194,304 for a transaction; the rest is for the counter and the idempotency record.
 pub const MAX_BYTES: usize = 4_000_000;
 
-/// What a commit leaves behind, or would.
+/// The rows as a commit leaves them, for whoever makes its answer.
 #[derive(Debug)]
 pub struct Committed<'a, T> {
     /// What was decided.
@@ -65,13 +65,13 @@ pub struct Committed<'a, T> {
 }
 
 impl<T> Committed<'_, T> {
-    /// A row as it is after the commit, one that was read or written; `NotFound` when there is none.
+    /// A row after the commit, if it was read or written. `NotFound` if it is not there.
     pub fn row(&self, key: &RowKey) -> Result<&Row, Error> {
         let written = self.planned_writes.iter().map(|planned| &planned.row).find(|row| row.key == *key);
         written.or_else(|| self.draft.row(key)).ok_or_else(|| Error::NotFound(key.clone()))
     }
 
-    /// The version that it commits, or where it finds the project when there is nothing to write.
+    /// The version of the commit. If there is nothing to write, the project's version.
     fn version(&self) -> Result<ServerVersion, Error> {
         let written = self.planned_writes.last().map(|planned| planned.row.version);
         let version = written.or(self.draft.counter().map(|counter| counter.current));
@@ -84,33 +84,33 @@ struct Course {
     contention: Contention,
     /// The version at which it was tried last, and refused.
     tried: Option<u64>,
-    /// Some of what it asks for may be written: nobody may be told that nothing was.
+    /// Something may be written already, so nobody may be told that nothing was.
     begun: bool,
-    /// A task of whose deletion nothing is left to do, should the counter note one.
+    /// Nothing is left to do of the deletion of this task, even if the counter notes it.
     over: Option<RowId>,
 }
 
-/// What an attempt at a commit came to.
+/// The result of one attempt at a commit.
 enum Attempt {
-    /// It is made, there was nothing to write, or the request was answered before.
+    /// The commit is made, there was nothing to write, or the request was answered before.
     Done(Answered),
-    /// It is the first one of several; once the others are made, this is the answer.
+    /// The first of several commits is made. After the others, this is the answer.
     MoreToCommit(UnfinishedDeletion, RestAnswer),
-    /// Others were faster, or what was read was torn: read again.
+    /// Another commit was faster, or the read was torn.
     Retry,
 }
 
 impl Table {
-    /// Makes a decision and commits what it drafts, or returns its refusal. A request that was answered before is answered
-    /// the same again, see [`ReadSet::keyed`].
+    /// Makes a decision and commits what it drafts, or returns its refusal. A request that was answered before gets the same
+    /// answer, see [`ReadSet::keyed`].
     ///
-    /// `decide` is called again on fresh values for as long as others are faster, up to 5 s: then `Busy`, with nothing
-    /// written. When something may be written and not all of it surely is, the error is `OutcomeUnknown`, and the same
-    /// request again comes to the end that this one would have come to. A decision that drafts nothing commits nothing.
-    /// `answer_of` makes the answer of a success. For a request with a key it is stored, in the last commit that the request
-    /// takes. It is called here and not above, because the answer to a request with a key
-    /// is stored by the same transaction that makes the change. So it must be known when the transaction is built, and again
-    /// each time it is built on top of another commit, with other versions.
+    /// `decide` is called again on fresh values while others are faster, for up to 5 s. Then the error is `Busy` and nothing was
+    /// written. If something may be written and the rest is not certain, the error is `OutcomeUnknown`. The same request, sent
+    /// again, then comes to the end that this one would have come to. A decision that drafts nothing commits nothing.
+    ///
+    /// `answer_of` makes the answer of a success. It is called here and not by the caller, because the transaction that makes the
+    /// change also stores the answer to a request with a key. So the answer must be known whenever a transaction is built: also
+    /// when the draft is put on top of another commit, which gives its rows other versions.
     pub async fn commit<T>(
         &self,
         project: &ProjectId,
@@ -126,7 +126,7 @@ impl Table {
         let error = loop {
             match self.attempt(project, read_set, &mut course, &mut decide, &answer_of).await {
                 Ok(Attempt::Done(answered)) => {
-                    // Whoever made a project is a member from then on.
+                    // The creator of a project is a member from then on.
                     read_set.creator().into_iter().for_each(|creator| self.members.remember(project, creator));
                     return Ok(answered);
                 }
@@ -148,7 +148,7 @@ impl Table {
         }
     }
 
-    /// Reads what a decision starts from, decides and commits.
+    /// Reads, decides and commits, once.
     async fn attempt<T>(
         &self,
         project: &ProjectId,
@@ -169,7 +169,7 @@ impl Table {
                 return Ok(Attempt::Retry);
             }
         };
-        // The latest commit of a project may be long ago; only one that came between says who else is waiting.
+        // Only a commit since the last try says who else is waiting. The one before may be long ago.
         let others_commit = course.tried.is_some_and(|tried| reading.draft.version() > tried);
         if others_commit && !course.contention.has_its_turn(reading.waited).await? {
             return Ok(Attempt::Retry);
@@ -209,7 +209,7 @@ impl Table {
         Ok(Attempt::Retry)
     }
 
-    /// Commits what was drafted, on top of a commit that came between if that can be.
+    /// Commits the draft, on top of a commit that came between if possible.
     async fn write<T>(
         &self,
         reading: Reading,
@@ -257,7 +257,7 @@ impl Table {
                 Fate::Committed => return Ok(made),
                 Fate::Refused(moved) => moved,
                 Fate::Unsettled(Some(moved)) if rules_out(&moved.counter, &draft, &planned_writes) => Some(moved),
-                // Read again: whatever is written then is written on the condition that there is no record.
+                // Reading again is safe: the next write is conditional on there being no record.
                 Fate::Unsettled(_) if slot.is_some() => {
                     course.begun = true;
                     None
@@ -278,17 +278,17 @@ impl Table {
         }
     }
 
-    /// How much a project may hold: what a decision that judges its parts one by one is to judge each of them by.
+    /// How much a project may hold, for a decision that judges its parts one by one.
     pub fn quotas(&self) -> Quotas {
         self.quotas
     }
 
-    /// Refuses what makes more rows than a project may hold. An operator may.
+    /// Refuses a draft with more rows than a project may hold, unless it is an operator's.
     fn expect_quotas(&self, read_set: &ReadSet, draft: &Draft) -> Result<(), Error> {
         if read_set.is_operators() { Ok(()) } else { self.quotas.expect_kept(draft) }
     }
 
-    /// Is there surely no record of the request? Whoever is no member is not told.
+    /// Whether there is certainly no record of the request. Only members are told.
     async fn is_first(
         &self,
         slot: Option<&IdempotencySlot>,
@@ -304,7 +304,7 @@ impl Table {
         }
     }
 
-    /// The answer to a request of which it is not known what became, if there is a record of it.
+    /// The stored answer to a request with an unknown outcome, if there is one.
     async fn kept_answer(&self, project: &ProjectId, read_set: &ReadSet) -> Option<Answered> {
         let start = self.start(project, read_set, None, true, Instant::now() + MAX_SETTLING);
         match timeout(MAX_SETTLING, start).await {
@@ -314,8 +314,8 @@ impl Table {
     }
 }
 
-/// Does this counter show that the planned writes were not committed? It does when just one commit came since the counter that was
-/// read, and that one wrote other rows, or other versions of them.
+/// Whether this counter shows that the planned writes were not committed. It does if exactly one commit came since the counter
+/// was read, and that commit wrote other rows or other versions.
 fn rules_out(counter: &Counter, draft: &Draft, planned_writes: &[PlannedWrite]) -> bool {
     let planned = |(key, version): &(RowKey, ServerVersion)| {
         planned_writes.iter().any(|planned| planned.row.key == *key && planned.row.version == *version)
@@ -324,7 +324,7 @@ fn rules_out(counter: &Counter, draft: &Draft, planned_writes: &[PlannedWrite]) 
         && !(counter.write_set.len() == planned_writes.len() && counter.write_set.iter().all(planned))
 }
 
-/// The error of a request of which something may be written: none that says that nothing was.
+/// The error of a request that may have written something. It must not say that nothing was written.
 fn not_denying(error: Error) -> Error {
     match error {
         Error::Busy => Error::OutcomeUnknown,

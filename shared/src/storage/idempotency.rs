@@ -1,9 +1,9 @@
-//! Idempotency records: what a keyed request was answered, in the transaction that did what it asks for.
+//! Idempotency records: the answer to a request with a key, stored by the transaction that does what the request asks for.
 //!
-//! The item, in a partition of its own beside the project's, so that reading a project does not read it:
-//! `project_id = request#<project>`, `entity =` the hash of caller and key; `fingerprint` B (of the request),
-//! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, or B, compressed
-//! with gzip, when it is long, and `expires_at` N (seconds since 1970), by which DynamoDB removes it some time later.
+//! The item is in a partition of its own, so that reading a project does not read it. `project_id` is `request#<project>`, and
+//! `entity` is the hash of caller and key. It has `fingerprint` B (of the request), `version` N (of the commit; not
+//! `server_version`, which would put it into the index), `status` N, `headers` M of S, and `expires_at` N (seconds since 1970),
+//! after which DynamoDB removes it some time. `body` is S, or B compressed with gzip if it is long, and absent if it is empty.
 
 use aws_sdk_dynamodb::types::{DeleteRequest, TransactWriteItem, WriteRequest};
 use serde::Deserialize;
@@ -19,15 +19,15 @@ use super::transaction::{self, Condition, unbuilt};
 use crate::domain::{Columns, Error, IdempotencyKey, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion, UserId};
 use crate::idempotency::{Answered, KeyedRequest, RestAnswer};
 
-/// So long a repetition is recognised, in seconds.
+/// How long a repeated request is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
-/// The longest body that is kept of a request which had nothing to write: so much is paid for each time, for no change.
+/// The longest body that is stored for a request that had nothing to write. Each such request pays for the whole body.
 const MAX_BODY_OF_NO_CHANGE: usize = 4 * 1024;
-/// How long records are removed.
+/// How long records may take to remove.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The most items one `BatchWriteItem` takes.
 const BATCH: usize = 25;
-/// What a keyed request was answered.
+/// The stored answer to a request with a key.
 #[derive(Debug)]
 pub(super) struct IdempotencyRecord {
     pub(super) version: ServerVersion,
@@ -49,7 +49,7 @@ impl IdempotencyRecord {
         })
     }
 
-    /// The versions that the answer speaks of: the one that was committed, and those of the rows in the body.
+    /// The versions in the answer: that of the commit, and those of the rows in the body.
     fn versions(&self) -> Vec<u64> {
         #[derive(Deserialize)]
         struct AtVersion {
@@ -68,14 +68,14 @@ impl IdempotencyRecord {
         std::iter::once(self.version.get()).chain(in_body).collect()
     }
 
-    /// Does it still count? It may be there long after its time.
+    /// Whether it still counts. DynamoDB may remove it long after it expired.
     pub(super) fn is_valid(&self) -> bool {
         self.expires_at > now()
     }
 
-    /// The answer again; `KeyReused` when the key was that of another request.
+    /// The stored answer. `KeyReused` if the key was that of another request.
     ///
-    /// Where only the row is kept that the answer showed, the answer shows that row as it is now, which `current` says.
+    /// If only the key of the row in the answer is stored, the answer shows that row as it is now, which `current` finds.
     pub(super) fn answer_to<'a>(
         &self,
         request: &KeyedRequest,
@@ -95,13 +95,13 @@ impl IdempotencyRecord {
     }
 }
 
-/// The place of a keyed request's record, with no valid one in it when it was read.
+/// Where the record of a request goes. When it was read, no valid record was there.
 #[derive(Debug)]
 pub(super) struct IdempotencySlot {
     record_id: String,
     fingerprint: Vec<u8>,
     key: Item,
-    /// When the record that was there had its time.
+    /// When the record that was there expired.
     expired: Option<i64>,
 }
 
@@ -111,7 +111,7 @@ impl IdempotencySlot {
         Self::at(project, request.record_id(), request.fingerprint().to_vec(), expired)
     }
 
-    /// For a request to which an answer was promised.
+    /// For a request that was promised an answer.
     pub(super) fn of_promise(
         project: &ProjectId,
         promised: &PromisedAnswer,
@@ -125,13 +125,13 @@ impl IdempotencySlot {
         Self { record_id, fingerprint, key, expired: expired.map(|record| record.expires_at) }
     }
 
-    /// The answer that a later commit is to keep here.
+    /// The answer that a later commit is to store here.
     pub(super) fn promise(&self, answer: &RestAnswer) -> Result<PromisedAnswer, Error> {
         let (record_id, fingerprint) = (self.record_id.clone(), self.fingerprint.clone());
         Ok(PromisedAnswer { record_id, fingerprint, answer: answer.to_text()? })
     }
 
-    /// Keeps the answer to a request that had nothing to write, see [`IdempotencySlot::put`]; of a long row only which one it is.
+    /// Stores the answer to a request that had nothing to write, see [`IdempotencySlot::put`]. Of a long row only its key is stored.
     pub(super) fn put_unchanged(
         &self,
         table: &Table,
@@ -144,7 +144,7 @@ impl IdempotencySlot {
         self.put_item(table, layout::kept_without_body(&self.fingerprint, answer), version)
     }
 
-    /// Keeps the answer of a commit at this version, on the condition that the place is as it was read.
+    /// Stores the answer of a commit at this version, on the condition that the slot is as it was read.
     pub(super) fn put(
         &self,
         table: &Table,
@@ -165,7 +165,7 @@ impl IdempotencySlot {
         transaction::put(table, item, &self.condition())
     }
 
-    /// The same condition without writing.
+    /// Checks the same condition and writes nothing.
     pub(super) fn check(&self, table: &Table) -> Result<TransactWriteItem, Error> {
         transaction::check(table, self.key.clone(), &self.condition())
     }
@@ -180,14 +180,14 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// What is kept of a caller's keyed request, for whoever wants to know what became of it.
+/// The stored answer to a request, for whoever wants to know its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptRequest {
-    /// The version that it committed; if there was nothing to write, the project's when that was found.
+    /// The version of the commit. If there was nothing to write, the project's version at that time.
     pub version: ServerVersion,
-    /// Until when a repetition gets the answer, in seconds since 1970. The record may be there longer.
+    /// Until when a repeated request gets the answer, in seconds since 1970. The record may be there longer.
     pub expires_at: i64,
-    /// What it was answered. Of a long row that nothing was written to, the body is not kept.
+    /// The answer. Without the body, if nothing had to be written and the row is long.
     pub answer: RestAnswer,
 }
 
@@ -200,7 +200,7 @@ pub struct KeptAnswer {
 }
 
 impl Table {
-    /// What is kept under a caller's key, read strongly; none when no answer is kept.
+    /// The stored answer under a caller's key, read strongly, if there is one.
     pub async fn kept_request(
         &self,
         project: &ProjectId,

@@ -1,4 +1,4 @@
-//! What a decision starts from: the rows that it looks at, read strongly with the predecessor in place.
+//! What a decision starts from: its read set, read strongly with the predecessor in place.
 
 use std::time::Duration;
 
@@ -15,16 +15,16 @@ use crate::domain::{
 };
 use crate::idempotency::{Answered, KeyedRequest};
 
-/// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
+/// Up to this many rows of the latest commit become conditions, which saves a call. If there are more, it is cheaper to read them.
 const MAX_CONDITIONS_ON_LAST: usize = 4;
 
-/// What a decision looks at.
+/// The rows and collections that a decision may look at.
 #[derive(Debug, Clone)]
 pub struct ReadSet {
     author: Option<Author>,
-    /// Who asks; none for an operator.
+    /// Who asks. None for an operator.
     caller: Option<UserId>,
-    /// The project is to be made: who asks need not be a member.
+    /// The project is to be created, so the caller need not be a member.
     creates: bool,
     pub(super) rows: Vec<RowKey>,
     sets: Vec<Collection>,
@@ -35,7 +35,7 @@ pub struct ReadSet {
 }
 
 impl ReadSet {
-    /// Looks at the caller's membership, as every decision does.
+    /// The caller's membership, which every decision looks at.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
         Self {
             caller: Some(caller.clone()),
@@ -43,32 +43,31 @@ impl ReadSet {
         }
     }
 
-    /// The same for a decision to make the project, which whoever asks need not be a member of.
+    /// The same for the creation of the project, of which the caller need not be a member.
     pub fn by_creator(project: &ProjectId, caller: &UserId) -> Self {
         Self { creates: true, ..Self::by(project, caller) }
     }
 
-    /// Looks at these rows and nothing else: for an operator, who needs no membership. The rows that are written name the
-    /// command that does it.
+    /// These rows and nothing else, for an operator, who needs no membership. The rows that are written name the command.
     pub fn of_operator(command: &str, rows: impl IntoIterator<Item = RowKey>) -> Self {
         Self::signed(Some(Author::Operator(command.to_owned())), rows)
     }
 
-    /// Looks at these rows, and signs what is written.
+    /// These rows. What is written is signed by `author`.
     pub(super) fn signed(author: Option<Author>, rows: impl IntoIterator<Item = RowKey>) -> Self {
         let rows = rows.into_iter().collect();
         let (creates, one_commit, start_above) = Default::default();
         Self { author, caller: None, creates, rows, sets: vec![], request: None, one_commit, start_above }
     }
 
-    /// … and at these rows, whether they are there or not.
+    /// … and these rows, whether they exist or not.
     #[must_use]
     pub fn at(mut self, rows: impl IntoIterator<Item = RowKey>) -> Self {
         self.rows.extend(rows);
         self
     }
 
-    /// … and at all live rows of these collections.
+    /// … and all live rows of these collections.
     #[must_use]
     pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
         self.sets.extend(sets);
@@ -77,46 +76,45 @@ impl ReadSet {
         self
     }
 
-    /// … for one commit and not several: up to [`MAX_ROWS`](super::MAX_ROWS) rows and [`MAX_BYTES`](super::MAX_BYTES) bytes
-    /// are written, however many are
-    /// looked at. It is for the decision to keep to that. A call more than otherwise.
+    /// … for exactly one commit, however many rows it looks at. The decision must keep to [`MAX_ROWS`](super::MAX_ROWS) and
+    /// [`MAX_BYTES`](super::MAX_BYTES). It costs one call more.
     #[must_use]
     pub fn in_one_commit(mut self) -> Self {
         self.one_commit = true;
         self
     }
 
-    /// … and at where the versions of new projects begin: for the creation of a project whose id may have been another's,
-    /// which a restore did not bring back.
+    /// … and the version at which new projects begin. For the creation of a project: its id may be that of a project that a restore
+    /// did not bring back.
     #[must_use]
     pub fn at_the_start_of_versions(mut self) -> Self {
         self.start_above = true;
         self
     }
 
-    /// … and at whether this request, the caller's, was answered before; without a key it is not asked.
+    /// … and the idempotency record of this request, if it has a key.
     #[must_use]
     pub fn keyed(mut self, request: Option<KeyedRequest>) -> Self {
         self.request = request;
         self
     }
 
-    /// Who asks, and has to be a member.
+    /// The caller, if they must be a member.
     pub(super) fn member(&self) -> Option<&UserId> {
         self.caller.as_ref().filter(|_| !self.creates)
     }
 
-    /// Nobody asks but an operator.
+    /// Whether an operator asks.
     pub(super) fn is_operators(&self) -> bool {
         self.caller.is_none()
     }
 
-    /// Who asks for a new project.
+    /// The caller, if they create the project.
     pub(super) fn creator(&self) -> Option<&UserId> {
         self.caller.as_ref().filter(|_| self.creates)
     }
 
-    /// Is this row one of those that it names?
+    /// Whether the row is in it by its key.
     pub(super) fn names(&self, row: &RowKey) -> bool {
         self.rows.contains(row)
     }
@@ -124,7 +122,7 @@ impl ReadSet {
 
 /// What a decision starts from.
 pub(super) enum Start {
-    /// The predecessor was not in place, or someone was faster: read again.
+    /// The predecessor was not in place, or another commit was faster: read again.
     Torn,
     /// The request was answered before.
     Answered(Answered),
@@ -136,7 +134,7 @@ pub(super) enum Start {
 /// What was read for a decision.
 pub(super) struct Reading {
     pub(super) draft: Draft,
-    /// The rows of the latest commit that are yet to be made conditions.
+    /// The rows of the latest commit that were not seen. They become conditions.
     pub(super) conditions: Vec<(RowKey, ServerVersion)>,
     /// Where the record of the request goes, if it has a key.
     pub(super) slot: Option<IdempotencySlot>,
@@ -145,8 +143,8 @@ pub(super) struct Reading {
 }
 
 impl Table {
-    /// Reads what a decision looks at, the predecessor in place. A deletion of the task `over` that the counter notes as
-    /// unfinished is known to have nothing left to do. `again` when a commit on what was read last was refused.
+    /// Reads the read set with the predecessor in place. Nothing is left to do of the deletion of the task `over`, even if the counter
+    /// notes it. `again`: a commit on the last reading was refused.
     pub(super) async fn start(
         &self,
         project: &ProjectId,
@@ -164,7 +162,7 @@ impl Table {
         }
         let record = snapshot.record.take();
         if let (Some(request), Some(record)) = (&read_set.request, record.as_ref().filter(|record| record.is_valid())) {
-            // Whoever gets the answer may read at once what it speaks of.
+            // The caller may read at once what the answer names.
             if snapshot.counter.as_ref().is_none_or(|counter| counter.current < record.version) {
                 return Ok(Start::Torn);
             }
@@ -179,7 +177,7 @@ impl Table {
         Ok(reading.map_or(Start::Torn, |reading| Start::Reading(Box::new(reading))))
     }
 
-    /// Completes what was read of the named rows by the sets; none when it does not fit together.
+    /// Reads the collections for the named rows that were read. None if the two do not fit together.
     pub(super) async fn complete(
         &self,
         project: &ProjectId,
@@ -202,7 +200,7 @@ impl Table {
         let counter = snapshot.counter.clone();
         let start_above = snapshot.start_above;
         let named_rows = snapshot.into_rows();
-        // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
+        // A row is newer than the counter. Against that counter nothing can be committed any more.
         let current = counter.as_ref().map_or(0, |counter| counter.current.get());
         if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
             return Ok(None);
@@ -220,8 +218,8 @@ impl Table {
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
     }
 
-    /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
-    /// counter, and those of `last` with them.
+    /// Reads the counter, the named rows and the idempotency record. For exactly one commit, the rows are read after the counter,
+    /// together with those of `last`.
     async fn read_named(&self, project: &ProjectId, read_set: &ReadSet, again: bool) -> Result<Snapshot, Error> {
         let record_id = read_set.request.as_ref().map(KeyedRequest::record_id);
         if let Some(creator) = read_set.creator() {
@@ -236,7 +234,7 @@ impl Table {
         Ok(self.snapshot_with(project, &rows, record_id).await?.after(counter))
     }
 
-    /// Waits until each row is there at its version or a later one.
+    /// Waits until each row is in place at its version or a later one.
     async fn see_in_place(
         &self,
         project: &ProjectId,
@@ -257,7 +255,7 @@ impl Table {
     }
 }
 
-/// The deletion that has to be finished first. Of a deleted project nothing has.
+/// The deletion that must be finished first. None in a deleted project.
 fn unfinished<'a>(counter: Option<&'a Counter>, over: Option<&RowId>) -> Option<&'a UnfinishedDeletion> {
     let counter = counter.filter(|counter| counter.deleted_at.is_none())?;
     counter.unfinished.as_ref().filter(|deletion| Some(&deletion.task) != over)
