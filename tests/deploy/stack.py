@@ -122,6 +122,7 @@ class Front(http.server.ThreadingHTTPServer):
     def __init__(self, ministack, api):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # headers and body are two writes
 
             def forward(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -194,7 +194,7 @@ fn the_boundary_of_a_deployment_leaves_the_functions_what_they_may_do_and_nothin
         statements.flat_map(|statement| texts(&statement["Action"])).map(str::to_owned).collect()
     };
     let mut allowed = BTreeSet::new();
-    for role in ["SyncRole", "RestRole"] {
+    for role in ["SyncRole", "RestRole", "LiveRole", "PokeRole"] {
         let properties = &template["Resources"][role]["Properties"];
         assert!(!properties["PermissionsBoundary"].is_badvalue(), "{role} could not be made by the deployment");
         for policy in properties["Policies"].as_vec().expect("policies") {
