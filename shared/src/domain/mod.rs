@@ -31,7 +31,7 @@ pub use draft::{Draft, PlannedRow, Standing, Step};
 pub use error::{Error, FieldConflict, FieldError};
 pub use fields::{FieldErrors, Patched, Understood, merge, parse, patched, read, understand};
 pub use graph::{Graph, cycle_through, find_cycle};
-pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
+pub use id::{ConnectionId, IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };

@@ -30,6 +30,9 @@
 //!
 //! **Count**, `project_id = user#<user>`: the projects that a user created on a day, see `creation.rs`.
 //!
+//! **Live**, `project_id = live#<project>#<n>`, `connection#<connection>` or `unwatched#<n>`: who watches which project, see
+//! `watchers.rs`.
+//!
 //! **New projects**, `project_id = table#`: where their versions begin once the table was restored, see `new_projects.rs`.
 
 use std::collections::HashMap;
@@ -67,6 +70,12 @@ pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", 
 const REQUESTS: &str = "request#";
 /// What the partitions of users begin with.
 const USERS: &str = "user#";
+/// What the partitions begin with that say who watches a project.
+pub(super) const LIVE: &str = "live#";
+/// What the partitions of connections begin with.
+pub(super) const CONNECTION: &str = "connection#";
+/// What the partitions begin with of connections that have watched nothing yet.
+pub(super) const UNWATCHED: &str = "unwatched#";
 /// The partition of what is about the table as a whole.
 pub(super) const TABLE: &str = "table#";
 
@@ -102,6 +111,8 @@ pub enum Partition {
     Requests(ProjectId),
     /// What is counted of a user.
     Counts,
+    /// Open connections, and who watches what by them. Gone within hours.
+    Live,
     /// What is about the table as a whole.
     Table,
     /// Nothing that is ever written here.
@@ -112,6 +123,9 @@ pub enum Partition {
 pub(super) fn partition(project_id: &str) -> Partition {
     if project_id.starts_with(USERS) {
         return Partition::Counts;
+    }
+    if [LIVE, CONNECTION, UNWATCHED].iter().any(|prefix| project_id.starts_with(prefix)) {
+        return Partition::Live;
     }
     if project_id == TABLE {
         return Partition::Table;

@@ -11,13 +11,17 @@
 //!   repairs a restored table
 //! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
 //! - [`Table::expect_live_edges`], [`Table::set_live_edge`]: the index of live dependencies
+//! - [`Table::watch`], [`Table::watchers`], [`Table::forget_connection`], [`Table::unwatched_before`]: who is to hear of a
+//!   project's commits
+//! - [`changes`]: what the table's stream says of commits and removals
 
 mod archive;
 mod audit;
 mod backoff;
+mod batch_write;
 mod capacity;
 mod commit;
-mod connector;
+pub(crate) mod connector;
 mod creation;
 mod erasure;
 mod feed;
@@ -35,8 +39,10 @@ pub mod raw;
 mod read;
 mod reading;
 mod restore;
+mod stream;
 mod table;
 mod transaction;
+mod watchers;
 mod writes;
 
 pub use audit::{StoredItem, StoredPage};
@@ -48,4 +54,6 @@ pub use new_projects::NewProjects;
 pub use read::Snapshot;
 pub use reading::Look;
 pub use restore::Restoration;
+pub use stream::{Change, StreamRecord, changes};
 pub use table::{BY_USER, BY_VERSION, ConfigError, LIVE_EDGES, Table, reasons};
+pub use watchers::{MAX_WATCH_SECONDS, Unwatched, Watcher};

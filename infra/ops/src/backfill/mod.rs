@@ -53,7 +53,11 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
         None => {
             let of_projects = partitions(table, progress).await?.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) => Some(project),
-                Partition::Requests(_) | Partition::Counts | Partition::Table | Partition::Unknown(_) => None,
+                Partition::Requests(_)
+                | Partition::Counts
+                | Partition::Live
+                | Partition::Table
+                | Partition::Unknown(_) => None,
             });
             of_projects.collect()
         }

@@ -61,7 +61,7 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
                 (project.clone(), erasure.records(&project, user).await)
             }
             (Partition::Requests(_), Target::Tombstones { .. })
-            | (Partition::Counts | Partition::Table | Partition::Unknown(_), _) => continue,
+            | (Partition::Counts | Partition::Live | Partition::Table | Partition::Unknown(_), _) => continue,
         };
         if let Err(error) = ended {
             let detail = of_project(table, error).await?;

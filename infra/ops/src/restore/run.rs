@@ -128,7 +128,7 @@ impl Restoring<'_> {
             projects.extend(partitions.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) | Partition::Requests(project) => Some(project),
                 // Nothing of a project's.
-                Partition::Counts | Partition::Table | Partition::Unknown(_) => None,
+                Partition::Counts | Partition::Live | Partition::Table | Partition::Unknown(_) => None,
             }));
         }
         Ok(projects)
