@@ -135,7 +135,7 @@ async def strangers(project):
     absent = f"{project}-absent"
     answer = await sam.watch(project, absent)
     check(answer == {"watching": [], "refused": [project, absent]}, f"a stranger was answered {answer}")
-    refused = await sam.ask(action="watch", token=token("sam", -60), projects=[project])
+    refused = await sam.ask(action="watch", token=token("sam", -3600), projects=[project])
     check(refused.get("code") == "token_expired", f"an expired token was answered {refused}")
     refused = await sam.ask(action="watch", token=token("sam")[:-4] + "AAAA", projects=[project])
     check(refused.get("code") == "token_invalid", f"a wrong token was answered {refused}")
@@ -227,5 +227,5 @@ if __name__ == "__main__":
     try:
         asyncio.run(main())
     except (Failed, websockets.WebSocketException, OSError) as failure:
-        print(f"FAILED  {type(failure).__name__}: {failure}" if not isinstance(failure, Failed) else f"FAILED  {failure}", flush=True)
+        print("FAILED ", failure if isinstance(failure, Failed) else repr(failure), flush=True)
         sys.exit(1)
