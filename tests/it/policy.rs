@@ -45,6 +45,8 @@ type Actions = BTreeSet<(String, String)>;
 #[derive(Debug, Clone, Default)]
 struct Witness {
     seen: Arc<Mutex<Actions>>,
+    /// Actions, each with a partition that was asked for.
+    partitions: Arc<Mutex<Actions>>,
     index_lags: Arc<AtomicBool>,
 }
 
@@ -52,6 +54,9 @@ impl Witness {
     fn look(&self, operation: &str, request: &mut HttpRequest) -> Result<(), BoxError> {
         let mut body: Value = serde_json::from_slice(request.body().bytes().ok_or("no body")?)?;
         self.seen.lock().expect("what was seen").extend(needed(operation, &body));
+        let action = format!("dynamodb:{operation}");
+        let partitions = partitions(operation, &body).into_iter().map(|partition| (action.clone(), partition));
+        self.partitions.lock().expect("what was seen").extend(partitions);
         if body["IndexName"] == "by_version" && self.index_lags.load(Ordering::Relaxed) {
             // As if no row had arrived there yet. The engine does not check signatures.
             body["ExpressionAttributeValues"][":after"] = json!({"N": ServerVersion::MAX.to_string()});
@@ -78,6 +83,40 @@ fn needed(operation: &str, body: &Value) -> Actions {
         (_, Some(index), _) => [on(operation, &format!("table/index/{index}"))].into(),
         _ => [on(operation, "table")].into(),
     }
+}
+
+/// The partitions of a call that is not a transaction: what IAM calls its leading keys.
+fn partitions(operation: &str, body: &Value) -> Vec<String> {
+    let of_table = || body["RequestItems"].as_object().into_iter().flat_map(|tables| tables.values());
+    let keys: Vec<&Value> = match operation {
+        "GetItem" | "DeleteItem" => vec![&body["Key"]["project_id"]],
+        "Query" => vec![&body["ExpressionAttributeValues"][":partition"]],
+        "BatchGetItem" => of_table()
+            .flat_map(|table| table["Keys"].as_array().into_iter().flatten())
+            .map(|key| &key["project_id"])
+            .collect(),
+        "BatchWriteItem" => of_table()
+            .flat_map(|writes| writes.as_array().into_iter().flatten())
+            .flat_map(|write| {
+                [&write["PutRequest"]["Item"]["project_id"], &write["DeleteRequest"]["Key"]["project_id"]]
+            })
+            .collect(),
+        _ => vec![],
+    };
+    keys.into_iter().filter_map(|key| Some(key["S"].as_str()?.to_owned())).collect()
+}
+
+/// The patterns of partitions to which a role's statement limits an action; none where it does not.
+fn limits(template: &Yaml, function: &str, action: &str) -> Vec<String> {
+    let policies = &template["Resources"][format!("{function}Role").as_str()]["Properties"]["Policies"];
+    let statements = policies.as_vec().into_iter().flatten();
+    let statements = statements.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_vec().into_iter().flatten());
+    let limited = statements.filter(|statement| texts(&statement["Action"]).contains(&action));
+    let patterns = limited.flat_map(|statement| {
+        let keys = &statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+        keys.as_vec().into_iter().flatten().filter_map(Yaml::as_str).map(str::to_owned)
+    });
+    patterns.collect()
 }
 
 /// What a role of the template allows on the table.
@@ -137,7 +176,7 @@ async fn watched() -> (TestApp, Witness, Witness) {
     let (rest, sync) = (Witness::default(), Witness::default());
     let mut app = behind(&rest).await;
     let other = behind(&sync).await;
-    (app.sync, app.paths) = (other.sync, other.paths);
+    (app.sync, app.outcomes) = (other.sync, other.outcomes);
     (app, rest, sync)
 }
 
@@ -227,10 +266,13 @@ fn connection(id: &str) -> Unwatched {
 async fn watch_and_poke(project: &TestProject) -> [(&'static str, Witness); 2] {
     let table = TestTable::of_this_process().await;
     let [of_live, of_poke] = [(); 2].map(|()| Witness::default());
-    let behind = async |witness: Witness| table.seen_by(move |operation, request| witness.look(operation, request)).await;
+    let behind =
+        async |witness: Witness| table.seen_by(move |operation, request| witness.look(operation, request)).await;
     let verifier = Verifier::configured(|name| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned()));
     let live = Live::new(behind(of_live.clone()).await, Arc::new(verifier.expect("a verifier")));
-    let poke = Poke::new(behind(of_poke.clone()).await, Arc::new(Sockets(of_poke.clone())));
+    let seen_by_poke = behind(of_poke.clone()).await;
+    seen_by_poke.connect().await;
+    let poke = Poke::new(seen_by_poke, Arc::new(Sockets(of_poke.clone())));
 
     let expired = format!("{}=", project.id);
     for id in ["open=", DEAD, &expired] {
@@ -312,4 +354,28 @@ fn the_boundary_of_a_deployment_leaves_the_functions_what_they_may_do_and_nothin
         }
     }
     assert_eq!(actions(boundary), allowed);
+}
+
+#[tokio::test]
+async fn live_and_poke_write_and_delete_in_partitions_of_connections_only() {
+    let (app, ..) = watched().await;
+    let project = app.with_project().await;
+    let template = &parsed(TEMPLATE);
+    for (function, witness) in watch_and_poke(&project).await {
+        let asked = witness.partitions.lock().expect("what was seen").clone();
+        let writes = ["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"];
+        let limited: Vec<_> =
+            asked.iter().filter(|(action, _)| function == "Poke" || writes.contains(&action.as_str())).collect();
+        assert!(!limited.is_empty());
+        for (action, partition) in limited {
+            let patterns = limits(template, function, action);
+            let fits = |pattern: &String| match pattern.strip_suffix('*') {
+                Some(start) => partition.starts_with(start),
+                None => partition == pattern,
+            };
+            assert!(!patterns.is_empty(), "{function}: {action} is not limited to partitions");
+            assert!(patterns.iter().any(fits), "{function}: {action} in {partition}, and may in {patterns:?}");
+            assert!(patterns.iter().all(|pattern| pattern == "_" || pattern.ends_with("#*")), "{patterns:?}");
+        }
+    }
 }

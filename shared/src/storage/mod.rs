@@ -2,9 +2,9 @@
 //!
 //! - [`layout`](self): what an item looks like, documented in `layout.rs`
 //! - [`Table::expect_member`]: asked before anything that a stranger could make dear
-//! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
+//! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`], [`Table::heads_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
-//! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
+//! - [`Table::feed_page`], [`Table::histories_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
 //! - [`Table::put_archive`], [`Table::archived_above`]: versions that rows' lists have no room for
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`], [`Table::kept_request`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
@@ -27,6 +27,7 @@ mod erasure;
 mod feed;
 mod feed_row;
 mod finish;
+mod heads;
 mod idempotency;
 mod in_place;
 mod kept_body;
@@ -47,7 +48,8 @@ mod writes;
 
 pub use audit::{StoredItem, StoredPage};
 pub use commit::{Committed, MAX_BYTES, MAX_ROWS};
-pub use feed_row::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
+pub use feed_row::{FeedPage, FeedRow, PageCursor, RowHistory, RowVersions};
+pub use heads::Head;
 pub use idempotency::{KeptAnswer, KeptRequest};
 pub use layout::Partition;
 pub use new_projects::NewProjects;

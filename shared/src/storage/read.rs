@@ -250,7 +250,7 @@ impl Table {
     }
 
     /// A page of the projects that the index has the user as a member of, and where the next one begins.
-    async fn memberships_of(
+    pub(super) async fn memberships_of(
         &self,
         user: &UserId,
         after: Option<&ProjectId>,
@@ -314,7 +314,7 @@ impl Table {
     }
 
     /// Reads items strongly, in any order; those that are not there are left out.
-    async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
+    pub(super) async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
         self.batch_get_with(keys, true).await
     }
 

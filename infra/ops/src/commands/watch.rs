@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
-use shared::domain::Collection;
+use shared::domain::{Collection, ProjectId};
 use shared::http::pseudonym;
 use shared::storage::Table;
 
@@ -46,6 +46,13 @@ pub struct Options {
     /// Time between two reads, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 250, value_parser = clap::value_parser!(u64).range(10..))]
     interval: u64,
+}
+
+impl Options {
+    /// The project to watch.
+    pub fn project(&self) -> &ProjectId {
+        &self.project.project
+    }
 }
 
 /// Runs the command until Ctrl-C.
