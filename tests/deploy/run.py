@@ -95,7 +95,7 @@ def with_variable(name, value):
 WRONG = {
     "sync may not Query": without_action("SyncRole", "dynamodb:Query"),
     "no route to sync": without_route("SyncFunction", "Sync"),
-    "no route to sync that ends in a slash": without_route("SyncFunction", "SyncSlash"),
+    "sync may not BatchGetItem": without_action("SyncRole", "dynamodb:BatchGetItem"),
     "rest may not ConditionCheckItem": without_action("RestRole", "dynamodb:ConditionCheckItem"),
     "no route to rest": without_route("RestFunction", "Rest"),
     "no routes": without_routes,

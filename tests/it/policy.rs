@@ -232,11 +232,11 @@ async fn pull(project: &TestProject, witness: &Witness) {
     Pull::of(&project.sync(&format!("since={mark}")).await);
 }
 
-/// Connections that take what they are told. One is dead.
+/// Connections that take what they are told, but for [`DEAD`] ones.
 #[derive(Clone)]
 struct Sockets(Witness);
 
-const DEAD: &str = "dead=";
+const DEAD: &str = "dead";
 
 impl Sockets {
     fn note(&self, method: &str) {
@@ -249,7 +249,7 @@ impl Sockets {
 impl Connections for Sockets {
     async fn send(&self, to: &ConnectionId, _: &str) -> Delivery {
         self.note("POST");
-        if to.as_str() == DEAD { Delivery::Gone } else { Delivery::Sent }
+        if to.as_str().starts_with(DEAD) { Delivery::Gone } else { Delivery::Sent }
     }
 
     async fn close(&self, _: &ConnectionId) -> Delivery {
@@ -274,8 +274,9 @@ async fn watch_and_poke(project: &TestProject) -> [(&'static str, Witness); 2] {
     seen_by_poke.connect().await;
     let poke = Poke::new(seen_by_poke, Arc::new(Sockets(of_poke.clone())));
 
-    let expired = format!("{}=", project.id);
-    for id in ["open=", DEAD, &expired] {
+    // Tests at the same time share the table.
+    let [open, dead, expired] = ["open", DEAD, "expired"].map(|kind| format!("{kind}-{}", project.id));
+    for id in [&open, &dead, &expired] {
         live.answer(&connection(id), Event::Opened).await;
         let watch = json!({"action": "watch", "token": TestApp::token(OWNER), "projects": [project.id]});
         let answer = live.answer(&connection(id), Event::Said(watch.to_string())).await.message.expect("an answer");
@@ -285,10 +286,10 @@ async fn watch_and_poke(project: &TestProject) -> [(&'static str, Witness); 2] {
     poke.handle(&of_stream(project, "_counter", json!({"current_version": {"N": "9"}}))).await;
     let removed = json!({"is_deleted": {"BOOL": true}, "deleted_row": {"S": json!({"user": OWNER}).to_string()}});
     poke.handle(&of_stream(project, "memberships#m", removed)).await;
-    live.answer(&connection("open="), Event::Ended).await;
+    live.answer(&connection(&open), Event::Ended).await;
     // Another test's sweep may come first.
     for id in 0.. {
-        live.answer(&connection(&format!("silent{id}=")), Event::Opened).await;
+        live.answer(&connection(&format!("silent{id}-{}", project.id)), Event::Opened).await;
         if poke.sweep().await.expect("a sweep") > 0 {
             break;
         }
