@@ -51,6 +51,7 @@ TYPED = {
     "cargo run -p trueppm -- restore --table-name T": {"T": "trueppm"},
     "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
     "cargo test -p tests --test it reference::": {},
+    "cargo test -p tests --test it live_socket:: -- --nocapture": {},
     "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
     "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
     # What is compiled already does for a try; the figures of the documents are those of the release profile.
