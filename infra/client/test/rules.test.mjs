@@ -57,6 +57,17 @@ test('a value that is typed after another was given up stays', async () => {
   assert.equal((await phone.row('tasks', 't')).name, 'Mine once more')
 })
 
+test('who takes the value of the server and types another one before it comes is not asked about it again', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  await phone.sync.now()
+  await phone.sync.resolve(phone.sync.conflicts$.value[0], 'theirs')
+  await phone.edit('tasks', 't', { name: 'Mine once more' })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.deepEqual([phone.sync.conflicts$.value, task(phone).name], [[], 'Mine once more'])
+})
+
 test('what is given up while a pull is under way is carried out by the next one', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine', notes: 'Mine' })
