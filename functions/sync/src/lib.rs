@@ -17,6 +17,7 @@ use shared::storage::Table;
 
 mod body;
 mod encoding;
+mod kept;
 mod lambda;
 mod migration;
 mod outcome;
@@ -28,11 +29,13 @@ mod throttle;
 mod wipe;
 
 pub use body::MAX_RESPONSE;
-use body::{Budget, Encoded, IdBudget, Unwritten};
+use body::{Budget, Encoded, EncodedBody, IdBudget, Unwritten};
 use encoding::Encoding;
+use kept::GivenPage;
+pub use kept::{KeptPages, Limits};
 pub use lambda::run;
 pub use outcome::{PullPath, PullPaths};
-use pull::{Pull, pull};
+use pull::{NewPage, Pull, Pulled, pull};
 use strong_reads::StrongReads;
 
 /// What the handler needs.
@@ -42,13 +45,21 @@ pub struct App {
     verifier: Arc<Verifier>,
     paths: Arc<PullPaths>,
     strong: Arc<StrongReads>,
+    kept: Arc<KeptPages>,
     wipe_page: usize,
 }
 
 impl App {
-    /// An app that has counted nothing yet.
+    /// An app that has counted nothing yet, and keeps no pages.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
-        Self { table, verifier, paths: Arc::default(), strong: Arc::default(), wipe_page: usize::MAX }
+        let kept = Arc::new(KeptPages::off());
+        Self { table, verifier, paths: Arc::default(), strong: Arc::default(), kept, wipe_page: usize::MAX }
+    }
+
+    /// … that keeps pages here. They are of one table: two apps may share them only if they have the same.
+    #[must_use]
+    pub fn keeping(self, kept: Arc<KeptPages>) -> Self {
+        Self { kept, ..self }
     }
 
     /// … whose wipes name at most so many ids in one response: for tests, which have no 90,000 rows.
@@ -110,23 +121,52 @@ async fn sync(
         caller,
         since: Since::try_from(since).map_err(|error| Problem::parameter("since", error.to_string()))?,
         budget: Budget::new(limit.unwrap_or(usize::MAX), encoding),
+        encoding,
         wipe_page: IdBudget::new(app.wipe_page),
         turbo: params.get("turbo")? == Some("true"),
         needs_everything: migration::needs_everything(&params)?,
         min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
     };
+    let outcome = |mark, rows, path: PullPath| Outcome { mark: Some(mark), rows: Some(rows), path: Some(path.name()) };
     let (body, outcome, path) = loop {
-        let (answer, path) = pull(&app.table, &app.strong, &wanted).await?;
-        let rows = answer.rows.len() + answer.deleted.len();
-        let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
-        match answer.encode(encoding, wanted.budget)? {
-            Encoded::Fits(body) => break (body, outcome, path),
+        let made = match pull(&app.table, &app.strong, &app.kept, &wanted).await? {
+            Pulled::Made(made) => made,
+            Pulled::Given(GivenPage { body, is_gzip, mark, rows }) => {
+                let body = if is_gzip { EncodedBody::Gzip(body) } else { EncodedBody::Plain(body) };
+                break (body, outcome(mark, rows, PullPath::Kept), PullPath::Kept);
+            }
+        };
+        let rows = made.answer.rows.len() + made.answer.deleted.len();
+        let outcome = outcome(made.answer.mark, rows, made.path);
+        match made.answer.encode(encoding, wanted.budget)? {
+            Encoded::Fits(body) => {
+                made.page.into_iter().for_each(|page| keep(&app.kept, page, &body, wanted.budget));
+                break (body, outcome, made.path);
+            }
             // A smaller page then, and a proof of its own.
             Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };
     app.paths.count(path);
     Ok((Extension(outcome), body))
+}
+
+/// Keeps a page that was made, and those that follow on it.
+fn keep(kept: &KeptPages, page: NewPage<'_>, body: &EncodedBody, budget: Budget) {
+    let NewPage { page, reading, following } = page;
+    if page.rows < kept.limits().min_rows {
+        return;
+    }
+    for (key, page, answer) in following.into_iter().filter(|(_, page, _)| page.rows >= kept.limits().min_rows) {
+        if let Ok(Encoded::Fits(body)) = answer.encode(key.encoding, budget)
+            && let Ok((body, is_gzip)) = body.written()
+        {
+            kept.keep(key, page, body, is_gzip);
+        }
+    }
+    if let Ok((body, is_gzip)) = body.written() {
+        reading.keep(page, body, is_gzip);
+    }
 }
 
 /// The response with its body.

@@ -24,6 +24,7 @@
 //!    this: an answer to a mutation can be seen before its counter is, for a moment.
 //! 10. An answer that is exactly the state at the counter carries the checksums that were read with it. So does an empty one:
 //!     whoever holds the counter's version was given nothing newer, for that would have moved the counter.
+//! 11. After all that comes before the index, and not sooner, a page that this instance keeps may be given instead: `kept/`.
 
 use std::time::Duration;
 
@@ -34,11 +35,13 @@ use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Answer, Budget, IdBudget};
+use crate::encoding::Encoding;
+use crate::kept::{Found, GivenPage, KeptPages, Page, PageKey, Reader, Reading, rounded};
 use crate::outcome::PullPath;
 use crate::proof::Evidence;
 use crate::ranges::{FromTheEnd, Range, Ranges};
 use crate::strong_reads::StrongReads;
-use crate::throttle::unthrottled;
+use crate::throttle::{unthrottled, unthrottled_unless};
 use crate::wipe::{Ended, Wipe};
 
 /// How long a pull tries to prove its answer.
@@ -60,6 +63,8 @@ pub(crate) struct Pull {
     pub(crate) since: Since,
     /// What the answer may hold.
     pub(crate) budget: Budget,
+    /// How it will be written.
+    pub(crate) encoding: Encoding,
     /// What a page of a wipe may name.
     pub(crate) wipe_page: IdBudget,
     pub(crate) turbo: bool,
@@ -69,10 +74,40 @@ pub(crate) struct Pull {
     pub(crate) min_version: u64,
 }
 
+/// What becomes of a pull.
+pub(crate) enum Pulled<'a> {
+    Made(Made<'a>),
+    /// A page that was kept.
+    Given(GivenPage),
+}
+
+/// An answer, how it was proven, and what of it is worth keeping.
+pub(crate) struct Made<'a> {
+    pub(crate) answer: Answer,
+    pub(crate) path: PullPath,
+    pub(crate) page: Option<NewPage<'a>>,
+}
+
+impl Made<'_> {
+    fn unkept(answer: Answer, path: PullPath) -> Self {
+        Self { answer, path, page: None }
+    }
+}
+
+/// A page that was read and may be kept.
+pub(crate) struct NewPage<'a> {
+    pub(crate) page: Page,
+    pub(crate) reading: Reading<'a>,
+    /// The pages after it, when all rows are in hand.
+    pub(crate) following: Vec<(PageKey, Page, Answer)>,
+}
+
 /// Why gathering rows stopped.
 enum Stop {
     Ended(Ended),
     Failed(Error),
+    /// There is a page by now.
+    Given(GivenPage),
 }
 
 impl From<Error> for Stop {
@@ -88,7 +123,12 @@ impl From<Ended> for Stop {
 }
 
 /// Answers a pull, and says which way it took.
-pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullPath), Error> {
+pub(crate) async fn pull<'a>(
+    table: &Table,
+    strong: &StrongReads,
+    kept: &'a KeptPages,
+    pull: &Pull,
+) -> Result<Pulled<'a>, Error> {
     table.expect_member_or_removed(&pull.project, &pull.caller).await?;
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
@@ -97,14 +137,15 @@ pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Re
     };
     expect_no_resync(counter, pull.since)?;
     let in_doubt = snapshot.was_read_in_several_calls();
-    match Gathering::answer(table, strong, pull, counter.clone(), membership, in_doubt).await {
-        Ok(answered) => Ok(answered),
+    match Gathering::answer(table, strong, kept, pull, counter.clone(), membership, in_doubt).await {
+        Ok(made) => Ok(Pulled::Made(made)),
+        Err(Stop::Given(page)) => Ok(Pulled::Given(page)),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => {
             let Pull { ref project, since, wipe_page, .. } = *pull;
             let wipe =
                 Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
-            Ok((wipe.answer(ended).await?, PullPath::Wiped))
+            Ok(Pulled::Made(Made::unkept(wipe.answer(ended).await?, PullPath::Wiped)))
         }
     }
 }
@@ -132,10 +173,11 @@ impl Pull {
     }
 }
 
-/// A pull under way.
-struct Gathering<'a> {
+/// A pull under way. It ends before the pages that are kept do.
+struct Gathering<'a, 'k> {
     table: &'a Table,
     strong: &'a StrongReads,
+    kept: &'k KeptPages,
     pull: &'a Pull,
     membership: &'a Row,
     counter: Counter,
@@ -151,16 +193,17 @@ struct Gathering<'a> {
     deadline: Instant,
 }
 
-impl<'a> Gathering<'a> {
+impl<'a, 'k> Gathering<'a, 'k> {
     async fn answer(
         table: &'a Table,
         strong: &'a StrongReads,
+        kept: &'k KeptPages,
         pull: &'a Pull,
         counter: Counter,
         membership: &'a Row,
         // The counter may have been read long after the membership.
         mut in_doubt: bool,
-    ) -> Result<(Answer, PullPath), Stop> {
+    ) -> Result<Made<'k>, Stop> {
         // A device that was wiped holds the version of the removal, or a place while that is under way.
         let wiped = membership.was_removed_at(pull.since.get());
         let held = if wiped || pull.since.wipe_place().is_some() { 0 } else { pull.since.get() };
@@ -168,6 +211,7 @@ impl<'a> Gathering<'a> {
         let mut gathering = Self {
             table,
             strong,
+            kept,
             pull,
             membership,
             since,
@@ -202,9 +246,9 @@ impl<'a> Gathering<'a> {
         let current = gathering.counter.current.get();
         if since == current {
             let checksums = Some(gathering.counter.checksums.clone());
-            return Ok((Answer { checksums, ..Answer::empty(current) }, PullPath::Unchanged));
+            return Ok(Made::unkept(Answer { checksums, ..Answer::empty(current) }, PullPath::Unchanged));
         }
-        gathering.gather().await
+        gathering.find_or_gather().await
     }
 
     /// Reads the counter until it is at what the caller asks for. From then on no final answer ends below.
@@ -226,8 +270,49 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    /// What a page for this pull has to have in common with it; none where none is worth keeping.
+    fn page_key(&self) -> Option<PageKey> {
+        let counter = &self.counter;
+        self.kept.may_have(counter.current.get().saturating_sub(self.since)).then(|| PageKey {
+            project: self.pull.project.clone(),
+            skipped: counter.skipped.clone(),
+            resync_through: counter.resync_through,
+            since: self.since,
+            without_tombstones: self.pull.leaves_tombstones_out(),
+            limit: self.pull.budget.max_rows(),
+            encoding: self.pull.encoding,
+        })
+    }
+
+    fn reader(&self) -> Reader<'a> {
+        let (counter, min_version) = (self.counter.current.get(), self.pull.min_version);
+        Reader { since: self.since, counter, min_version, membership: self.membership }
+    }
+
+    /// Is a page kept that this device may be given? Whoever waits for a throttled partition looks again, since somebody else may have
+    /// read the page meanwhile.
+    fn look(&self) -> Result<(), Stop> {
+        let page = self.page_key().and_then(|key| self.kept.look(&key, &self.reader()));
+        page.map_or(Ok(()), |page| Err(Stop::Given(page)))
+    }
+
+    /// Gives a page that is kept, or gathers one, which others wait for.
+    async fn find_or_gather(self) -> Result<Made<'k>, Stop> {
+        let Some(key) = self.page_key() else { return self.gather(None).await };
+        let (kept, reader) = (self.kept, self.reader());
+        match kept.find(key.clone(), &reader).await {
+            Found::Page(page) => Err(Stop::Given(page)),
+            Found::None(reading) => match self.gather(Some(reading)).await {
+                Err(Stop::Failed(error @ (Error::Overloaded | Error::Unavailable(_)))) => {
+                    Err(kept.look(&key, &reader).map_or(Stop::Failed(error), Stop::Given))
+                }
+                gathered => gathered,
+            },
+        }
+    }
+
     /// Reads, proves, and answers.
-    async fn gather(mut self) -> Result<(Answer, PullPath), Stop> {
+    async fn gather(mut self, reading: Option<Reading<'k>>) -> Result<Made<'k>, Stop> {
         let mut tries = TRIES;
         let mut cut = self.read_index(self.since).await?;
         loop {
@@ -237,13 +322,11 @@ impl<'a> Gathering<'a> {
             self.expect_not_removed()?;
             if let Some(cut) = cut {
                 self.wait_for_counter().await?;
-                return Ok(self.finish(cut, true));
+                return Ok(self.finish_cut(cut, reading));
             }
             let counter = self.counter.current;
             if self.evidence.is_state_at(counter) {
-                let checksums = Some(self.counter.checksums.clone());
-                let (answer, path) = self.finish(counter, false);
-                return Ok((Answer { checksums, ..answer }, path));
+                return Ok(self.finish_exact(counter, reading));
             }
             if self.evidence.exceeds(&self.pull.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
@@ -256,7 +339,7 @@ impl<'a> Gathering<'a> {
                 self.wait_for_counter().await?;
                 let membership = self.read_membership().await?;
                 if !membership.was_removed_at(counter.get()) {
-                    return Ok(self.finish(counter, false));
+                    return Ok(self.finish_busy(counter));
                 }
                 if Instant::now() >= self.deadline {
                     return Err(Error::NotProven.into());
@@ -418,7 +501,8 @@ impl<'a> Gathering<'a> {
     async fn read_all_rows(&mut self) -> Result<(), Stop> {
         let mut cursor = None;
         loop {
-            let page = unthrottled(self.deadline, || self.table.rows_page(&self.pull.project, cursor.clone())).await?;
+            let page_at = || self.table.rows_page(&self.pull.project, cursor.clone());
+            let page = unthrottled_unless(self.deadline, page_at, || self.look()).await?;
             page.rows.into_iter().for_each(|row| self.evidence.add_without_page(row));
             cursor = page.next;
             if cursor.is_none() {
@@ -517,13 +601,95 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// The answer up to `mark`; with newer rows beside, unless it is cut there.
-    fn finish(self, mark: ServerVersion, cut: bool) -> (Answer, PullPath) {
-        let mut rows = self.evidence.into_rows(cut.then_some(mark));
-        if self.pull.leaves_tombstones_out() {
-            rows.retain(|row| row.json.is_some());
+    /// The answer up to `mark`, proven, with newer rows beside. It is not to be kept.
+    fn finish_busy(self, mark: ServerVersion) -> Made<'k> {
+        let rows = without_tombstones_for(self.pull, self.evidence.into_rows(None));
+        Made::unkept(Answer { rows, ..Answer::empty(mark.get()) }, self.path)
+    }
+
+    /// The answer that is exactly the state at `mark`, a counter that was read.
+    fn finish_exact(self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
+        let rows = self.evidence.into_rows(None);
+        let page = Page::of(&rows, self.since, mark.get(), mark.get(), true);
+        let page = reading.map(|reading| NewPage { page, reading, following: vec![] });
+        let (rows, checksums) = (without_tombstones_for(self.pull, rows), Some(self.counter.checksums));
+        Made { answer: Answer { rows, checksums, ..Answer::empty(mark.get()) }, path: self.path, page }
+    }
+
+    /// The answer that is cut at `mark`, or before, where pages are kept.
+    fn finish_cut(mut self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
+        let covered = self.counter.current.get();
+        let Some(reading) = reading else {
+            let rows = without_tombstones_for(self.pull, self.evidence.into_rows(Some(mark)));
+            return Made::unkept(Answer { rows, has_more: true, ..Answer::empty(mark.get()) }, self.path);
+        };
+        // After a strong reading everything is in hand.
+        let proven = if self.path == PullPath::Strong { self.evidence.proven().min(covered) } else { mark.get() };
+        let mut rows = self.evidence.into_rows(ServerVersion::try_from(proven).ok());
+        let rest = rows.split_off(rows.partition_point(|row| row.version <= mark));
+        let pages = Pages { kept: self.kept, since: self.since, covered };
+        let (page, rest) = pages.first(rows, rest);
+        let following = Pages { since: page.0.mark, ..pages }.all(rest, self.pull.budget);
+        let following = following.into_iter().map(|(page, answer)| {
+            let key = PageKey { since: page.after, without_tombstones: false, ..reading.key().clone() };
+            (key, page, answer)
+        });
+        let following = following.collect();
+        let (page, answer) = page;
+        let answer = Answer { rows: without_tombstones_for(self.pull, answer.rows), ..answer };
+        Made { answer, path: self.path, page: Some(NewPage { page, reading, following }) }
+    }
+}
+
+fn without_tombstones_for(pull: &Pull, mut rows: Vec<FeedRow>) -> Vec<FeedRow> {
+    if pull.leaves_tombstones_out() {
+        rows.retain(|row| row.json.is_some());
+    }
+    rows
+}
+
+/// Cuts rows that are all proven, ascending, into pages.
+struct Pages<'k> {
+    kept: &'k KeptPages,
+    since: u64,
+    covered: u64,
+}
+
+impl Pages<'_> {
+    /// A page of rows that fit, and what is left with the rows after them.
+    fn first(&self, mut rows: Vec<FeedRow>, rest: Vec<FeedRow>) -> ((Page, Answer), Vec<FeedRow>) {
+        let limits = self.kept.limits();
+        if rows.len() >= limits.min_rows {
+            let versions: Vec<u64> = rows.iter().map(|row| row.version.get()).collect();
+            let mut left = rows.split_off(rounded(&versions, limits.rounded_part));
+            left.extend(rest);
+            return (self.page(rows), left);
         }
-        (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.path)
+        (self.page(rows), rest)
+    }
+
+    fn page(&self, rows: Vec<FeedRow>) -> (Page, Answer) {
+        let mark = rows.last().map_or(self.since, |row| row.version.get());
+        let page = Page::of(&rows, self.since, mark, self.covered, false);
+        (page, Answer { rows, has_more: true, ..Answer::empty(mark) })
+    }
+
+    /// Pages of all rows.
+    fn all(mut self, mut rows: Vec<FeedRow>, budget: Budget) -> Vec<(Page, Answer)> {
+        let mut pages = vec![];
+        while !rows.is_empty() {
+            let mut left = budget;
+            let fitting = rows.iter().take_while(|row| left.take(row)).count();
+            if fitting == 0 {
+                break;
+            }
+            let rest = rows.split_off(fitting);
+            let (page, rest) = self.first(rows, rest);
+            self.since = page.0.mark;
+            pages.push(page);
+            rows = rest;
+        }
+        pages
     }
 }
 
