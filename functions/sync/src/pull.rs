@@ -623,18 +623,16 @@ impl<'a, 'k> Gathering<'a, 'k> {
             let rows = without_tombstones_for(self.pull, self.evidence.into_rows(Some(mark)));
             return Made::unkept(Answer { rows, has_more: true, ..Answer::empty(mark.get()) }, self.path);
         };
-        // After a strong reading everything is in hand.
-        let proven = if self.path == PullPath::Strong { self.evidence.proven().min(covered) } else { mark.get() };
+        // After a strong reading all rows are in hand, and those of the pages after this one need not be read again.
+        let is_all = self.path == PullPath::Strong;
+        let proven = if is_all { self.evidence.proven().min(covered) } else { mark.get() };
         let mut rows = self.evidence.into_rows(ServerVersion::try_from(proven).ok());
         let rest = rows.split_off(rows.partition_point(|row| row.version <= mark));
         let pages = Pages { kept: self.kept, since: self.since, covered };
         let (page, rest) = pages.first(rows, rest);
-        let following = Pages { since: page.0.mark, ..pages }.all(rest, self.pull.budget);
-        let following = following.into_iter().map(|(page, answer)| {
-            let key = PageKey { since: page.after, without_tombstones: false, ..reading.key().clone() };
-            (key, page, answer)
-        });
-        let following = following.collect();
+        let following = Pages { since: page.0.mark, ..pages }.all(if is_all { rest } else { vec![] }, self.pull.budget);
+        let key_of = |page: &Page| PageKey { since: page.after, without_tombstones: false, ..reading.key().clone() };
+        let following = following.into_iter().map(|(page, answer)| (key_of(&page), page, answer)).collect();
         let (page, answer) = page;
         let answer = Answer { rows: without_tombstones_for(self.pull, answer.rows), ..answer };
         Made { answer, path: self.path, page: Some(NewPage { page, reading, following }) }
