@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_smithy_types::base64;
 use serde_json::Value;
-use shared::domain::{ArchivedVersions, ServerVersion, Superseded};
+use shared::domain::{ArchivedVersions, ServerVersion, VersionHistory};
 
 use crate::http::PROJECT;
 use crate::table::{Item, UnreliableTable};
@@ -89,13 +89,13 @@ pub(crate) fn archived(item: &Item) -> Result<Vec<u64>, String> {
     Ok(archived.versions().to_vec())
 }
 
-fn superseded(item: &Item, version: u64) -> Result<Superseded, String> {
+fn superseded(item: &Item, version: u64) -> Result<VersionHistory, String> {
     let Some(list) = item.get("superseded").and_then(|list| list["B"].as_str()) else {
-        return Ok(Superseded::default());
+        return Ok(VersionHistory::default());
     };
     let bytes = base64::decode(list).map_err(|error| error.to_string())?;
     let version = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
-    Superseded::decode(&bytes, version).map_err(|error| error.to_string())
+    VersionHistory::decode(&bytes, version).map_err(|error| error.to_string())
 }
 
 fn number(item: &Item, name: &str) -> u64 {

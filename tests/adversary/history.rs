@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_smithy_types::base64;
 use serde_json::{Map, Value};
-use shared::domain::{ServerVersion, Superseded};
+use shared::domain::{ServerVersion, VersionHistory};
 
 use fastrand::Rng;
 
@@ -329,10 +329,10 @@ impl History {
     fn check_superseded(&mut self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
         let current = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
         let list = match item.get("superseded").map(|list| list["B"].as_str().expect("bytes")) {
-            None => Superseded::default(),
+            None => VersionHistory::default(),
             Some(text) => {
                 let bytes = base64::decode(text).map_err(|error| error.to_string())?;
-                Superseded::decode(&bytes, current).map_err(|error| format!("{row}@{version}: {error}"))?
+                VersionHistory::decode(&bytes, current).map_err(|error| format!("{row}@{version}: {error}"))?
             }
         };
         if list.floor() > 0 && !item.contains_key("archived_from") {

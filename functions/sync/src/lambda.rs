@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use shared::http::{CallerBudgets, RequestLog, request_of};
 use shared::storage::raw::serialize_pieces;
 
-use crate::body::{Answer, Unwritten};
+use crate::body::{PullAnswer, Unwritten};
 use crate::{App, router_without_bodies};
 
 /// Answers API Gateway's events until the instance ends.
@@ -72,7 +72,7 @@ struct Payload {
 }
 
 enum PayloadBody {
-    Answer(Arc<Answer>),
+    Answer(Arc<PullAnswer>),
     /// A JSON string, with its quotes.
     Json(String),
 }
@@ -147,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_a_string_whether_it_is_written_now_or_was_before() {
-        let answer = Answer { deleted: vec!["tasks#a".parse().expect("a key")], ..Answer::empty(7) };
+        let answer = PullAnswer { deleted: vec!["tasks#a".parse().expect("a key")], ..PullAnswer::empty(7) };
         let text = String::from_utf8(answer.to_json().expect("whole rows")).expect("text");
         let headers = json!({"content-type": "application/json", "vary": "accept-encoding"});
         let expected =

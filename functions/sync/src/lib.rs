@@ -12,7 +12,7 @@ use axum::{Extension, Router};
 use serde::Deserialize;
 use shared::auth::Verifier;
 use shared::domain::{ProjectId, ServerVersion, Since};
-use shared::http::{Caller, Outcome, Params, Path, Problem, both_slashes, finish, observed};
+use shared::http::{Caller, LoggedOutcome, Params, Path, Problem, both_slashes, finish, observed};
 use shared::storage::Table;
 
 mod body;
@@ -34,7 +34,7 @@ use encoding::Encoding;
 use kept::GivenPage;
 pub use kept::{KeptPages, Limits};
 pub use lambda::run;
-pub use outcome::{PullPath, PullPaths};
+pub use outcome::{PullOutcome, PullOutcomes};
 use pull::{NewPage, Pull, Pulled, pull};
 use strong_reads::StrongReads;
 
@@ -43,7 +43,7 @@ use strong_reads::StrongReads;
 pub struct App {
     table: Table,
     verifier: Arc<Verifier>,
-    paths: Arc<PullPaths>,
+    outcomes: Arc<PullOutcomes>,
     strong: Arc<StrongReads>,
     kept: Arc<KeptPages>,
     wipe_page: usize,
@@ -53,7 +53,7 @@ impl App {
     /// An app that has counted nothing yet, and keeps no pages.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
         let kept = Arc::new(KeptPages::off());
-        Self { table, verifier, paths: Arc::default(), strong: Arc::default(), kept, wipe_page: usize::MAX }
+        Self { table, verifier, outcomes: Arc::default(), strong: Arc::default(), kept, wipe_page: usize::MAX }
     }
 
     /// … that keeps pages here. They are of one table: two apps may share them only if they have the same.
@@ -68,9 +68,9 @@ impl App {
         Self { wipe_page: ids, ..self }
     }
 
-    /// How often each way to an answer was taken.
-    pub fn paths(&self) -> Arc<PullPaths> {
-        Arc::clone(&self.paths)
+    /// How often each outcome was reached.
+    pub fn outcomes(&self) -> Arc<PullOutcomes> {
+        Arc::clone(&self.outcomes)
     }
 }
 
@@ -127,28 +127,32 @@ async fn sync(
         needs_everything: migration::needs_everything(&params)?,
         min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
     };
-    let outcome = |mark, rows, path: PullPath| Outcome { mark: Some(mark), rows: Some(rows), path: Some(path.name()) };
-    let (body, outcome, path) = loop {
+    let logged_as = |mark, rows, outcome: PullOutcome| LoggedOutcome {
+        mark: Some(mark),
+        rows: Some(rows),
+        pull: Some(outcome.name()),
+    };
+    let (body, logged, outcome) = loop {
         let made = match pull(&app.table, &app.strong, &app.kept, &wanted).await? {
             Pulled::Made(made) => made,
             Pulled::Given(GivenPage { body, is_gzip, mark, rows }) => {
                 let body = if is_gzip { EncodedBody::Gzip(body) } else { EncodedBody::Plain(body) };
-                break (body, outcome(mark, rows, PullPath::Kept), PullPath::Kept);
+                break (body, logged_as(mark, rows, PullOutcome::Kept), PullOutcome::Kept);
             }
         };
         let rows = made.answer.rows.len() + made.answer.deleted.len();
-        let outcome = outcome(made.answer.mark, rows, made.path);
+        let logged = logged_as(made.answer.mark, rows, made.outcome);
         match made.answer.encode(encoding, wanted.budget)? {
             Encoded::Fits(body) => {
                 made.page.into_iter().for_each(|page| keep(&app.kept, page, &body, wanted.budget));
-                break (body, outcome, made.path);
+                break (body, logged, made.outcome);
             }
             // A smaller page then, and a proof of its own.
             Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };
-    app.paths.count(path);
-    Ok((Extension(outcome), body))
+    app.outcomes.count(outcome);
+    Ok((Extension(logged), body))
 }
 
 /// Keeps a page that was made, and those that follow on it.

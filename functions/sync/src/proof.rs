@@ -16,12 +16,12 @@ use std::hash::{Hash, Hasher};
 use indexmap::IndexSet;
 use shared::domain::{ArchivedVersions, RowKey, ServerVersion};
 use shared::storage::raw::Escaped;
-use shared::storage::{FeedRow, Superseding};
+use shared::storage::{FeedRow, RowHistory};
 
 use crate::body::Budget;
 
 /// The rows read so far and the versions they account for.
-pub(crate) struct Evidence {
+pub(crate) struct Proof {
     since: u64,
     /// Ranges that no row holds; they count as held.
     skipped: Vec<(u64, u64)>,
@@ -69,7 +69,7 @@ impl Borrow<RowKey> for ByKey {
     }
 }
 
-impl Evidence {
+impl Proof {
     pub(crate) fn new(since: u64, skipped: Vec<(u64, u64)>) -> Self {
         Self {
             since,
@@ -89,10 +89,10 @@ impl Evidence {
 
     /// Takes a copy of a row into account; of two copies the newer counts.
     pub(crate) fn add(&mut self, row: FeedRow) {
-        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
+        let versions = std::iter::once(row.version.get()).chain(row.history.versions().iter().copied());
         self.held.extend(versions.take_while(|version| *version > self.since));
         self.held_is_sorted = false;
-        self.silent_below = self.silent_below.max(row.superseded.floor());
+        self.silent_below = self.silent_below.max(row.history.floor());
         self.archive_read_above = None;
         let (version, archived_from) = (row.version, row.archived_from);
         // Of two that are the same the first stays, so that all of a page that says nothing new can go.
@@ -116,12 +116,12 @@ impl Evidence {
 
     /// Takes into account that a row superseded versions, those up to `to`, and that it was seen. That does not put it into
     /// the hand: its own version is not held.
-    pub(crate) fn add_superseded(&mut self, row: &Superseding, to: ServerVersion) {
-        let newest_first = row.superseded.versions().iter().copied();
+    pub(crate) fn add_history(&mut self, row: &RowHistory, to: ServerVersion) {
+        let newest_first = row.history.versions().iter().copied();
         let versions = newest_first.skip_while(|version| *version > to.get());
         self.held.extend(versions.take_while(|version| *version > self.since));
         self.held_is_sorted = false;
-        self.silent_below = self.silent_below.max(row.superseded.floor());
+        self.silent_below = self.silent_below.max(row.history.floor());
         self.newest_seen = self.newest_seen.max(row.version.get());
     }
 
@@ -221,18 +221,18 @@ impl Evidence {
         let counter = counter.get();
         let archive_is_read = self.archive_read_above.is_some_and(|after| after <= counter);
         let is_archived = |row: &FeedRow| archive_is_read && row.archived_from.is_some_and(|from| from <= counter);
-        let is_silent_above = |row: &FeedRow| row.superseded.floor() > counter + 1;
+        let is_silent_above = |row: &FeedRow| row.history.floor() > counter + 1;
         if self.all().any(|row| is_silent_above(row) && !is_archived(row)) {
             return false;
         }
         let archived_above = |row: &FeedRow| {
             let versions = self.archived.get(&row.key).map_or(&[][..], Vec::as_slice);
             // What the list names is counted there, and what is newer than the copy is not among its writes.
-            let above = (counter + 1)..row.superseded.floor();
+            let above = (counter + 1)..row.history.floor();
             versions.iter().filter(|version| above.contains(version)).count()
         };
         let held_up_to_counter = |row: &FeedRow| {
-            let mut above = row.superseded.versions().iter().take_while(|version| **version > counter).count();
+            let mut above = row.history.versions().iter().take_while(|version| **version > counter).count();
             if is_silent_above(row) {
                 above += archived_above(row);
             }
@@ -297,7 +297,7 @@ fn skip(skipped: &[(u64, u64)], mut version: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared::domain::Superseded;
+    use shared::domain::VersionHistory;
 
     use super::*;
     use crate::encoding::Encoding;
@@ -308,18 +308,18 @@ mod tests {
 
     /// The copy of a task that was written at these rising versions.
     fn task(id: u64, versions: &[u64]) -> FeedRow {
-        task_within(id, versions, Superseded::MAX_BYTES)
+        task_within(id, versions, VersionHistory::MAX_BYTES)
     }
 
     fn task_within(id: u64, versions: &[u64], max_history_bytes: usize) -> FeedRow {
-        let superseded = versions.windows(2).fold(Superseded::default(), |list, pair| {
+        let history = versions.windows(2).fold(VersionHistory::default(), |list, pair| {
             list.superseding(version(pair[0]), version(pair[1]), max_history_bytes)
         });
         FeedRow {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: version(*versions.last().expect("a write")),
             writes: versions.len() as u64,
-            superseded,
+            history,
             archived_from: None,
             json: Some(shared::storage::raw::Escaped::of("{}")),
         }
@@ -336,43 +336,43 @@ mod tests {
         ArchivedVersions::anonymous(versions.into_iter().map(version)).remove(0)
     }
 
-    /// What it superseded.
-    fn superseding(FeedRow { version, superseded, .. }: FeedRow) -> Superseding {
-        Superseding { version, superseded }
+    /// Its history, without the row.
+    fn history_of(FeedRow { version, history, .. }: FeedRow) -> RowHistory {
+        RowHistory { version, history }
     }
 
-    fn evidence(since: u64, rows: impl IntoIterator<Item = FeedRow>) -> Evidence {
-        let mut evidence = Evidence::new(since, vec![]);
-        rows.into_iter().for_each(|row| evidence.add(row));
-        evidence
+    fn proof(since: u64, rows: impl IntoIterator<Item = FeedRow>) -> Proof {
+        let mut proof = Proof::new(since, vec![]);
+        rows.into_iter().for_each(|row| proof.add(row));
+        proof
     }
 
     #[test]
     fn a_gap_ends_what_is_proven() {
-        assert_eq!(evidence(0, [task(1, &[1]), task(2, &[2]), task(4, &[4])]).proven(), 2);
-        assert_eq!(evidence(2, [task(4, &[4])]).proven(), 2);
-        assert_eq!(evidence(3, [task(4, &[4])]).proven(), 4);
-        assert_eq!(evidence(7, []).proven(), 7);
+        assert_eq!(proof(0, [task(1, &[1]), task(2, &[2]), task(4, &[4])]).proven(), 2);
+        assert_eq!(proof(2, [task(4, &[4])]).proven(), 2);
+        assert_eq!(proof(3, [task(4, &[4])]).proven(), 4);
+        assert_eq!(proof(7, []).proven(), 7);
     }
 
     #[test]
     fn of_two_copies_the_newer_counts_whichever_came_first() {
         let key = "tasks#1".parse().expect("a key");
         for copies in [[task(1, &[3]), task(1, &[3, 5])], [task(1, &[3, 5]), task(1, &[3])]] {
-            let evidence = evidence(2, copies);
-            assert_eq!((evidence.row(&key).map(|row| row.version), evidence.newest()), (Some(version(5)), 5));
+            let proof = proof(2, copies);
+            assert_eq!((proof.row(&key).map(|row| row.version), proof.newest()), (Some(version(5)), 5));
         }
-        assert_eq!(evidence(2, []).newest(), 0);
+        assert_eq!(proof(2, []).newest(), 0);
     }
 
     /// The caller's membership is in hand on every pull, however old it is.
     #[test]
     fn a_row_that_the_device_holds_takes_no_part_in_the_answer() {
         let budget = |rows| Budget::new(rows, Encoding::Identity);
-        let held = || evidence(4, [task(1, &[3]), task(2, &[4])]);
+        let held = || proof(4, [task(1, &[3]), task(2, &[4])]);
         assert!(!held().exceeds(&budget(0)) && held().times(&budget(2)) > 2);
         assert_eq!(held().cut(version(4), &budget(9)), None);
-        let with_two_more = || evidence(4, [task(1, &[3]), task(2, &[4]), task(3, &[6]), task(4, &[5])]);
+        let with_two_more = || proof(4, [task(1, &[3]), task(2, &[4]), task(3, &[6]), task(4, &[5])]);
         assert!(with_two_more().exceeds(&budget(1)) && !with_two_more().exceeds(&budget(2)));
         assert_eq!([1, 2, 3, 4, 7].map(|rows| with_two_more().times(&budget(rows))), [0, 1, 1, 2, 3]);
         let versions = |to| with_two_more().into_rows(to).iter().map(|row| row.version.get()).collect::<Vec<_>>();
@@ -381,102 +381,102 @@ mod tests {
 
     #[test]
     fn of_all_rows_only_the_content_of_those_that_the_device_lacks_is_kept() {
-        let mut evidence = evidence(3, []);
-        [task(1, &[2]), task(2, &[3]), task(3, &[4])].into_iter().for_each(|row| evidence.add_without_page(row));
+        let mut proof = proof(3, []);
+        [task(1, &[2]), task(2, &[3]), task(3, &[4])].into_iter().for_each(|row| proof.add_without_page(row));
         let content = |row: &FeedRow| row.json.as_ref().map(|json| json.as_str().to_owned());
-        let kept: Vec<_> = evidence.all().map(content).collect();
+        let kept: Vec<_> = proof.all().map(content).collect();
         assert_eq!(kept, [Some(String::new()), Some(String::new()), Some("{}".to_owned())]);
-        assert!(!evidence.proves_by_sum(version(4)) && evidence.proven() == 4);
+        assert!(!proof.proves_by_sum(version(4)) && proof.proven() == 4);
     }
 
     #[test]
     fn a_newer_copy_still_holds_the_versions_before() {
-        assert_eq!(evidence(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven(), 5);
+        assert_eq!(proof(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven(), 5);
     }
 
     #[test]
     fn what_a_row_superseded_is_held_without_the_row_and_its_own_version_is_not() {
-        let mut evidence = evidence(1, [task(2, &[4]), task(3, &[6])]);
-        evidence.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(5));
-        assert_eq!((evidence.proven(), evidence.newest()), (6, 7));
-        let cut = |limit, evidence: &mut Evidence| evidence.cut(version(7), &Budget::new(limit, Encoding::Identity));
-        assert_eq!([1, 9].map(|limit| cut(limit, &mut evidence)), [Some(version(4)), Some(version(6))]);
-        assert_eq!(evidence.into_rows(None).iter().map(|row| row.version.get()).collect::<Vec<_>>(), [4, 6]);
+        let mut proof = proof(1, [task(2, &[4]), task(3, &[6])]);
+        proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), version(5));
+        assert_eq!((proof.proven(), proof.newest()), (6, 7));
+        let cut = |limit, proof: &mut Proof| proof.cut(version(7), &Budget::new(limit, Encoding::Identity));
+        assert_eq!([1, 9].map(|limit| cut(limit, &mut proof)), [Some(version(4)), Some(version(6))]);
+        assert_eq!(proof.into_rows(None).iter().map(|row| row.version.get()).collect::<Vec<_>>(), [4, 6]);
         // Not asked about what lies behind.
-        let mut evidence = self::evidence(1, []);
-        evidence.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(3));
-        assert_eq!(evidence.held, [3, 2]);
+        let mut proof = self::proof(1, []);
+        proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), version(3));
+        assert_eq!(proof.held, [3, 2]);
     }
 
     #[test]
     fn an_old_copy_does_not_stand_in_for_the_write_it_misses() {
-        let mut evidence = evidence(0, [task(1, &[1]), task(2, &[2])]);
-        assert!(evidence.proven() < 3 && !evidence.proves_by_sum(version(3)));
-        evidence.add(task(1, &[1, 3]));
-        assert!(evidence.proven() == 3 && evidence.proves_by_sum(version(3)));
+        let mut proof = proof(0, [task(1, &[1]), task(2, &[2])]);
+        assert!(proof.proven() < 3 && !proof.proves_by_sum(version(3)));
+        proof.add(task(1, &[1, 3]));
+        assert!(proof.proven() == 3 && proof.proves_by_sum(version(3)));
     }
 
     #[test]
     fn versions_that_no_row_holds_count_as_held() {
-        let mut evidence = Evidence::new(0, vec![(3, 1_000_000), (1, 1)]);
-        evidence.add(task(1, &[2]));
-        evidence.add(task(2, &[1_000_001]));
-        assert_eq!(evidence.proven(), 1_000_001);
-        assert!(evidence.proves_by_sum(version(1_000_001)));
-        assert!(!evidence.proves_by_sum(version(1_000_002)));
+        let mut proof = Proof::new(0, vec![(3, 1_000_000), (1, 1)]);
+        proof.add(task(1, &[2]));
+        proof.add(task(2, &[1_000_001]));
+        assert_eq!(proof.proven(), 1_000_001);
+        assert!(proof.proves_by_sum(version(1_000_001)));
+        assert!(!proof.proves_by_sum(version(1_000_002)));
     }
 
     #[test]
     fn a_range_that_no_row_holds_counts_once_everything_before_it_is_held() {
-        let mut evidence = Evidence::new(0, vec![(5, 9)]);
-        evidence.add(task(1, &[1]));
-        evidence.add(task(2, &[10]));
-        assert_eq!(evidence.proven(), 1);
+        let mut proof = Proof::new(0, vec![(5, 9)]);
+        proof.add(task(1, &[1]));
+        proof.add(task(2, &[10]));
+        assert_eq!(proof.proven(), 1);
     }
 
     #[test]
     fn the_sum_proves_where_lists_are_cut_but_not_when_they_are_silent_above_the_counter() {
         let busy: Vec<u64> = (2..=900).collect();
-        let mut evidence = evidence(0, [task(1, &[1]), task(2, &busy)]);
-        assert!(evidence.row(&"tasks#2".parse().expect("a key")).expect("a row").superseded.floor() > 100);
-        assert_eq!(evidence.proven(), 1);
-        assert!(evidence.proves_by_sum(version(900)) && evidence.proven() == 900);
-        let mut evidence = self::evidence(0, [task(1, &[1]), task(2, &busy)]);
-        assert!(!evidence.proves_by_sum(version(100)), "nobody knows how often it was written since");
+        let mut proof = proof(0, [task(1, &[1]), task(2, &busy)]);
+        assert!(proof.row(&"tasks#2".parse().expect("a key")).expect("a row").history.floor() > 100);
+        assert_eq!(proof.proven(), 1);
+        assert!(proof.proves_by_sum(version(900)) && proof.proven() == 900);
+        let mut proof = self::proof(0, [task(1, &[1]), task(2, &busy)]);
+        assert!(!proof.proves_by_sum(version(100)), "nobody knows how often it was written since");
     }
 
     #[test]
     fn an_archived_version_is_held_without_a_row_and_says_nothing_of_its_neighbours() {
-        let mut evidence = evidence(1, [task_within(1, &[2, 3, 6, 8], 1), task(2, &[4]), task(3, &[7])]);
-        assert!(evidence.is_silent() && evidence.proven() == 1);
-        evidence.add_archive(1, vec![archived(1, [2, 3])]);
-        assert_eq!((evidence.proven(), evidence.is_silent()), (4, false));
-        assert!(evidence.row(&"tasks#1".parse().expect("a key")).is_some_and(|row| row.version == version(8)));
+        let mut proof = proof(1, [task_within(1, &[2, 3, 6, 8], 1), task(2, &[4]), task(3, &[7])]);
+        assert!(proof.is_silent() && proof.proven() == 1);
+        proof.add_archive(1, vec![archived(1, [2, 3])]);
+        assert_eq!((proof.proven(), proof.is_silent()), (4, false));
+        assert!(proof.row(&"tasks#1".parse().expect("a key")).is_some_and(|row| row.version == version(8)));
     }
 
     #[test]
     fn a_list_that_is_silent_only_where_all_is_proven_is_no_reason_to_read_the_archive() {
-        assert!(!evidence(5, [task_within(1, &[2, 3, 6], 1), task(2, &[8])]).is_silent());
-        let mut evidence = evidence(1, []);
-        evidence.add_superseded(&superseding(task_within(1, &[2, 3, 6], 1)), version(9));
-        assert!(evidence.is_silent(), "of a row that was seen from the end");
+        assert!(!proof(5, [task_within(1, &[2, 3, 6], 1), task(2, &[8])]).is_silent());
+        let mut proof = proof(1, []);
+        proof.add_history(&history_of(task_within(1, &[2, 3, 6], 1)), version(9));
+        assert!(proof.is_silent(), "of a row that was seen from the end");
     }
 
     #[test]
     fn an_archive_that_knows_more_of_a_row_than_the_hand_is_the_sign_of_a_newer_row() {
         for in_hand in [None, Some(task(1, &[2]))] {
-            let mut evidence = evidence(1, in_hand.into_iter().chain([task(2, &[4])]));
-            evidence.add_archive(1, vec![archived(1, [2, 3])]);
-            assert_eq!(evidence.proven(), 4);
-            assert!(evidence.newest() <= 4 && evidence.has_newer(version(4)) && !evidence.is_state_at(version(4)));
-            evidence.add(task(1, &[2, 3, 5]));
-            assert!(evidence.is_state_at(version(5)));
+            let mut proof = proof(1, in_hand.into_iter().chain([task(2, &[4])]));
+            proof.add_archive(1, vec![archived(1, [2, 3])]);
+            assert_eq!(proof.proven(), 4);
+            assert!(proof.newest() <= 4 && proof.has_newer(version(4)) && !proof.is_state_at(version(4)));
+            proof.add(task(1, &[2, 3, 5]));
+            assert!(proof.is_state_at(version(5)));
         }
     }
 
     #[test]
     fn an_archive_without_a_row_proves_and_leaves_open_whether_a_newer_row_was_seen() {
-        let held = || evidence(0, [task(1, &[1]), task(2, &[3, 4])]);
+        let held = || proof(0, [task(1, &[1]), task(2, &[3, 4])]);
         let mut needed = held();
         needed.add_archive(0, vec![anonymous([2])]);
         assert_eq!(needed.proven(), 4);
@@ -498,16 +498,16 @@ mod tests {
 
     #[test]
     fn the_sum_counts_against_an_old_counter_when_the_archive_has_what_the_lists_dropped_since() {
-        let floor = busy_in_the_table(None)[1].superseded.floor();
+        let floor = busy_in_the_table(None)[1].history.floor();
         let archive = || vec![archived(2, 90..floor), archived(2, 95..120)];
-        let mut evidence = evidence(0, busy_in_the_table(Some(0)));
-        assert!(!evidence.proves_by_sum(version(100)));
-        evidence.add_archive(100, archive());
-        assert!(evidence.proves_by_sum(version(100)) && !evidence.proves_by_sum(version(99)), "99 was not asked for");
+        let mut proof = proof(0, busy_in_the_table(Some(0)));
+        assert!(!proof.proves_by_sum(version(100)));
+        proof.add_archive(100, archive());
+        assert!(proof.proves_by_sum(version(100)) && !proof.proves_by_sum(version(99)), "99 was not asked for");
         let known_from = |from| {
-            let mut evidence = self::evidence(0, busy_in_the_table(from));
-            evidence.add_archive(99, archive());
-            [99, 100].map(|counter| evidence.proves_by_sum(version(counter)))
+            let mut proof = self::proof(0, busy_in_the_table(from));
+            proof.add_archive(99, archive());
+            [99, 100].map(|counter| proof.proves_by_sum(version(counter)))
         };
         assert_eq!(
             [Some(0), Some(99), Some(100), Some(101), None].map(known_from),
@@ -518,12 +518,12 @@ mod tests {
     #[test]
     fn an_archive_that_was_read_before_a_row_says_nothing_of_what_its_list_has_dropped_since() {
         let [_, busy] = busy_in_the_table(Some(0));
-        let mut evidence = evidence(0, []);
+        let mut proof = proof(0, []);
         // One version short, since it was not dropped yet: row 1 is missing, and the busy one seems to make up for it.
-        evidence.add_archive(0, vec![archived(2, 101..busy.superseded.floor() - 1)]);
-        evidence.add(busy.clone());
-        assert!(!evidence.proves_by_sum(version(100)));
-        let mut missing = self::evidence(0, [busy]);
+        proof.add_archive(0, vec![archived(2, 101..busy.history.floor() - 1)]);
+        proof.add(busy.clone());
+        assert!(!proof.proves_by_sum(version(100)));
+        let mut missing = self::proof(0, [busy]);
         missing.add_archive(0, vec![archived(2, 101..missing.silent_below)]);
         assert!(!missing.proves_by_sum(version(100)));
     }
@@ -531,34 +531,34 @@ mod tests {
     #[test]
     fn a_copy_of_the_index_learns_from_the_same_one_of_the_table_from_where_it_is_archived() {
         let [other, busy] = busy_in_the_table(Some(0));
-        let mut evidence = evidence(0, [other, FeedRow { archived_from: None, ..busy.clone() }, busy]);
-        evidence.add_archive(0, vec![archived(2, 2..evidence.silent_below)]);
-        assert!(evidence.proves_by_sum(version(100)));
+        let mut proof = proof(0, [other, FeedRow { archived_from: None, ..busy.clone() }, busy]);
+        proof.add_archive(0, vec![archived(2, 2..proof.silent_below)]);
+        assert!(proof.proves_by_sum(version(100)));
     }
 
     #[test]
     fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_is_missing() {
         let busy = task(2, &(2..=900).collect::<Vec<_>>());
-        let floor = busy.superseded.floor();
+        let floor = busy.history.floor();
         // Of the versions above floor - 2 one is not listed, so that it is counted in place of version 1.
-        assert!(!evidence(0, [busy.clone()]).proves_by_sum(version(floor - 2)));
+        assert!(!proof(0, [busy.clone()]).proves_by_sum(version(floor - 2)));
         // A list that names all versions above the counter is as good as a whole one.
-        assert!(evidence(0, [task(1, &[1]), busy]).proves_by_sum(version(floor - 1)));
+        assert!(proof(0, [task(1, &[1]), busy]).proves_by_sum(version(floor - 1)));
     }
 
     #[test]
     fn a_cut_is_at_a_row_and_never_past_what_is_proven_or_fits() {
         let rows = [task(1, &[1]), task(2, &[2, 4]), task(3, &[3]), task(6, &[6])];
-        let mut evidence = evidence(0, rows);
-        assert_eq!(evidence.cut(version(6), &Budget::new(1, Encoding::Identity)), Some(version(1)));
+        let mut proof = proof(0, rows);
+        assert_eq!(proof.cut(version(6), &Budget::new(1, Encoding::Identity)), Some(version(1)));
         assert_eq!(
-            evidence.cut(version(6), &Budget::new(2, Encoding::Identity)),
+            proof.cut(version(6), &Budget::new(2, Encoding::Identity)),
             Some(version(3)),
             "2 is no row's version any more"
         );
-        assert_eq!(evidence.cut(version(6), &Budget::new(9, Encoding::Identity)), Some(version(4)), "5 is missing");
+        assert_eq!(proof.cut(version(6), &Budget::new(9, Encoding::Identity)), Some(version(4)), "5 is missing");
         assert_eq!(
-            evidence.cut(version(3), &Budget::new(9, Encoding::Identity)),
+            proof.cut(version(3), &Budget::new(9, Encoding::Identity)),
             Some(version(3)),
             "never past the counter"
         );
@@ -586,20 +586,20 @@ mod tests {
         ) {
             let counter = history.len() as u64;
             let since = since.min(counter);
-            let mut evidence = evidence(since, []);
+            let mut proof = proof(since, []);
             for ((id, as_of), to) in shown.iter().zip(to) {
                 let Some(copy) = copy(&history, *id, (*as_of).min(counter)) else { continue };
                 match to {
-                    Some(to) => evidence.add_superseded(&superseding(copy), version(to)),
-                    None if copy.version.get() > since => evidence.add(copy),
+                    Some(to) => proof.add_history(&history_of(copy), version(to)),
+                    None if copy.version.get() > since => proof.add(copy),
                     None => {}
                 }
             }
-            let proven = evidence.proven().min(counter);
+            let proven = proof.proven().min(counter);
             for id in 0..12 {
                 let Some(current) = copy(&history, id, counter) else { continue };
                 if current.version.get() > since && current.version.get() <= proven {
-                    prop_assert_eq!(evidence.row(&current.key), Some(&current));
+                    prop_assert_eq!(proof.row(&current.key), Some(&current));
                 }
             }
         }
@@ -619,7 +619,7 @@ mod tests {
             let versions_of = |id: u64, as_of: u64| -> Vec<u64> {
                 (1..=as_of.min(end)).filter(|v| history[(*v - 1) as usize] == id).collect()
             };
-            let mut evidence = evidence(since, []);
+            let mut proof = proof(since, []);
             let archives: Vec<_> = archive.iter().filter_map(|(id, as_of, is_named)| {
                 let mut versions = versions_of(*id, *as_of);
                 versions.pop();
@@ -627,21 +627,21 @@ mod tests {
                 (!versions.is_empty()).then(|| make(versions))
             }).collect();
             if archive_first {
-                evidence.add_archive(since, archives.clone());
+                proof.add_archive(since, archives.clone());
             }
             for (id, as_of) in &shown {
                 let versions = versions_of(*id, *as_of);
                 if versions.last().is_some_and(|version| *version > since) {
-                    evidence.add(task_within(*id, &versions, max_history_bytes));
+                    proof.add(task_within(*id, &versions, max_history_bytes));
                 }
             }
             if !archive_first {
-                evidence.add_archive(since, archives);
+                proof.add_archive(since, archives);
             }
-            let is_state = evidence.proven() >= counter && evidence.is_state_at(version(counter));
-            let proven = evidence.proven();
+            let is_state = proof.proven() >= counter && proof.is_state_at(version(counter));
+            let proven = proof.proven();
             for id in 0..4 {
-                let in_hand = evidence.row(&format!("tasks#{id}").parse().expect("a key")).map(|row| row.version.get());
+                let in_hand = proof.row(&format!("tasks#{id}").parse().expect("a key")).map(|row| row.version.get());
                 let current = versions_of(id, end).last().copied();
                 if let Some(current) = current.filter(|current| (since + 1..=proven).contains(current)) {
                     prop_assert_eq!(in_hand, Some(current));
@@ -661,17 +661,17 @@ mod tests {
         ) {
             let end = history.len() as u64;
             let counter = counter.min(end);
-            let mut evidence = evidence(0, []);
+            let mut proof = proof(0, []);
             for id in 0..3 {
                 let as_of = |lag: Option<u64>| copy(&history, id, end.saturating_sub(lag?));
-                as_of(lag[id as usize]).into_iter().for_each(|row| evidence.add(row));
+                as_of(lag[id as usize]).into_iter().for_each(|row| proof.add(row));
                 let seen = as_of(seen[id as usize]);
-                seen.into_iter().for_each(|row| evidence.add_superseded(&superseding(row), version(end)));
+                seen.into_iter().for_each(|row| proof.add_history(&history_of(row), version(end)));
             }
-            let is_state = evidence.proven() >= counter && evidence.newest() <= counter;
-            let proven = evidence.proven();
+            let is_state = proof.proven() >= counter && proof.newest() <= counter;
+            let proven = proof.proven();
             for id in 0..3 {
-                let in_hand = evidence.row(&format!("tasks#{id}").parse().expect("a key"));
+                let in_hand = proof.row(&format!("tasks#{id}").parse().expect("a key"));
                 if let Some(current) = copy(&history, id, end).filter(|row| row.version.get() <= proven) {
                     prop_assert_eq!(in_hand, Some(&current));
                 }
@@ -690,13 +690,13 @@ mod tests {
             let counter = counter.min(end);
             let seen = |id: u64| end.saturating_sub(lag[id as usize] * 20);
             let copies = (0..12).filter_map(|id| copy(&history, id, seen(id)));
-            let mut evidence = evidence(0, copies);
-            let silent = evidence.all().any(|row| row.superseded.floor() > counter + 1);
+            let mut proof = proof(0, copies);
+            let silent = proof.all().any(|row| row.history.floor() > counter + 1);
             let complete = (0..12).all(|id| {
                 let holds = |as_of: u64| history[..as_of as usize].iter().take(counter as usize).filter(|t| **t == id).count();
                 holds(seen(id)) == holds(end)
             });
-            prop_assert_eq!(evidence.proves_by_sum(version(counter)), complete && !silent);
+            prop_assert_eq!(proof.proves_by_sum(version(counter)), complete && !silent);
         }
     }
 }

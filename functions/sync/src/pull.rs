@@ -3,7 +3,7 @@
 //! 1. Counter and membership in one strong read. Up to date: an empty answer without a look at the index.
 //! 2. The rows above `since` from the index, ascending and without an upper end; many of them in ranges side by side, of
 //!    which the last one has no end.
-//! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
+//! 3. [`Proof`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
 //!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
 //!    Not proven, and a row's list is cut: read the archive, which has what the list dropped. Not proven: ask the index again, then read all
 //!    rows strongly, few at once. Still not: 503, never a guess.
@@ -34,11 +34,11 @@ use shared::meter;
 use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
-use crate::body::{Answer, Budget, IdBudget};
+use crate::body::{Budget, IdBudget, PullAnswer};
 use crate::encoding::Encoding;
 use crate::kept::{Found, GivenPage, KeptPages, Page, PageKey, Reader, Reading, rounded};
-use crate::outcome::PullPath;
-use crate::proof::Evidence;
+use crate::outcome::PullOutcome;
+use crate::proof::Proof;
 use crate::ranges::{FromTheEnd, Range, Ranges};
 use crate::strong_reads::StrongReads;
 use crate::throttle::{unthrottled, unthrottled_unless};
@@ -76,21 +76,21 @@ pub(crate) struct Pull {
 
 /// What becomes of a pull.
 pub(crate) enum Pulled<'a> {
-    Made(Made<'a>),
+    Made(Box<Made<'a>>),
     /// A page that was kept.
     Given(GivenPage),
 }
 
 /// An answer, how it was proven, and what of it is worth keeping.
 pub(crate) struct Made<'a> {
-    pub(crate) answer: Answer,
-    pub(crate) path: PullPath,
+    pub(crate) answer: PullAnswer,
+    pub(crate) outcome: PullOutcome,
     pub(crate) page: Option<NewPage<'a>>,
 }
 
 impl Made<'_> {
-    fn unkept(answer: Answer, path: PullPath) -> Self {
-        Self { answer, path, page: None }
+    fn unkept(answer: PullAnswer, outcome: PullOutcome) -> Self {
+        Self { answer, outcome, page: None }
     }
 }
 
@@ -99,7 +99,7 @@ pub(crate) struct NewPage<'a> {
     pub(crate) page: Page,
     pub(crate) reading: Reading<'a>,
     /// The pages after it, when all rows are in hand.
-    pub(crate) following: Vec<(PageKey, Page, Answer)>,
+    pub(crate) following: Vec<(PageKey, Page, PullAnswer)>,
 }
 
 /// Why gathering rows stopped.
@@ -138,14 +138,14 @@ pub(crate) async fn pull<'a>(
     expect_no_resync(counter, pull.since)?;
     let in_doubt = snapshot.was_read_in_several_calls();
     match Gathering::answer(table, strong, kept, pull, counter.clone(), membership, in_doubt).await {
-        Ok(made) => Ok(Pulled::Made(made)),
+        Ok(made) => Ok(Pulled::Made(Box::new(made))),
         Err(Stop::Given(page)) => Ok(Pulled::Given(page)),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => {
             let Pull { ref project, since, wipe_page, .. } = *pull;
             let wipe =
                 Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
-            Ok(Pulled::Made(Made::unkept(wipe.answer(ended).await?, PullPath::Wiped)))
+            Ok(Pulled::Made(Box::new(Made::unkept(wipe.answer(ended).await?, PullOutcome::Wiped))))
         }
     }
 }
@@ -183,12 +183,12 @@ struct Gathering<'a, 'k> {
     counter: Counter,
     /// What the device holds of what it needs; nothing, if it was wiped or its app has new columns.
     since: u64,
-    evidence: Evidence,
+    proof: Proof,
     /// The index was read from its end.
     end_was_read: bool,
     /// The archive takes more than a pull reads of it.
     archive_is_too_large: bool,
-    path: PullPath,
+    outcome: PullOutcome,
     began: Instant,
     deadline: Instant,
 }
@@ -215,15 +215,15 @@ impl<'a, 'k> Gathering<'a, 'k> {
             pull,
             membership,
             since,
-            evidence: Evidence::new(since, counter.skipped.clone()),
+            proof: Proof::new(since, counter.skipped.clone()),
             end_was_read: false,
             archive_is_too_large: false,
             counter,
-            path: PullPath::FirstRead,
+            outcome: PullOutcome::FirstRead,
             began: Instant::now(),
             deadline: Instant::now() + DEADLINE,
         };
-        gathering.evidence.add(FeedRow::of(&pull.project, membership));
+        gathering.proof.add(FeedRow::of(&pull.project, membership));
         if membership.live().is_none() {
             return Err(Ended::removed(membership).into());
         }
@@ -246,7 +246,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         let current = gathering.counter.current.get();
         if since == current {
             let checksums = Some(gathering.counter.checksums.clone());
-            return Ok(Made::unkept(Answer { checksums, ..Answer::empty(current) }, PullPath::Unchanged));
+            return Ok(Made::unkept(PullAnswer { checksums, ..PullAnswer::empty(current) }, PullOutcome::Unchanged));
         }
         gathering.find_or_gather().await
     }
@@ -325,17 +325,17 @@ impl<'a, 'k> Gathering<'a, 'k> {
                 return Ok(self.finish_cut(cut, reading));
             }
             let counter = self.counter.current;
-            if self.evidence.is_state_at(counter) {
+            if self.proof.is_state_at(counter) {
                 return Ok(self.finish_exact(counter, reading));
             }
-            if self.evidence.exceeds(&self.pull.budget) {
+            if self.proof.exceeds(&self.pull.budget) {
                 // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
                 self.wait_for_counter().await?;
-            } else if tries > 0 && self.evidence.has_newer(counter) {
+            } else if tries > 0 && self.proof.has_newer(counter) {
                 tries -= 1;
                 self.catch_up().await?;
             } else {
-                self.path = self.path.max(PullPath::Busy);
+                self.outcome = self.outcome.max(PullOutcome::Busy);
                 self.wait_for_counter().await?;
                 let membership = self.read_membership().await?;
                 if !membership.was_removed_at(counter.get()) {
@@ -359,7 +359,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
                 let versions = rows.first().zip(rows.last());
                 span = versions.map(|(first, last)| (first.version.get(), last.version.get()));
-                rows.into_iter().for_each(|row| self.evidence.add(row));
+                rows.into_iter().for_each(|row| self.proof.add(row));
             }
             ranges.next.retain(|range| range.cursor.is_some());
             if ranges.has_gaps() {
@@ -370,14 +370,14 @@ impl<'a, 'k> Gathering<'a, 'k> {
                 return Ok(None);
             }
             if let Some((first, last)) = span {
-                let pages = self.evidence.times(&self.pull.budget);
+                let pages = self.proof.times(&self.pull.budget);
                 ranges.split(first, last, self.counter.current.get(), pages);
             }
-            if self.evidence.exceeds(&self.pull.budget) {
+            if self.proof.exceeds(&self.pull.budget) {
                 self.expect_not_removed()?;
                 let widest = span.map_or(u64::MAX, |(first, last)| last - first + 1);
                 self.read_from_the_end(widest).await?;
-                if let Some(cut) = self.evidence.cut(self.counter.current, &self.pull.budget) {
+                if let Some(cut) = self.proof.cut(self.counter.current, &self.pull.budget) {
                     return Ok(Some(cut));
                 }
             }
@@ -394,29 +394,29 @@ impl<'a, 'k> Gathering<'a, 'k> {
             return Ok(());
         }
         let counter = self.counter.current.get();
-        let Some(end) = self.evidence.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
-        let mut ranges = FromTheEnd::above(end.get(), counter.max(self.evidence.newest()), widest);
+        let Some(end) = self.proof.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
+        let mut ranges = FromTheEnd::above(end.get(), counter.max(self.proof.newest()), widest);
         let mut archive_was_read = false;
         // Without a deadline: there is no shorter way to the answer, and each round takes it a page further.
-        while self.evidence.proven() < end.get() {
-            if !archive_was_read && self.evidence.is_silent() {
+        while self.proof.proven() < end.get() {
+            if !archive_was_read && self.proof.is_silent() {
                 archive_was_read = true;
                 self.read_archive(self.since).await?;
                 continue;
             }
             self.end_was_read = true;
             let page_of = |range: &Range| {
-                self.table.superseding_page(&self.pull.project, range.after, range.to, range.cursor.clone())
+                self.table.histories_page(&self.pull.project, range.after, range.to, range.cursor.clone())
             };
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
-                rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
+                rows.iter().for_each(|row| self.proof.add_history(row, end));
             }
             if !ranges.go_on() {
                 break;
             }
         }
         // What was dropped meanwhile, or by rows that were read since.
-        if self.evidence.proven() < end.get() && self.evidence.is_silent() {
+        if self.proof.proven() < end.get() && self.proof.is_silent() {
             self.read_archive(self.since).await?;
         }
         Ok(())
@@ -429,7 +429,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
             return Ok(());
         }
         match unthrottled(self.deadline, || self.table.archived_above(&self.pull.project, after)).await? {
-            Some(archive) => self.evidence.add_archive(after, archive),
+            Some(archive) => self.proof.add_archive(after, archive),
             None => self.archive_is_too_large |= after == self.since,
         }
         Ok(())
@@ -439,12 +439,12 @@ impl<'a, 'k> Gathering<'a, 'k> {
     fn prove(&mut self) -> bool {
         let counter = self.counter.current;
         // On a first pull the index was read from its beginning, so that the sum counts however many lists are cut.
-        self.evidence.proven() >= counter.get() || (self.since == 0 && self.evidence.proves_by_sum(counter))
+        self.proof.proven() >= counter.get() || (self.since == 0 && self.proof.proves_by_sum(counter))
     }
 
     /// … or is what is missing in the archive, because the lists of rows that were read have no room for it?
     async fn prove_with_archive(&mut self) -> Result<bool, Stop> {
-        if !self.prove() && self.evidence.is_silent() {
+        if !self.prove() && self.proof.is_silent() {
             self.read_archive(self.since).await?;
         }
         Ok(self.prove())
@@ -457,30 +457,30 @@ impl<'a, 'k> Gathering<'a, 'k> {
             if self.prove_with_archive().await? {
                 break;
             }
-            self.path = self.path.max(PullPath::AskedAgain);
+            self.outcome = self.outcome.max(PullOutcome::AskedAgain);
             sleep((PAUSE * attempt).mul_f64(fastrand::f64())).await;
-            let after = self.evidence.proven();
+            let after = self.proof.proven();
             if let Some(cut) = self.read_index(after).await? {
                 return Ok(Some(cut));
             }
         }
-        if !self.prove() && !self.evidence.archive_was_read() {
+        if !self.prove() && !self.proof.archive_was_read() {
             self.read_archive(self.since).await?;
         }
         if !self.prove() {
             self.read_strongly().await?;
         }
-        if !self.evidence.exceeds(&self.pull.budget) {
+        if !self.proof.exceeds(&self.pull.budget) {
             return Ok(None);
         }
-        Ok(self.evidence.cut(self.counter.current, &self.pull.budget))
+        Ok(self.proof.cut(self.counter.current, &self.pull.budget))
     }
 
     /// Reads all rows strongly until they add up, unless there is too much of that already.
     async fn read_strongly(&mut self) -> Result<(), Stop> {
         meter::strong_fallback();
         let _under_way = self.strong.begin(&self.pull.project)?;
-        self.path = PullPath::Strong;
+        self.outcome = PullOutcome::Strong;
         self.deadline = self.began + STRONG_DEADLINE;
         let mut pause = PAUSE;
         loop {
@@ -503,7 +503,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         loop {
             let page_at = || self.table.rows_page(&self.pull.project, cursor.clone());
             let page = unthrottled_unless(self.deadline, page_at, || self.look()).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add_without_page(row));
+            page.rows.into_iter().for_each(|row| self.proof.add_without_page(row));
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(());
@@ -518,21 +518,21 @@ impl<'a, 'k> Gathering<'a, 'k> {
     /// to a counter of now, with the rows that are newer than the old one.
     async fn prove_all_rows(&mut self) -> Result<bool, Stop> {
         let counter = self.counter.current;
-        if self.evidence.proves_by_sum(counter) {
+        if self.proof.proves_by_sum(counter) {
             return Ok(true);
         }
         self.read_archive(counter.get()).await?;
-        if self.evidence.proves_by_sum(counter) {
+        if self.proof.proves_by_sum(counter) {
             return Ok(true);
         }
         self.read_counter().await?;
         let mut cursor = None;
         loop {
             let page = self.table.feed_page(&self.pull.project, counter.get(), None, cursor).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add(row));
+            page.rows.into_iter().for_each(|row| self.proof.add(row));
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(self.evidence.proves_by_sum(self.counter.current));
+                return Ok(self.proof.proves_by_sum(self.counter.current));
             }
         }
     }
@@ -540,11 +540,11 @@ impl<'a, 'k> Gathering<'a, 'k> {
     /// Rows are newer than the counter: reads it again and proves what is in hand against that, with another look at the
     /// index if it takes one. What was proven stays proven when this is not.
     async fn catch_up(&mut self) -> Result<(), Stop> {
-        self.path = self.path.max(PullPath::CaughtUp);
+        self.outcome = self.outcome.max(PullOutcome::CaughtUp);
         let proven = self.counter.clone();
         self.read_counter().await?;
         if !self.prove() {
-            let after = self.evidence.proven();
+            let after = self.proof.proven();
             self.read_index(after).await?;
         }
         if !self.prove_with_archive().await? {
@@ -565,7 +565,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
 
     /// Waits until the counter is not below the newest row in hand, which may be visible before it.
     async fn wait_for_counter(&mut self) -> Result<(), Stop> {
-        let newest = self.evidence.newest();
+        let newest = self.proof.newest();
         while self.counter.current.get() < newest {
             self.read_counter().await?;
             if self.counter.current.get() < newest {
@@ -595,7 +595,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
     /// The caller's own membership, dead, is an answer of its own. The one that let them in is in hand, so a dead one is
     /// newer than that.
     fn expect_not_removed(&self) -> Result<(), Stop> {
-        match self.evidence.row(&self.membership.key) {
+        match self.proof.row(&self.membership.key) {
             Some(row) if row.json.is_none() => Err(Ended::Removed { at: row.version, knew: row.version }.into()),
             _ => Ok(()),
         }
@@ -603,30 +603,32 @@ impl<'a, 'k> Gathering<'a, 'k> {
 
     /// The answer up to `mark`, proven, with newer rows beside. It is not to be kept.
     fn finish_busy(self, mark: ServerVersion) -> Made<'k> {
-        let rows = without_tombstones_for(self.pull, self.evidence.into_rows(None));
-        Made::unkept(Answer { rows, ..Answer::empty(mark.get()) }, self.path)
+        let rows = without_tombstones_for(self.pull, self.proof.into_rows(None));
+        Made::unkept(PullAnswer { rows, ..PullAnswer::empty(mark.get()) }, self.outcome)
     }
 
     /// The answer that is exactly the state at `mark`, a counter that was read.
     fn finish_exact(self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
-        let rows = self.evidence.into_rows(None);
+        let rows = self.proof.into_rows(None);
         let page = Page::of(&rows, self.since, mark.get(), mark.get(), true);
-        let page = reading.map(|reading| NewPage { page, reading, following: vec![] });
         let (rows, checksums) = (without_tombstones_for(self.pull, rows), Some(self.counter.checksums));
-        Made { answer: Answer { rows, checksums, ..Answer::empty(mark.get()) }, path: self.path, page }
+        let page = Page { rows: rows.len(), ..page };
+        let page = reading.map(|reading| NewPage { page, reading, following: vec![] });
+        Made { answer: PullAnswer { rows, checksums, ..PullAnswer::empty(mark.get()) }, outcome: self.outcome, page }
     }
 
     /// The answer that is cut at `mark`, or before, where pages are kept.
     fn finish_cut(mut self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
         let covered = self.counter.current.get();
-        let Some(reading) = reading else {
-            let rows = without_tombstones_for(self.pull, self.evidence.into_rows(Some(mark)));
-            return Made::unkept(Answer { rows, has_more: true, ..Answer::empty(mark.get()) }, self.path);
+        // A page is not kept while there is a sign of a row that the counter does not cover.
+        let Some(reading) = reading.filter(|_| !self.proof.has_newer(self.counter.current)) else {
+            let rows = without_tombstones_for(self.pull, self.proof.into_rows(Some(mark)));
+            return Made::unkept(PullAnswer { rows, has_more: true, ..PullAnswer::empty(mark.get()) }, self.outcome);
         };
         // After a strong reading all rows are in hand, and those of the pages after this one need not be read again.
-        let is_all = self.path == PullPath::Strong;
-        let proven = if is_all { self.evidence.proven().min(covered) } else { mark.get() };
-        let mut rows = self.evidence.into_rows(ServerVersion::try_from(proven).ok());
+        let is_all = self.outcome == PullOutcome::Strong;
+        let proven = if is_all { self.proof.proven().min(covered) } else { mark.get() };
+        let mut rows = self.proof.into_rows(ServerVersion::try_from(proven).ok());
         let rest = rows.split_off(rows.partition_point(|row| row.version <= mark));
         let pages = Pages { kept: self.kept, since: self.since, covered };
         let (page, rest) = pages.first(rows, rest);
@@ -634,8 +636,9 @@ impl<'a, 'k> Gathering<'a, 'k> {
         let key_of = |page: &Page| PageKey { since: page.after, without_tombstones: false, ..reading.key().clone() };
         let following = following.into_iter().map(|(page, answer)| (key_of(&page), page, answer)).collect();
         let (page, answer) = page;
-        let answer = Answer { rows: without_tombstones_for(self.pull, answer.rows), ..answer };
-        Made { answer, path: self.path, page: Some(NewPage { page, reading, following }) }
+        let answer = PullAnswer { rows: without_tombstones_for(self.pull, answer.rows), ..answer };
+        let page = Page { rows: answer.rows.len(), ..page };
+        Made { answer, outcome: self.outcome, page: Some(NewPage { page, reading, following }) }
     }
 }
 
@@ -655,7 +658,7 @@ struct Pages<'k> {
 
 impl Pages<'_> {
     /// A page of rows that fit, and what is left with the rows after them.
-    fn first(&self, mut rows: Vec<FeedRow>, rest: Vec<FeedRow>) -> ((Page, Answer), Vec<FeedRow>) {
+    fn first(&self, mut rows: Vec<FeedRow>, rest: Vec<FeedRow>) -> ((Page, PullAnswer), Vec<FeedRow>) {
         let limits = self.kept.limits();
         if rows.len() >= limits.min_rows {
             let versions: Vec<u64> = rows.iter().map(|row| row.version.get()).collect();
@@ -666,14 +669,14 @@ impl Pages<'_> {
         (self.page(rows), rest)
     }
 
-    fn page(&self, rows: Vec<FeedRow>) -> (Page, Answer) {
+    fn page(&self, rows: Vec<FeedRow>) -> (Page, PullAnswer) {
         let mark = rows.last().map_or(self.since, |row| row.version.get());
         let page = Page::of(&rows, self.since, mark, self.covered, false);
-        (page, Answer { rows, has_more: true, ..Answer::empty(mark) })
+        (page, PullAnswer { rows, has_more: true, ..PullAnswer::empty(mark) })
     }
 
     /// Pages of all rows.
-    fn all(mut self, mut rows: Vec<FeedRow>, budget: Budget) -> Vec<(Page, Answer)> {
+    fn all(mut self, mut rows: Vec<FeedRow>, budget: Budget) -> Vec<(Page, PullAnswer)> {
         let mut pages = vec![];
         while !rows.is_empty() {
             let mut left = budget;

@@ -15,7 +15,7 @@ use shared::domain::{ArchivedVersions, Error, ProjectId, Row, RowKey, ServerVers
 use shared::storage::{RowVersions, Table};
 use tokio::time::{Duration, Instant};
 
-use crate::body::{Answer, IdBudget};
+use crate::body::{IdBudget, PullAnswer};
 use crate::strong_reads::StrongReads;
 use crate::throttle::unthrottled;
 
@@ -40,7 +40,7 @@ impl Ended {
     /// The removal that a dead membership tells of.
     pub(crate) fn removed(membership: &Row) -> Self {
         let dead_since = |version: u64| membership.removed_at.iter().any(|removed| removed.get() == version);
-        let written_dead = membership.superseded.versions().iter().copied().take_while(|version| dead_since(*version));
+        let written_dead = membership.history.versions().iter().copied().take_while(|version| dead_since(*version));
         let knew = written_dead.last().and_then(|version| version.try_into().ok());
         Self::Removed { at: membership.version, knew: knew.unwrap_or(membership.version) }
     }
@@ -75,18 +75,18 @@ pub(crate) struct Wipe<'a> {
 
 impl Wipe<'_> {
     /// The next page; once they were all given, `MembershipRevoked`, or nothing of a deleted project.
-    pub(crate) async fn answer(&self, ended: Ended) -> Result<Answer, Error> {
+    pub(crate) async fn answer(&self, ended: Ended) -> Result<PullAnswer, Error> {
         let (since, end) = (self.since.get(), ended.at().get());
         let was_told = self.since.wipe_place().is_none() && since >= end;
         let holds_nothing = self.since == Since::NOTHING;
         match ended {
             Ended::Removed { .. } if was_told || holds_nothing => Err(Error::MembershipRevoked),
-            Ended::Deleted(_) if was_told || holds_nothing => Ok(Answer::empty(since.max(end))),
+            Ended::Deleted(_) if was_told || holds_nothing => Ok(PullAnswer::empty(since.max(end))),
             _ => self.page(ended).await,
         }
     }
 
-    async fn page(&self, ended: Ended) -> Result<Answer, Error> {
+    async fn page(&self, ended: Ended) -> Result<PullAnswer, Error> {
         let _under_way = self.strong.begin(self.project)?;
         let deadline = Instant::now() + DEADLINE;
         let named_before = self.since.wipe_place().map_or(0, WipePlace::rows);
@@ -115,7 +115,7 @@ impl Wipe<'_> {
             }
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(Answer { deleted: ids.deleted, ..Answer::empty(ended.at().get()) });
+                return Ok(PullAnswer { deleted: ids.deleted, ..PullAnswer::empty(ended.at().get()) });
             }
             if Instant::now() >= deadline && !ids.deleted.is_empty() {
                 return Ok(self.cut(ids));
@@ -139,9 +139,9 @@ impl Wipe<'_> {
     }
 
     /// The ids so far, and a mark that says how far that is.
-    fn cut(&self, ids: Ids) -> Answer {
+    fn cut(&self, ids: Ids) -> PullAnswer {
         let place = WipePlace::new(self.resync_through, ids.rows);
-        Answer { deleted: ids.deleted, has_more: true, ..Answer::empty(place.mark()) }
+        PullAnswer { deleted: ids.deleted, has_more: true, ..PullAnswer::empty(place.mark()) }
     }
 }
 
@@ -192,7 +192,7 @@ impl Archived {
     /// Are all versions that the row's list has no room for among them? Then it was made later. If not, it existed, or versions were
     /// dropped by code from before the archive: such a row is named, since it may be on the device.
     fn has_all_of(&self, row: &RowVersions) -> bool {
-        let archived = self.0.get(&row.key).map_or(0, |versions| versions.range(..row.superseded.floor()).count());
+        let archived = self.0.get(&row.key).map_or(0, |versions| versions.range(..row.history.floor()).count());
         archived as u64 == row.unlisted()
     }
 }

@@ -1,6 +1,6 @@
 //! Archived versions: superseded versions that no version history names any more. They let a pull account for every version.
 
-use super::superseded::{read_varint, write_varint};
+use super::version_history::{read_varint, write_varint};
 use super::{CorruptHistory, Row, RowKey, ServerVersion};
 
 /// Superseded versions that a version history has no room for, newest first; at least one.
@@ -23,7 +23,7 @@ impl ArchivedVersions {
     ///
     /// The version of `old` itself is never among them: if the commit fails, it is still current.
     pub fn dropped(old: &Row, new: &Row) -> Option<Self> {
-        let dropped = old.superseded.versions().iter().copied().filter(|version| *version < new.superseded.floor());
+        let dropped = old.history.versions().iter().copied().filter(|version| *version < new.history.floor());
         Self::new(Some(old.key.clone()), dropped.collect())
     }
 
@@ -124,9 +124,9 @@ mod tests {
                 let before = index.checked_sub(1).map(|before| versions[before]);
                 archive.extend(archived.iter().flat_map(|archived| archived.versions().iter().copied()));
                 prop_assert!(before.is_none_or(|current| !archive.contains(&current)));
-                let listed = row.superseded.versions();
+                let listed = row.history.versions();
                 let known = versions[..index].iter().all(|version| listed.contains(version) || archive.contains(version));
-                prop_assert!(known && row.archived_from.unwrap_or(row.superseded.floor()) == 0);
+                prop_assert!(known && row.archived_from.unwrap_or(row.history.floor()) == 0);
                 prop_assert_eq!(archive.is_empty(), row.archived_from.is_none());
             }
         }
@@ -164,7 +164,7 @@ mod tests {
         let (mut row, _) = states.pop().expect("a row");
         // As code without an archive writes it: the same without the attribute.
         row.archived_from = None;
-        let floor = row.superseded.floor();
+        let floor = row.history.floor();
         assert!(floor > 100);
         let last =
             (301..=600).fold(row, |row, number| Row::written(Some(&row), row.key.clone(), write(), version(number)));

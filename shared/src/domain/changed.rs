@@ -1,6 +1,6 @@
 //! Column versions: the version that last changed each column of a row.
 
-use super::superseded::{read_varint, write_varint};
+use super::version_history::{read_varint, write_varint};
 use super::{Columns, CorruptHistory, ServerVersion};
 
 /// Column versions: for each column of a collection, in the collection's order, the version that last changed it.

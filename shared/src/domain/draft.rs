@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use super::{
     Actor, ArchivedVersions, Author, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error,
-    FieldError, Graph, LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Superseded,
-    Understood, UnknownColumns, UserId, Write, authorize, fields, understand,
+    FieldError, Graph, LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood,
+    UnknownColumns, UserId, VersionHistory, Write, authorize, fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -111,7 +111,7 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes, undo) = Default::default();
-        let (deletes_project, starts_above, max_history_bytes) = (false, 0, Superseded::MAX_BYTES);
+        let (deletes_project, starts_above, max_history_bytes) = (false, 0, VersionHistory::MAX_BYTES);
         Self {
             project,
             counter,
@@ -138,7 +138,7 @@ impl Draft {
         self
     }
 
-    /// … where a row's list of superseded versions may take so many bytes, and not [`Superseded::MAX_BYTES`].
+    /// … where a row's list of superseded versions may take so many bytes, and not [`VersionHistory::MAX_BYTES`].
     #[must_use]
     pub fn with_max_history_bytes(mut self, max_history_bytes: usize) -> Self {
         self.max_history_bytes = max_history_bytes;

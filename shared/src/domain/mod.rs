@@ -17,9 +17,9 @@ mod precondition;
 mod promised;
 mod quota;
 mod row;
-mod superseded;
 mod unknown;
 mod version;
+mod version_history;
 
 pub use access::{Actor, Role, authorize};
 pub use archive::ArchivedVersions;
@@ -41,6 +41,6 @@ pub use quota::{InvalidQuota, Quotas};
 pub use row::{
     Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,
 };
-pub use superseded::{CorruptHistory, Superseded};
 pub use unknown::UnknownColumns;
 pub use version::{InvalidVersion, ServerVersion, Since, WipePlace};
+pub use version_history::{CorruptHistory, VersionHistory};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Calendar, Changed, Checksums, Dependency, LastWrite, Membership, Project, ProjectId, PromisedAnswer, Resource,
-    RowId, ServerVersion, Superseded, Task, UnknownColumns, UserId, membership_id,
+    RowId, ServerVersion, Task, UnknownColumns, UserId, VersionHistory, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -262,7 +262,7 @@ pub struct Row {
     /// How many versions it ever held, the current one included.
     pub writes: u64,
     /// The versions it held before.
-    pub superseded: Superseded,
+    pub history: VersionHistory,
     /// Every version from here on that the list does not name is archived. None: from the list's floor on, of which it names all.
     pub archived_from: Option<u64>,
     /// Which version last changed each column.
@@ -285,10 +285,10 @@ impl Row {
     /// for a row that is revived: it is as new, and lacks them like any row that this code makes. Who writes it is for the
     /// draft to say.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
-        Self::written_within(old, key, write, version, Superseded::MAX_BYTES)
+        Self::written_within(old, key, write, version, VersionHistory::MAX_BYTES)
     }
 
-    /// The same with another limit for its list of superseded versions than [`Superseded::MAX_BYTES`].
+    /// The same with another limit for its list of superseded versions than [`VersionHistory::MAX_BYTES`].
     pub fn written_within(
         old: Option<&Self>,
         key: RowKey,
@@ -314,16 +314,16 @@ impl Row {
             removed_at.push(version);
             removed_at.drain(..removed_at.len().saturating_sub(Self::MAX_REMOVALS));
         }
-        let superseding = |row: &Self| row.superseded.superseding(row.version, version, max_history_bytes);
-        let superseded = old.map(superseding).unwrap_or_default();
-        let archives = |row: &Self| superseded.floor() > row.superseded.floor();
+        let superseding = |row: &Self| row.history.superseding(row.version, version, max_history_bytes);
+        let history = old.map(superseding).unwrap_or_default();
+        let archives = |row: &Self| history.floor() > row.history.floor();
         let archived_from =
-            old.and_then(|row| row.archived_from.or_else(|| archives(row).then(|| row.superseded.floor())));
+            old.and_then(|row| row.archived_from.or_else(|| archives(row).then(|| row.history.floor())));
         Self {
             key,
             version,
             writes: old.map_or(0, |row| row.writes) + 1,
-            superseded,
+            history,
             archived_from,
             changed,
             state,
@@ -574,7 +574,7 @@ mod tests {
         let removed = Row::written(Some(&first), first.key.clone(), Write::Delete, version(5));
         let back = Row::written(Some(&removed), first.key.clone(), put(), version(9));
         assert_eq!((first.writes, removed.writes, back.writes), (1, 2, 3));
-        assert_eq!(back.superseded.versions(), [5, 2]);
+        assert_eq!(back.history.versions(), [5, 2]);
         assert_eq!(back.removed_at, [version(5)]);
         assert!(removed.live().is_none() && back.live().is_some());
         assert_eq!(back.changed.version_of(0), Some(9), "a revived row is new in every column");

@@ -3,7 +3,7 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::seen::Outcome;
+use super::seen::LoggedOutcome;
 use crate::domain::Answer;
 use crate::idempotency::Answered;
 
@@ -35,7 +35,7 @@ impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         let mut response = self.answer.into_response();
         response.headers_mut().insert(SERVER_VERSION, HeaderValue::from(self.version.get()));
-        response.extensions_mut().insert(Outcome { mark: Some(self.version.get()), ..Outcome::default() });
+        response.extensions_mut().insert(LoggedOutcome { mark: Some(self.version.get()), ..LoggedOutcome::default() });
         if self.replayed {
             response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
         }

@@ -172,7 +172,7 @@ fn archived(item: &Item) -> Result<ArchivedVersions, Error> {
 mod tests {
     use super::super::layout::{COUNTER, FIRST_ROW};
     use super::*;
-    use crate::domain::{Row, State, Superseded, Write};
+    use crate::domain::{Row, State, VersionHistory, Write};
 
     fn project() -> ProjectId {
         "p".parse().expect("a project")
@@ -186,7 +186,7 @@ mod tests {
         let key: crate::domain::RowKey = "tasks#a".parse().expect("a key");
         let mut states = versions(1..=300).scan(None, |row: &mut Option<Row>, version| {
             let put = Write::Put(serde_json::Map::new());
-            let next = Row::written_within(row.as_ref(), key.clone(), put, version, Superseded::MAX_BYTES);
+            let next = Row::written_within(row.as_ref(), key.clone(), put, version, VersionHistory::MAX_BYTES);
             let dropped = row.as_ref().and_then(|old| ArchivedVersions::dropped(old, &next));
             assert!(matches!(next.state, State::Live(_)));
             *row = Some(next);

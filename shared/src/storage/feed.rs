@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::feed_row::{FeedPage, PageCursor, RowVersions, Superseding};
+use super::feed_row::{FeedPage, PageCursor, RowHistory, RowVersions};
 use super::layout::{self, number, text};
 use super::raw;
 use super::table::{BY_VERSION, Table};
@@ -30,13 +30,13 @@ impl Table {
     /// descending, as the index has them now.
     ///
     /// Eventually consistent like the feed. A page is 1 MB of what was looked at: it may be empty and not be the last one.
-    pub async fn superseding_page(
+    pub async fn histories_page(
         &self,
         project: &ProjectId,
         after: u64,
         to: Option<u64>,
         cursor: Option<PageCursor>,
-    ) -> Result<FeedPage<Superseding>, Error> {
+    ) -> Result<FeedPage<RowHistory>, Error> {
         let query = self
             .by_version(project, after, to, cursor)
             .scan_index_forward(false)

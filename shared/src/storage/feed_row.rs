@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::raw::Escaped;
-use crate::domain::{ProjectId, Row, RowKey, ServerVersion, Superseded};
+use crate::domain::{ProjectId, Row, RowKey, ServerVersion, VersionHistory};
 
 /// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct FeedRow {
     /// How many versions it had held then.
     pub writes: u64,
     /// Which ones.
-    pub superseded: Superseded,
+    pub history: VersionHistory,
     /// Of a copy from the table: every version from here on that the list does not name is archived. The index does not have it.
     pub archived_from: Option<u64>,
     /// The row as a device gets it; none for a tombstone.
@@ -31,7 +31,7 @@ impl FeedRow {
             key: row.key.clone(),
             version: row.version,
             writes: row.writes,
-            superseded: row.superseded.clone(),
+            history: row.history.clone(),
             archived_from: row.archived_from,
             json: row.live().map(|_| Escaped::of(&row.device_json(project))),
         }
@@ -40,11 +40,11 @@ impl FeedRow {
 
 /// What a copy of a row that was written more than once says of versions, when the row itself is not wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Superseding {
+pub struct RowHistory {
     /// The version of this copy.
     pub version: ServerVersion,
     /// The versions before, which no row holds any more.
-    pub superseded: Superseded,
+    pub history: VersionHistory,
 }
 
 /// Which versions a row held, when the row itself is not wanted.
@@ -57,7 +57,7 @@ pub struct RowVersions {
     /// How many it ever held, this one included.
     pub writes: u64,
     /// The ones before.
-    pub superseded: Superseded,
+    pub history: VersionHistory,
     /// It was a tombstone from its first version on: a restore wrote it for a row that only the lost table had.
     pub is_buried: bool,
 }
@@ -67,12 +67,12 @@ impl RowVersions {
     ///
     /// A buried row may, whatever its version: the device can have it from the lost table.
     pub fn may_be_known_at(&self, then: ServerVersion) -> Option<bool> {
-        if self.is_buried { Some(true) } else { self.superseded.existed_at(then, self.version, self.writes) }
+        if self.is_buried { Some(true) } else { self.history.existed_at(then, self.version, self.writes) }
     }
 
     /// How many of the versions before its list has no room for.
     pub fn unlisted(&self) -> u64 {
-        self.writes.saturating_sub(self.superseded.versions().len() as u64 + 1)
+        self.writes.saturating_sub(self.history.versions().len() as u64 + 1)
     }
 }
 
@@ -108,8 +108,8 @@ mod tests {
     #[test]
     fn a_row_that_only_the_lost_table_had_may_be_known_to_whoever_was_there_before() {
         let key = "tasks#a".parse().expect("a key");
-        let (version, superseded) = (version(108), Superseded::default());
-        let buried = RowVersions { key, version, writes: 1, superseded, is_buried: true };
+        let (version, history) = (version(108), VersionHistory::default());
+        let buried = RowVersions { key, version, writes: 1, history, is_buried: true };
         let made = RowVersions { is_buried: false, ..buried.clone() };
         let known = |row: &RowVersions| [40, 107, 108].map(|then| row.may_be_known_at(self::version(then)));
         let made_known = [Some(false), Some(false), Some(true)];

@@ -13,7 +13,7 @@
 //! where it goes (see `idempotency.rs`); and `by` S, who asked for it.
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
-//! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
+//! (how many versions it ever held), `superseded` B and `changed` B (see [`VersionHistory`] and [`Changed`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
@@ -43,7 +43,7 @@ use super::feed_row::FeedRow;
 use super::kept_body;
 use crate::domain::{
     Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, ProjectId,
-    PromisedAnswer, Row, RowKey, ServerVersion, State, Superseded, UnfinishedDeletion, UserId,
+    PromisedAnswer, Row, RowKey, ServerVersion, State, UnfinishedDeletion, UserId, VersionHistory,
 };
 
 pub(super) type Item = HashMap<String, AttributeValue>;
@@ -139,8 +139,8 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     let mut set = |name: &str, value| item.insert(name.to_owned(), value);
     set("server_version", number(row.version));
     set("writes", number(row.writes));
-    if !row.superseded.is_empty() {
-        set("superseded", AttributeValue::B(Blob::new(row.superseded.encode(row.version))));
+    if !row.history.is_empty() {
+        set("superseded", AttributeValue::B(Blob::new(row.history.encode(row.version))));
     }
     if let Some(version) = row.archived_from {
         set("archived_from", number(version));
@@ -190,7 +190,7 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
     Ok(Row {
         version,
         writes: integer(item, "writes")?,
-        superseded: superseded(item, version)?,
+        history: version_history(item, version)?,
         archived_from: item.contains_key("archived_from").then(|| integer(item, "archived_from")).transpose()?,
         changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
@@ -229,7 +229,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
         key: row_key(&item)?,
         version,
         writes: integer(&item, "writes")?,
-        superseded: superseded(&item, version)?,
+        history: version_history(&item, version)?,
         archived_from: item.contains_key("archived_from").then(|| integer(&item, "archived_from")).transpose()?,
         json,
     })
@@ -406,11 +406,11 @@ pub(super) fn bytes<'a>(item: &'a Item, name: &str) -> &'a [u8] {
     item.get(name).and_then(|value| value.as_b().ok()).map_or(&[], |blob| blob.as_ref())
 }
 
-fn superseded(item: &Item, version: ServerVersion) -> Result<Superseded, Error> {
+fn version_history(item: &Item, version: ServerVersion) -> Result<VersionHistory, Error> {
     match item.get("superseded") {
-        None => Ok(Superseded::default()),
+        None => Ok(VersionHistory::default()),
         Some(AttributeValue::B(blob)) => {
-            Superseded::decode(blob.as_ref(), version).map_err(|_| corrupt(item, "superseded"))
+            VersionHistory::decode(blob.as_ref(), version).map_err(|_| corrupt(item, "superseded"))
         }
         Some(_) => Err(corrupt(item, "superseded")),
     }
@@ -481,8 +481,8 @@ mod tests {
         fn a_row_in_the_feed_says_the_same_as_in_the_table(row in life()) {
             let fed = feed_row(row_item(&project(), &row)).expect("a row");
             prop_assert_eq!(fed.json, row.live().map(|_| crate::storage::raw::Escaped::of(&row.device_json(&project()))));
-            prop_assert_eq!((fed.key, fed.version, fed.writes, fed.superseded),
-                (row.key, row.version, row.writes, row.superseded));
+            prop_assert_eq!((fed.key, fed.version, fed.writes, fed.history),
+                (row.key, row.version, row.writes, row.history));
         }
     }
 

@@ -4,7 +4,7 @@
 //! - [`Table::expect_member`]: asked before anything that a stranger could make dear
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
-//! - [`Table::feed_page`], [`Table::superseding_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
+//! - [`Table::feed_page`], [`Table::histories_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
 //! - [`Table::put_archive`], [`Table::archived_above`]: versions that rows' lists have no room for
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`], [`Table::kept_request`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
@@ -41,7 +41,7 @@ mod writes;
 
 pub use audit::{StoredItem, StoredPage};
 pub use commit::{Committed, MAX_BYTES, MAX_ROWS};
-pub use feed_row::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
+pub use feed_row::{FeedPage, FeedRow, PageCursor, RowHistory, RowVersions};
 pub use idempotency::{KeptAnswer, KeptRequest};
 pub use layout::Partition;
 pub use new_projects::NewProjects;

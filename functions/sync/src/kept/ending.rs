@@ -38,20 +38,24 @@ mod tests {
     use shared::domain::{Checksums, CollectionName};
 
     use super::*;
-    use crate::body::Answer;
+    use crate::body::PullAnswer;
 
-    fn exact() -> Answer {
+    fn exact() -> PullAnswer {
         let mut checksums = Checksums::default();
         // A collection of a newer version, with the worst of names.
         checksums.set("timestamp".parse::<CollectionName>().expect("a name"), [1, 5, 7]);
-        Answer { deleted: vec!["tasks#a".parse().expect("a key")], checksums: Some(checksums), ..Answer::empty(17) }
+        PullAnswer {
+            deleted: vec!["tasks#a".parse().expect("a key")],
+            checksums: Some(checksums),
+            ..PullAnswer::empty(17)
+        }
     }
 
     #[test]
     fn a_final_page_becomes_one_with_more_and_is_otherwise_the_same() {
         let made = Bytes::from(exact().to_json().expect("whole rows"));
         let cut = with_more(&made, false, 17).expect("a body");
-        let expected = Answer { has_more: true, checksums: None, ..exact() }.to_json().expect("whole rows");
+        let expected = PullAnswer { has_more: true, checksums: None, ..exact() }.to_json().expect("whole rows");
         assert_eq!(
             serde_json::from_slice::<Value>(&cut).expect("JSON"),
             serde_json::from_slice::<Value>(&expected).expect("JSON")

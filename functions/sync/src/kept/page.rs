@@ -84,7 +84,7 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::{Columns, Superseded, Write};
+    use shared::domain::{Columns, VersionHistory, Write};
     use shared::storage::raw::Escaped;
 
     use super::*;
@@ -108,7 +108,7 @@ mod tests {
             key: key.parse().expect("a key"),
             version: version(at),
             writes: 1,
-            superseded: Superseded::default(),
+            history: VersionHistory::default(),
             archived_from: None,
             json: is_live.then(|| Escaped::of("{}")),
         }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use shared::domain::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -52,6 +51,7 @@ pub struct KeptPages {
 struct Memory {
     pages: HashMap<PageKey, KeptPage>,
     bytes: usize,
+    kept_so_far: u64,
     /// Pages that pulls are reading. The channel closes when one is done.
     reading: HashMap<PageKey, watch::Receiver<()>>,
 }
@@ -62,6 +62,8 @@ struct KeptPage {
     body: Bytes,
     is_gzip: bool,
     made: Instant,
+    /// Of two pages the one that was kept earlier has the lower one.
+    serial: u64,
 }
 
 impl KeptPage {
@@ -191,7 +193,9 @@ impl KeptPages {
         }
         let mut memory = self.memory();
         memory.drop_older_than(self.limits.age);
-        let kept = KeptPage { page: Arc::new(page), body, is_gzip, made: Instant::now() };
+        memory.kept_so_far += 1;
+        let (made, serial) = (Instant::now(), memory.kept_so_far);
+        let kept = KeptPage { page: Arc::new(page), body, is_gzip, made, serial };
         memory.put(key, kept, self.limits.bytes);
     }
 
@@ -231,7 +235,7 @@ impl Memory {
             return;
         }
         while self.bytes + size > max_bytes {
-            let Some(oldest) = self.pages.iter().min_by_key(|(_, kept)| kept.made).map(|(key, _)| key.clone()) else {
+            let Some(oldest) = self.pages.iter().min_by_key(|(_, kept)| kept.serial).map(|(key, _)| key.clone()) else {
                 break;
             };
             self.remove(&oldest);
@@ -363,7 +367,11 @@ mod tests {
         let give_up = async { drop(reading) };
         let (one, other, ()) = tokio::join!(find(), find(), give_up);
         let (Found::None(one), Found::None(other)) = (one, other) else { panic!("a page") };
-        assert_ne!(one.others.is_some(), other.others.is_some(), "both read, and whoever comes now waits for one of them");
+        assert_ne!(
+            one.others.is_some(),
+            other.others.is_some(),
+            "both read, and whoever comes now waits for one of them"
+        );
         // Nor longer than that.
         let begin = Instant::now();
         assert!(matches!(find().await, Found::None(Reading { others: None, .. })));

@@ -140,7 +140,7 @@ mod tests {
         let key: shared::domain::RowKey = "tasks#b".parse().expect("a key");
         let row = told.state.rows.get_mut(&key).expect("a row");
         row.archived_from = Some(0);
-        let floor = row.superseded.floor();
+        let floor = row.history.floor();
         told.state.archived.insert(key, std::iter::once(5).chain(8..floor).collect());
         assert_eq!(told.found(&Server::new().device().brief()), [(D::Behind, Note)]);
         // What is compared at the server's own version needs no history.

@@ -103,7 +103,7 @@ impl TableState {
         if row.version.get() == version || self.older(row).any(|older| older == version) {
             return Some(true);
         }
-        (version >= row.superseded.floor() || self.is_whole(row)).then_some(false)
+        (version >= row.history.floor() || self.is_whole(row)).then_some(false)
     }
 
     /// The row as it was at a version that is above the latest restore.
@@ -114,7 +114,7 @@ impl TableState {
         let Some(version) = self.older(row).filter(|version| *version <= mark).max() else {
             return if self.is_whole(row) { Then::Absent } else { Then::Unknown };
         };
-        let is_told = version >= row.superseded.floor() || row.archived_from.is_some_and(|from| from <= version);
+        let is_told = version >= row.history.floor() || row.archived_from.is_some_and(|from| from <= version);
         if !is_told || version <= self.restored_through() {
             return Then::Unknown;
         }
@@ -137,7 +137,7 @@ impl TableState {
     /// The versions before the current one that are still told.
     fn older<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = u64> + 'a {
         let archived = self.archived.get(&row.key).into_iter().flatten();
-        row.superseded.versions().iter().chain(archived).copied()
+        row.history.versions().iter().chain(archived).copied()
     }
 
     /// Is every version told that the row ever held?

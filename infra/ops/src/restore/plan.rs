@@ -145,7 +145,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let skipped_before = before.map(|counter| counter.skipped.clone()).unwrap_or_default();
     let mut held: Ranges = Vec::new();
     for row in stored.rows.values() {
-        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
+        let versions = std::iter::once(row.version.get()).chain(row.history.versions().iter().copied());
         held.extend(versions.map(|version| (version, version)));
     }
     held.extend(&skipped_before);
@@ -160,8 +160,8 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     // Below its list's floor a row may have held versions that it does not list any more: those that it had archived, unless
     // an archive is missing.
     let floor = |of: fn(&Row) -> u64| stored.rows.values().map(of).max().unwrap_or(0).max(1);
-    let archived = floor(|row| row.archived_from.unwrap_or(row.superseded.floor()).min(row.superseded.floor()));
-    let listed = floor(|row| row.superseded.floor());
+    let archived = floor(|row| row.archived_from.unwrap_or(row.history.floor()).min(row.history.floor()));
+    let listed = floor(|row| row.history.floor());
     let writes: u64 = stored.rows.values().map(|row| row.writes).sum();
     let holes = |floor| {
         let gaps = gaps(&held, floor, current);

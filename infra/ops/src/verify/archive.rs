@@ -43,7 +43,7 @@ fn owners(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     let own: HashMap<u64, RowKey> = world.rows.values().map(|(row, _)| (row.version.get(), row.key.clone())).collect();
     let mut owners: BTreeMap<u64, RowKey> = BTreeMap::new();
     for (row, _) in world.rows.values() {
-        owners.extend(row.superseded.versions().iter().map(|version| (*version, row.key.clone())));
+        owners.extend(row.history.versions().iter().map(|version| (*version, row.key.clone())));
     }
     for archived in archive {
         for version in archived.versions() {
@@ -78,8 +78,8 @@ fn written_as_often(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     }
     let none = BTreeSet::new();
     let miscounted = |row: &Row| {
-        let dropped = archived.get(&row.key).unwrap_or(&none).range(..row.superseded.floor()).count();
-        let told = 1 + row.superseded.versions().len() as u64 + dropped as u64;
+        let dropped = archived.get(&row.key).unwrap_or(&none).range(..row.history.floor()).count();
+        let told = 1 + row.history.versions().len() as u64 + dropped as u64;
         (row.archived_from == Some(0) && row.writes != told).then(|| {
             format!("writes is {}, but the row, its version history and the archive have {told} versions", row.writes)
         })

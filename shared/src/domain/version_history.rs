@@ -7,10 +7,10 @@ use super::ServerVersion;
 ///
 /// On the table: LEB128 varints. The first is the floor; 0 means that the history is complete. Then each version follows as its
 /// distance to the next newer one, beginning with the distance to the row's current version. The history has at most
-/// [`Superseded::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
+/// [`VersionHistory::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
 /// [`ArchivedVersions`](super::ArchivedVersions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Superseded {
+pub struct VersionHistory {
     floor: u64,
     newest_first: Vec<u64>,
 }
@@ -20,7 +20,7 @@ pub struct Superseded {
 #[error("the version history is corrupt")]
 pub struct CorruptHistory;
 
-impl Superseded {
+impl VersionHistory {
     /// The maximum size on the table, so that a row with many writes does not enlarge the index.
     pub const MAX_BYTES: usize = 256;
 
@@ -87,7 +87,7 @@ impl Superseded {
         bytes
     }
 
-    /// Decodes the bytes of [`Superseded::encode`]. Other bytes are an error.
+    /// Decodes the bytes of [`VersionHistory::encode`]. Other bytes are an error.
     pub fn decode(mut bytes: &[u8], current: ServerVersion) -> Result<Self, CorruptHistory> {
         let floor = read_varint(&mut bytes)?;
         let mut newer = current.get();
@@ -138,9 +138,9 @@ mod tests {
     }
 
     /// A row written at each of these rising versions.
-    fn history(versions: &[u64]) -> Superseded {
-        versions.windows(2).fold(Superseded::default(), |list, pair| {
-            list.superseding(version(pair[0]), version(pair[1]), Superseded::MAX_BYTES)
+    fn history(versions: &[u64]) -> VersionHistory {
+        versions.windows(2).fold(VersionHistory::default(), |list, pair| {
+            list.superseding(version(pair[0]), version(pair[1]), VersionHistory::MAX_BYTES)
         })
     }
 
@@ -152,8 +152,8 @@ mod tests {
             let versions: Vec<u64> = versions.into_iter().collect();
             let list = history(&versions);
             let bytes = list.encode(current);
-            prop_assert!(bytes.len() <= Superseded::MAX_BYTES);
-            prop_assert_eq!(Superseded::decode(&bytes, current), Ok(list));
+            prop_assert!(bytes.len() <= VersionHistory::MAX_BYTES);
+            prop_assert_eq!(VersionHistory::decode(&bytes, current), Ok(list));
         }
 
         #[test]
@@ -170,7 +170,7 @@ mod tests {
 
         #[test]
         fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), current in 1..=ServerVersion::MAX) {
-            let _ = Superseded::decode(&bytes, version(current));
+            let _ = VersionHistory::decode(&bytes, version(current));
         }
     }
 
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn only_a_row_that_was_written_once_has_an_empty_list() {
         assert!(history(&[7]).is_empty() && !history(&[7, 8]).is_empty());
-        let silent = Superseded { floor: 3, newest_first: vec![] };
+        let silent = VersionHistory { floor: 3, newest_first: vec![] };
         assert!(!silent.is_empty());
     }
 
@@ -221,21 +221,22 @@ mod tests {
     fn a_list_may_take_all_of_its_bytes() {
         // One for the floor, one for each neighbour.
         let full = history(&(1..=256).collect::<Vec<_>>());
-        assert_eq!((full.encode(version(256)).len(), full.floor()), (Superseded::MAX_BYTES, 0));
+        assert_eq!((full.encode(version(256)).len(), full.floor()), (VersionHistory::MAX_BYTES, 0));
         let cut = history(&(1..=257).collect::<Vec<_>>());
-        assert_eq!(cut.encode(version(257)).len(), Superseded::MAX_BYTES / 2);
+        assert_eq!(cut.encode(version(257)).len(), VersionHistory::MAX_BYTES / 2);
         assert_eq!((cut.versions().first(), cut.versions().last()), (Some(&256), Some(&cut.floor())));
     }
 
     #[test]
     fn however_little_room_there_is_the_version_that_is_superseded_stays() {
-        let list = Superseded::default().superseding(version(5), version(9), 0).superseding(version(9), version(12), 0);
+        let list =
+            VersionHistory::default().superseding(version(5), version(9), 0).superseding(version(9), version(12), 0);
         assert_eq!((list.versions(), list.floor()), (&[9][..], 6));
     }
 
     #[test]
     fn versions_fall_stay_above_0_and_do_not_fall_below_the_floor() {
-        let decode = |bytes: &[u8]| Superseded::decode(bytes, version(5)).map(|list| list.newest_first);
+        let decode = |bytes: &[u8]| VersionHistory::decode(bytes, version(5)).map(|list| list.newest_first);
         assert_eq!(decode(&[0, 1, 3]), Ok(vec![4, 1]));
         assert_eq!(decode(&[4, 1]), Ok(vec![4]));
         for bytes in [&[0, 0][..], &[0, 1, 0], &[0, 5], &[0, 6], &[4, 2], &[4, 1, 1]] {
