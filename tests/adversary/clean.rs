@@ -41,9 +41,10 @@ fn judge(table: &UnreliableTable) -> Result<(), String> {
         writes += number(&item, "writes");
         let version = number(&item, "server_version");
         let list = superseded(&item, version)?;
-        let known_from = item.get("archived_from").map_or(list.floor(), |_| number(&item, "archived_from"));
+        let known_from =
+            item.get("archived_from").map_or(list.silent_through().floor(), |_| number(&item, "archived_from"));
         lost_below = lost_below.max(known_from);
-        for version in list.versions().iter().copied().chain([version]) {
+        for version in list.versions().iter().map(|version| version.get()).chain([version]) {
             if let Some(other) = held.insert(version, entity.clone()) {
                 return Err(format!("{version} is held by {other} and by {entity}"));
             }
@@ -86,7 +87,7 @@ pub(crate) fn archived(item: &Item) -> Result<Vec<u64>, String> {
         base64::decode(item["versions"]["B"].as_str().ok_or("no versions")?).map_err(|error| error.to_string())?;
     let newest = ServerVersion::try_from(newest).map_err(|error| error.to_string())?;
     let archived = ArchivedVersions::decode(None, newest, &bytes).map_err(|error| error.to_string())?;
-    Ok(archived.versions().to_vec())
+    Ok(archived.versions().iter().map(|version| version.get()).collect())
 }
 
 fn superseded(item: &Item, version: u64) -> Result<VersionHistory, String> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
-use shared::domain::{ServerVersion, VersionHistory};
+use shared::domain::{Mark, ServerVersion, VersionHistory};
 
 use super::TestProject;
 
@@ -50,8 +50,9 @@ impl Stored {
         let history = self.get("superseded").map_or_else(VersionHistory::default, |value| {
             VersionHistory::decode(value.as_b().expect("bytes").as_ref(), current).expect("a list")
         });
-        assert_eq!(history.floor(), 0, "the list was cut");
-        let mut versions: Vec<u64> = history.versions().iter().copied().chain([current.get()]).collect();
+        assert_eq!(history.silent_through(), Mark::NOTHING, "the list was cut");
+        let mut versions: Vec<u64> =
+            history.versions().iter().map(|version| version.get()).chain([current.get()]).collect();
         versions.sort_unstable();
         versions
     }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use shared::domain::{Checksums, Collection, CollectionName, Error, RowKey};
+use shared::domain::{Checksums, Collection, CollectionName, Error, Mark, RowKey};
 use shared::storage::FeedRow;
 use shared::storage::raw::{Escaped, NotEscaped, escape_into};
 
@@ -126,8 +126,8 @@ pub(crate) struct PullAnswer {
     pub(crate) rows: Vec<FeedRow>,
     /// Ids to delete beside.
     pub(crate) deleted: Vec<RowKey>,
-    /// The version up to which this is complete.
-    pub(crate) mark: u64,
+    /// The answer is complete up to here.
+    pub(crate) mark: Mark,
     /// The answer was cut to fit.
     pub(crate) has_more: bool,
     /// What the device holds after it, when that is exactly the state at the mark.
@@ -152,8 +152,8 @@ impl Piece<'_> {
 
 impl PullAnswer {
     /// Nothing but a mark.
-    pub(crate) fn empty(mark: u64) -> Self {
-        Self { rows: vec![], deleted: vec![], mark, has_more: false, checksums: None }
+    pub(crate) fn empty(mark: impl Into<Mark>) -> Self {
+        Self { rows: vec![], deleted: vec![], mark: mark.into(), has_more: false, checksums: None }
     }
 
     /// The body, compressed if that is worth it.
@@ -325,9 +325,13 @@ mod tests {
             version: ServerVersion::FIRST,
             writes: 1,
             history: shared::domain::VersionHistory::default(),
-            archived_from: None,
+            archived_above: None,
             json: json.map(|json| Escaped::of(&json.to_string())),
         }
+    }
+
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
     }
 
     fn encoded(answer: PullAnswer, encoding: Encoding) -> EncodedBody {
@@ -358,8 +362,8 @@ mod tests {
     fn a_row_takes_as_much_as_it_does_escaped_in_the_functions_response() {
         let rows = [task(1, Some(&json!({"name": "a \"b\" \\ ä \u{7f} \n"}))), task(2, None)];
         for row in rows {
-            let with = escaped(&PullAnswer { rows: vec![row.clone(), row.clone()], ..PullAnswer::empty(1) });
-            let without = escaped(&PullAnswer { rows: vec![row.clone()], ..PullAnswer::empty(1) });
+            let with = escaped(&PullAnswer { rows: vec![row.clone(), row.clone()], ..PullAnswer::empty(mark(1)) });
+            let without = escaped(&PullAnswer { rows: vec![row.clone()], ..PullAnswer::empty(mark(1)) });
             assert_eq!(size(&row), with.len() - without.len());
         }
     }
@@ -370,7 +374,7 @@ mod tests {
         let row = task(1, Some(&json!({"notes": "\"".repeat(100)})));
         let mut left = Budget::new(usize::MAX, Encoding::Identity);
         let rows = std::iter::repeat_n(row, 1_000_000).take_while(|row| left.take(row)).collect();
-        let body = escaped(&PullAnswer { rows, ..PullAnswer::empty(1) });
+        let body = escaped(&PullAnswer { rows, ..PullAnswer::empty(mark(1)) });
         assert!((MAX_RESPONSE - 30_000..MAX_RESPONSE - 4_000).contains(&body.len()), "{}", body.len());
     }
 
@@ -379,14 +383,14 @@ mod tests {
         let arrays = json!({"created": [], "updated": [], "deleted": []});
         let changes = json!({"projects": arrays, "tasks": arrays, "dependencies": arrays, "calendars": arrays,
             "memberships": arrays});
-        assert_eq!(body(PullAnswer::empty(3)), json!({"changes": changes, "timestamp": 3}));
+        assert_eq!(body(PullAnswer::empty(mark(3))), json!({"changes": changes, "timestamp": 3}));
     }
 
     #[test]
     fn rows_tombstones_and_ids_to_forget_are_each_in_their_own_collection_and_no_other() {
         let rows = vec![task(1, Some(&json!({"id": "1"}))), task(2, None)];
         let deleted = ["tasks#3", "calendars#4"].map(|key| key.parse().expect("a key")).into();
-        let changes = &body(PullAnswer { rows, deleted, ..PullAnswer::empty(3) })["changes"];
+        let changes = &body(PullAnswer { rows, deleted, ..PullAnswer::empty(mark(3)) })["changes"];
         assert_eq!(changes["tasks"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2", "3"]}));
         assert_eq!(changes["calendars"], json!({"created": [], "updated": [], "deleted": ["4"]}));
         assert_eq!(changes["projects"], json!({"created": [], "updated": [], "deleted": []}));
@@ -399,7 +403,7 @@ mod tests {
         let deleted = ["badges#3".parse().expect("a key")].into();
         let mut checksums = Checksums::default();
         checksums.set("notes".parse::<CollectionName>().expect("a name"), [1, 5, 7]);
-        let body = body(PullAnswer { rows, deleted, checksums: Some(checksums), ..PullAnswer::empty(3) });
+        let body = body(PullAnswer { rows, deleted, checksums: Some(checksums), ..PullAnswer::empty(mark(3)) });
         assert_eq!(body["changes"]["notes"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2"]}));
         assert_eq!(body["changes"]["badges"], json!({"created": [], "updated": [], "deleted": ["3"]}));
         assert_eq!(body["changes"].as_object().expect("an object").len(), Collection::ALL.len() + 2);
@@ -411,7 +415,7 @@ mod tests {
     fn checksums_are_three_numbers_for_each_collection_beside_the_timestamp() {
         let mut checksums = Checksums::default();
         checksums.set(Collection::Tasks, [2, u32::MAX, 7]);
-        let answer = PullAnswer { checksums: Some(checksums), ..PullAnswer::empty(3) };
+        let answer = PullAnswer { checksums: Some(checksums), ..PullAnswer::empty(mark(3)) };
         let expected = json!({"projects": [0, 0, 0], "tasks": [2, 4_294_967_295_u32, 7], "dependencies": [0, 0, 0],
             "calendars": [0, 0, 0], "memberships": [0, 0, 0]});
         assert_eq!(body(answer)["checksum"], expected);
@@ -421,14 +425,14 @@ mod tests {
     fn compressed_it_is_the_same_body_and_too_little_is_not_compressed() {
         let mut rows: Vec<_> = (0..5000).map(|id| task(id, Some(&json!({"name": "\"ä\"\n\\ \u{1}"})))).collect();
         rows.push(task(5000, None));
-        let answer = PullAnswer { rows, ..PullAnswer::empty(3) };
+        let answer = PullAnswer { rows, ..PullAnswer::empty(mark(3)) };
         let escaped = escaped(&answer);
         let EncodedBody::Gzip(gzip) = encoded(answer, Encoding::Gzip) else { panic!("not compressed") };
         let mut plain = String::new();
         GzDecoder::new(&gzip[..]).read_to_string(&mut plain).expect("gzip");
         assert!(plain.len() > 2 * AT_A_TIME);
         assert_eq!(serde_json::to_string(&plain).expect("JSON"), format!("\"{escaped}\""));
-        assert!(matches!(encoded(PullAnswer::empty(3), Encoding::Gzip), EncodedBody::Unwritten(_)));
+        assert!(matches!(encoded(PullAnswer::empty(mark(3)), Encoding::Gzip), EncodedBody::Unwritten(_)));
     }
 
     #[test]
@@ -441,7 +445,7 @@ mod tests {
         let keys = std::iter::repeat_with(|| format!("tasks#{}", id()).parse().expect("a key"));
         let deleted: Vec<RowKey> = keys.take_while(|key| left.take(key)).collect();
         assert!(deleted.len() > 80_000);
-        let answer = || PullAnswer { deleted: deleted.clone(), ..PullAnswer::empty(3) };
+        let answer = || PullAnswer { deleted: deleted.clone(), ..PullAnswer::empty(mark(3)) };
         assert!(escaped(&answer()).len() <= MAX_BODY);
         let EncodedBody::Gzip(body) = encoded(answer(), Encoding::Gzip) else { panic!("not compressed") };
         assert!(body.len().div_ceil(3) * 4 <= MAX_BODY, "{}", body.len());
@@ -456,7 +460,7 @@ mod tests {
         assert!(rows.iter().all(|row| budget.clone().take(row)));
         let mut tries = 0;
         loop {
-            let answer = PullAnswer { rows: rows.clone(), ..PullAnswer::empty(3) };
+            let answer = PullAnswer { rows: rows.clone(), ..PullAnswer::empty(mark(3)) };
             match answer.encode(Encoding::Gzip, budget).expect("whole rows") {
                 Encoded::Fits(EncodedBody::Gzip(body)) => {
                     assert!(body.len().div_ceil(3) * 4 <= MAX_BODY && body.len() * 4 / 3 > MAX_BODY * 9 / 10);

@@ -139,6 +139,11 @@ mod tests {
 
     use super::*;
     use crate::body::EncodedBody;
+    use shared::domain::Mark;
+
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
 
     async fn payload(response: Response) -> Value {
         serde_json::from_slice(&serde_json::to_vec(&Payload::of(response).await.expect("a payload")).expect("JSON"))
@@ -147,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_a_string_whether_it_is_written_now_or_was_before() {
-        let answer = PullAnswer { deleted: vec!["tasks#a".parse().expect("a key")], ..PullAnswer::empty(7) };
+        let answer = PullAnswer { deleted: vec!["tasks#a".parse().expect("a key")], ..PullAnswer::empty(mark(7)) };
         let text = String::from_utf8(answer.to_json().expect("whole rows")).expect("text");
         let headers = json!({"content-type": "application/json", "vary": "accept-encoding"});
         let expected =

@@ -11,7 +11,7 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use serde::Deserialize;
 use shared::auth::Verifier;
-use shared::domain::{ProjectId, ServerVersion, Since};
+use shared::domain::{Mark, ProjectId, ServerVersion};
 use shared::http::{Caller, LoggedOutcome, Params, Path, Problem, both_slashes, finish, observed};
 use shared::storage::Table;
 
@@ -106,6 +106,12 @@ struct OfProject {
     project_id: ProjectId,
 }
 
+/// A mark among the parameters; [`Mark::NOTHING`] if it is not there.
+fn mark_in(params: &Params, name: &'static str) -> Result<Mark, Problem> {
+    let number = params.integer(name, 0, ServerVersion::MAX)?.unwrap_or(0);
+    Mark::try_from(number).map_err(|error| Problem::parameter(name, error.to_string()))
+}
+
 async fn sync(
     State(app): State<App>,
     Caller(caller): Caller,
@@ -114,21 +120,21 @@ async fn sync(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     let encoding = Encoding::accepted_by(&headers);
-    let since = params.integer("since", 0, ServerVersion::MAX)?.unwrap_or(0);
+    let since = mark_in(&params, "since")?;
     let limit = params.integer("limit", 1, 100_000)?.and_then(|limit| usize::try_from(limit).ok());
     let mut wanted = Pull {
         project: project_id,
         caller,
-        since: Since::try_from(since).map_err(|error| Problem::parameter("since", error.to_string()))?,
+        since,
         budget: Budget::new(limit.unwrap_or(usize::MAX), encoding),
         encoding,
         wipe_page: IdBudget::new(app.wipe_page),
         turbo: params.get("turbo")? == Some("true"),
         needs_everything: migration::needs_everything(&params)?,
-        min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
+        min_version: mark_in(&params, "min_version")?,
     };
-    let logged_as = |mark, rows, outcome: PullOutcome| LoggedOutcome {
-        mark: Some(mark),
+    let logged_as = |mark: Mark, rows, outcome: PullOutcome| LoggedOutcome {
+        mark: Some(mark.get()),
         rows: Some(rows),
         pull: Some(outcome.name()),
     };

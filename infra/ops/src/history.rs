@@ -99,7 +99,7 @@ fn of(counter: &Counter, rows: &[Row]) -> History {
         deleted: counter.deleted_at.is_some(),
         latest_from: counter.last.iter().map(|(_, version)| version.get()).min(),
         skipped: counter.skipped.clone(),
-        silent_below: rows.iter().map(|row| row.history.floor()).max().unwrap_or(0),
+        silent_below: rows.iter().map(|row| row.history.silent_through().floor()).max().unwrap_or(0),
         versions,
     }
 }
@@ -107,7 +107,7 @@ fn of(counter: &Counter, rows: &[Row]) -> History {
 fn held(row: &Row) -> Vec<Held> {
     let now = if row.live().is_some() { Fate::Current } else { Fate::Tombstone };
     let superseded = row.history.versions();
-    let superseded = superseded.iter().rev().map(|version| (*version, Fate::Superseded));
+    let superseded = superseded.iter().rev().map(|version| (version.get(), Fate::Superseded));
     let name = name(row.columns());
     let mut held = Vec::new();
     let mut there = superseded.len() as u64 + 1 < row.writes;

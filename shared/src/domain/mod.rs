@@ -42,5 +42,5 @@ pub use row::{
     Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,
 };
 pub use unknown::UnknownColumns;
-pub use version::{InvalidVersion, ServerVersion, Since, WipePlace};
+pub use version::{InvalidVersion, Mark, ServerVersion, VersionSpan, WipePlace};
 pub use version_history::{CorruptHistory, VersionHistory};

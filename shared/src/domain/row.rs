@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, LastWrite, Membership, Project, ProjectId, PromisedAnswer, Resource,
-    RowId, ServerVersion, Task, UnknownColumns, UserId, VersionHistory, membership_id,
+    Calendar, Changed, Checksums, Dependency, LastWrite, Mark, Membership, Project, ProjectId, PromisedAnswer,
+    Resource, RowId, ServerVersion, Task, UnknownColumns, UserId, VersionHistory, VersionSpan, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -263,8 +263,8 @@ pub struct Row {
     pub writes: u64,
     /// The versions it held before.
     pub history: VersionHistory,
-    /// Every version from here on that the list does not name is archived. None: from the list's floor on, of which it names all.
-    pub archived_from: Option<u64>,
+    /// Every version above it that the history does not name is archived. None: nothing of the history was archived.
+    pub archived_above: Option<Mark>,
     /// Which version last changed each column.
     pub changed: Changed,
     /// Its content.
@@ -288,7 +288,7 @@ impl Row {
         Self::written_within(old, key, write, version, VersionHistory::MAX_BYTES)
     }
 
-    /// The same with another limit for its list of superseded versions than [`VersionHistory::MAX_BYTES`].
+    /// The same with another limit for its version history than [`VersionHistory::MAX_BYTES`].
     pub fn written_within(
         old: Option<&Self>,
         key: RowKey,
@@ -316,15 +316,15 @@ impl Row {
         }
         let superseding = |row: &Self| row.history.superseding(row.version, version, max_history_bytes);
         let history = old.map(superseding).unwrap_or_default();
-        let archives = |row: &Self| history.floor() > row.history.floor();
-        let archived_from =
-            old.and_then(|row| row.archived_from.or_else(|| archives(row).then(|| row.history.floor())));
+        let archives = |row: &Self| history.silent_through() > row.history.silent_through();
+        let archived_above =
+            old.and_then(|row| row.archived_above.or_else(|| archives(row).then(|| row.history.silent_through())));
         Self {
             key,
             version,
             writes: old.map_or(0, |row| row.writes) + 1,
             history,
-            archived_from,
+            archived_above,
             changed,
             state,
             unknown,
@@ -340,10 +340,15 @@ impl Row {
     ///
     /// When the list is full, older removals may have been dropped: then any mark up to the oldest of those that are kept
     /// may be one. To be wrong about that costs a full pull, and to overlook one costs rows.
-    pub fn was_removed_at(&self, mark: u64) -> bool {
+    pub fn was_removed_at(&self, mark: Mark) -> bool {
         let first_exact = self.removed_at.len().checked_sub(Self::MAX_REMOVALS);
-        first_exact.is_some_and(|first| mark <= self.removed_at[first].get())
-            || self.removed_at.iter().any(|version| version.get() == mark)
+        first_exact.is_some_and(|first| mark <= self.removed_at[first].into())
+            || self.removed_at.iter().any(|version| mark == (*version).into())
+    }
+
+    /// The versions that it is known to have had, newest first: the current one and those in its history.
+    pub fn versions(&self) -> impl Iterator<Item = ServerVersion> {
+        std::iter::once(self.version).chain(self.history.versions().iter().copied())
     }
 
     /// The columns of a live row.
@@ -502,6 +507,19 @@ impl Counter {
         Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
     }
 
+    /// Whether the counter is not below the mark.
+    pub fn reaches(&self, mark: Mark) -> bool {
+        mark <= self.current.into()
+    }
+
+    /// The skipped versions, each range as a span.
+    pub fn skipped_spans(&self) -> impl Iterator<Item = VersionSpan> {
+        let mark = |number: u64| Mark::try_from(number).unwrap_or(Mark::EVERYTHING);
+        self.skipped
+            .iter()
+            .map(move |(first, last)| VersionSpan { after: mark(first.saturating_sub(1)), through: mark(*last) })
+    }
+
     /// The version that the latest restore raised the counter to; 0 when there was no restore.
     ///
     /// A version up to here may have been handed out for content that the restore took back. Every row is above it.
@@ -567,6 +585,10 @@ mod tests {
         assert!(Collection::ALL.iter().all(|c| c.name() >= "a" && "_counter" < "a"));
     }
 
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
+
     #[test]
     fn a_row_counts_its_writes_and_remembers_the_versions_it_held() {
         let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
@@ -574,7 +596,7 @@ mod tests {
         let removed = Row::written(Some(&first), first.key.clone(), Write::Delete, version(5));
         let back = Row::written(Some(&removed), first.key.clone(), put(), version(9));
         assert_eq!((first.writes, removed.writes, back.writes), (1, 2, 3));
-        assert_eq!(back.history.versions(), [5, 2]);
+        assert_eq!(back.history.versions(), [5, 2].map(version));
         assert_eq!(back.removed_at, [version(5)]);
         assert!(removed.live().is_none() && back.live().is_some());
         assert_eq!(back.changed.version_of(0), Some(9), "a revived row is new in every column");
@@ -631,11 +653,11 @@ mod tests {
             let kept = removals.len().min(Row::MAX_REMOVALS);
             let exact = &removals[removals.len() - kept..];
             assert_eq!(row.removed_at.iter().map(|version| version.get()).collect::<Vec<_>>(), exact);
-            assert!(removals.iter().all(|removal| row.was_removed_at(*removal)), "none is forgotten");
-            let known = |mark: &u64| row.was_removed_at(*mark);
+            assert!(removals.iter().all(|removal| row.was_removed_at(mark(*removal))), "none is forgotten");
+            let known = |number: &u64| row.was_removed_at(mark(*number));
             let taken: Vec<u64> = (exact[0] + 1..=round * 10 + 5).filter(known).collect();
             assert_eq!(taken, exact[1..], "between the exact ones no mark is taken for one");
-            assert_eq!(row.was_removed_at(exact[0] - 1), kept == Row::MAX_REMOVALS);
+            assert_eq!(row.was_removed_at(mark(exact[0] - 1)), kept == Row::MAX_REMOVALS);
         }
     }
 
@@ -644,12 +666,12 @@ mod tests {
         let put = Write::Put(columns(json!({"user": "ann", "role": 100})));
         let mut row = Row::written(None, key("memberships#m"), put, version(99));
         row.removed_at = (1..=20).map(|round| version(round * 4)).collect();
-        let taken: Vec<u64> = (1..=80).filter(|mark| row.was_removed_at(*mark)).collect();
+        let taken: Vec<u64> = (1..=80).filter(|number| row.was_removed_at(mark(*number))).collect();
         let expected: Vec<u64> = (1..=20).chain((6..=20).map(|round| round * 4)).collect();
         assert_eq!(taken, expected);
         let removed = Row::written(Some(&row), row.key.clone(), Write::Delete, version(100));
         assert_eq!(removed.removed_at.len(), Row::MAX_REMOVALS);
-        assert!((1..=80).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
+        assert!((1..=80).map(mark).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
     }
 
     #[test]

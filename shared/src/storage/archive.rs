@@ -22,7 +22,7 @@ use super::layout::{self, Item, key, text};
 use super::raw::is_throttle;
 use super::table::{Table, unavailable};
 use super::transaction::unbuilt;
-use crate::domain::{ArchivedVersions, Error, PlannedRow, ProjectId, ServerVersion};
+use crate::domain::{ArchivedVersions, Error, Mark, PlannedRow, ProjectId, ServerVersion};
 
 /// What the keys begin with.
 const PREFIX: &str = "_dropped#";
@@ -108,7 +108,7 @@ impl Table {
     pub async fn archived_above(
         &self,
         project: &ProjectId,
-        after: u64,
+        after: Mark,
     ) -> Result<Option<Vec<ArchivedVersions>>, Error> {
         let mut found = Vec::new();
         let mut start: Option<Item> = None;
@@ -120,7 +120,7 @@ impl Table {
                 .consistent_read(true)
                 .key_condition_expression("project_id = :project AND entity BETWEEN :first AND :last")
                 .expression_attribute_values(":project", text(project.as_str()))
-                .expression_attribute_values(":first", text(entity(after + 1)))
+                .expression_attribute_values(":first", text(entity(after.plus(1))))
                 .expression_attribute_values(":last", text(END))
                 .set_exclusive_start_key(start)
                 .send()
@@ -138,8 +138,8 @@ impl Table {
     }
 }
 
-fn entity(newest: u64) -> String {
-    format!("{PREFIX}{newest:016}")
+fn entity(newest: impl Into<Mark>) -> String {
+    format!("{PREFIX}{:016}", newest.into().get())
 }
 
 fn item(project: &ProjectId, archived: &ArchivedVersions) -> Item {
@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn archives_lie_between_the_counter_and_the_rows_in_the_order_of_their_newest_versions() {
-        let keys = [1, 9, 10, ServerVersion::MAX].map(entity);
+        let keys =
+            [1, 9, 10, ServerVersion::MAX].map(|newest| entity(ServerVersion::try_from(newest).expect("a version")));
         assert!(keys.is_sorted() && COUNTER < keys[0].as_str() && keys.iter().all(|key| key.as_str() < END));
         assert!(END < FIRST_ROW);
     }
@@ -215,7 +216,7 @@ mod tests {
     #[test]
     fn an_archive_without_a_row_has_a_place_of_its_own() {
         let named = of_a_row();
-        let anonymous = ArchivedVersions::anonymous(versions([named.newest()])).remove(0);
+        let anonymous = ArchivedVersions::anonymous([named.newest()]).remove(0);
         let [named, anonymous] = [named, anonymous].map(|archived| item(&project(), &archived)["entity"].clone());
         assert_ne!(named, anonymous);
         assert!(

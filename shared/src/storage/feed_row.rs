@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::raw::Escaped;
-use crate::domain::{ProjectId, Row, RowKey, ServerVersion, VersionHistory};
+use crate::domain::{Mark, ProjectId, Row, RowKey, ServerVersion, VersionHistory};
 
 /// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct FeedRow {
     pub writes: u64,
     /// Which ones.
     pub history: VersionHistory,
-    /// Of a copy from the table: every version from here on that the list does not name is archived. The index does not have it.
-    pub archived_from: Option<u64>,
+    /// Of a copy from the table: every version above it that the history does not name is archived. The index does not have it.
+    pub archived_above: Option<Mark>,
     /// The row as a device gets it; none for a tombstone.
     pub json: Option<Escaped>,
 }
@@ -32,7 +32,7 @@ impl FeedRow {
             version: row.version,
             writes: row.writes,
             history: row.history.clone(),
-            archived_from: row.archived_from,
+            archived_above: row.archived_above,
             json: row.live().map(|_| Escaped::of(&row.device_json(project))),
         }
     }
@@ -81,10 +81,9 @@ impl RowVersions {
 pub struct PageCursor(pub(super) HashMap<String, AttributeValue>);
 
 impl PageCursor {
-    /// In the index, the version that was looked at last: 0, if it is not in there.
-    pub fn version(&self) -> u64 {
-        let digits = self.0.get("server_version").and_then(|version| version.as_n().ok());
-        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    /// In the index, the version of the row that the page ended with; none if the cursor is of the table.
+    pub fn version(&self) -> Option<ServerVersion> {
+        self.0.get("server_version")?.as_n().ok()?.parse::<u64>().ok()?.try_into().ok()
     }
 }
 

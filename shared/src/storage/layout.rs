@@ -42,7 +42,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::feed_row::FeedRow;
 use super::kept_body;
 use crate::domain::{
-    Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, ProjectId,
+    Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, Mark, ProjectId,
     PromisedAnswer, Row, RowKey, ServerVersion, State, UnfinishedDeletion, UserId, VersionHistory,
 };
 
@@ -142,8 +142,8 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     if !row.history.is_empty() {
         set("superseded", AttributeValue::B(Blob::new(row.history.encode(row.version))));
     }
-    if let Some(version) = row.archived_from {
-        set("archived_from", number(version));
+    if let Some(above) = row.archived_above {
+        set("archived_from", number(above.floor()));
     }
     set("changed", AttributeValue::B(Blob::new(row.changed.encode(row.version))));
     let json = text(row.device_json(project));
@@ -191,7 +191,7 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         version,
         writes: integer(item, "writes")?,
         history: version_history(item, version)?,
-        archived_from: item.contains_key("archived_from").then(|| integer(item, "archived_from")).transpose()?,
+        archived_above: archived_above(item)?,
         changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
         unknown,
@@ -205,6 +205,11 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         last_write: last_write(item),
         key,
     })
+}
+
+fn archived_above(item: &Item) -> Result<Option<Mark>, Error> {
+    let above = |from| Mark::below_floor(from).map_err(|_| corrupt(item, "archived_from"));
+    item.contains_key("archived_from").then(|| integer(item, "archived_from").and_then(above)).transpose()
 }
 
 /// Who wrote a row last, as far as its item says so. What cannot be read is left out: no row is refused for it.
@@ -230,7 +235,7 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
         version,
         writes: integer(&item, "writes")?,
         history: version_history(&item, version)?,
-        archived_from: item.contains_key("archived_from").then(|| integer(&item, "archived_from")).transpose()?,
+        archived_above: archived_above(&item)?,
         json,
     })
 }

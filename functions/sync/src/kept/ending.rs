@@ -35,10 +35,14 @@ fn cut(mut json: Vec<u8>, mark: u64) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::domain::{Checksums, CollectionName};
+    use shared::domain::{Checksums, CollectionName, Mark};
 
     use super::*;
     use crate::body::PullAnswer;
+
+    fn mark() -> Mark {
+        Mark::try_from(17).expect("a mark")
+    }
 
     fn exact() -> PullAnswer {
         let mut checksums = Checksums::default();
@@ -47,7 +51,7 @@ mod tests {
         PullAnswer {
             deleted: vec!["tasks#a".parse().expect("a key")],
             checksums: Some(checksums),
-            ..PullAnswer::empty(17)
+            ..PullAnswer::empty(mark())
         }
     }
 

@@ -1,6 +1,6 @@
 //! Which page may be given to whom. Rules only: no memory, no clock.
 
-use shared::domain::{Collection, CollectionName, ProjectId, Row, RowKey, ServerVersion};
+use shared::domain::{Collection, CollectionName, Mark, ProjectId, Row, RowKey, ServerVersion};
 use shared::storage::FeedRow;
 
 use crate::encoding::Encoding;
@@ -15,7 +15,7 @@ pub(crate) struct PageKey {
     pub(crate) skipped: Vec<(u64, u64)>,
     pub(crate) resync_through: Option<ServerVersion>,
     /// What the device holds of what it needs: 0 for an app with new columns, and for a member who was added again.
-    pub(crate) since: u64,
+    pub(crate) since: Mark,
     pub(crate) without_tombstones: bool,
     /// The most rows.
     pub(crate) limit: usize,
@@ -26,11 +26,11 @@ pub(crate) struct PageKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page {
     /// It has what changed above this version, …
-    pub(crate) after: u64,
+    pub(crate) after: Mark,
     /// … up to this one.
-    pub(crate) mark: u64,
+    pub(crate) mark: Mark,
     /// A counter that was read after all that the page was made of, and is not below any of it.
-    pub(crate) covered: u64,
+    pub(crate) covered: Mark,
     /// How many rows and tombstones it has.
     pub(crate) rows: usize,
     /// The memberships that are dead in it. Noted before tombstones are left out.
@@ -42,9 +42,9 @@ pub(crate) struct Page {
 /// Who asks. All of it was read for this pull.
 pub(crate) struct Reader<'a> {
     /// What the device holds of what it needs.
-    pub(crate) since: u64,
-    pub(crate) counter: u64,
-    pub(crate) min_version: u64,
+    pub(crate) since: Mark,
+    pub(crate) counter: Mark,
+    pub(crate) min_version: Mark,
     /// The caller's own, live.
     pub(crate) membership: &'a Row,
 }
@@ -59,7 +59,7 @@ pub(crate) enum Form {
 
 impl Page {
     /// A page of these rows, ascending.
-    pub(crate) fn of(rows: &[FeedRow], after: u64, mark: u64, covered: u64, is_final: bool) -> Self {
+    pub(crate) fn of(rows: &[FeedRow], after: Mark, mark: Mark, covered: Mark, is_final: bool) -> Self {
         let members = CollectionName::Known(Collection::Memberships);
         let dead = rows.iter().filter(|row| row.json.is_none() && row.key.collection == members);
         let dead_members = dead.map(|row| row.key.clone()).collect();
@@ -72,7 +72,7 @@ impl Page {
         // A counter below tells of a reading that began before the page was made.
         let is_covered = self.covered <= reader.counter && reader.min_version <= self.covered;
         // Whoever came later must not see what was deleted before. A membership of that time may have been another one's.
-        let was_a_member = reader.membership.version.get() <= self.covered;
+        let was_a_member = self.covered.covers(reader.membership.version);
         let is_told_of_own_removal =
             self.dead_members.contains(&reader.membership.key) || reader.membership.was_removed_at(self.mark);
         if !(fits && is_covered && was_a_member) || is_told_of_own_removal {
@@ -91,6 +91,10 @@ mod tests {
 
     fn version(number: u64) -> ServerVersion {
         ServerVersion::try_from(number).expect("a version")
+    }
+
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
     }
 
     /// A membership that was given or, where it says so, removed at these versions.
@@ -116,34 +120,34 @@ mod tests {
 
     /// A page of (10, 20], made when the counter was 30.
     fn page() -> Page {
-        Page { after: 10, mark: 20, covered: 30, rows: 10, dead_members: vec![], is_final: false }
+        Page { after: mark(10), mark: mark(20), covered: mark(30), rows: 10, dead_members: vec![], is_final: false }
     }
 
     /// Somebody who may have it.
     fn reader(membership: &Row) -> Reader<'_> {
-        Reader { since: 10, counter: 31, min_version: 0, membership }
+        Reader { since: mark(10), counter: mark(31), min_version: mark(0), membership }
     }
 
     #[test]
     fn a_page_is_given_from_where_it_begins_up_to_before_its_mark() {
         let member = membership(&[(2, false)]);
-        let form = |since| page().form_for(&Reader { since, ..reader(&member) });
+        let form = |since| page().form_for(&Reader { since: mark(since), ..reader(&member) });
         assert_eq!([9, 10, 19, 20, 21].map(|since| form(since).is_some()), [false, true, true, false, false]);
     }
 
     #[test]
     fn a_page_is_given_to_nobody_whose_counter_is_older_than_it() {
         let member = membership(&[(2, false)]);
-        let form = |counter| page().form_for(&Reader { counter, ..reader(&member) });
+        let form = |counter| page().form_for(&Reader { counter: mark(counter), ..reader(&member) });
         assert_eq!([29, 30, 31].map(|counter| form(counter).is_some()), [false, true, true]);
-        let early = Page { covered: 19, ..page() };
+        let early = Page { covered: mark(19), ..page() };
         assert_eq!(early.form_for(&reader(&member)), None, "nor is one that ends above what its counter covers");
     }
 
     #[test]
     fn a_page_is_given_to_nobody_who_has_seen_a_newer_version() {
         let member = membership(&[(2, false)]);
-        let form = |min_version| page().form_for(&Reader { min_version, ..reader(&member) });
+        let form = |min_version| page().form_for(&Reader { min_version: mark(min_version), ..reader(&member) });
         assert_eq!([30, 31].map(|min_version| form(min_version).is_some()), [true, false]);
     }
 
@@ -178,8 +182,8 @@ mod tests {
     #[test]
     fn a_final_page_is_repeated_while_the_counter_stands_and_says_later_that_there_is_more() {
         let member = membership(&[(2, false)]);
-        let last = Page { mark: 30, is_final: true, ..page() };
-        let form = |counter| last.form_for(&Reader { counter, ..reader(&member) });
+        let last = Page { mark: mark(30), is_final: true, ..page() };
+        let form = |counter| last.form_for(&Reader { counter: mark(counter), ..reader(&member) });
         assert_eq!([29, 30, 31].map(form), [None, Some(Form::AsMade), Some(Form::WithMore)]);
     }
 
@@ -190,7 +194,7 @@ mod tests {
             feed_row("memberships#live", 12, true),
             feed_row("tasks#dead", 13, false),
         ];
-        let page = Page::of(&rows, 10, 13, 20, false);
+        let page = Page::of(&rows, mark(10), mark(13), mark(20), false);
         assert_eq!(page.dead_members, ["memberships#dead".parse().expect("a key")]);
         assert_eq!(page.rows, 3);
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use shared::domain::Mark;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -77,7 +78,7 @@ impl KeptPage {
 pub(crate) struct GivenPage {
     pub(crate) body: Bytes,
     pub(crate) is_gzip: bool,
-    pub(crate) mark: u64,
+    pub(crate) mark: Mark,
     pub(crate) rows: usize,
 }
 
@@ -169,14 +170,14 @@ impl KeptPages {
         memory.drop_older_than(self.limits.age);
         let kept = memory.pages.get(key)?;
         let page = Arc::clone(&kept.page);
-        if reader.counter.saturating_sub(page.covered) > self.limits.max_behind {
+        if reader.counter.above(page.covered) > self.limits.max_behind {
             return None;
         }
         let kept = match page.form_for(reader)? {
             Form::AsMade => kept.clone(),
             // The counter never goes back, so that nobody needs the page as it was.
             Form::WithMore => {
-                let body = with_more(&kept.body, kept.is_gzip, page.mark).ok()?;
+                let body = with_more(&kept.body, kept.is_gzip, page.mark.get()).ok()?;
                 let cut = Arc::new(Page { is_final: false, ..(*page).clone() });
                 let cut = KeptPage { page: cut, body, ..kept.clone() };
                 memory.put(key.clone(), cut.clone(), self.limits.bytes);
@@ -259,6 +260,10 @@ mod tests {
     use super::*;
     use crate::encoding::Encoding;
 
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
+
     fn member() -> Row {
         let key: RowKey = "memberships#m".parse().expect("a key");
         Row::written(None, key, Write::Put(Columns::new()), ServerVersion::FIRST)
@@ -269,7 +274,7 @@ mod tests {
             project: project.parse().expect("an id"),
             skipped: vec![],
             resync_through: None,
-            since,
+            since: mark(since),
             without_tombstones: false,
             limit: 1000,
             encoding: Encoding::Identity,
@@ -277,11 +282,18 @@ mod tests {
     }
 
     fn page(after: u64) -> Page {
-        Page { after, mark: after + 10, covered: 1000, rows: 10, dead_members: vec![], is_final: false }
+        Page {
+            after: mark(after),
+            mark: mark(after + 10),
+            covered: mark(1000),
+            rows: 10,
+            dead_members: vec![],
+            is_final: false,
+        }
     }
 
     fn reader(membership: &Row, since: u64) -> Reader<'_> {
-        Reader { since, counter: 1000, min_version: 0, membership }
+        Reader { since: mark(since), counter: mark(1000), min_version: Mark::NOTHING, membership }
     }
 
     fn kept(bytes: usize) -> KeptPages {
@@ -292,7 +304,7 @@ mod tests {
     async fn a_page_is_found_by_its_key_until_it_is_too_old() {
         let (kept, member) = (kept(10_000), member());
         kept.keep(key("p", 0), page(0), Bytes::from_static(b"body"), false);
-        let found = |of: &PageKey| kept.look(of, &reader(&member, of.since)).map(|page| page.body);
+        let found = |of: &PageKey| kept.look(of, &reader(&member, of.since.get())).map(|page| page.body);
         assert_eq!(found(&key("p", 0)).as_deref(), Some(&b"body"[..]));
         let own = key("p", 0);
         for other in [
@@ -318,7 +330,8 @@ mod tests {
         kept.keep(key("p", 0), Page { rows: 9, ..page(0) }, Bytes::new(), false);
         assert!(kept.look(&key("p", 0), &reader(&member, 0)).is_none());
         kept.keep(key("p", 0), page(0), Bytes::new(), false);
-        let look = |counter| kept.look(&key("p", 0), &Reader { counter, ..reader(&member, 0) }).is_some();
+        let look =
+            |counter| kept.look(&key("p", 0), &Reader { counter: mark(counter), ..reader(&member, 0) }).is_some();
         assert_eq!([1_000, 16_000, 16_001].map(look), [true, true, false]);
     }
 
@@ -333,10 +346,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_final_page_is_cut_once_the_counter_has_moved_and_stays_so() {
         let (kept, member) = (kept(10_000), member());
-        let last = Page { mark: 1000, is_final: true, ..page(0) };
+        let last = Page { mark: mark(1000), is_final: true, ..page(0) };
         let body = Bytes::from_static(br#"{"changes":{},"timestamp":1000,"checksum":{}}"#);
         kept.keep(key("p", 0), last, body.clone(), false);
-        let given = |counter| kept.look(&key("p", 0), &Reader { counter, ..reader(&member, 0) }).map(|page| page.body);
+        let given = |counter| {
+            kept.look(&key("p", 0), &Reader { counter: mark(counter), ..reader(&member, 0) }).map(|page| page.body)
+        };
         assert_eq!(given(1000), Some(body));
         let cut = Bytes::from_static(br#"{"changes":{},"timestamp":1000,"has_more":true}"#);
         assert_eq!([1001, 1000].map(given), [Some(cut.clone()), Some(cut)]);

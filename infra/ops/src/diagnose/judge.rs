@@ -58,7 +58,7 @@ pub(super) fn of_device(report: &DeviceReport, seen: Option<i64>, now: i64) -> V
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::domain::{Answer, WipePlace};
+    use shared::domain::{Answer, Mark, WipePlace};
     use shared::storage::KeptRequest;
 
     use super::super::finding::Level::{Fault, Note};
@@ -139,8 +139,8 @@ mod tests {
         let mut told = busy.clone();
         let key: shared::domain::RowKey = "tasks#b".parse().expect("a key");
         let row = told.state.rows.get_mut(&key).expect("a row");
-        row.archived_from = Some(0);
-        let floor = row.history.floor();
+        row.archived_above = Some(Mark::NOTHING);
+        let floor = row.history.silent_through().floor();
         told.state.archived.insert(key, std::iter::once(5).chain(8..floor).collect());
         assert_eq!(told.found(&Server::new().device().brief()), [(D::Behind, Note)]);
         // What is compared at the server's own version needs no history.

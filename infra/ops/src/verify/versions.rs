@@ -11,9 +11,8 @@ pub(super) fn check(world: &mut World<'_>) {
     let mut cut = 0;
     let mut writes = 0_u64;
     for (row, _) in world.rows.values() {
-        let versions = std::iter::once(row.version.get()).chain(row.history.versions().iter().copied());
-        held.extend(versions.map(|version| (version, row.key.to_string())));
-        cut = cut.max(row.archived_from.unwrap_or(row.history.floor()));
+        held.extend(row.versions().map(|version| (version.get(), row.key.to_string())));
+        cut = cut.max(row.archived_above.unwrap_or(row.history.silent_through()).floor());
         writes = writes.saturating_add(row.writes);
     }
     held.sort_unstable();

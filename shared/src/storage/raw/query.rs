@@ -33,7 +33,7 @@ use serde_json::value::RawValue;
 use super::super::feed_row::{FeedPage, FeedRow, PageCursor, RowHistory, RowVersions};
 use super::super::table::unavailable;
 use super::rows::{Taken, WithoutRows};
-use crate::domain::{Error, RowKey, ServerVersion, VersionHistory};
+use crate::domain::{Error, Mark, RowKey, ServerVersion, VersionHistory};
 use crate::storage::raw::Escaped;
 
 /// What a query's items are read as.
@@ -329,6 +329,12 @@ impl Attributes<'_> {
         let list = bytes.and_then(|bytes| VersionHistory::decode(&bytes, version).ok());
         list.ok_or_else(|| self.corrupt("superseded"))
     }
+
+    fn archived_above(&self) -> Result<Option<Mark>, Error> {
+        let Some(Number::N(digits)) = &self.archived_from else { return Ok(None) };
+        let above = digits.parse().ok().and_then(|from| Mark::below_floor(from).ok());
+        above.map(Some).ok_or_else(|| self.corrupt("archived_from"))
+    }
 }
 
 impl FromItem for FeedRow {
@@ -339,10 +345,8 @@ impl FromItem for FeedRow {
         if item.row.is_some() != row.is_some() || is_deleted == row.is_some() {
             return Err(item.corrupt("row"));
         }
-        let integer = |number: &Option<Number<'_>>| number.as_ref().map(|Number::N(digits)| digits.parse().ok());
-        let archived_from = integer(&item.archived_from).map(|from| from.ok_or_else(|| item.corrupt("archived_from")));
-        let archived_from = archived_from.transpose()?;
-        Ok(Self { key: item.key()?, version, writes: item.writes()?, history, archived_from, json: row })
+        let archived_above = item.archived_above()?;
+        Ok(Self { key: item.key()?, version, writes: item.writes()?, history, archived_above, json: row })
     }
 }
 
