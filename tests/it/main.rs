@@ -29,6 +29,7 @@ mod empty_pages;
 mod erase;
 mod idempotency;
 mod issuer;
+mod kept;
 mod leaving;
 mod lists;
 mod live_edges;

@@ -4,11 +4,14 @@
 //! have read all of it at the end, except for the counter that it read first. An instance keeps one page, once. That a page grows old
 //! is no rule, since without it there are only more pages.
 
+use std::collections::HashSet;
+
 use crate::hand::Hand;
 use crate::proof::{Verdict, judge_for_another, newest};
 use crate::pull::{Found, Request, Source};
-use crate::row::{Entity, Row, Version};
+use crate::row::{Entity, PerRow, Row, Version};
 use crate::scenario::{Mutant, View};
+use crate::table::Moment;
 
 /// A page, and what is known of it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -18,7 +21,8 @@ pub(crate) struct KeptPage {
     /// A counter that is not below anything that the page was made of.
     covered: Version,
     is_final: bool,
-    hand: Hand,
+    /// The copies of its rows, 0 where it has none: pages that look the same are the same.
+    copies: PerRow<Moment>,
 }
 
 /// How a page is given.
@@ -49,6 +53,8 @@ impl KeptPage {
                 }
             }
         }
+        let mut met = HashSet::new();
+        pages.retain(|page| met.insert(*page));
         pages
     }
 
@@ -61,7 +67,13 @@ impl KeptPage {
             Verdict::Newer if view.scenario.is(Mutant::BusyAnswerKept) => (request.current, false),
             _ => return vec![],
         };
-        let page = |covered| Self { after: request.since, mark, covered, is_final, hand };
+        let to = if is_final || view.scenario.is(Mutant::BusyAnswerKept) { Version::MAX } else { mark };
+        let is_shown = |row: &Row| request.since < row.server_version && row.server_version <= to;
+        let copies = PerRow::from_fn(|entity| {
+            let row = view.table.rows[entity].at(hand.copy(entity));
+            if row.is_some_and(is_shown) { hand.copy(entity) } else { 0 }
+        });
+        let page = |covered| Self { after: request.since, mark, covered, is_final, copies };
         if is_final || view.scenario.is(Mutant::PageKeptBeforeItsCounter) {
             return vec![page(request.current)];
         }
@@ -97,14 +109,13 @@ impl KeptPage {
         self.mark
     }
 
-    pub(crate) fn hand(&self) -> Hand {
-        self.hand
+    pub(crate) fn copy(&self, entity: Entity) -> Moment {
+        self.copies[entity]
     }
 
     /// The rows of the page.
     pub(crate) fn rows<'a>(&self, view: View<'a>) -> impl Iterator<Item = (Entity, &'a Row)> + use<'a> {
-        let is_cut = !self.is_final && !view.scenario.is(Mutant::BusyAnswerKept);
-        let to = if is_cut { self.mark } else { Version::MAX };
-        self.hand.after(view.table, self.after).into_iter().filter(move |(_, row)| row.server_version <= to)
+        let copies = self.copies;
+        Entity::ALL.into_iter().filter_map(move |entity| Some((entity, view.table.rows[entity].at(copies[entity])?)))
     }
 }

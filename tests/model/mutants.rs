@@ -425,11 +425,12 @@ fn a_page_that_is_given_before_the_membership_is_read_is_given_to_a_removed_memb
     breaks(Scenario { mutants, ..KEPT }, Always::NothingIsDeliveredAfterARemoval);
 }
 
-/// The reading began before the page was made. The next pull finds the counter at its mark and has nothing to add.
+/// A pull's counter may be older than a page that was made since: the next pull reads the counter anew. The product gives no such page
+/// all the same, as a restore takes the counter back.
 #[test]
-fn a_page_ahead_of_the_counter_is_followed_by_a_wrong_exact_answer() {
+fn a_page_that_is_newer_than_the_counter_of_its_pull_does_no_harm() {
     let mutants = &[Mutant::PageGivenAheadOfTheCounter];
-    breaks(Scenario { mutants, limit: 1, keeps_a_page: true, ..TWO_WRITERS }, Always::AnExactAnswerIsTheStateAtTheMark);
+    holds(Scenario { mutants, limit: 1, keeps_a_page: true, ..TWO_WRITERS });
 }
 
 #[test]

@@ -324,7 +324,7 @@ impl Pull {
         let resync = request.since < self.device.mark;
         let how = How { source: Source::Index, resync, archive: false, kept: true };
         let rows: Vec<_> = page.rows(view).collect();
-        self.note(view, request, page.hand(), &rows);
+        self.note(view, request, |entity| page.copy(entity), &rows);
         self.device.told_that_was_all |= form == Form::Exact && page.mark() < request.current;
         let answer = if form == Form::Exact { Answer::Exact(how) } else { Answer::Cut(how) };
         self.device.tell(answer, page.mark(), rows);
@@ -333,10 +333,10 @@ impl Pull {
     }
 
     /// Notes what no member is to be shown.
-    fn note(&mut self, view: View<'_>, request: Request, hand: Hand, rows: &[(Entity, &Row)]) {
+    fn note(&mut self, view: View<'_>, request: Request, copy: impl Fn(Entity) -> Moment, rows: &[(Entity, &Row)]) {
         let let_in = view.table.rows[Entity::Membership].at(request.membership).map_or(0, |row| row.server_version);
         for (entity, row) in rows {
-            let next = view.table.rows[*entity].at(hand.copy(*entity) + 1);
+            let next = view.table.rows[*entity].at(copy(*entity) + 1);
             self.device.shown_from_before |= next.is_some_and(|next| next.server_version <= let_in);
             self.device.told_of_own_tombstone |= *entity == Entity::Membership && row.is_deleted && let_in > 0;
         }
@@ -350,9 +350,9 @@ impl Pull {
             Verdict::Short | Verdict::Removed(_) => {}
             Verdict::Cut { last, .. } => {
                 let page: Vec<_> = rows.iter().copied().filter(|(_, row)| row.server_version <= last).collect();
-                self.note(view, request, hand, &page);
+                self.note(view, request, |entity| hand.copy(entity), &page);
             }
-            _ => self.note(view, request, hand, &rows),
+            _ => self.note(view, request, |entity| hand.copy(entity), &rows),
         }
         match verdict {
             Verdict::Exact => self.device.tell(Answer::Exact(how), request.current, rows),
