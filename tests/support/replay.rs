@@ -187,8 +187,8 @@ fn item(project: &ProjectId, row: &Row, quoted: &dyn Fn(&str) -> String) -> Stri
 fn proof(project: &ProjectId, row: &Row) -> Value {
     let bytes = |bytes: Vec<u8>| json!({"B": base64::encode(bytes)});
     let mut item = json!({"project_id": {"S": project}, "entity": {"S": row.key.to_string()},
-        "server_version": {"N": row.version.to_string()}, "writes": {"N": row.writes.to_string()},
-        "changed": bytes(row.changed.encode(row.version))});
+        "server_version": {"N": row.version.to_string()}, "writes": {"N": row.revision_count.to_string()},
+        "changed": bytes(row.column_versions.encode(row.version))});
     if !row.history.is_empty() {
         item["superseded"] = bytes(row.history.encode(row.version));
     }

@@ -15,22 +15,22 @@ use shared::storage::raw::{Escaped, NotEscaped, escape_into};
 
 use crate::encoding::Encoding;
 
-/// The most bytes Lambda takes for a response, the body escaped as a JSON string inside it, or in Base64.
+/// The most bytes that Lambda takes for a response. The body is in it as an escaped JSON string, or in Base64.
 pub const MAX_RESPONSE: usize = 6_291_556;
-/// For the response around the rows: status, headers, the names of the collections.
+/// The bytes that are left for the rest of the response: status, headers, names of the collections.
 const ENVELOPE: usize = 16 * 1024;
 const MAX_BODY: usize = MAX_RESPONSE - ENVELOPE;
-/// So many times smaller than escaped a body is expected to be when it is compressed and in Base64; where it is not, there is
-/// another look at how much fits.
+/// How many times smaller than escaped a body is expected to be, compressed and in Base64. If it is not, the pull is made again with
+/// a smaller budget.
 const EXPECTED_GAIN: usize = 3;
-/// From so many bytes on a body is worth compressing: about what fits into one packet.
+/// The least bytes that a body must have to be compressed: about what fits one packet.
 const WORTH_COMPRESSING: usize = 1400;
 /// 3.85 MB of rows become 0.58 MB in 12 ms at level 2, 0.55 in 16 at this one, 0.50 in 28 at level 6.
 pub(crate) const LEVEL: Compression = Compression::new(3);
-/// So many bytes are compressed at a time: row by row takes half as much CPU again.
+/// How many bytes are compressed at a time. Row by row would take half as much CPU again.
 const AT_A_TIME: usize = 64 * 1024;
 
-/// What one response may hold.
+/// How much one response may still hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     rows: usize,
@@ -53,12 +53,12 @@ impl Budget {
         self.rows
     }
 
-    /// What fits, seen that this answer came to `bytes` and not to [`MAX_BODY`].
+    /// What fits, given that this answer has `bytes` and should have [`MAX_BODY`].
     fn after(self, answer: &PullAnswer, bytes: usize) -> Self {
         Self { bytes: answer.rows.iter().map(size).sum::<usize>() * 19 / 20 * MAX_BODY / bytes, ..self }
     }
 
-    /// Takes a row's share; false when it does not fit any more.
+    /// Takes the share of a row. Returns false if it does not fit.
     pub(crate) fn take(&mut self, row: &FeedRow) -> bool {
         match (self.rows.checked_sub(1), self.bytes.checked_sub(size(row))) {
             (Some(rows), Some(bytes)) => {
@@ -69,7 +69,7 @@ impl Budget {
         }
     }
 
-    /// How many times as much as these rows would fit beside them, rounded up; 0 if not even they do.
+    /// How many times as much as these rows would fit beside them, rounded up; 0 if they do not fit themselves.
     pub(crate) fn times<'a>(mut self, rows: impl Iterator<Item = &'a FeedRow>) -> usize {
         let all = self;
         if !rows.into_iter().all(|row| self.take(row)) {
@@ -80,21 +80,21 @@ impl Budget {
     }
 }
 
-/// What one response may name of ids beside the rows.
+/// How many ids one response of a wipe may still hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdBudget {
     ids: usize,
-    /// Of ids, escaped. The same for every encoding: ids hardly compress, and are in Base64 then.
+    /// Of ids, escaped. The same for every encoding: ids hardly compress, and Base64 takes away what that saves.
     bytes: usize,
 }
 
 impl IdBudget {
-    /// What fits, and at most so many.
+    /// What fits, and at most `ids`.
     pub(crate) fn new(ids: usize) -> Self {
         Self { ids: ids.max(1), bytes: MAX_BODY / 16 * 15 }
     }
 
-    /// Takes an id's share; false when it does not fit any more.
+    /// Takes the share of an id. Returns false if it does not fit.
     pub(crate) fn take(&mut self, row: &RowKey) -> bool {
         match (self.ids.checked_sub(1), self.bytes.checked_sub(id_size(row))) {
             (Some(ids), Some(bytes)) => {
@@ -106,7 +106,7 @@ impl IdBudget {
     }
 }
 
-/// What a row takes in an answer, escaped, with a comma.
+/// The bytes of a row in an answer, escaped, with a comma.
 fn size(row: &FeedRow) -> usize {
     match &row.json {
         Some(json) => json.as_str().len() + 1,
@@ -114,23 +114,23 @@ fn size(row: &FeedRow) -> usize {
     }
 }
 
-/// What an id takes in an answer: in quotes, which are escaped, with a comma.
+/// The bytes of an id in an answer, in escaped quotes, with a comma.
 fn id_size(row: &RowKey) -> usize {
     row.id.as_str().len() + 5
 }
 
-/// What a pull answers.
+/// The answer to a pull.
 #[derive(Debug)]
 pub(crate) struct PullAnswer {
     /// Live rows and tombstones, each id once in its collection.
     pub(crate) rows: Vec<FeedRow>,
-    /// Ids to delete beside.
+    /// More ids to delete.
     pub(crate) deleted: Vec<RowKey>,
     /// The answer is complete up to here.
     pub(crate) mark: Mark,
     /// The answer was cut to fit.
     pub(crate) has_more: bool,
-    /// What the device holds after it, when that is exactly the state at the mark.
+    /// The checksums of what the device then has, if that is exactly the state at the mark.
     pub(crate) checksums: Option<Checksums>,
 }
 
@@ -151,7 +151,7 @@ impl Piece<'_> {
 }
 
 impl PullAnswer {
-    /// Nothing but a mark.
+    /// An answer with nothing but a mark.
     pub(crate) fn empty(mark: impl Into<Mark>) -> Self {
         Self { rows: vec![], deleted: vec![], mark: mark.into(), has_more: false, checksums: None }
     }
@@ -174,8 +174,8 @@ impl PullAnswer {
         Ok(Encoded::Fits(EncodedBody::Gzip(Bytes::from(compressed))))
     }
 
-    /// Hands out the body as it stands in a JSON string, piece by piece, which is how a function hands it to the gateway: the rows
-    /// are as they came from the table.
+    /// Writes the body as the inside of a JSON string, piece by piece. A function hands it to the gateway like this, so the rows are
+    /// written as they came from the table.
     pub(crate) fn write_escaped<E>(&self, mut out: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let mut escaped = String::new();
         self.write(|piece| match piece {
@@ -210,8 +210,8 @@ impl PullAnswer {
         gzip.finish()
     }
 
-    /// Collections of a newer version of this code, in the order of their names. A device whose app knows them needs their
-    /// rows: were they left out while the mark moves on, it would never get them.
+    /// The collections that only a newer version of this code knows, in the order of their names. If their rows were left out while
+    /// the mark moves on, a device whose app knows them would never get them.
     fn unknown_collections(&self) -> BTreeSet<CollectionName> {
         let keys = self.rows.iter().map(|row| &row.key).chain(&self.deleted);
         keys.map(|key| key.collection).filter(|collection| collection.known().is_none()).collect()
@@ -255,12 +255,12 @@ impl PullAnswer {
     }
 }
 
-/// What became of an answer's body.
+/// The body of an answer, if it fits.
 #[derive(Debug)]
 pub(crate) enum Encoded {
     /// It fits a response.
     Fits(EncodedBody),
-    /// It compresses worse than expected, and so much would fit.
+    /// It compresses worse than expected. This much would fit.
     TooLarge(Budget),
 }
 
@@ -283,7 +283,7 @@ impl EncodedBody {
     }
 }
 
-/// In a response's extensions: the answer that is to be its body, for whoever can write it to where it goes.
+/// In the extensions of a response: the answer that is to be its body. Whoever sends the response writes it.
 #[derive(Debug, Clone)]
 pub(crate) struct Unwritten(pub(crate) Arc<PullAnswer>);
 
@@ -323,7 +323,7 @@ mod tests {
         FeedRow {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: ServerVersion::FIRST,
-            writes: 1,
+            revision_count: 1,
             history: shared::domain::VersionHistory::default(),
             archived_above: None,
             json: json.map(|json| Escaped::of(&json.to_string())),

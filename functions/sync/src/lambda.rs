@@ -1,8 +1,8 @@
 //! Hands responses to Lambda without reading their bodies again.
 //!
-//! `lambda_http::run` takes a body as text, copies it, and escapes it as a string of the function's JSON response. A pull's
-//! rows are escaped already, as they came from the table, and are most of what a first pull is made of: so they are written into
-//! the response as they are, and nowhere before. Everything else is the official runtime's.
+//! `lambda_http::run` takes a body as text, copies it, and escapes it as a string of the function's JSON response. The rows of a
+//! pull came from the table already escaped, and are most of the work of a first pull. So they are written into the response as
+//! they are. Everything else is done by the official runtime.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -29,7 +29,7 @@ use crate::{App, router_without_bodies};
 
 /// Answers API Gateway's events until the instance ends.
 ///
-/// With `COMPRESSION=off` in the environment never compressed, for emulators that cannot hand a compressed body on.
+/// With `COMPRESSION=off` in the environment, no response is compressed: some emulators cannot pass on a compressed body.
 pub async fn run(app: App) -> Result<(), Error> {
     let mut router = router_without_bodies(app);
     match std::env::var("COMPRESSION").as_deref() {
@@ -54,18 +54,18 @@ async fn answer(router: Router, event: LambdaEvent<Box<RawValue>>) -> Result<Pay
     Payload::of(response).await
 }
 
-/// The function's response in the gateway's format 2.0, but for the body.
+/// The function's response in the gateway's format 2.0, without the body.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
     status_code: u16,
     headers: BTreeMap<String, String>,
     is_base64_encoded: bool,
-    /// None ever. The gateway does without; emulators in Rust read the format by a type that does not.
+    /// Always empty. The gateway does not need it, but emulators in Rust do.
     cookies: [String; 0],
 }
 
-/// The function's response: its JSON up to the body, and that.
+/// The function's response: its JSON up to the body, and the body.
 struct Payload {
     head: String,
     body: PayloadBody,
@@ -101,7 +101,7 @@ impl Payload {
     }
 }
 
-/// The headers, several of a name as one. Without the length, which the gateway finds out for itself.
+/// The headers, with those of one name joined. Without the length, which the gateway counts itself.
 fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {

@@ -62,7 +62,7 @@ impl App {
         Self { kept, ..self }
     }
 
-    /// … whose wipes name at most so many ids in one response: for tests, which have no 90,000 rows.
+    /// … whose wipes have at most `ids` ids in one response. For tests, which do not have 90,000 rows.
     #[must_use]
     pub fn with_wipe_pages_of(self, ids: usize) -> Self {
         Self { wipe_page: ids, ..self }
@@ -85,13 +85,13 @@ pub fn router(app: App) -> Router {
     router_without_bodies(app).layer(map_response(written))
 }
 
-/// The same, for whoever writes the bodies, see [`Unwritten`].
+/// The same without bodies, for a caller that writes them, see [`Unwritten`].
 fn router_without_bodies(app: App) -> Router {
     let routes = both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync));
     observed(finish(routes).layer(from_fn(without_body_to_head))).with_state(app)
 }
 
-/// HEAD is answered like GET, and axum takes away only the body that is written already.
+/// HEAD is answered like GET, and axum removes only a body that is already written.
 async fn without_body_to_head(request: Request, next: Next) -> Response {
     let is_head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
@@ -153,7 +153,7 @@ async fn sync(
                 made.page.into_iter().for_each(|page| keep(&app.kept, page, &body, wanted.budget));
                 break (body, logged, made.outcome);
             }
-            // A smaller page then, and a proof of its own.
+            // Pull again: a smaller page needs a proof of its own.
             Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };

@@ -256,7 +256,7 @@ impl Proof {
             if is_silent_above(row) {
                 above += archived_above(row);
             }
-            row.writes.saturating_sub(above as u64 + u64::from(row.version > counter))
+            row.revision_count.saturating_sub(above as u64 + u64::from(row.version > counter))
         };
         let of_rows: u64 = self.all().map(up_to_counter).sum();
         let skipped: u64 = self.skipped.iter().map(|span| through.min(span.through).above(span.after)).sum();
@@ -345,7 +345,7 @@ mod tests {
         FeedRow {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: version(*versions.last().expect("a write")),
-            writes: versions.len() as u64,
+            revision_count: versions.len() as u64,
             history,
             archived_above: None,
             json: Some(shared::storage::raw::Escaped::of("{}")),

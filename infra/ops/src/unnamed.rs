@@ -27,7 +27,7 @@ pub(crate) fn unnamed<'a>(
         }
         let versions = || row.versions().map(ServerVersion::get);
         let above = versions().filter(|version| *version > current).count() as u64;
-        accounted += row.writes.checked_sub(above)?;
+        accounted += row.revision_count.checked_sub(above)?;
         named.extend(versions().filter(|version| *version <= current).map(|version| (version, version)));
     }
     if accounted != current {
@@ -151,7 +151,7 @@ mod tests {
         let states = written(&[0, 1, 1, 0, 0, 0], 2);
         // Of the busy row 5 and 6 are known to be above 3, of its four versions; the other is as it was at 2.
         let read = [states[6][0].clone(), states[2][1].clone()];
-        assert_eq!((read[0].writes, read[0].history.versions()), (4, &[version(5)][..]));
+        assert_eq!((read[0].revision_count, read[0].history.versions()), (4, &[version(5)][..]));
         assert_eq!(unnamed(&Counter::at(version(3)), &read, &[]), None);
     }
 }

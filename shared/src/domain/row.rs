@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, LastWrite, Mark, Membership, Project, ProjectId, PromisedAnswer,
+    Calendar, Checksums, ColumnVersions, Dependency, LastWrite, Mark, Membership, Project, ProjectId, PromisedAnswer,
     Resource, RowId, ServerVersion, Task, UnknownColumns, UserId, VersionHistory, VersionSpan, membership_id,
 };
 
@@ -260,13 +260,13 @@ pub struct Row {
     /// The version of its last write.
     pub version: ServerVersion,
     /// How many versions it ever held, the current one included.
-    pub writes: u64,
+    pub revision_count: u64,
     /// The versions it held before.
     pub history: VersionHistory,
     /// Every version above it that the history does not name is archived. None: nothing of the history was archived.
     pub archived_above: Option<Mark>,
     /// Which version last changed each column.
-    pub changed: Changed,
+    pub column_versions: ColumnVersions,
     /// Its content.
     pub state: State,
     /// The columns that a newer version of this code gave it.
@@ -297,18 +297,22 @@ impl Row {
         max_history_bytes: usize,
     ) -> Self {
         let old_columns = old.map(Self::columns);
-        let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
+        let column_versions = old.map(|row| row.column_versions.clone()).unwrap_or_default();
         let buried = matches!(write, Write::Bury(..));
         let mut removed_at = old.filter(|_| !buried).map(|row| row.removed_at.clone()).unwrap_or_default();
         let unknown = old.map(|row| row.unknown.clone()).unwrap_or_default();
-        let (changed, state, unknown) = match write {
+        let (column_versions, state, unknown) = match write {
             Write::Put(new) => {
                 let alive_before = old.and_then(Self::live);
                 let unknown = alive_before.map(|_| unknown).unwrap_or_default();
-                (changed.after(key.collection.columns(), alive_before, &new, version), State::Live(new), unknown)
+                (
+                    column_versions.after(key.collection.columns(), alive_before, &new, version),
+                    State::Live(new),
+                    unknown,
+                )
             }
-            Write::Delete => (changed, State::Dead(old_columns.cloned().unwrap_or_default()), unknown),
-            Write::Bury(last, unknown) => (changed, State::Dead(last), unknown),
+            Write::Delete => (column_versions, State::Dead(old_columns.cloned().unwrap_or_default()), unknown),
+            Write::Bury(last, unknown) => (column_versions, State::Dead(last), unknown),
         };
         if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
             removed_at.push(version);
@@ -322,10 +326,10 @@ impl Row {
         Self {
             key,
             version,
-            writes: old.map_or(0, |row| row.writes) + 1,
+            revision_count: old.map_or(0, |row| row.revision_count) + 1,
             history,
             archived_above,
-            changed,
+            column_versions,
             state,
             unknown,
             removed_at,
@@ -467,7 +471,7 @@ pub struct Counter {
     /// The version of the latest row write.
     pub current: ServerVersion,
     /// The rows of the latest commit, each with its version.
-    pub last: Vec<(RowKey, ServerVersion)>,
+    pub write_set: Vec<(RowKey, ServerVersion)>,
     /// The version of the commit that deleted the project.
     pub deleted_at: Option<ServerVersion>,
     /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
@@ -503,8 +507,8 @@ impl Counter {
     /// The counter of a project about which there is nothing else to say.
     pub fn at(current: ServerVersion) -> Self {
         let checksums = Checksums::default();
-        let (last, skipped) = (vec![], vec![]);
-        Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
+        let (write_set, skipped) = (vec![], vec![]);
+        Self { current, write_set, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
     }
 
     /// Whether the counter is not below the mark.
@@ -595,11 +599,11 @@ mod tests {
         let first = Row::written(None, key("memberships#m"), put(), version(2));
         let removed = Row::written(Some(&first), first.key.clone(), Write::Delete, version(5));
         let back = Row::written(Some(&removed), first.key.clone(), put(), version(9));
-        assert_eq!((first.writes, removed.writes, back.writes), (1, 2, 3));
+        assert_eq!((first.revision_count, removed.revision_count, back.revision_count), (1, 2, 3));
         assert_eq!(back.history.versions(), [5, 2].map(version));
         assert_eq!(back.removed_at, [version(5)]);
         assert!(removed.live().is_none() && back.live().is_some());
-        assert_eq!(back.changed.version_of(0), Some(9), "a revived row is new in every column");
+        assert_eq!(back.column_versions.version_of(0), Some(9), "a revived row is new in every column");
     }
 
     #[test]
@@ -625,12 +629,12 @@ mod tests {
         let key = key("notes#n");
         let (known, unknown) = Row::columns_of(key.collection, text).expect("columns");
         assert!(known.is_empty());
-        let changed = Changed::decode(&[0, 3], version(7)).expect("versions");
-        let row = Row { unknown, changed, ..Row::written(None, key.clone(), Write::Put(known), version(7)) };
+        let column_versions = ColumnVersions::decode(&[0, 3], version(7)).expect("versions");
+        let row = Row { unknown, column_versions, ..Row::written(None, key.clone(), Write::Put(known), version(7)) };
         let again = Row::written(Some(&row), key, Write::Put(Columns::new()), version(9));
         let project = "p".parse().expect("a project");
         assert_eq!(again.device_json(&project), text.replace("\"server_version\":7", "\"server_version\":9"));
-        assert_eq!((again.changed.version_of(0), again.changed.version_of(1)), (Some(7), Some(4)));
+        assert_eq!((again.column_versions.version_of(0), again.column_versions.version_of(1)), (Some(7), Some(4)));
     }
 
     #[test]

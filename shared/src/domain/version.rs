@@ -8,6 +8,14 @@ use std::num::NonZeroU64;
 /// Each project has one counter. The first row ever written gets 1, every later write of a row gets the next value, and no two
 /// rows ever share one. The version is also the token for optimistic concurrency (`ETag`). It ends at 2^53 - 1 because clients
 /// store it as a JavaScript number. Rows get only versions below 2^52.
+///
+/// ```
+/// use shared::domain::ServerVersion;
+///
+/// assert_eq!(ServerVersion::FIRST.plus(41)?.get(), 42);
+/// assert!(ServerVersion::try_from(0).is_err() && ServerVersion::try_from(1 << 53).is_err());
+/// # Ok::<(), shared::domain::InvalidVersion>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerVersion(NonZeroU64);
 

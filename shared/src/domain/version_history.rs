@@ -4,7 +4,7 @@ use super::{Mark, ServerVersion};
 
 /// The version history of a row: the versions that it had before its current one, newest first.
 ///
-/// It has little room, so that the oldest ones may have been dropped: it is silent up to a mark, and names every version of the row above.
+/// It has little room, so the oldest ones may have been dropped. It is silent up to a mark, and names every version above it.
 ///
 /// ```
 /// use shared::domain::{Mark, ServerVersion, VersionHistory};
@@ -18,8 +18,9 @@ use super::{Mark, ServerVersion};
 /// assert_eq!(VersionHistory::decode(&history.encode(ninth), ninth), Ok(history));
 /// ```
 ///
-/// On the table: LEB128 varints. The first is the floor, the version from which on it is complete; 0 if it always is. Then each version follows as its
-/// distance to the next newer one, beginning with the distance to the row's current version. The history has at most
+/// On the table: LEB128 varints. The first is the floor, the version from which on the history is complete; 0 if it always is.
+/// Then each version follows as its distance to the next newer one, beginning with the distance to the row's current version.
+/// The history has at most
 /// [`VersionHistory::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
 /// [`ArchivedVersions`](super::ArchivedVersions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,14 +53,14 @@ impl VersionHistory {
         self.newest_first.is_empty() && self.silent_through == Mark::NOTHING
     }
 
-    /// Whether a row with this history, the version `current` and the revision count `writes` existed at the version `then`. None
+    /// Whether a row with this history, the version `current` and this revision count existed at the version `then`. None
     /// if the history does not say.
-    pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, writes: u64) -> Option<bool> {
+    pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, revision_count: u64) -> Option<bool> {
         let oldest_known = self.newest_first.last().copied().unwrap_or(current);
         if oldest_known <= then {
             return Some(true);
         }
-        let dropped = writes.saturating_sub(self.newest_first.len() as u64 + 1);
+        let dropped = revision_count.saturating_sub(self.newest_first.len() as u64 + 1);
         if dropped == 0 {
             return Some(false);
         }

@@ -4,15 +4,14 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::seen::LoggedOutcome;
-use crate::domain::Answer;
-use crate::idempotency::Answered;
+use crate::idempotency::{Answered, RestAnswer};
 
 /// The version that a mutation committed.
 const SERVER_VERSION: HeaderName = HeaderName::from_static("x-server-version");
 /// `true` on a stored response that is sent again.
 const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 
-impl IntoResponse for Answer {
+impl IntoResponse for RestAnswer {
     fn into_response(self) -> Response {
         let has_body = !self.body.is_empty();
         let mut response = self.body.into_response();

@@ -14,9 +14,9 @@ pub struct FeedRow {
     pub key: RowKey,
     /// The version of this copy.
     pub version: ServerVersion,
-    /// How many versions it had held then.
-    pub writes: u64,
-    /// Which ones.
+    /// The revision count of this copy.
+    pub revision_count: u64,
+    /// The versions that it had before.
     pub history: VersionHistory,
     /// Of a copy from the table: every version above it that the history does not name is archived. The index does not have it.
     pub archived_above: Option<Mark>,
@@ -30,7 +30,7 @@ impl FeedRow {
         Self {
             key: row.key.clone(),
             version: row.version,
-            writes: row.writes,
+            revision_count: row.revision_count,
             history: row.history.clone(),
             archived_above: row.archived_above,
             json: row.live().map(|_| Escaped::of(&row.device_json(project))),
@@ -38,41 +38,41 @@ impl FeedRow {
     }
 }
 
-/// What a copy of a row that was written more than once says of versions, when the row itself is not wanted.
+/// The version history of a row that was written more than once, without the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowHistory {
     /// The version of this copy.
     pub version: ServerVersion,
-    /// The versions before, which no row holds any more.
+    /// The versions that it had before.
     pub history: VersionHistory,
 }
 
-/// Which versions a row held, when the row itself is not wanted.
+/// The key and the versions of a row, without the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowVersions {
     /// Which row.
     pub key: RowKey,
-    /// The version it is at.
+    /// Its version.
     pub version: ServerVersion,
-    /// How many it ever held, this one included.
-    pub writes: u64,
-    /// The ones before.
+    /// How many versions it ever had, this one included.
+    pub revision_count: u64,
+    /// The versions that it had before.
     pub history: VersionHistory,
-    /// It was a tombstone from its first version on: a restore wrote it for a row that only the lost table had.
+    /// Whether it was a tombstone from its first version on. A restore writes one for a row that only the lost table had.
     pub is_buried: bool,
 }
 
 impl RowVersions {
-    /// May the row be on a device of someone who knows the project up to this version? None where its version history is silent.
+    /// Whether the row may be on a device that has the project up to this version. None if its history does not say.
     ///
     /// A buried row may, whatever its version: the device can have it from the lost table.
     pub fn may_be_known_at(&self, then: ServerVersion) -> Option<bool> {
-        if self.is_buried { Some(true) } else { self.history.existed_at(then, self.version, self.writes) }
+        if self.is_buried { Some(true) } else { self.history.existed_at(then, self.version, self.revision_count) }
     }
 
-    /// How many of the versions before its list has no room for.
+    /// How many of its earlier versions its history does not name.
     pub fn unlisted(&self) -> u64 {
-        self.writes.saturating_sub(self.history.versions().len() as u64 + 1)
+        self.revision_count.saturating_sub(self.history.versions().len() as u64 + 1)
     }
 }
 
@@ -90,7 +90,7 @@ impl PageCursor {
 /// One page, at most 1 MB of items.
 #[derive(Debug)]
 pub struct FeedPage<R = FeedRow> {
-    /// The rows; from the index in the order of their versions, up or down, from the table in the order of their keys.
+    /// The rows. From the index in the order of their versions, ascending or descending; from the table in the order of their keys.
     pub rows: Vec<R>,
     /// Where the next page begins, if there is one.
     pub next: Option<PageCursor>,
@@ -108,7 +108,7 @@ mod tests {
     fn a_row_that_only_the_lost_table_had_may_be_known_to_whoever_was_there_before() {
         let key = "tasks#a".parse().expect("a key");
         let (version, history) = (version(108), VersionHistory::default());
-        let buried = RowVersions { key, version, writes: 1, history, is_buried: true };
+        let buried = RowVersions { key, version, revision_count: 1, history, is_buried: true };
         let made = RowVersions { is_buried: false, ..buried.clone() };
         let known = |row: &RowVersions| [40, 107, 108].map(|then| row.may_be_known_at(self::version(then)));
         let made_known = [Some(false), Some(false), Some(true)];

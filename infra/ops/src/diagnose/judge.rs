@@ -58,7 +58,8 @@ pub(super) fn of_device(report: &DeviceReport, seen: Option<i64>, now: i64) -> V
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::domain::{Answer, Mark, WipePlace};
+    use shared::domain::{Mark, WipePlace};
+    use shared::idempotency::RestAnswer;
     use shared::storage::KeptRequest;
 
     use super::super::finding::Level::{Fault, Note};
@@ -285,7 +286,7 @@ mod tests {
         let deletion = request(json!(["DELETE tasks/b"]));
         assert!(unfinished.diagnosed(&deletion, Some("olga")).1.findings[0].what.contains("takes several commits"));
         let body = r#"{"results":[{"status":200,"id":"b","server_version":8},{"status":403,"id":null,"problem":{"code":"role_too_low"}},{"status":0,"id":"c","code":"not_attempted"}]}"#;
-        let answer = Answer { status: 200, headers: [].into(), body: body.to_owned(), row: None };
+        let answer = RestAnswer { status: 200, headers: [].into(), body: body.to_owned(), row: None };
         let kept = |expires_at| {
             let kept = KeptRequest { version: version(7), expires_at, answer: answer.clone() };
             Server { state: server.state.clone().with_kept(Some(kept)) }

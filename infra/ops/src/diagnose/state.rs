@@ -147,7 +147,7 @@ impl TableState {
 
     /// Is every version told that the row ever held?
     fn is_whole(&self, row: &Row) -> bool {
-        self.older(row).collect::<BTreeSet<_>>().len() as u64 + 1 >= row.writes
+        self.older(row).collect::<BTreeSet<_>>().len() as u64 + 1 >= row.revision_count
     }
 
     /// How many versions of rows lie between the mark and the counter; what a restore skipped is none.

@@ -90,7 +90,7 @@ impl Stored {
 
     /// Rows that the counter names and that are not there at that version, each with the version that is.
     pub(super) fn torn(&self) -> Vec<(RowKey, Option<ServerVersion>)> {
-        let last = self.counter.iter().flat_map(|counter| &counter.last);
+        let last = self.counter.iter().flat_map(|counter| &counter.write_set);
         let at = last.map(|(key, version)| (key, *version, self.rows.get(key).map(|row| row.version)));
         at.filter(|(_, named, at)| at.is_none_or(|at| at < *named)).map(|(key, _, at)| (key.clone(), at)).collect()
     }
@@ -162,7 +162,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let floor = |of: fn(&Row) -> Mark| stored.rows.values().map(of).max().unwrap_or_default().get() + 1;
     let archived = floor(|row| row.archived_above.unwrap_or(Mark::EVERYTHING).min(row.history.silent_through()));
     let listed = floor(|row| row.history.silent_through());
-    let writes: u64 = stored.rows.values().map(|row| row.writes).sum();
+    let writes: u64 = stored.rows.values().map(|row| row.revision_count).sum();
     let holes = |floor| {
         let gaps = gaps(&held, floor, current);
         let skipped = joined([skipped_before.clone(), gaps.clone()].concat());
@@ -178,7 +178,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let live = stored.rows.values().filter(|row| row.live().is_some());
     let counter = Counter {
         current: version(current)?,
-        last: vec![],
+        write_set: vec![],
         // Deleted, and the tombstone is missing: it is made when what is half done is finished.
         deleted_at: tombstone.or(before.and_then(|counter| counter.deleted_at)),
         skipped,
@@ -226,7 +226,7 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
     let skipped = counter.map(|counter| counter.skipped.clone()).unwrap_or_default();
     let raised = Counter {
         current: last,
-        last: vec![],
+        write_set: vec![],
         deleted_at: counter.and_then(|counter| counter.deleted_at),
         skipped: joined([skipped, vec![range]].concat()),
         // Until the restoring is over no device is told anything that may be half the truth.

@@ -84,7 +84,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
     }
     after.counter = Some(Counter {
         current: version(current + last.len() as u64),
-        last,
+        write_set: last,
         deleted_at,
         skipped: counter.map(|counter| counter.skipped.clone()).unwrap_or_default(),
         resync_through: counter.and_then(|counter| counter.resync_through),
@@ -140,7 +140,7 @@ fn cuttable() -> Vec<Vec<(&'static str, Write)>> {
 
 /// What a backup may hold of the commit between the two: each of its items or not.
 fn halves(before: &Stored, after: &Stored) -> Vec<Stored> {
-    let last = &after.counter.as_ref().expect("a counter").last;
+    let last = &after.counter.as_ref().expect("a counter").write_set;
     let half = |bits: u32| {
         let mut half = before.clone();
         if bits & 1 == 1 {
@@ -214,7 +214,7 @@ fn assert_sound(stored: &Stored) {
     let counter = stored.counter.as_ref().expect("a counter");
     let number = |number: u64| AttributeValue::N(number.to_string());
     let range = |range: &(u64, u64)| AttributeValue::L(vec![number(range.0), number(range.1)]);
-    let last = counter.last.iter().map(|(key, version)| (key.to_string(), number(version.get()))).collect();
+    let last = counter.write_set.iter().map(|(key, version)| (key.to_string(), number(version.get()))).collect();
     let mut item: std::collections::HashMap<String, AttributeValue> = [
         ("project_id".to_owned(), AttributeValue::S("p".to_owned())),
         ("entity".to_owned(), AttributeValue::S("_counter".to_owned())),
@@ -364,7 +364,7 @@ fn rows_that_only_the_lost_table_has_become_tombstones_and_no_device_has_to_star
     assert_eq!(after.counter.as_ref().expect("a counter").resync_through, None);
     for entity in ["tasks#later".to_owned(), member("later")] {
         let row = &after.rows[&key(&entity)];
-        assert!(row.live().is_none() && row.writes == 1 && row.columns() == lost.rows[&key(&entity)].columns());
+        assert!(row.live().is_none() && row.revision_count == 1 && row.columns() == lost.rows[&key(&entity)].columns());
     }
     assert_eq!(after.rows[&key(&member("later"))].removed_at.len(), 1);
     assert!(after.rows[&key("tasks#a")].live().is_some(), "the backup knows it alive");

@@ -81,8 +81,11 @@ fn written_as_often(world: &mut World<'_>, archive: &[ArchivedVersions]) {
         let is_silent = |version: &&ServerVersion| row.history.silent_through().covers(**version);
         let dropped = archived.get(&row.key).unwrap_or(&none).iter().filter(is_silent).count();
         let told = 1 + row.history.versions().len() as u64 + dropped as u64;
-        (row.archived_above == Some(Mark::NOTHING) && row.writes != told).then(|| {
-            format!("writes is {}, but the row, its version history and the archive have {told} versions", row.writes)
+        (row.archived_above == Some(Mark::NOTHING) && row.revision_count != told).then(|| {
+            format!(
+                "writes is {}, but the row, its version history and the archive have {told} versions",
+                row.revision_count
+            )
         })
     };
     let faults: Vec<_> = world.rows.values().filter_map(|(row, _)| Some((row.key.clone(), miscounted(row)?))).collect();

@@ -165,9 +165,9 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
 fn miscounted(row: &Row) -> Option<String> {
     let listed = row.history.versions().len() as u64 + 1;
     let complete = row.history.silent_through() == Mark::NOTHING;
-    let agrees = if complete { row.writes == listed } else { row.writes > listed };
+    let agrees = if complete { row.revision_count == listed } else { row.revision_count > listed };
     let unlisted = if complete { "" } else { " and older ones that are not in its version history" };
-    (!agrees).then(|| format!("writes is {}, but the row had {listed} versions{unlisted}", row.writes))
+    (!agrees).then(|| format!("writes is {}, but the row had {listed} versions{unlisted}", row.revision_count))
 }
 
 fn project_row(world: &mut World<'_>) {

@@ -13,7 +13,7 @@ pub(super) fn check(world: &mut World<'_>) {
     for (row, _) in world.rows.values() {
         held.extend(row.versions().map(|version| (version.get(), row.key.to_string())));
         cut = cut.max(row.archived_above.unwrap_or(row.history.silent_through()).floor());
-        writes = writes.saturating_add(row.writes);
+        writes = writes.saturating_add(row.revision_count);
     }
     held.sort_unstable();
     held_once(world, &held);

@@ -318,7 +318,7 @@ impl Attributes<'_> {
         entity.parse().map_err(|_| self.corrupt("entity"))
     }
 
-    fn writes(&self) -> Result<u64, Error> {
+    fn revision_count(&self) -> Result<u64, Error> {
         let writes = self.writes.as_ref().and_then(|Number::N(digits)| digits.parse().ok());
         writes.ok_or_else(|| self.corrupt("writes"))
     }
@@ -346,15 +346,22 @@ impl FromItem for FeedRow {
             return Err(item.corrupt("row"));
         }
         let archived_above = item.archived_above()?;
-        Ok(Self { key: item.key()?, version, writes: item.writes()?, history, archived_above, json: row })
+        Ok(Self {
+            key: item.key()?,
+            version,
+            revision_count: item.revision_count()?,
+            history,
+            archived_above,
+            json: row,
+        })
     }
 }
 
 impl FromItem for RowVersions {
     fn from_item(item: &Attributes<'_>, _row: Option<Escaped>) -> Result<Self, Error> {
-        let (version, writes) = (item.version()?, item.writes()?);
-        let is_buried = writes == 1 && matches!(item.is_deleted, Some(Bool::Bool(true)));
-        Ok(Self { key: item.key()?, version, writes, history: item.history(version)?, is_buried })
+        let (version, revision_count) = (item.version()?, item.revision_count()?);
+        let is_buried = revision_count == 1 && matches!(item.is_deleted, Some(Bool::Bool(true)));
+        Ok(Self { key: item.key()?, version, revision_count, history: item.history(version)?, is_buried })
     }
 }
 
