@@ -58,6 +58,7 @@ TYPED = {
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
     "cargo bench -p tests --bench reference": {"bench": "bench --profile dev"},
     "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
+    "cargo bench -p tests --bench herd": {"bench": "bench --profile dev", "herd": "herd -- 4000 30"},
     "cargo bench -p tests --bench start": {"bench": "bench --profile dev"},
     "tests/mutants/run": {"tests/mutants/run": "SEEDS=0..2 tests/mutants/run mark_without_proof"},
 }

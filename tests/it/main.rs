@@ -30,6 +30,7 @@ mod erase;
 mod heads;
 mod idempotency;
 mod issuer;
+mod kept;
 mod leaving;
 mod lists;
 mod live;
