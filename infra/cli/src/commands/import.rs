@@ -89,7 +89,7 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
     let import = Import { path, project, update, add_members, map_users, dry_run };
     let bar = progress("[{bar:40}] {pos}/{len} rows, {per_sec}, {eta} left");
     let report = plan::import(&client, &import, &bar).await.map_err(|error| match error.is_unreachable() {
-        true => of_plan(error).next_also("Nothing was written. Then run the import again."),
+        true => of_plan(error).next_also("Then run the import again. Nothing was written yet."),
         false => of_plan(error),
     })?;
     print(&Shown { report: &report, most: if full { usize::MAX } else { SHOWN } }, json)?;

@@ -225,7 +225,9 @@ fn edges(steps: &[Step<'_>], contents: &Contents) -> Vec<Fault> {
         old.iter().map(|(edge, id)| (ties(edge), format!("{id} in the project"))).collect();
     for (edge, line) in &new {
         let here = format!("line {}", line.number);
-        if let Some(first) = seen.insert(ties(edge), here) {
+        // Two lines without ids have the same id, and are a fault already.
+        let known = |first: &String| line.derived && first.starts_with("line ");
+        if let Some(first) = seen.insert(ties(edge), here).filter(|first| !known(first)) {
             let message = format!("links the same tasks with the same type as {first}");
             faults.push(line.fault(Some("successor"), message));
         }

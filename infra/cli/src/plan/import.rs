@@ -98,7 +98,7 @@ pub async fn import(client: &Client, import: &Import, progress: &ProgressBar) ->
         findings.faults.extend(strangers(&work));
     }
     if let Some(user) = user.filter(|_| !new) {
-        findings.faults.extend(role_too_low(&work, &contents, &user));
+        findings.faults.extend(role_too_low(&lines, &work, &contents, &user));
     }
     if findings.faults.is_empty() {
         findings.warnings.extend(warnings(&lines, &work.steps, &contents));
@@ -175,7 +175,7 @@ fn strangers(work: &Work<'_>) -> Vec<Fault> {
 }
 
 /// A fault for each collection that the caller's role is too low to write, at the first row.
-fn role_too_low(work: &Work<'_>, contents: &Contents, user: &str) -> Vec<Fault> {
+fn role_too_low(lines: &[Line], work: &Work<'_>, contents: &Contents, user: &str) -> Vec<Fault> {
     let memberships = contents.of(Collection::Memberships).filter_map(|(_, row)| parse::<Membership>(row).ok());
     let Some(role) = memberships.filter(|membership| membership.user.as_str() == user).map(|it| it.role).next() else {
         return vec![];
@@ -206,9 +206,11 @@ fn role_too_low(work: &Work<'_>, contents: &Contents, user: &str) -> Vec<Fault> 
         };
         faults.push(added);
     }
-    if role < needed && work.calendar.is_some() && !first.contains_key(&Collection::Projects) {
-        let message = message("the project's calendar", needed);
-        faults.push(Fault { file: file_name(Collection::Projects), line: None, column: None, message });
+    let project = lines.iter().find(|line| line.collection == Collection::Projects);
+    if let Some(line) =
+        project.filter(|_| role < needed && work.calendar.is_some() && !first.contains_key(&Collection::Projects))
+    {
+        faults.push(line.fault(Some("calendar"), message("the project's calendar", needed)));
     }
     faults
 }

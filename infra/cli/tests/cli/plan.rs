@@ -489,6 +489,23 @@ async fn nothing_that_others_wrote_is_an_order_to_a_terminal_or_a_spreadsheet() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_more_than_100_mb_and_one_that_is_no_plan_are_refused() {
+    let stack = Stack::start().await;
+    let files = Files::new("large", &[("bomb.xml", "<!DOCTYPE a [<!ENTITY a \"b\">]>\n<Project/>"), ("plan.mpp", "")]);
+    let file = std::fs::File::create(files.0.join("large.xml")).expect("a file");
+    file.set_len(100_000_001).expect("a length");
+    let run = async |file: &str| {
+        let ran = stack.run(&["import", files.0.join(file).to_str().expect("UTF-8"), "--dry-run"]).await;
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        ran.output + &ran.errors
+    };
+    assert!(run("large.xml").await.starts_with("error: large.xml has 100000001 bytes; a plan may have 100000000."));
+    assert!(run("bomb.xml").await.starts_with("bomb.xml:1: has a DTD, which is refused; save it without\n"));
+    assert!(run("plan.mpp").await.ends_with("pass the directory, or save the plan as XML\n"));
+    assert!(run("none.xml").await.contains("No such file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plan_goes_to_xml_and_back_with_all_that_both_know() {
     let stack = Stack::start().await;
     let example = |file: &str| format!("{}/examples/{file}", env!("CARGO_MANIFEST_DIR"));

@@ -245,9 +245,9 @@ impl Tasks<'_> {
     }
 }
 
-/// Whether a task is the project's own summary.
+/// Whether a task is the project's own summary. Any other task on level 0 is a task.
 pub(super) fn is_project(task: &Element) -> bool {
-    task.text("UID") == "0" || task.text("OutlineLevel") == "0"
+    task.text("UID") == "0" && ["", "0"].contains(&task.text("OutlineLevel"))
 }
 
 /// The outline number of a task, or the one that its level gives it. A task without both has none.
