@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -79,8 +80,8 @@ STAGES = {
     "cargo build": "client",
     "cargo test -p tests --test adversary lag -- --nocapture": "test",
     "CONTENTION_SECONDS=30 cargo test -p tests --test adversary contention -- --nocapture": "test",
-    "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "adversary",
-    "npm run stack": "package",
+    "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "test",
+    "npm run stack": "stack",
     "npm run example": "package",
     "BASE_URL=… JWT_SECRET=… npm test": "lambda",
     "tests/smoke": "lambda",
@@ -102,6 +103,8 @@ NOT_HERE = {
     "tests/mutants/run NAME": "any mutant: one is typed above",
     "npm install PATH/TO/trueppm-sync-0.1.0.tgz @nozbe/watermelondb @react-native-community/netinfo": "in somebody's app",
     "npm run mutants": "plays many worlds for each rule: too long for each change",
+    "npm run mutants -- NAME": "the same",
+    "npm run mutants -- --table --worlds 150 NAME …": "the same",
     "git diff": "shows what somebody has changed",
     "cargo build --release -p ops": "takes minutes; the client stage builds all of it in another profile",
     "sam deploy": "needs an account",
@@ -178,7 +181,7 @@ def main():
     stale = [command for command in known if command not in found]
     if unknown or stale:
         sys.exit("\n".join(["in no list of .ci/readme.py:", *unknown, "in no document:", *stale]))
-    stages = re.findall(r"^stage (\w+)", (ROOT / ".ci/run").read_text(), re.M)
+    stages = re.findall(r"^(?:stage|beside) (\w+)", (ROOT / ".ci/run").read_text(), re.M)
     if missing := set(STAGES.values()) - set(stages):
         sys.exit(f".ci/run has no stage {missing}")
 
@@ -203,10 +206,11 @@ def main():
             typed = command.replace("http://127.0.0.1:8000", endpoint)
             for word, value in TYPED[command].items():
                 typed = re.sub(rf"(?<!\S){re.escape(word)}(?!\S)", lambda _: value, typed)
+            started = time.monotonic()
             done = subprocess.run(["bash", "-c", typed], cwd=ROOT, env=environment, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(f"{typed}: {done.returncode}\n{done.stdout}{done.stderr}")
-            print(f"ok  {command}", flush=True)
+            print(f"ok  {command}  {time.monotonic() - started:.0f} s", flush=True)
     print(f"ok  {len(STAGES)} more in other stages, {len(NOT_HERE)} not for this machine", flush=True)
 
 

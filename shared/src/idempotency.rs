@@ -1,8 +1,37 @@
 //! Idempotent mutations: a repeated request is applied once.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{Answer, Columns, IdempotencyKey, ProjectId, ServerVersion, UserId, keyed_project_id};
+use crate::domain::{Columns, Error, IdempotencyKey, ProjectId, RowKey, ServerVersion, UserId, keyed_project_id};
+
+/// A successful answer of REST, as it is sent and stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestAnswer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers, with names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The body: JSON, or empty.
+    pub body: String,
+    /// The row in the body and in the ETag, if there is one.
+    #[serde(skip)]
+    pub row: Option<RowKey>,
+}
+
+impl RestAnswer {
+    /// The answer as text, without `row`. Equal answers are equal texts.
+    pub(crate) fn to_text(&self) -> Result<String, Error> {
+        serde_json::to_string(self).map_err(|_| Error::Bug("an answer that is no JSON"))
+    }
+
+    /// The answer of a text of [`RestAnswer::to_text`].
+    pub(crate) fn of_text(text: &str) -> Result<Self, Error> {
+        serde_json::from_str(text).map_err(|_| Error::Bug("a text that is no answer"))
+    }
+}
 
 /// A request with an idempotency key: its caller, and a hash of its contents.
 ///
@@ -58,7 +87,7 @@ impl KeyedRequest {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answered {
     /// The response to the caller.
-    pub answer: Answer,
+    pub answer: RestAnswer,
     /// The version that the mutation committed. If nothing had to be written, the project's version at that time.
     pub version: ServerVersion,
     /// Whether this is the stored response of an earlier request.

@@ -1,6 +1,6 @@
-//! Code that both functions share. Dependencies go one way: `http`, `storage` and `auth` use the `domain`, and the domain uses
-//! none of them. `storage` counts costs in the `meter`, and `http` reads them. `outbound` sends the requests of `storage` and
-//! `auth`.
+//! Code that the functions share. Dependencies go one way: `http`, `storage` and `auth` use the `domain`, and the domain uses
+//! none of them. `storage` counts costs in the `meter`, and `http` reads them. `outbound` sends the requests of `storage`,
+//! `auth` and `live`, which is what the functions of live updates share.
 //!
 //! Read [`architecture`] first: how a change travels, the table, the invariants, a glossary. [`protocol`] is what devices see.
 
@@ -9,6 +9,7 @@ pub mod auth;
 pub mod domain;
 pub mod http;
 pub mod idempotency;
+pub mod live;
 pub mod meter;
 pub mod outbound;
 pub mod protocol;

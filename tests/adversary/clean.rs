@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_smithy_types::base64;
 use serde_json::Value;
-use shared::domain::{ArchivedVersions, ServerVersion, Superseded};
+use shared::domain::{ArchivedVersions, ServerVersion, VersionHistory};
 
 use crate::http::PROJECT;
 use crate::table::{Item, UnreliableTable};
@@ -41,9 +41,10 @@ fn judge(table: &UnreliableTable) -> Result<(), String> {
         writes += number(&item, "writes");
         let version = number(&item, "server_version");
         let list = superseded(&item, version)?;
-        let known_from = item.get("archived_from").map_or(list.floor(), |_| number(&item, "archived_from"));
+        let known_from =
+            item.get("archived_from").map_or(list.silent_through().floor(), |_| number(&item, "archived_from"));
         lost_below = lost_below.max(known_from);
-        for version in list.versions().iter().copied().chain([version]) {
+        for version in list.versions().iter().map(|version| version.get()).chain([version]) {
             if let Some(other) = held.insert(version, entity.clone()) {
                 return Err(format!("{version} is held by {other} and by {entity}"));
             }
@@ -86,16 +87,16 @@ pub(crate) fn archived(item: &Item) -> Result<Vec<u64>, String> {
         base64::decode(item["versions"]["B"].as_str().ok_or("no versions")?).map_err(|error| error.to_string())?;
     let newest = ServerVersion::try_from(newest).map_err(|error| error.to_string())?;
     let archived = ArchivedVersions::decode(None, newest, &bytes).map_err(|error| error.to_string())?;
-    Ok(archived.versions().to_vec())
+    Ok(archived.versions().iter().map(|version| version.get()).collect())
 }
 
-fn superseded(item: &Item, version: u64) -> Result<Superseded, String> {
+fn superseded(item: &Item, version: u64) -> Result<VersionHistory, String> {
     let Some(list) = item.get("superseded").and_then(|list| list["B"].as_str()) else {
-        return Ok(Superseded::default());
+        return Ok(VersionHistory::default());
     };
     let bytes = base64::decode(list).map_err(|error| error.to_string())?;
     let version = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
-    Superseded::decode(&bytes, version).map_err(|error| error.to_string())
+    VersionHistory::decode(&bytes, version).map_err(|error| error.to_string())
 }
 
 fn number(item: &Item, name: &str) -> u64 {

@@ -156,7 +156,7 @@ fn without_names(violation: &str) -> String {
 /// never caught up with, or refused for no reason, converges as well.
 fn expect_every_way(figures: &Figures) {
     let taken = |way: &str| figures.pulls.get(way).copied().unwrap_or(0);
-    for way in sync::PullPath::ALL {
+    for way in sync::PullOutcome::ALL {
         assert!(taken(way.name()) > 0, "{} was never taken", way.name());
     }
     let (given_up, all) = (taken("503 not_proven"), figures.pulls.values().sum::<u64>());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use aws_smithy_types::base64;
 use serde_json::{Map, Value};
-use shared::domain::{ServerVersion, Superseded};
+use shared::domain::{Mark, ServerVersion, VersionHistory};
 
 use fastrand::Rng;
 
@@ -329,17 +329,19 @@ impl History {
     fn check_superseded(&mut self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
         let current = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
         let list = match item.get("superseded").map(|list| list["B"].as_str().expect("bytes")) {
-            None => Superseded::default(),
+            None => VersionHistory::default(),
             Some(text) => {
                 let bytes = base64::decode(text).map_err(|error| error.to_string())?;
-                Superseded::decode(&bytes, current).map_err(|error| format!("{row}@{version}: {error}"))?
+                VersionHistory::decode(&bytes, current).map_err(|error| format!("{row}@{version}: {error}"))?
             }
         };
-        if list.floor() > 0 && !item.contains_key("archived_from") {
+        if list.silent_through() > Mark::NOTHING && !item.contains_key("archived_from") {
             self.unarchived.insert(row.to_owned());
         }
-        let listed = held.iter().rev().copied().filter(|version| *version >= list.floor());
-        if listed.eq(list.versions().iter().copied()) && (list.floor() > 0 || list.versions().len() == held.len()) {
+        let listed = held.iter().rev().copied().filter(|version| *version >= list.silent_through().floor());
+        if listed.eq(list.versions().iter().map(|version| version.get()))
+            && (list.silent_through() > Mark::NOTHING || list.versions().len() == held.len())
+        {
             return Ok(());
         }
         Err(format!("{row}@{version} held {held:?} and lists {list:?}"))

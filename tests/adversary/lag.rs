@@ -5,7 +5,7 @@ use std::thread;
 use crate::figures::Figures;
 use crate::operations::Kind;
 use crate::run::play;
-use shared::domain::Superseded;
+use shared::domain::VersionHistory;
 
 use crate::scenario::{Scenario, Weights};
 use crate::table::{Cost, Delays, Faults, Lag};
@@ -42,7 +42,7 @@ fn everyday(device_pause: u64) -> Scenario {
         device_pause,
         weights: edits,
         plain_clients: true,
-        max_history_bytes: Superseded::MAX_BYTES,
+        max_history_bytes: VersionHistory::MAX_BYTES,
         has_older_code: false,
         faults: REALISTIC,
         newer_writes: 0,

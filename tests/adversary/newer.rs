@@ -52,13 +52,13 @@ impl<F: Fn() -> (Table, Client)> NewerWriter<F> {
             return None;
         }
         let key = self.choose(number);
-        let keys: Vec<RowKey> = counter.last.iter().map(|(key, _)| key.clone()).chain([key.clone()]).collect();
+        let keys: Vec<RowKey> = counter.write_set.iter().map(|(key, _)| key.clone()).chain([key.clone()]).collect();
         let snapshot = instance.snapshot(&project, &keys).await.ok()?;
         let in_place = |key: &RowKey, version| snapshot.row(key).is_some_and(|row| row.version >= version);
         let old = snapshot.row(&key).cloned();
         let is_dead = old.as_ref().is_some_and(|row| row.live().is_none());
         let is_newer = old.as_ref().is_some_and(|row| row.version > counter.current);
-        if is_dead || is_newer || !counter.last.iter().all(|(key, version)| in_place(key, *version)) {
+        if is_dead || is_newer || !counter.write_set.iter().all(|(key, version)| in_place(key, *version)) {
             return None;
         }
         let version = counter.current.next().expect("a version");

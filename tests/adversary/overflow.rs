@@ -1,6 +1,6 @@
 //! Rows that are written many hundred times, on a table without faults: their pulls need nothing but the index and the archive.
 
-use shared::domain::Superseded;
+use shared::domain::VersionHistory;
 
 use crate::figures::Figures;
 use crate::operations::Kind;
@@ -38,7 +38,7 @@ fn taken(figures: &Figures, way: &str) -> u64 {
 
 #[test]
 fn rows_that_are_written_many_hundred_times_are_pulled_by_the_first_reading() {
-    for (seed, max_history_bytes) in [(1, Superseded::MAX_BYTES), (2, 20), (3, 5)] {
+    for (seed, max_history_bytes) in [(1, VersionHistory::MAX_BYTES), (2, 20), (3, 5)] {
         let (figures, _) =
             play(seed, &hot_rows(max_history_bytes), false).map_err(|failure| failure.violation).expect("no violation");
         let archives = figures.calls.get("BatchWriteItem").copied().unwrap_or(0);

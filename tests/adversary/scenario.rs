@@ -1,7 +1,7 @@
 //! What a seed plays: who writes how much of what, who pulls, and how bad the table is.
 
 use fastrand::Rng;
-use shared::domain::Superseded;
+use shared::domain::VersionHistory;
 
 use crate::operations::Kind;
 use crate::table::{Delays, Faults, Lag};
@@ -98,8 +98,8 @@ impl Weights {
 impl Scenario {
     /// In two seeds of three lists hold few versions, so that rows drop them again and again. In a quarter of these, deployments overlap.
     fn with_short_lists(self, rng: &mut Rng) -> Self {
-        let max_history_bytes = [Superseded::MAX_BYTES, rng.usize(4..=8), rng.usize(8..=24)][rng.usize(..3)];
-        let has_older_code = max_history_bytes < Superseded::MAX_BYTES && rng.u8(..4) == 0;
+        let max_history_bytes = [VersionHistory::MAX_BYTES, rng.usize(4..=8), rng.usize(8..=24)][rng.usize(..3)];
+        let has_older_code = max_history_bytes < VersionHistory::MAX_BYTES && rng.u8(..4) == 0;
         Self { max_history_bytes, has_older_code, ..self }
     }
 
@@ -118,7 +118,7 @@ impl Scenario {
             device_pause: [200, 800, 3_000][rng.usize(0..3)],
             weights: Weights::with(&[]),
             plain_clients: false,
-            max_history_bytes: Superseded::MAX_BYTES,
+            max_history_bytes: VersionHistory::MAX_BYTES,
             has_older_code: false,
             faults: Faults::draw(&mut rng),
             // In every other seed.

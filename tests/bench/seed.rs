@@ -7,8 +7,9 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use shared::auth::Verifier;
-use shared::domain::{Answer, Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
-use shared::storage::{Committed, Look, Table};
+use shared::domain::{Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
+use shared::idempotency::RestAnswer;
+use shared::storage::{Committed, ReadSet, Table};
 use stack::{serve, table, token};
 use tower::ServiceExt;
 
@@ -84,7 +85,7 @@ async fn create_project(table: &Table, id: &ProjectId) -> Outcome<()> {
 async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_complete: i64) -> Outcome<()> {
     let caller: UserId = USER.parse()?;
     let keys = tasks.iter().map(|number| key(*number)).collect::<Outcome<Vec<_>>>()?;
-    let look = Look::by(project, &caller).at(keys.clone());
+    let read_set = ReadSet::by(project, &caller).at(keys.clone());
     let decide = |draft: &mut shared::domain::Draft| {
         for (number, key) in tasks.iter().zip(&keys) {
             let columns = task(*number, percent_complete);
@@ -92,9 +93,10 @@ async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_com
         }
         Ok(Step::Last(()))
     };
-    let answer =
-        |_: &Committed<'_, ()>| Ok(Answer { status: 200, headers: BTreeMap::new(), body: String::new(), row: None });
-    table.commit(project, &look, decide, answer).await?;
+    let answer = |_: &Committed<'_, ()>| {
+        Ok(RestAnswer { status: 200, headers: BTreeMap::new(), body: String::new(), row: None })
+    };
+    table.commit(project, &read_set, decide, answer).await?;
     Ok(())
 }
 

@@ -57,14 +57,14 @@ impl Cost {
 
 /// The lines counted so far.
 #[derive(Default)]
-struct Lines(Vec<String>);
+pub(crate) struct Lines(Vec<String>);
 
 impl Lines {
     fn add(&mut self, what: &str, cost: Cost) {
         self.0.push(cost.line(what));
     }
 
-    async fn call(&mut self, what: &str, call: Call) -> Answer {
+    pub(crate) async fn call(&mut self, what: &str, call: Call) -> Answer {
         let answer = call.await;
         self.add(what, Cost::of(&answer));
         answer
@@ -177,6 +177,7 @@ async fn each_request_costs_what_the_page_says() {
     let other = TestApp::new().await.with_project().await;
     lines.call("`PATCH` a project", other.patch("", &json!({"name": "Home"}))).await;
     lines.call("delete a project", other.delete("")).await;
+    crate::heads::add_lines(&mut lines).await;
     lines.assert_in_the_page();
 }
 

@@ -27,6 +27,7 @@ mod doubt;
 mod each;
 mod empty_pages;
 mod erase;
+mod heads;
 mod idempotency;
 mod issuer;
 mod leaving;

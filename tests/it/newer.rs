@@ -6,7 +6,7 @@ use indicatif::ProgressBar;
 use ops::backfill;
 use ops::verify::{self, Patience, Verdict};
 use serde_json::{Value, json};
-use shared::domain::{Changed, Collection, CollectionName, Role, ServerVersion};
+use shared::domain::{Collection, CollectionName, ColumnVersions, Role, ServerVersion};
 use tests::support::{Device, Pull, TestApp, TestProject, TestTable};
 
 const COLOURED: &str = r#"{"colour":"red","sizes":"[{\"b\": 1,\"a\":2}]","price":1.50}"#;
@@ -77,7 +77,7 @@ async fn a_base_version_covers_the_columns_of_a_newer_version() {
     let row = project.stored().await.remove("tasks#t1").expect("the task");
     let current = ServerVersion::try_from(row.number("server_version")).expect("a version");
     let bytes = row.get("changed").expect("changed").as_b().expect("bytes").clone();
-    let changed = Changed::decode(bytes.as_ref(), current).expect("versions");
+    let changed = ColumnVersions::decode(bytes.as_ref(), current).expect("versions");
     let known = Collection::Tasks.columns().len();
     let unknown = [known, known + 1, known + 2].map(|index| changed.version_of(index));
     assert_eq!(unknown, [Some(first), Some(second), None]);

@@ -45,6 +45,7 @@ fn calls(app: &TestApp) -> Vec<Call> {
     let calls = vec![
         app.call_sync(&path("sync/?since=0")),
         app.call(Method::GET, "/api/v1/projects/"),
+        app.call(Method::GET, "/api/v1/heads/"),
         app.call(Method::GET, &path("tasks/")),
         app.call(Method::POST, &path("tasks/")).json(&json!({"name": "x"})),
         app.call(Method::POST, "/api/v1/projects/").json(&json!({"id": "p", "name": "x"})),

@@ -30,7 +30,7 @@ async fn archive(project: &TestProject) -> Vec<(u64, BTreeSet<u64>)> {
         assert!(item.get("server_version").is_none() && item.get("user_id").is_none(), "{entity} is in an index");
         let bytes = item.get("versions").expect("versions").as_b().expect("bytes");
         let archived = ArchivedVersions::decode(None, newest.try_into().expect("a version"), bytes.as_ref());
-        Some((newest, archived.expect("an archive").versions().iter().copied().collect()))
+        Some((newest, archived.expect("an archive").versions().iter().map(|version| version.get()).collect()))
     });
     items.collect()
 }

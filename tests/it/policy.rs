@@ -114,7 +114,7 @@ async fn watched() -> (TestApp, Witness, Witness) {
     let (rest, sync) = (Witness::default(), Witness::default());
     let mut app = behind(&rest).await;
     let other = behind(&sync).await;
-    (app.sync, app.paths) = (other.sync, other.paths);
+    (app.sync, app.outcomes) = (other.sync, other.outcomes);
     (app, rest, sync)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::json;
-use shared::domain::{Role, Since};
+use shared::domain::{Mark, Role};
 use tests::support::{Device, Pull, TestApp, TestProject, TestTable};
 
 async fn project() -> TestProject {
@@ -141,7 +141,7 @@ async fn one_who_is_added_again_while_the_device_forgets_gets_everything() {
     device.apply(&pull(&project, "mia", "since=0").await);
     project.remove("mia").await.expect(204);
     device.apply(&pull(&project, "mia", &format!("since={}", device.mark)).await);
-    assert!(!device.rows.is_empty() && Since::try_from(device.mark).is_ok_and(|mark| mark.wipe_place().is_some()));
+    assert!(!device.rows.is_empty() && Mark::try_from(device.mark).is_ok_and(|mark| mark.wipe_place().is_some()));
     project.delete("tasks/t3").await.expect(204);
     project.patch("tasks/t1", &json!({"name": "changed meanwhile"})).await.expect(200);
     project.give("mia", Role::Viewer).await.expect(201);

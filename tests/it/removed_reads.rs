@@ -1,7 +1,7 @@
 //! A member is removed while a read of theirs is on its way: they get nothing that was written after.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::{HttpClient, RuntimeComponents, SharedHttpClient};
@@ -136,6 +136,18 @@ async fn a_row_is_not_for_who_was_removed_before_it_was_read() {
 async fn a_list_of_projects_leaves_out_those_that_one_was_removed_from_before_they_were_read() {
     let answer = removed_before("projects#", |project| project.app.call(Method::GET, "/api/v1/projects/")).await;
     assert!(answer.expect(200).json()["results"].as_array().is_some());
+}
+
+#[tokio::test]
+async fn the_heads_leave_out_a_project_that_one_was_removed_from_before_its_counter_was_read() {
+    let id = OnceLock::new();
+    let heads = |project: &TestProject| {
+        id.get_or_init(|| project.id.clone());
+        project.app.call(Method::GET, "/api/v1/heads/?limit=1000")
+    };
+    let answer = removed_before("_counter", heads).await.expect(200);
+    // Other tests make the same user a member of other projects.
+    assert!(!answer.text.contains(id.get().expect("an id")), "{answer:?}");
 }
 
 /// The project is at 4, so that a mark of 5 is a guess: the removal's own.

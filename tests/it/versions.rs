@@ -1,7 +1,7 @@
 //! What the table's items say about versions.
 
 use serde_json::json;
-use shared::domain::{Changed, Collection, Role, ServerVersion};
+use shared::domain::{Collection, ColumnVersions, Role, ServerVersion};
 use tests::support::{OWNER, TestApp, TestProject};
 
 /// The rows of the latest commit as the counter names them, in the order of their versions.
@@ -57,7 +57,7 @@ async fn a_row_knows_for_each_field_which_version_changed_it_last() {
     let row = project.stored().await.remove("tasks#t1").expect("the task");
     let current = ServerVersion::try_from(row.number("server_version")).expect("a version");
     let bytes = row.get("changed").expect("changed").as_b().expect("bytes").clone();
-    let changed = Changed::decode(bytes.as_ref(), current).expect("a record");
+    let changed = ColumnVersions::decode(bytes.as_ref(), current).expect("a record");
     for (index, column) in Collection::Tasks.columns().iter().enumerate() {
         let expected = match *column {
             "name" => 4,

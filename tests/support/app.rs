@@ -8,7 +8,7 @@ use axum::http::Method;
 use shared::auth::Verifier;
 use shared::storage::Table;
 use stack::token::{LOCAL_SECRET, sign};
-use sync::PullPaths;
+use sync::PullOutcomes;
 
 use super::{Call, Setup, TestTable};
 
@@ -20,7 +20,7 @@ pub struct TestApp {
     /// The function `sync`.
     pub sync: Router,
     /// How often each way to the answer of a pull was taken.
-    pub paths: Arc<PullPaths>,
+    pub outcomes: Arc<PullOutcomes>,
     /// A look into the table past the product.
     pub(super) client: Client,
     pub(super) table: String,
@@ -58,7 +58,7 @@ impl TestApp {
 
     async fn of(table: &TestTable, rest: rest::App, sync: sync::App) -> Self {
         Self {
-            paths: sync.paths(),
+            outcomes: sync.outcomes(),
             rest: rest::router(rest),
             sync: sync::router(sync),
             client: table.client().await,

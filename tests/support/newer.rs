@@ -2,7 +2,9 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use serde_json::Value;
-use shared::domain::{Changed, Counter, ProjectId, Row, RowKey, ServerVersion, State, UnknownColumns, Write, merge};
+use shared::domain::{
+    ColumnVersions, Counter, ProjectId, Row, RowKey, ServerVersion, State, UnknownColumns, Write, merge,
+};
 use shared::storage::StoredItem;
 
 use super::{TestProject, TestTable};
@@ -25,8 +27,8 @@ impl Newer {
         let columns = merge(&before, known.as_object().expect("columns"));
         let row = Row::written(old.as_ref(), key, Write::Put(columns), version);
         let unknown = UnknownColumns::of(newer, |_| false).expect("columns");
-        let changed = changed(old.as_ref(), &row, newer);
-        Self { row: Row { unknown, changed, ..row }, old }
+        let column_versions = column_versions(old.as_ref(), &row, newer);
+        Self { row: Row { unknown, column_versions, ..row }, old }
     }
 
     /// The transaction on top of the counter that was read.
@@ -72,7 +74,7 @@ impl Newer {
 }
 
 /// The version that last changed each column, those of the newer version behind the others.
-fn changed(old: Option<&Row>, row: &Row, newer: &str) -> Changed {
+fn column_versions(old: Option<&Row>, row: &Row, newer: &str) -> ColumnVersions {
     let known = row.key.collection.columns().len();
     let object = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
     let project = "p".parse().expect("a project");
@@ -80,13 +82,13 @@ fn changed(old: Option<&Row>, row: &Row, newer: &str) -> Changed {
     let names = UnknownColumns::of(newer, |_| false).expect("columns");
     let unknown = names.names().enumerate().map(|(place, name)| {
         let same = before.as_ref().is_some_and(|before| before.get(name) == object(newer).get(name));
-        let version = old.filter(|_| same).and_then(|old| old.changed.version_of(known + place));
+        let version = old.filter(|_| same).and_then(|old| old.column_versions.version_of(known + place));
         version.unwrap_or(row.version.get())
     });
-    let versions = (0..known).map(|index| row.changed.version_of(index).expect("a version")).chain(unknown);
+    let versions = (0..known).map(|index| row.column_versions.version_of(index).expect("a version")).chain(unknown);
     let mut bytes = Vec::new();
     versions.for_each(|version| write_varint(&mut bytes, row.version.get() - version));
-    Changed::decode(&bytes, row.version).expect("versions")
+    ColumnVersions::decode(&bytes, row.version).expect("versions")
 }
 
 fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {

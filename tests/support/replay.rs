@@ -58,7 +58,7 @@ impl Replay {
         let known = |row: &Row| KnownRow {
             version: row.version.get(),
             item: item(project, row, quoted),
-            superseding: (!row.superseded.is_empty()).then(|| proof(project, row).to_string()),
+            superseding: (!row.history.is_empty()).then(|| proof(project, row).to_string()),
         };
         let mut rows: Vec<KnownRow> = rows.iter().map(known).collect();
         rows.sort_unstable_by_key(|row| row.version);
@@ -187,10 +187,10 @@ fn item(project: &ProjectId, row: &Row, quoted: &dyn Fn(&str) -> String) -> Stri
 fn proof(project: &ProjectId, row: &Row) -> Value {
     let bytes = |bytes: Vec<u8>| json!({"B": base64::encode(bytes)});
     let mut item = json!({"project_id": {"S": project}, "entity": {"S": row.key.to_string()},
-        "server_version": {"N": row.version.to_string()}, "writes": {"N": row.writes.to_string()},
-        "changed": bytes(row.changed.encode(row.version))});
-    if !row.superseded.is_empty() {
-        item["superseded"] = bytes(row.superseded.encode(row.version));
+        "server_version": {"N": row.version.to_string()}, "writes": {"N": row.revision_count.to_string()},
+        "changed": bytes(row.column_versions.encode(row.version))});
+    if !row.history.is_empty() {
+        item["superseded"] = bytes(row.history.encode(row.version));
     }
     if matches!(row.state, State::Dead(_)) {
         item["is_deleted"] = json!({"BOOL": true});

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
-use shared::domain::{ServerVersion, Superseded};
+use shared::domain::{Mark, ServerVersion, VersionHistory};
 
 use super::TestProject;
 
@@ -47,11 +47,12 @@ impl Stored {
     #[track_caller]
     pub fn versions(&self) -> Vec<u64> {
         let current = ServerVersion::try_from(self.number("server_version")).expect("a version");
-        let superseded = self.get("superseded").map_or_else(Superseded::default, |value| {
-            Superseded::decode(value.as_b().expect("bytes").as_ref(), current).expect("a list")
+        let history = self.get("superseded").map_or_else(VersionHistory::default, |value| {
+            VersionHistory::decode(value.as_b().expect("bytes").as_ref(), current).expect("a list")
         });
-        assert_eq!(superseded.floor(), 0, "the list was cut");
-        let mut versions: Vec<u64> = superseded.versions().iter().copied().chain([current.get()]).collect();
+        assert_eq!(history.silent_through(), Mark::NOTHING, "the list was cut");
+        let mut versions: Vec<u64> =
+            history.versions().iter().map(|version| version.get()).chain([current.get()]).collect();
         versions.sort_unstable();
         versions
     }

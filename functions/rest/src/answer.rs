@@ -5,21 +5,22 @@ use std::collections::BTreeMap;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::value::RawValue;
-use shared::domain::{Answer, Collection, Error, ProjectId, Row, RowKey};
+use shared::domain::{Collection, Error, ProjectId, Row, RowKey};
 use shared::http::Problem;
+use shared::idempotency::RestAnswer;
 use shared::storage::Committed;
 use shared::storage::raw::escaped_len;
 
 use crate::decide::Creation;
 
 /// 200 with the row and its `ETag`.
-pub(crate) fn found(project: &ProjectId, row: &Row) -> Answer {
+pub(crate) fn found(project: &ProjectId, row: &Row) -> RestAnswer {
     let headers = BTreeMap::from([("etag".to_owned(), format!("\"{}\"", row.version))]);
-    Answer { status: 200, headers, body: row.rest_json(project), row: Some(row.key.clone()) }
+    RestAnswer { status: 200, headers, body: row.rest_json(project), row: Some(row.key.clone()) }
 }
 
 /// 200 with the row after a change, and the names of the fields that others changed meanwhile.
-pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[String]) -> Answer {
+pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[String]) -> RestAnswer {
     let mut answer = found(project, row);
     if !merged.is_empty() {
         answer.headers.insert("x-merged-concurrent-fields".to_owned(), merged.join(", "));
@@ -33,7 +34,7 @@ pub(crate) fn creation<T>(
     committed: &Committed<'_, T>,
     key: &RowKey,
     creation: Creation,
-) -> Result<Answer, Error> {
+) -> Result<RestAnswer, Error> {
     let mut answer = found(project, committed.row(key)?);
     if creation == Creation::Created {
         let location = if key.collection == Collection::Projects {
@@ -48,8 +49,8 @@ pub(crate) fn creation<T>(
 }
 
 /// 204.
-pub(crate) fn deleted() -> Answer {
-    Answer { status: 204, headers: BTreeMap::new(), body: String::new(), row: None }
+pub(crate) fn deleted() -> RestAnswer {
+    RestAnswer { status: 204, headers: BTreeMap::new(), body: String::new(), row: None }
 }
 
 /// The most bytes that the rows of a list take in the function's response, escaped as a JSON string inside it. Lambda takes
@@ -88,9 +89,9 @@ pub(crate) fn list(
 }
 
 /// 200 with the outcomes of a batch.
-pub(crate) fn batch(results: &[impl serde::Serialize]) -> Result<Answer, Error> {
+pub(crate) fn batch(results: &[impl serde::Serialize]) -> Result<RestAnswer, Error> {
     let body = serde_json::to_string(&serde_json::json!({ "results": results })).map_err(unwritten)?;
-    Ok(Answer { status: 200, headers: BTreeMap::new(), body, row: None })
+    Ok(RestAnswer { status: 200, headers: BTreeMap::new(), body, row: None })
 }
 
 fn unwritten(error: serde_json::Error) -> Error {

@@ -3,19 +3,19 @@
 use shared::domain::{
     Actor, Calendar, Collection, Columns, Draft, Error, Project, ProjectId, Role, RowId, RowKey, Step, understand,
 };
-use shared::storage::Look;
+use shared::storage::ReadSet;
 
 use crate::decide::Rules;
 
 impl Rules for Calendar {
     const WRITER: Role = Role::Admin;
 
-    fn look_for_create(look: Look, _: &ProjectId, _: &Columns) -> Look {
-        look
+    fn look_for_create(read_set: ReadSet, _: &ProjectId, _: &Columns) -> ReadSet {
+        read_set
     }
 
-    fn look_for_delete(look: Look, project: &ProjectId) -> Look {
-        look.at([RowKey::project(project)])
+    fn look_for_delete(read_set: ReadSet, project: &ProjectId) -> ReadSet {
+        read_set.at([RowKey::project(project)])
     }
 
     fn accept(&self, _: &RowId, _: Option<&Self>, _: &Draft, _: &Actor) -> Result<(), Error> {

@@ -2,9 +2,9 @@
 
 use shared::domain::{
     Actor, Base, Columns, Counter, Draft, Error, FieldError, Precondition, ProjectId, Resource, Role, Row, RowId,
-    RowKey, Standing, Step, UserId, concurrent_changes, expect_seen, parse, patched,
+    RowKey, RowState, Step, UserId, concurrent_changes, expect_seen, parse, patched,
 };
-use shared::storage::Look;
+use shared::storage::ReadSet;
 
 /// What a resource's rows must obey beyond their own fields.
 pub(crate) trait Rules: Resource {
@@ -34,15 +34,15 @@ pub(crate) trait Rules: Resource {
     }
 
     /// Looks also at what a new row with these fields refers to.
-    fn look_for_create(look: Look, project: &ProjectId, fields: &Columns) -> Look;
+    fn look_for_create(read_set: ReadSet, project: &ProjectId, fields: &Columns) -> ReadSet;
 
     /// Looks also at what a row refers to once it is changed like this.
-    fn look_for_change(look: Look, project: &ProjectId, patch: &Columns) -> Look {
-        Self::look_for_create(look, project, patch)
+    fn look_for_change(read_set: ReadSet, project: &ProjectId, patch: &Columns) -> ReadSet {
+        Self::look_for_create(read_set, project, patch)
     }
 
     /// Looks also at what deleting a row may affect.
-    fn look_for_delete(look: Look, project: &ProjectId) -> Look;
+    fn look_for_delete(read_set: ReadSet, project: &ProjectId) -> ReadSet;
 
     /// Refuses the row if it does not fit the others, or if the actor may not make it so; `before` is what it was.
     fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error>;
@@ -78,12 +78,12 @@ pub(crate) fn create<R: Rules>(
     let actor = draft.authorize(caller, R::WRITER)?;
     let id = R::new_id(draft.project(), chosen, fields)?;
     let key = RowKey::new(R::COLLECTION, id.clone());
-    match draft.standing(&key) {
-        Standing::Live(columns) => {
+    match draft.row_state(&key) {
+        RowState::Live(columns) => {
             return Ok(repeated::<R>(&key, Some(columns), fields)?.map(|creation| (creation, key)));
         }
-        Standing::Dead if !R::REVIVES => return Err(Error::IdDeleted(key)),
-        Standing::Absent | Standing::Dead => {}
+        RowState::Dead if !R::REVIVES => return Err(Error::IdDeleted(key)),
+        RowState::Absent | RowState::Dead => {}
     }
     let resource: R = parse(&R::complete(fields.clone()))?;
     resource.accept(&id, None, draft, &actor)?;
@@ -135,10 +135,10 @@ pub(crate) fn delete<R: Rules>(
 ) -> Result<Step<()>, Error> {
     let key = RowKey::new(R::COLLECTION, id.clone());
     R::may_delete(draft, caller, &key)?;
-    match draft.standing(&key) {
-        Standing::Live(_) => {}
-        Standing::Absent => return Err(Error::NotFound(key)),
-        Standing::Dead => return Ok(Step::Last(())),
+    match draft.row_state(&key) {
+        RowState::Live(_) => {}
+        RowState::Absent => return Err(Error::NotFound(key)),
+        RowState::Dead => return Ok(Step::Last(())),
     }
     check_deletion(draft, &key, precondition)?;
     R::delete(id, draft)
@@ -308,7 +308,7 @@ pub(crate) mod testing {
 
     /// The keys that a draft writes, in the order of their versions.
     pub(crate) fn written(draft: &Draft) -> Vec<String> {
-        draft.plan().expect("a plan").iter().map(|planned| planned.row.key.to_string()).collect()
+        draft.planned_writes().expect("planned writes").iter().map(|planned| planned.row.key.to_string()).collect()
     }
 
     /// The fields that a refusal names.

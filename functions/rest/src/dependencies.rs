@@ -1,7 +1,7 @@
 //! The rules of dependencies.
 
 use shared::domain::{Actor, Collection, Columns, Dependency, Draft, Error, ProjectId, Role, RowId, RowKey, Step};
-use shared::storage::Look;
+use shared::storage::ReadSet;
 
 use crate::decide::{Rules, named, refuse};
 use crate::resource::EDGES;
@@ -9,16 +9,16 @@ use crate::resource::EDGES;
 impl Rules for Dependency {
     const WRITER: Role = Role::Scheduler;
 
-    fn look_for_create(look: Look, _: &ProjectId, fields: &Columns) -> Look {
+    fn look_for_create(read_set: ReadSet, _: &ProjectId, fields: &Columns) -> ReadSet {
         let ends = ["predecessor", "successor"].into_iter().filter_map(|field| named(fields, field));
-        let look = look.at(ends.map(|id| RowKey::new(Collection::Tasks, id)));
+        let read_set = read_set.at(ends.map(|id| RowKey::new(Collection::Tasks, id)));
         // Another lag needs no look at the other edges.
         let moves = ["predecessor", "successor", "dep_type"].iter().any(|field| fields.contains_key(*field));
-        look.at_all(EDGES.into_iter().filter(|_| moves))
+        read_set.at_all(EDGES.into_iter().filter(|_| moves))
     }
 
-    fn look_for_delete(look: Look, _: &ProjectId) -> Look {
-        look
+    fn look_for_delete(read_set: ReadSet, _: &ProjectId) -> ReadSet {
+        read_set
     }
 
     /// Both ends are live tasks, no other live edge has the same ends and type, and no cycle is closed. An end that did
@@ -115,6 +115,6 @@ mod tests {
 
     #[test]
     fn another_lag_looks_at_nothing_but_the_edge() {
-        assert_eq!(update("ab", json!({"lag": -2})).expect("a plan"), ["dependencies#ab"]);
+        assert_eq!(update("ab", json!({"lag": -2})).expect("planned writes"), ["dependencies#ab"]);
     }
 }

@@ -19,6 +19,7 @@ mod batch;
 mod calendars;
 mod decide;
 mod dependencies;
+mod heads;
 mod memberships;
 mod mutation;
 mod projects;
@@ -42,7 +43,8 @@ impl FromRef<App> for Arc<Verifier> {
 
 /// Every route of the function.
 pub fn router(app: App) -> Router {
-    let routes: [(&str, MethodRouter<App>); 11] = [
+    let routes: [(&str, MethodRouter<App>); 12] = [
+        ("/api/v1/heads/", get(heads::list)),
         ("/api/v1/projects/", get(projects::list).post(projects::create)),
         ("/api/v1/projects/{project_id}/", get(projects::read).patch(projects::update).delete(projects::delete)),
         ("/api/v1/projects/{project_id}/batch/", post(batch::commit)),

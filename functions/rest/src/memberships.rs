@@ -4,7 +4,7 @@ use shared::domain::{
     Actor, Collection, Columns, Draft, Error, Membership, ProjectId, Role, RowId, RowKey, Step, UserId, membership_id,
     parse, understand,
 };
-use shared::storage::Look;
+use shared::storage::ReadSet;
 
 use crate::decide::{Rules, refuse};
 
@@ -25,17 +25,17 @@ impl Rules for Membership {
         Ok(id)
     }
 
-    fn look_for_create(look: Look, _: &ProjectId, _: &Columns) -> Look {
-        look
+    fn look_for_create(read_set: ReadSet, _: &ProjectId, _: &Columns) -> ReadSet {
+        read_set
     }
 
     /// A change or a deletion may take the last owner's role away.
-    fn look_for_change(look: Look, _: &ProjectId, _: &Columns) -> Look {
-        look.at_all([Collection::Memberships])
+    fn look_for_change(read_set: ReadSet, _: &ProjectId, _: &Columns) -> ReadSet {
+        read_set.at_all([Collection::Memberships])
     }
 
-    fn look_for_delete(look: Look, _: &ProjectId) -> Look {
-        look.at_all([Collection::Memberships])
+    fn look_for_delete(read_set: ReadSet, _: &ProjectId) -> ReadSet {
+        read_set.at_all([Collection::Memberships])
     }
 
     /// The actor may take the old role and give the new one.

@@ -4,12 +4,12 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;
 use shared::domain::{
-    Actor, Answer, Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step,
-    UserId, membership_id, parse,
+    Actor, Collection, Columns, Draft, Error, Membership, Project, ProjectId, Role, RowId, RowKey, Step, UserId,
+    membership_id, parse,
 };
 use shared::http::{Caller, Params, Path, Problem};
-use shared::idempotency::{Answered, KeyedRequest};
-use shared::storage::{Committed, Look};
+use shared::idempotency::{Answered, KeyedRequest, RestAnswer};
+use shared::storage::{Committed, ReadSet};
 
 use crate::App;
 use crate::answer;
@@ -38,19 +38,19 @@ pub(crate) async fn create(State(app): State<App>, mutation: Mutation<()>) -> Re
     let key = RowKey::project(&project);
     // Before the project is looked at: whether its id is taken is not for a request that makes no sense.
     parse::<Project>(&Project::complete(fields.clone()))?;
-    let look = Project::look_for_create(Look::by_creator(&project, &caller), &project, &fields);
-    let look = look.at([key.clone()]).keyed(request);
-    let look = if may_be_known { look.at_the_start_of_versions() } else { look };
+    let read_set = Project::look_for_create(ReadSet::by_creator(&project, &caller), &project, &fields);
+    let read_set = read_set.at([key.clone()]).keyed(request);
+    let read_set = if may_be_known { read_set.at_the_start_of_versions() } else { read_set };
     let decide = |draft: &mut _| decide_create(draft, &caller, &fields);
     let answer = |committed: &Committed<'_, _>| answer::creation(&project, committed, &key, *committed.decided);
-    Ok(app.table.commit(&project, &look, decide, answer).await?)
+    Ok(app.table.commit(&project, &read_set, decide, answer).await?)
 }
 
 pub(crate) async fn read(
     app: State<App>,
     caller: Caller,
     Path(InProject { project_id }): Path<InProject>,
-) -> Result<Answer, Problem> {
+) -> Result<RestAnswer, Problem> {
     let id = project_id.row_id();
     resource::read::<Project>(app, caller, Path(OneRow { project_id, id })).await
 }
@@ -99,12 +99,12 @@ impl Rules for Project {
         fields
     }
 
-    fn look_for_create(look: Look, _: &ProjectId, fields: &Columns) -> Look {
-        look.at(named(fields, "calendar").map(|id| RowKey::new(Collection::Calendars, id)))
+    fn look_for_create(read_set: ReadSet, _: &ProjectId, fields: &Columns) -> ReadSet {
+        read_set.at(named(fields, "calendar").map(|id| RowKey::new(Collection::Calendars, id)))
     }
 
-    fn look_for_delete(look: Look, _: &ProjectId) -> Look {
-        look
+    fn look_for_delete(read_set: ReadSet, _: &ProjectId) -> ReadSet {
+        read_set
     }
 
     /// A project's calendar is one of its own.

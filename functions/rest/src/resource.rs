@@ -3,10 +3,10 @@
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use shared::domain::{Answer, Collection, Columns, Error, Resource, Role, RowId, RowKey};
+use shared::domain::{Collection, Columns, Error, Resource, Role, RowId, RowKey};
 use shared::http::{Caller, Params, Path, Problem};
-use shared::idempotency::Answered;
-use shared::storage::{Committed, Look};
+use shared::idempotency::{Answered, RestAnswer};
+use shared::storage::{Committed, ReadSet};
 
 use crate::App;
 use crate::answer;
@@ -27,7 +27,7 @@ pub(crate) async fn read<R: Resource>(
     State(app): State<App>,
     Caller(caller): Caller,
     Path(OneRow { project_id, id }): Path<OneRow>,
-) -> Result<Answer, Problem> {
+) -> Result<RestAnswer, Problem> {
     app.table.expect_member(&project_id, &caller).await?;
     let key = RowKey::new(R::COLLECTION, id);
     // The row before the membership, in two calls, for one is not one moment: what was written after a removal is read by
@@ -61,33 +61,33 @@ async fn create<R: Rules>(State(app): State<App>, mutation: Mutation<InProject>)
     let Mutation { caller, path: InProject { project_id }, mut body, request, .. } = mutation;
     let chosen = R::choose_id(take_id(&mut body)?);
     let key = R::new_id(&project_id, chosen.as_ref(), &body).ok().map(|id| RowKey::new(R::COLLECTION, id));
-    let look = Look::by(&project_id, &caller).at(key).keyed(request);
-    let look = R::look_for_create(look, &project_id, &body);
+    let read_set = ReadSet::by(&project_id, &caller).at(key).keyed(request);
+    let read_set = R::look_for_create(read_set, &project_id, &body);
     let decide = |draft: &mut _| decide::create::<R>(draft, &caller, chosen.as_ref(), &body);
     let answer = |committed: &Committed<'_, (Creation, RowKey)>| {
         let (creation, key) = committed.decided;
         answer::creation(&project_id, committed, key, *creation)
     };
-    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
+    Ok(app.table.commit(&project_id, &read_set, decide, answer).await?)
 }
 
 pub(crate) async fn update<R: Rules>(State(app): State<App>, mutation: Mutation<OneRow>) -> Result<Answered, Problem> {
     let Mutation { caller, path: OneRow { project_id, id }, precondition, body: patch, request } = mutation;
     let key = RowKey::new(R::COLLECTION, id.clone());
-    let look = Look::by(&project_id, &caller).at([key.clone()]).keyed(request);
-    let look = R::look_for_change(look, &project_id, &patch);
+    let read_set = ReadSet::by(&project_id, &caller).at([key.clone()]).keyed(request);
+    let read_set = R::look_for_change(read_set, &project_id, &patch);
     let decide = |draft: &mut _| decide::update::<R>(draft, &caller, &id, &patch, &precondition);
     let answer =
         |committed: &Committed<'_, Vec<_>>| Ok(answer::changed(&project_id, committed.row(&key)?, committed.decided));
-    Ok(app.table.commit(&project_id, &look, decide, answer).await?)
+    Ok(app.table.commit(&project_id, &read_set, decide, answer).await?)
 }
 
 pub(crate) async fn delete<R: Rules>(State(app): State<App>, mutation: Mutation<OneRow>) -> Result<Answered, Problem> {
     let Mutation { caller, path: OneRow { project_id, id }, precondition, request, .. } = mutation;
     let key = RowKey::new(R::COLLECTION, id.clone());
-    let look = R::look_for_delete(Look::by(&project_id, &caller).at([key]), &project_id).keyed(request);
+    let read_set = R::look_for_delete(ReadSet::by(&project_id, &caller).at([key]), &project_id).keyed(request);
     let decide = |draft: &mut _| decide::delete::<R>(draft, &caller, &id, &precondition);
-    Ok(app.table.commit(&project_id, &look, decide, |_| Ok(answer::deleted())).await?)
+    Ok(app.table.commit(&project_id, &read_set, decide, |_| Ok(answer::deleted())).await?)
 }
 
 /// Takes the client's id out of a creation's fields.

@@ -1,7 +1,7 @@
 //! The rules of tasks.
 
 use shared::domain::{Actor, Columns, Draft, Error, ProjectId, Role, RowId, RowKey, Step, Task, UserId};
-use shared::storage::Look;
+use shared::storage::ReadSet;
 
 use crate::decide::{Rules, named, refuse};
 use crate::resource::EDGES;
@@ -17,13 +17,13 @@ impl Rules for Task {
         Self::infer_milestone(fields)
     }
 
-    fn look_for_create(look: Look, project: &ProjectId, fields: &Columns) -> Look {
+    fn look_for_create(read_set: ReadSet, project: &ProjectId, fields: &Columns) -> ReadSet {
         let assignee = named::<UserId>(fields, "assignee");
-        look.at(assignee.map(|user| RowKey::membership(project, &user)))
+        read_set.at(assignee.map(|user| RowKey::membership(project, &user)))
     }
 
-    fn look_for_delete(look: Look, _: &ProjectId) -> Look {
-        look.at_all(EDGES)
+    fn look_for_delete(read_set: ReadSet, _: &ProjectId) -> ReadSet {
+        read_set.at_all(EDGES)
     }
 
     /// Whom a task is newly assigned to must be a member; who was one may stay.

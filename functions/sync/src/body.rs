@@ -9,28 +9,28 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use shared::domain::{Checksums, Collection, CollectionName, Error, RowKey};
+use shared::domain::{Checksums, Collection, CollectionName, Error, Mark, RowKey};
 use shared::storage::FeedRow;
 use shared::storage::raw::{Escaped, NotEscaped, escape_into};
 
 use crate::encoding::Encoding;
 
-/// The most bytes Lambda takes for a response, the body escaped as a JSON string inside it, or in Base64.
+/// The most bytes that Lambda takes for a response. The body is in it as an escaped JSON string, or in Base64.
 pub const MAX_RESPONSE: usize = 6_291_556;
-/// For the response around the rows: status, headers, the names of the collections.
+/// The bytes that are left for the rest of the response: status, headers, names of the collections.
 const ENVELOPE: usize = 16 * 1024;
 const MAX_BODY: usize = MAX_RESPONSE - ENVELOPE;
-/// So many times smaller than escaped a body is expected to be when it is compressed and in Base64; where it is not, there is
-/// another look at how much fits.
+/// How many times smaller than escaped a body is expected to be, compressed and in Base64. If it is not, the pull is made again with
+/// a smaller budget.
 const EXPECTED_GAIN: usize = 3;
-/// From so many bytes on a body is worth compressing: about what fits into one packet.
+/// The least bytes that a body must have to be compressed: about what fits one packet.
 const WORTH_COMPRESSING: usize = 1400;
 /// 3.85 MB of rows become 0.58 MB in 12 ms at level 2, 0.55 in 16 at this one, 0.50 in 28 at level 6.
 const LEVEL: Compression = Compression::new(3);
-/// So many bytes are compressed at a time: row by row takes half as much CPU again.
+/// How many bytes are compressed at a time. Row by row would take half as much CPU again.
 const AT_A_TIME: usize = 64 * 1024;
 
-/// What one response may hold.
+/// How much one response may still hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     rows: usize,
@@ -48,12 +48,12 @@ impl Budget {
         Self { rows: limit, bytes }
     }
 
-    /// What fits, seen that this answer came to `bytes` and not to [`MAX_BODY`].
-    fn after(self, answer: &Answer, bytes: usize) -> Self {
+    /// What fits, given that this answer has `bytes` and should have [`MAX_BODY`].
+    fn after(self, answer: &PullAnswer, bytes: usize) -> Self {
         Self { bytes: answer.rows.iter().map(size).sum::<usize>() * 19 / 20 * MAX_BODY / bytes, ..self }
     }
 
-    /// Takes a row's share; false when it does not fit any more.
+    /// Takes the share of a row. Returns false if it does not fit.
     pub(crate) fn take(&mut self, row: &FeedRow) -> bool {
         match (self.rows.checked_sub(1), self.bytes.checked_sub(size(row))) {
             (Some(rows), Some(bytes)) => {
@@ -64,7 +64,7 @@ impl Budget {
         }
     }
 
-    /// How many times as much as these rows would fit beside them, rounded up; 0 if not even they do.
+    /// How many times as much as these rows would fit beside them, rounded up; 0 if they do not fit themselves.
     pub(crate) fn times<'a>(mut self, rows: impl Iterator<Item = &'a FeedRow>) -> usize {
         let all = self;
         if !rows.into_iter().all(|row| self.take(row)) {
@@ -75,21 +75,21 @@ impl Budget {
     }
 }
 
-/// What one response may name of ids beside the rows.
+/// How many ids one response of a wipe may still hold.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdBudget {
     ids: usize,
-    /// Of ids, escaped. The same for every encoding: ids hardly compress, and are in Base64 then.
+    /// Of ids, escaped. The same for every encoding: ids hardly compress, and Base64 takes away what that saves.
     bytes: usize,
 }
 
 impl IdBudget {
-    /// What fits, and at most so many.
+    /// What fits, and at most `ids`.
     pub(crate) fn new(ids: usize) -> Self {
         Self { ids: ids.max(1), bytes: MAX_BODY / 16 * 15 }
     }
 
-    /// Takes an id's share; false when it does not fit any more.
+    /// Takes the share of an id. Returns false if it does not fit.
     pub(crate) fn take(&mut self, row: &RowKey) -> bool {
         match (self.ids.checked_sub(1), self.bytes.checked_sub(id_size(row))) {
             (Some(ids), Some(bytes)) => {
@@ -101,7 +101,7 @@ impl IdBudget {
     }
 }
 
-/// What a row takes in an answer, escaped, with a comma.
+/// The bytes of a row in an answer, escaped, with a comma.
 fn size(row: &FeedRow) -> usize {
     match &row.json {
         Some(json) => json.as_str().len() + 1,
@@ -109,23 +109,23 @@ fn size(row: &FeedRow) -> usize {
     }
 }
 
-/// What an id takes in an answer: in quotes, which are escaped, with a comma.
+/// The bytes of an id in an answer, in escaped quotes, with a comma.
 fn id_size(row: &RowKey) -> usize {
     row.id.as_str().len() + 5
 }
 
-/// What a pull answers.
+/// The answer to a pull.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct PullAnswer {
     /// Live rows and tombstones, each id once in its collection.
     pub(crate) rows: Vec<FeedRow>,
-    /// Ids to delete beside.
+    /// More ids to delete.
     pub(crate) deleted: Vec<RowKey>,
-    /// The version up to which this is complete.
-    pub(crate) mark: u64,
+    /// The answer is complete up to here.
+    pub(crate) mark: Mark,
     /// The answer was cut to fit.
     pub(crate) has_more: bool,
-    /// What the device holds after it, when that is exactly the state at the mark.
+    /// The checksums of what the device then has, if that is exactly the state at the mark.
     pub(crate) checksums: Option<Checksums>,
 }
 
@@ -145,10 +145,10 @@ impl Piece<'_> {
     }
 }
 
-impl Answer {
-    /// Nothing but a mark.
-    pub(crate) fn empty(mark: u64) -> Self {
-        Self { rows: vec![], deleted: vec![], mark, has_more: false, checksums: None }
+impl PullAnswer {
+    /// An answer with nothing but a mark.
+    pub(crate) fn empty(mark: impl Into<Mark>) -> Self {
+        Self { rows: vec![], deleted: vec![], mark: mark.into(), has_more: false, checksums: None }
     }
 
     /// The body, compressed if that is worth it.
@@ -168,8 +168,8 @@ impl Answer {
         Ok(Encoded::Fits(EncodedBody::Gzip(compressed)))
     }
 
-    /// Hands out the body as it stands in a JSON string, piece by piece, which is how a function hands it to the gateway: the rows
-    /// are as they came from the table.
+    /// Writes the body as the inside of a JSON string, piece by piece. A function hands it to the gateway like this, so the rows are
+    /// written as they came from the table.
     pub(crate) fn write_escaped<E>(&self, mut out: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
         let mut escaped = String::new();
         self.write(|piece| match piece {
@@ -204,8 +204,8 @@ impl Answer {
         gzip.finish()
     }
 
-    /// Collections of a newer version of this code, in the order of their names. A device whose app knows them needs their
-    /// rows: were they left out while the mark moves on, it would never get them.
+    /// The collections that only a newer version of this code knows, in the order of their names. If their rows were left out while
+    /// the mark moves on, a device whose app knows them would never get them.
     fn unknown_collections(&self) -> BTreeSet<CollectionName> {
         let keys = self.rows.iter().map(|row| &row.key).chain(&self.deleted);
         keys.map(|key| key.collection).filter(|collection| collection.known().is_none()).collect()
@@ -249,25 +249,25 @@ impl Answer {
     }
 }
 
-/// What became of an answer's body.
+/// The body of an answer, if it fits.
 #[derive(Debug)]
 pub(crate) enum Encoded {
     /// It fits a response.
     Fits(EncodedBody),
-    /// It compresses worse than expected, and so much would fit.
+    /// It compresses worse than expected. This much would fit.
     TooLarge(Budget),
 }
 
 /// A body as it leaves the function.
 #[derive(Debug)]
 pub(crate) enum EncodedBody {
-    Unwritten(Answer),
+    Unwritten(PullAnswer),
     Gzip(Vec<u8>),
 }
 
-/// In a response's extensions: the answer that is to be its body, for whoever can write it to where it goes.
+/// In the extensions of a response: the answer that is to be its body. Whoever sends the response writes it.
 #[derive(Debug, Clone)]
-pub(crate) struct Unwritten(pub(crate) Arc<Answer>);
+pub(crate) struct Unwritten(pub(crate) Arc<PullAnswer>);
 
 impl IntoResponse for EncodedBody {
     fn into_response(self) -> Response {
@@ -304,21 +304,25 @@ mod tests {
         FeedRow {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: ServerVersion::FIRST,
-            writes: 1,
-            superseded: shared::domain::Superseded::default(),
-            archived_from: None,
+            revision_count: 1,
+            history: shared::domain::VersionHistory::default(),
+            archived_above: None,
             json: json.map(|json| Escaped::of(&json.to_string())),
         }
     }
 
-    fn encoded(answer: Answer, encoding: Encoding) -> EncodedBody {
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
+
+    fn encoded(answer: PullAnswer, encoding: Encoding) -> EncodedBody {
         match answer.encode(encoding, Budget::new(usize::MAX, encoding)).expect("whole rows") {
             Encoded::Fits(body) => body,
             Encoded::TooLarge(_) => panic!("it does not fit"),
         }
     }
 
-    fn escaped(answer: &Answer) -> String {
+    fn escaped(answer: &PullAnswer) -> String {
         let mut escaped = String::new();
         let written: Result<(), Infallible> = answer.write_escaped(|piece| {
             escaped.push_str(piece);
@@ -328,7 +332,7 @@ mod tests {
         escaped
     }
 
-    fn body(answer: Answer) -> Value {
+    fn body(answer: PullAnswer) -> Value {
         let EncodedBody::Unwritten(answer) = encoded(answer, Encoding::Identity) else { panic!("compressed") };
         let body: String = serde_json::from_str(&format!("\"{}\"", escaped(&answer))).expect("a JSON string");
         assert_eq!(answer.to_json().expect("whole rows"), body.as_bytes());
@@ -339,8 +343,8 @@ mod tests {
     fn a_row_takes_as_much_as_it_does_escaped_in_the_functions_response() {
         let rows = [task(1, Some(&json!({"name": "a \"b\" \\ ä \u{7f} \n"}))), task(2, None)];
         for row in rows {
-            let with = escaped(&Answer { rows: vec![row.clone(), row.clone()], ..Answer::empty(1) });
-            let without = escaped(&Answer { rows: vec![row.clone()], ..Answer::empty(1) });
+            let with = escaped(&PullAnswer { rows: vec![row.clone(), row.clone()], ..PullAnswer::empty(mark(1)) });
+            let without = escaped(&PullAnswer { rows: vec![row.clone()], ..PullAnswer::empty(mark(1)) });
             assert_eq!(size(&row), with.len() - without.len());
         }
     }
@@ -351,7 +355,7 @@ mod tests {
         let row = task(1, Some(&json!({"notes": "\"".repeat(100)})));
         let mut left = Budget::new(usize::MAX, Encoding::Identity);
         let rows = std::iter::repeat_n(row, 1_000_000).take_while(|row| left.take(row)).collect();
-        let body = escaped(&Answer { rows, ..Answer::empty(1) });
+        let body = escaped(&PullAnswer { rows, ..PullAnswer::empty(mark(1)) });
         assert!((MAX_RESPONSE - 30_000..MAX_RESPONSE - 4_000).contains(&body.len()), "{}", body.len());
     }
 
@@ -360,14 +364,14 @@ mod tests {
         let arrays = json!({"created": [], "updated": [], "deleted": []});
         let changes = json!({"projects": arrays, "tasks": arrays, "dependencies": arrays, "calendars": arrays,
             "memberships": arrays});
-        assert_eq!(body(Answer::empty(3)), json!({"changes": changes, "timestamp": 3}));
+        assert_eq!(body(PullAnswer::empty(mark(3))), json!({"changes": changes, "timestamp": 3}));
     }
 
     #[test]
     fn rows_tombstones_and_ids_to_forget_are_each_in_their_own_collection_and_no_other() {
         let rows = vec![task(1, Some(&json!({"id": "1"}))), task(2, None)];
         let deleted = ["tasks#3", "calendars#4"].map(|key| key.parse().expect("a key")).into();
-        let changes = &body(Answer { rows, deleted, ..Answer::empty(3) })["changes"];
+        let changes = &body(PullAnswer { rows, deleted, ..PullAnswer::empty(mark(3)) })["changes"];
         assert_eq!(changes["tasks"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2", "3"]}));
         assert_eq!(changes["calendars"], json!({"created": [], "updated": [], "deleted": ["4"]}));
         assert_eq!(changes["projects"], json!({"created": [], "updated": [], "deleted": []}));
@@ -380,7 +384,7 @@ mod tests {
         let deleted = ["badges#3".parse().expect("a key")].into();
         let mut checksums = Checksums::default();
         checksums.set("notes".parse::<CollectionName>().expect("a name"), [1, 5, 7]);
-        let body = body(Answer { rows, deleted, checksums: Some(checksums), ..Answer::empty(3) });
+        let body = body(PullAnswer { rows, deleted, checksums: Some(checksums), ..PullAnswer::empty(mark(3)) });
         assert_eq!(body["changes"]["notes"], json!({"created": [], "updated": [{"id": "1"}], "deleted": ["2"]}));
         assert_eq!(body["changes"]["badges"], json!({"created": [], "updated": [], "deleted": ["3"]}));
         assert_eq!(body["changes"].as_object().expect("an object").len(), Collection::ALL.len() + 2);
@@ -392,7 +396,7 @@ mod tests {
     fn checksums_are_three_numbers_for_each_collection_beside_the_timestamp() {
         let mut checksums = Checksums::default();
         checksums.set(Collection::Tasks, [2, u32::MAX, 7]);
-        let answer = Answer { checksums: Some(checksums), ..Answer::empty(3) };
+        let answer = PullAnswer { checksums: Some(checksums), ..PullAnswer::empty(mark(3)) };
         let expected = json!({"projects": [0, 0, 0], "tasks": [2, 4_294_967_295_u32, 7], "dependencies": [0, 0, 0],
             "calendars": [0, 0, 0], "memberships": [0, 0, 0]});
         assert_eq!(body(answer)["checksum"], expected);
@@ -402,14 +406,14 @@ mod tests {
     fn compressed_it_is_the_same_body_and_too_little_is_not_compressed() {
         let mut rows: Vec<_> = (0..5000).map(|id| task(id, Some(&json!({"name": "\"ä\"\n\\ \u{1}"})))).collect();
         rows.push(task(5000, None));
-        let answer = Answer { rows, ..Answer::empty(3) };
+        let answer = PullAnswer { rows, ..PullAnswer::empty(mark(3)) };
         let escaped = escaped(&answer);
         let EncodedBody::Gzip(gzip) = encoded(answer, Encoding::Gzip) else { panic!("not compressed") };
         let mut plain = String::new();
         GzDecoder::new(&gzip[..]).read_to_string(&mut plain).expect("gzip");
         assert!(plain.len() > 2 * AT_A_TIME);
         assert_eq!(serde_json::to_string(&plain).expect("JSON"), format!("\"{escaped}\""));
-        assert!(matches!(encoded(Answer::empty(3), Encoding::Gzip), EncodedBody::Unwritten(_)));
+        assert!(matches!(encoded(PullAnswer::empty(mark(3)), Encoding::Gzip), EncodedBody::Unwritten(_)));
     }
 
     #[test]
@@ -422,7 +426,7 @@ mod tests {
         let keys = std::iter::repeat_with(|| format!("tasks#{}", id()).parse().expect("a key"));
         let deleted: Vec<RowKey> = keys.take_while(|key| left.take(key)).collect();
         assert!(deleted.len() > 80_000);
-        let answer = || Answer { deleted: deleted.clone(), ..Answer::empty(3) };
+        let answer = || PullAnswer { deleted: deleted.clone(), ..PullAnswer::empty(mark(3)) };
         assert!(escaped(&answer()).len() <= MAX_BODY);
         let EncodedBody::Gzip(body) = encoded(answer(), Encoding::Gzip) else { panic!("not compressed") };
         assert!(body.len().div_ceil(3) * 4 <= MAX_BODY, "{}", body.len());
@@ -437,7 +441,7 @@ mod tests {
         assert!(rows.iter().all(|row| budget.clone().take(row)));
         let mut tries = 0;
         loop {
-            let answer = Answer { rows: rows.clone(), ..Answer::empty(3) };
+            let answer = PullAnswer { rows: rows.clone(), ..PullAnswer::empty(mark(3)) };
             match answer.encode(Encoding::Gzip, budget).expect("whole rows") {
                 Encoded::Fits(EncodedBody::Gzip(body)) => {
                     assert!(body.len().div_ceil(3) * 4 <= MAX_BODY && body.len() * 4 / 3 > MAX_BODY * 9 / 10);

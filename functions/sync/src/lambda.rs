@@ -1,8 +1,8 @@
 //! Hands responses to Lambda without reading their bodies again.
 //!
-//! `lambda_http::run` takes a body as text, copies it, and escapes it as a string of the function's JSON response. A pull's
-//! rows are escaped already, as they came from the table, and are most of what a first pull is made of: so they are written into
-//! the response as they are, and nowhere before. Everything else is the official runtime's.
+//! `lambda_http::run` takes a body as text, copies it, and escapes it as a string of the function's JSON response. The rows of a
+//! pull came from the table already escaped, and are most of the work of a first pull. So they are written into the response as
+//! they are. Everything else is done by the official runtime.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -24,12 +24,12 @@ use serde_json::value::RawValue;
 use shared::http::{CallerBudgets, RequestLog, request_of};
 use shared::storage::raw::serialize_pieces;
 
-use crate::body::{Answer, Unwritten};
+use crate::body::{PullAnswer, Unwritten};
 use crate::{App, router_without_bodies};
 
 /// Answers API Gateway's events until the instance ends.
 ///
-/// With `COMPRESSION=off` in the environment never compressed, for emulators that cannot hand a compressed body on.
+/// With `COMPRESSION=off` in the environment, no response is compressed: some emulators cannot pass on a compressed body.
 pub async fn run(app: App) -> Result<(), Error> {
     let mut router = router_without_bodies(app);
     match std::env::var("COMPRESSION").as_deref() {
@@ -54,25 +54,25 @@ async fn answer(router: Router, event: LambdaEvent<Box<RawValue>>) -> Result<Pay
     Payload::of(response).await
 }
 
-/// The function's response in the gateway's format 2.0, but for the body.
+/// The function's response in the gateway's format 2.0, without the body.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Head {
     status_code: u16,
     headers: BTreeMap<String, String>,
     is_base64_encoded: bool,
-    /// None ever. The gateway does without; emulators in Rust read the format by a type that does not.
+    /// Always empty. The gateway does not need it, but emulators in Rust do.
     cookies: [String; 0],
 }
 
-/// The function's response: its JSON up to the body, and that.
+/// The function's response: its JSON up to the body, and the body.
 struct Payload {
     head: String,
     body: PayloadBody,
 }
 
 enum PayloadBody {
-    Answer(Arc<Answer>),
+    Answer(Arc<PullAnswer>),
     /// A JSON string, with its quotes.
     Json(String),
 }
@@ -101,7 +101,7 @@ impl Payload {
     }
 }
 
-/// The headers, several of a name as one. Without the length, which the gateway finds out for itself.
+/// The headers, with those of one name joined. Without the length, which the gateway counts itself.
 fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
     let mut joined: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
@@ -139,6 +139,11 @@ mod tests {
 
     use super::*;
     use crate::body::EncodedBody;
+    use shared::domain::Mark;
+
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
 
     async fn payload(response: Response) -> Value {
         serde_json::from_slice(&serde_json::to_vec(&Payload::of(response).await.expect("a payload")).expect("JSON"))
@@ -147,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_is_a_string_whether_it_is_written_now_or_was_before() {
-        let answer = Answer { deleted: vec!["tasks#a".parse().expect("a key")], ..Answer::empty(7) };
+        let answer = PullAnswer { deleted: vec!["tasks#a".parse().expect("a key")], ..PullAnswer::empty(mark(7)) };
         let text = String::from_utf8(answer.to_json().expect("whole rows")).expect("text");
         let headers = json!({"content-type": "application/json", "vary": "accept-encoding"});
         let expected =

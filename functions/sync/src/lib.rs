@@ -11,8 +11,8 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use serde::Deserialize;
 use shared::auth::Verifier;
-use shared::domain::{ProjectId, ServerVersion, Since};
-use shared::http::{Caller, Outcome, Params, Path, Problem, both_slashes, finish, observed};
+use shared::domain::{Mark, ProjectId, ServerVersion};
+use shared::http::{Caller, LoggedOutcome, Params, Path, Problem, both_slashes, finish, observed};
 use shared::storage::Table;
 
 mod body;
@@ -31,7 +31,7 @@ pub use body::MAX_RESPONSE;
 use body::{Budget, Encoded, IdBudget, Unwritten};
 use encoding::Encoding;
 pub use lambda::run;
-pub use outcome::{PullPath, PullPaths};
+pub use outcome::{PullOutcome, PullOutcomes};
 use pull::{Pull, pull};
 use strong_reads::StrongReads;
 
@@ -40,7 +40,7 @@ use strong_reads::StrongReads;
 pub struct App {
     table: Table,
     verifier: Arc<Verifier>,
-    paths: Arc<PullPaths>,
+    outcomes: Arc<PullOutcomes>,
     strong: Arc<StrongReads>,
     wipe_page: usize,
 }
@@ -48,18 +48,18 @@ pub struct App {
 impl App {
     /// An app that has counted nothing yet.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
-        Self { table, verifier, paths: Arc::default(), strong: Arc::default(), wipe_page: usize::MAX }
+        Self { table, verifier, outcomes: Arc::default(), strong: Arc::default(), wipe_page: usize::MAX }
     }
 
-    /// … whose wipes name at most so many ids in one response: for tests, which have no 90,000 rows.
+    /// … whose wipes have at most `ids` ids in one response. For tests, which do not have 90,000 rows.
     #[must_use]
     pub fn with_wipe_pages_of(self, ids: usize) -> Self {
         Self { wipe_page: ids, ..self }
     }
 
-    /// How often each way to an answer was taken.
-    pub fn paths(&self) -> Arc<PullPaths> {
-        Arc::clone(&self.paths)
+    /// How often each outcome was reached.
+    pub fn outcomes(&self) -> Arc<PullOutcomes> {
+        Arc::clone(&self.outcomes)
     }
 }
 
@@ -74,13 +74,13 @@ pub fn router(app: App) -> Router {
     router_without_bodies(app).layer(map_response(written))
 }
 
-/// The same, for whoever writes the bodies, see [`Unwritten`].
+/// The same without bodies, for a caller that writes them, see [`Unwritten`].
 fn router_without_bodies(app: App) -> Router {
     let routes = both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync));
     observed(finish(routes).layer(from_fn(without_body_to_head))).with_state(app)
 }
 
-/// HEAD is answered like GET, and axum takes away only the body that is written already.
+/// HEAD is answered like GET, and axum removes only a body that is already written.
 async fn without_body_to_head(request: Request, next: Next) -> Response {
     let is_head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
@@ -95,6 +95,12 @@ struct OfProject {
     project_id: ProjectId,
 }
 
+/// A mark among the parameters; [`Mark::NOTHING`] if it is not there.
+fn mark_in(params: &Params, name: &'static str) -> Result<Mark, Problem> {
+    let number = params.integer(name, 0, ServerVersion::MAX)?.unwrap_or(0);
+    Mark::try_from(number).map_err(|error| Problem::parameter(name, error.to_string()))
+}
+
 async fn sync(
     State(app): State<App>,
     Caller(caller): Caller,
@@ -103,30 +109,30 @@ async fn sync(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     let encoding = Encoding::accepted_by(&headers);
-    let since = params.integer("since", 0, ServerVersion::MAX)?.unwrap_or(0);
+    let since = mark_in(&params, "since")?;
     let limit = params.integer("limit", 1, 100_000)?.and_then(|limit| usize::try_from(limit).ok());
     let mut wanted = Pull {
         project: project_id,
         caller,
-        since: Since::try_from(since).map_err(|error| Problem::parameter("since", error.to_string()))?,
+        since,
         budget: Budget::new(limit.unwrap_or(usize::MAX), encoding),
         wipe_page: IdBudget::new(app.wipe_page),
         turbo: params.get("turbo")? == Some("true"),
         needs_everything: migration::needs_everything(&params)?,
-        min_version: params.integer("min_version", 0, ServerVersion::MAX)?.unwrap_or(0),
+        min_version: mark_in(&params, "min_version")?,
     };
-    let (body, outcome, path) = loop {
-        let (answer, path) = pull(&app.table, &app.strong, &wanted).await?;
+    let (body, logged, outcome) = loop {
+        let (answer, outcome) = pull(&app.table, &app.strong, &wanted).await?;
         let rows = answer.rows.len() + answer.deleted.len();
-        let outcome = Outcome { mark: Some(answer.mark), rows: Some(rows), path: Some(path.name()) };
+        let logged = LoggedOutcome { mark: Some(answer.mark.get()), rows: Some(rows), pull: Some(outcome.name()) };
         match answer.encode(encoding, wanted.budget)? {
-            Encoded::Fits(body) => break (body, outcome, path),
-            // A smaller page then, and a proof of its own.
+            Encoded::Fits(body) => break (body, logged, outcome),
+            // Pull again: a smaller page needs a proof of its own.
             Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };
-    app.paths.count(path);
-    Ok((Extension(outcome), body))
+    app.outcomes.count(outcome);
+    Ok((Extension(logged), body))
 }
 
 /// The response with its body.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The outcome of a pull, from the cheapest to the most expensive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PullPath {
+pub enum PullOutcome {
     /// The device is up to date: the index was not read.
     Unchanged,
     /// The project is deleted, or the caller was removed: ids only.
@@ -21,7 +21,7 @@ pub enum PullPath {
     Strong,
 }
 
-impl PullPath {
+impl PullOutcome {
     /// All outcomes, the cheapest first.
     pub const ALL: [Self; 7] =
         [Self::Unchanged, Self::Wiped, Self::FirstRead, Self::AskedAgain, Self::CaughtUp, Self::Busy, Self::Strong];
@@ -42,16 +42,16 @@ impl PullPath {
 
 /// Counts of outcomes in one instance.
 #[derive(Debug, Default)]
-pub struct PullPaths([AtomicU64; PullPath::ALL.len()]);
+pub struct PullOutcomes([AtomicU64; PullOutcome::ALL.len()]);
 
-impl PullPaths {
-    pub(crate) fn count(&self, path: PullPath) {
-        self.0[path as usize].fetch_add(1, Ordering::Relaxed);
+impl PullOutcomes {
+    pub(crate) fn count(&self, outcome: PullOutcome) {
+        self.0[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// The number of pulls with this outcome.
-    pub fn taken(&self, path: PullPath) -> u64 {
-        self.0[path as usize].load(Ordering::Relaxed)
+    pub fn taken(&self, outcome: PullOutcome) -> u64 {
+        self.0[outcome as usize].load(Ordering::Relaxed)
     }
 }
 
@@ -61,10 +61,10 @@ mod tests {
 
     #[test]
     fn each_way_has_a_name_and_a_count_of_its_own() {
-        let paths = PullPaths::default();
-        paths.count(PullPath::CaughtUp);
-        paths.count(PullPath::CaughtUp);
-        let taken = PullPath::ALL.map(|path| (path.name(), paths.taken(path)));
+        let outcomes = PullOutcomes::default();
+        outcomes.count(PullOutcome::CaughtUp);
+        outcomes.count(PullOutcome::CaughtUp);
+        let taken = PullOutcome::ALL.map(|outcome| (outcome.name(), outcomes.taken(outcome)));
         let expected = [
             ("unchanged", 0),
             ("wiped", 0),

@@ -1,52 +1,63 @@
 //! The proof that a pull misses nothing.
 //!
-//! Every version from 1 to the counter was given to exactly one row, and that row holds it: as its `server_version` or
-//! among those it superseded. A version that any copy superseded is no row's any more and counts as held, be that copy in
-//! hand or not; a row's own version only when the row is in hand. So when *all* versions in `(since, t]` are held, every row
-//! whose current version lies in there is in hand in its current copy, however late, torn or jumbled the index is. And when
-//! *all* rows of a project are in hand, their `writes` less the versions they hold above `s` add up to exactly `s`.
+//! Each version from 1 to the counter was given to exactly one row. That row has it as its `server_version`, or names it in its
+//! version history, or an archive has it. Two conclusions follow:
 //!
-//! A list that was full has dropped its oldest versions, which were archived before. An archived version is no row's any more, so it counts
-//! as held, too. It is no row in hand: where the archive knows more of a row than the hand, the row is newer than the hand.
+//! - If the versions that were read account for all of `(since, t]`, then every row whose current version is in there was read
+//!   in its current copy. It does not matter how late, torn or out of order the index is.
+//! - If all rows of a project were read, their revision counts, less the versions above `s`, add up to exactly `s`.
+//!
+//! A version in a version history is accounted for even if its row was not read: no row has it any more. The same holds for an
+//! archived version. A row's own version is accounted for only with the row.
+//!
+//! The archive can also name a version of a row that was not read, or was read at a lower version. That is a sighting: a row
+//! newer than the rows that were read exists.
+//!
+//! ```text
+//! counter 6, since 2                          accounted for
+//! task 1, version 5, history 3, 1             5, 3
+//! task 2, version 4                           4
+//! task 3 is late in the index                 6 is missing: proven up to 5
+//! ```
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use indexmap::IndexSet;
-use shared::domain::{ArchivedVersions, RowKey, ServerVersion};
+use shared::domain::{ArchivedVersions, Mark, RowKey, ServerVersion, VersionSpan};
 use shared::storage::raw::Escaped;
-use shared::storage::{FeedRow, Superseding};
+use shared::storage::{FeedRow, RowHistory};
 
 use crate::body::Budget;
 
-/// The rows read so far and the versions they account for.
-pub(crate) struct Evidence {
-    since: u64,
-    /// Ranges that no row holds; they count as held.
-    skipped: Vec<(u64, u64)>,
-    /// In the order in which they came, which is nearly that of their versions.
+/// The rows that were read so far, and the versions that they account for.
+pub(crate) struct Proof {
+    since: Mark,
+    /// Versions that no row has. They count as accounted for.
+    skipped: Vec<VersionSpan>,
+    /// In the order in which they were read, which is nearly that of their versions.
     rows: IndexSet<ByKey>,
-    /// Versions above `since` that are held. Kept of old copies too: what a row held, it held.
-    held: Vec<u64>,
-    held_is_sorted: bool,
-    /// The newest version seen of a row that need not be in hand.
-    newest_seen: u64,
-    /// Archived versions above `since` by the row that held them, sorted.
-    archived: HashMap<RowKey, Vec<u64>>,
-    /// Versions are held that only an archive without a row accounts for.
+    /// The versions above `since` that are accounted for. Those of an older copy stay: the row had them.
+    accounted: Vec<ServerVersion>,
+    accounted_is_sorted: bool,
+    /// The newest version of a row of which only the history was read.
+    newest_of_histories: Mark,
+    /// The archived versions above `since` of each row, sorted.
+    archived: HashMap<RowKey, Vec<ServerVersion>>,
+    /// Some versions are accounted for only by an anonymous archive.
     needs_anonymous: bool,
-    /// The archive above this version was read after all rows in hand.
-    archive_read_above: Option<u64>,
-    /// Of the copies that were read since the archive was, some may have dropped versions below this one.
-    silent_below: u64,
+    /// The archive above this mark was read after all of the rows.
+    archive_read_above: Option<Mark>,
+    /// A history that was read after the archive may have dropped versions up to here.
+    silent_through: Mark,
     /// Everything up to here is accounted for.
-    proven: u64,
-    /// All rows are in hand as of this version or later, as their sum says.
-    summed_at: Option<u64>,
+    proven: Mark,
+    /// All rows were read as of this version or later, as their sum says.
+    summed_at: Option<ServerVersion>,
 }
 
-/// A row, which in a set is what its key is: the key need not be there twice.
+/// A row that equals another row with the same key. So a set holds each key once, inside its row.
 struct ByKey(FeedRow);
 
 impl Hash for ByKey {
@@ -69,93 +80,97 @@ impl Borrow<RowKey> for ByKey {
     }
 }
 
-impl Evidence {
-    pub(crate) fn new(since: u64, skipped: Vec<(u64, u64)>) -> Self {
+impl Proof {
+    pub(crate) fn new(since: Mark, skipped: impl IntoIterator<Item = VersionSpan>) -> Self {
         Self {
             since,
-            skipped,
+            skipped: skipped.into_iter().collect(),
             rows: IndexSet::new(),
-            held: vec![],
-            held_is_sorted: true,
-            newest_seen: 0,
+            accounted: vec![],
+            accounted_is_sorted: true,
+            newest_of_histories: Mark::NOTHING,
             archived: HashMap::new(),
             needs_anonymous: false,
             archive_read_above: None,
-            silent_below: 0,
+            silent_through: Mark::NOTHING,
             proven: since,
             summed_at: None,
         }
     }
 
-    /// Takes a copy of a row into account; of two copies the newer counts.
+    /// Adds a copy of a row. Of two copies of a row, the newer one counts.
     pub(crate) fn add(&mut self, row: FeedRow) {
-        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
-        self.held.extend(versions.take_while(|version| *version > self.since));
-        self.held_is_sorted = false;
-        self.silent_below = self.silent_below.max(row.superseded.floor());
+        self.account_for(std::iter::once(row.version).chain(row.history.versions().iter().copied()));
+        self.silent_through = self.silent_through.max(row.history.silent_through());
         self.archive_read_above = None;
-        let (version, archived_from) = (row.version, row.archived_from);
-        // Of two that are the same the first stays, so that all of a page that says nothing new can go.
+        let (version, archived_above) = (row.version, row.archived_above);
+        // Of two equal copies the first one stays: then nothing keeps the memory of a page that says nothing new.
         if let Some(mut known) = self.rows.replace(ByKey(row))
             && known.0.version >= version
         {
             if known.0.version == version {
-                known.0.archived_from = known.0.archived_from.or(archived_from);
+                known.0.archived_above = known.0.archived_above.or(archived_above);
             }
             self.rows.replace(known);
         }
     }
 
-    /// Takes a row into account, and keeps no more of it than an answer may need: nothing of its page, and no content when the
-    /// device holds it.
+    /// Adds a copy of a row without the page that it was read with, and without its content if the device has it.
     pub(crate) fn add_without_page(&mut self, row: FeedRow) {
-        let is_held = row.version.get() <= self.since;
-        let json = row.json.map(|json| if is_held { Escaped::of("") } else { json.detached() });
+        let device_has_it = self.since.covers(row.version);
+        let json = row.json.map(|json| if device_has_it { Escaped::of("") } else { json.detached() });
         self.add(FeedRow { json, ..row });
     }
 
-    /// Takes into account that a row superseded versions, those up to `to`, and that it was seen. That does not put it into
-    /// the hand: its own version is not held.
-    pub(crate) fn add_superseded(&mut self, row: &Superseding, to: ServerVersion) {
-        let newest_first = row.superseded.versions().iter().copied();
-        let versions = newest_first.skip_while(|version| *version > to.get());
-        self.held.extend(versions.take_while(|version| *version > self.since));
-        self.held_is_sorted = false;
-        self.silent_below = self.silent_below.max(row.superseded.floor());
-        self.newest_seen = self.newest_seen.max(row.version.get());
+    /// Adds the history of a row that was not read, up to `through`. The row's own version is seen, but not accounted for.
+    pub(crate) fn add_history(&mut self, row: &RowHistory, through: Mark) {
+        let newest_first = row.history.versions().iter().copied();
+        self.account_for(newest_first.skip_while(|version| !through.covers(*version)));
+        self.silent_through = self.silent_through.max(row.history.silent_through());
+        self.newest_of_histories = self.newest_of_histories.max(row.version.into());
     }
 
-    /// Takes into account what the archive holds above `after`. That puts no row into the hand.
-    pub(crate) fn add_archive(&mut self, after: u64, archive: Vec<ArchivedVersions>) {
+    /// Adds what the archive has above `after`. That adds no row.
+    pub(crate) fn add_archive(&mut self, after: Mark, archive: Vec<ArchivedVersions>) {
         let (of_rows, anonymous): (Vec<_>, Vec<_>) = archive.into_iter().partition(|archived| archived.row().is_some());
         for archived in &of_rows {
-            let versions = archived.versions().iter().copied().take_while(|version| *version > self.since);
-            self.held.extend(versions.clone());
+            let versions = archived.versions().iter().copied();
+            self.account_for(versions.clone());
             if let Some(row) = archived.row() {
-                self.archived.entry(row.clone()).or_default().extend(versions);
+                let above = versions.take_while(|version| !self.since.covers(*version));
+                self.archived.entry(row.clone()).or_default().extend(above);
             }
         }
         for versions in self.archived.values_mut() {
             versions.sort_unstable();
             versions.dedup();
         }
-        self.sort_held();
+        self.sort_accounted();
         let anonymous = anonymous.iter().flat_map(|archived| archived.versions().iter().copied());
-        let wanted = |version: &u64| *version > self.since && self.held.binary_search(version).is_err();
-        let needed: Vec<u64> = anonymous.filter(wanted).collect();
+        let is_missing =
+            |version: &ServerVersion| !self.since.covers(*version) && self.accounted.binary_search(version).is_err();
+        let needed: Vec<ServerVersion> = anonymous.filter(is_missing).collect();
         self.needs_anonymous |= !needed.is_empty();
-        self.held.extend(needed);
-        self.held_is_sorted = false;
+        self.accounted.extend(needed);
+        self.accounted_is_sorted = false;
         self.archive_read_above = Some(after);
-        self.silent_below = 0;
+        self.silent_through = Mark::NOTHING;
     }
 
-    /// May versions that are missing have been dropped from the list of a copy that was read since the archive was?
+    /// Accounts for versions, which come newest first.
+    fn account_for(&mut self, newest_first: impl Iterator<Item = ServerVersion>) {
+        let since = self.since;
+        self.accounted.extend(newest_first.take_while(|version| !since.covers(*version)));
+        self.accounted_is_sorted = false;
+    }
+
+    /// Whether a history that was read after the archive may have dropped versions that are missing.
     pub(crate) fn is_silent(&mut self) -> bool {
-        self.silent_below > self.proven() + 1
+        let proven = self.proven();
+        self.silent_through > proven
     }
 
-    /// Was the archive read since a row came to hand?
+    /// Whether the archive was read after the rows.
     pub(crate) fn archive_was_read(&self) -> bool {
         self.archive_read_above.is_some()
     }
@@ -164,140 +179,143 @@ impl Evidence {
         self.rows.iter().map(|ByKey(row)| row)
     }
 
-    /// The row in hand, if it is.
+    /// The rows that the device lacks.
+    fn above_since(&self) -> impl Iterator<Item = &FeedRow> {
+        self.all().filter(|row| !self.since.covers(row.version))
+    }
+
+    /// A row, if it was read.
     pub(crate) fn row(&self, key: &RowKey) -> Option<&FeedRow> {
         self.rows.get(key).map(|ByKey(row)| row)
     }
 
-    /// The newest version seen, of rows in hand or not; 0 if there is none.
-    pub(crate) fn newest(&self) -> u64 {
-        self.all().map(|row| row.version.get()).max().unwrap_or(0).max(self.newest_seen)
+    /// The newest version seen, of a row or of a history.
+    pub(crate) fn newest(&self) -> Mark {
+        self.all().map(|row| row.version.into()).max().unwrap_or(Mark::NOTHING).max(self.newest_of_histories)
     }
 
-    /// Is there a sign of a row that is newer than `counter`? Also where the archive names a version of a row that is not in hand, or in
-    /// hand only before that version: were the row that replaced it not newer, it would be in hand.
+    /// Whether there is a sign of a row that is newer than `counter`: its version, or a sighting. If the row that replaced an
+    /// archived version were not newer than the counter, it would have been read.
     pub(crate) fn has_newer(&self, counter: ServerVersion) -> bool {
-        let in_hand = |row: &RowKey| self.row(row).map_or(0, |row| row.version.get());
-        let sighted = |(row, versions): (&RowKey, &Vec<u64>)| versions.last().is_some_and(|last| *last > in_hand(row));
-        self.newest() > counter.get() || self.archived.iter().any(sighted)
+        let read_at = |row: &RowKey| self.row(row).map(|row| row.version);
+        let is_sighted = |(row, versions): (&RowKey, &Vec<ServerVersion>)| versions.last().copied() > read_at(row);
+        self.newest() > counter.into() || self.archived.iter().any(is_sighted)
     }
 
-    /// Are the rows in hand, proven up to `counter`, exactly the state there?
+    /// Whether the rows, proven up to `counter`, are exactly the state at that version.
     ///
-    /// Not when it took an archive that does not say whose versions it holds, since then a newer row may go unseen.
+    /// Not if the proof needed an anonymous archive: then a newer row may exist without a sign of it.
     pub(crate) fn is_state_at(&self, counter: ServerVersion) -> bool {
-        let is_seen = !self.needs_anonymous || self.summed_at == Some(counter.get());
-        is_seen && !self.has_newer(counter)
+        let would_be_seen = !self.needs_anonymous || self.summed_at == Some(counter);
+        would_be_seen && !self.has_newer(counter)
     }
 
-    fn sort_held(&mut self) {
-        if !self.held_is_sorted {
-            self.held.sort_unstable();
-            self.held.dedup();
-            self.held_is_sorted = true;
+    fn sort_accounted(&mut self) {
+        if !self.accounted_is_sorted {
+            self.accounted.sort_unstable();
+            self.accounted.dedup();
+            self.accounted_is_sorted = true;
         }
     }
 
-    /// The version up to which everything is accounted for by the versions held.
-    pub(crate) fn proven(&mut self) -> u64 {
-        self.sort_held();
+    /// The mark up to which every version is accounted for.
+    pub(crate) fn proven(&mut self) -> Mark {
+        self.sort_accounted();
         let mut proven = self.proven;
-        for version in &self.held[self.held.partition_point(|version| *version <= proven)..] {
+        for version in &self.accounted[self.accounted.partition_point(|version| proven.covers(*version))..] {
             proven = skip(&self.skipped, proven);
-            if *version > proven + 1 {
+            if !proven.plus(1).covers(*version) {
                 break;
             }
-            proven = proven.max(*version);
+            proven = proven.max((*version).into());
         }
         self.proven = skip(&self.skipped, proven);
         self.proven
     }
 
-    /// Do the rows in hand, taken for all rows of the project, account for all versions up to `counter`?
+    /// Whether the rows account for every version up to `counter`, if they are all rows of the project.
     ///
-    /// Lists may be silent below `counter`. Where one is silent above, it is not known how many versions lie there, unless the
-    /// archive tells: it does for a row from the table that says so, when the archive was read after the last row.
+    /// A history may be silent below `counter`. If it is silent above, nobody knows how many versions lie there, unless the
+    /// archive tells. It tells for a row of the table with `archived_above`, if it was read after the last row.
     pub(crate) fn proves_by_sum(&mut self, counter: ServerVersion) -> bool {
-        let counter = counter.get();
-        let archive_is_read = self.archive_read_above.is_some_and(|after| after <= counter);
-        let is_archived = |row: &FeedRow| archive_is_read && row.archived_from.is_some_and(|from| from <= counter);
-        let is_silent_above = |row: &FeedRow| row.superseded.floor() > counter + 1;
+        let through = Mark::from(counter);
+        let archive_is_read = self.archive_read_above.is_some_and(|after| after <= through);
+        let is_archived = |row: &FeedRow| archive_is_read && row.archived_above.is_some_and(|above| above < through);
+        let is_silent_above = |row: &FeedRow| row.history.silent_through() > through;
         if self.all().any(|row| is_silent_above(row) && !is_archived(row)) {
             return false;
         }
         let archived_above = |row: &FeedRow| {
             let versions = self.archived.get(&row.key).map_or(&[][..], Vec::as_slice);
-            // What the list names is counted there, and what is newer than the copy is not among its writes.
-            let above = (counter + 1)..row.superseded.floor();
-            versions.iter().filter(|version| above.contains(version)).count()
+            // The history names the ones above that. Those that are newer than this copy are not in its revision count.
+            let silent = VersionSpan { after: through, through: row.history.silent_through() };
+            versions.iter().filter(|version| silent.contains(**version)).count()
         };
-        let held_up_to_counter = |row: &FeedRow| {
-            let mut above = row.superseded.versions().iter().take_while(|version| **version > counter).count();
+        let up_to_counter = |row: &FeedRow| {
+            let mut above = row.history.versions().iter().take_while(|version| **version > counter).count();
             if is_silent_above(row) {
                 above += archived_above(row);
             }
-            row.writes.saturating_sub(above as u64 + u64::from(row.version.get() > counter))
+            row.revision_count.saturating_sub(above as u64 + u64::from(row.version > counter))
         };
-        let held: u64 = self.all().map(held_up_to_counter).sum();
-        let skipped: u64 = self.skipped.iter().map(|(first, last)| counter.min(*last).saturating_sub(first - 1)).sum();
-        let proven = held + skipped == counter;
+        let of_rows: u64 = self.all().map(up_to_counter).sum();
+        let skipped: u64 = self.skipped.iter().map(|span| through.min(span.through).above(span.after)).sum();
+        let proven = of_rows + skipped == counter.get();
         if proven {
-            self.proven = self.proven.max(counter);
+            self.proven = self.proven.max(through);
             self.summed_at = Some(counter);
         }
         proven
     }
 
-    /// The rows of the answer in the order of their versions: those above `since`, and none above `to` if that is given.
-    pub(crate) fn into_rows(self, to: Option<ServerVersion>) -> Vec<FeedRow> {
-        let to = to.map_or(u64::MAX, ServerVersion::get);
-        let wanted = self.since + 1..=to;
-        let mut rows: Vec<_> =
-            self.rows.into_iter().map(|ByKey(row)| row).filter(|row| wanted.contains(&row.version.get())).collect();
+    /// The rows of the answer in the order of their versions: those above `since`, up to `through`.
+    pub(crate) fn into_rows(self, through: Mark) -> Vec<FeedRow> {
+        let wanted = VersionSpan { after: self.since, through };
+        let rows = self.rows.into_iter().map(|ByKey(row)| row);
+        let mut rows: Vec<_> = rows.filter(|row| wanted.contains(row.version)).collect();
         rows.sort_unstable_by_key(|row| row.version);
         rows
     }
 
-    /// Do the rows in hand exceed what one response may hold?
+    /// Whether the rows are more than one response may hold.
     pub(crate) fn exceeds(&self, budget: &Budget) -> bool {
         let mut left = *budget;
-        !self.all().filter(|row| row.version.get() > self.since).all(|row| left.take(row))
+        !self.above_since().all(|row| left.take(row))
     }
 
-    /// How many times as much as the rows in hand one response would hold beside them, rounded up; 0 if they exceed it.
+    /// How many times as much as these rows the response would hold beside them, rounded up; 0 if they exceed it.
     pub(crate) fn times(&self, budget: &Budget) -> usize {
-        budget.times(self.all().filter(|row| row.version.get() > self.since))
+        budget.times(self.above_since())
     }
 
-    /// The version at which to cut: of the rows in hand the last one up to which everything fits, is proven and is not
-    /// above `counter`. Always a row's own version, never a number between two. None while nothing is proven.
+    /// The version to cut at: that of the last row up to which everything fits, is proven, and is not above `counter`. Never a
+    /// number between two rows. None if nothing is proven.
     pub(crate) fn cut(&mut self, counter: ServerVersion, budget: &Budget) -> Option<ServerVersion> {
-        let proven = self.proven().min(counter.get());
+        let proven = self.proven().min(counter.into());
         self.last_that_fits(proven, budget)
     }
 
-    /// Of the rows in hand the last one up to which everything fits and that is not above `to`, proven or not.
-    pub(crate) fn last_that_fits(&self, to: u64, budget: &Budget) -> Option<ServerVersion> {
-        let candidates = self.since + 1..=to;
-        let mut rows: Vec<_> = self.all().filter(|row| candidates.contains(&row.version.get())).collect();
+    /// The version of the last row up to which everything fits, proven or not, among those up to `through`.
+    pub(crate) fn last_that_fits(&self, through: Mark, budget: &Budget) -> Option<ServerVersion> {
+        let mut rows: Vec<_> = self.above_since().filter(|row| through.covers(row.version)).collect();
         rows.sort_unstable_by_key(|row| row.version);
         let mut left = *budget;
         rows.into_iter().take_while(|row| left.take(row)).last().map(|row| row.version)
     }
 }
 
-/// The last version of the skipped ranges that follow on `version`, or `version` itself.
-fn skip(skipped: &[(u64, u64)], mut version: u64) -> u64 {
-    while let Some((_, last)) = skipped.iter().find(|(first, last)| *first <= version + 1 && version < *last) {
-        version = *last;
+/// The mark moved across the skipped spans that follow on it.
+fn skip(skipped: &[VersionSpan], mut mark: Mark) -> Mark {
+    while let Some(span) = skipped.iter().find(|span| span.after <= mark && mark < span.through) {
+        mark = span.through;
     }
-    version
+    mark
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared::domain::Superseded;
+    use shared::domain::VersionHistory;
 
     use super::*;
     use crate::encoding::Encoding;
@@ -306,21 +324,30 @@ mod tests {
         ServerVersion::try_from(number).expect("a version")
     }
 
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
+
+    /// Skipped versions, both ends included.
+    fn skipped(first: u64, last: u64) -> VersionSpan {
+        VersionSpan { after: mark(first - 1), through: mark(last) }
+    }
+
     /// The copy of a task that was written at these rising versions.
     fn task(id: u64, versions: &[u64]) -> FeedRow {
-        task_within(id, versions, Superseded::MAX_BYTES)
+        task_within(id, versions, VersionHistory::MAX_BYTES)
     }
 
     fn task_within(id: u64, versions: &[u64], max_history_bytes: usize) -> FeedRow {
-        let superseded = versions.windows(2).fold(Superseded::default(), |list, pair| {
+        let history = versions.windows(2).fold(VersionHistory::default(), |list, pair| {
             list.superseding(version(pair[0]), version(pair[1]), max_history_bytes)
         });
         FeedRow {
             key: format!("tasks#{id}").parse().expect("a key"),
             version: version(*versions.last().expect("a write")),
-            writes: versions.len() as u64,
-            superseded,
-            archived_from: None,
+            revision_count: versions.len() as u64,
+            history,
+            archived_above: None,
             json: Some(shared::storage::raw::Escaped::of("{}")),
         }
     }
@@ -329,188 +356,188 @@ mod tests {
     fn archived(id: u64, versions: impl IntoIterator<Item = u64>) -> ArchivedVersions {
         let anonymous = anonymous(versions);
         let row = format!("tasks#{id}").parse().expect("a key");
-        ArchivedVersions::decode(Some(row), version(anonymous.newest()), &anonymous.encode()).expect("an archive")
+        ArchivedVersions::decode(Some(row), anonymous.newest(), &anonymous.encode()).expect("an archive")
     }
 
     fn anonymous(versions: impl IntoIterator<Item = u64>) -> ArchivedVersions {
         ArchivedVersions::anonymous(versions.into_iter().map(version)).remove(0)
     }
 
-    /// What it superseded.
-    fn superseding(FeedRow { version, superseded, .. }: FeedRow) -> Superseding {
-        Superseding { version, superseded }
+    /// Its history, without the row.
+    fn history_of(FeedRow { version, history, .. }: FeedRow) -> RowHistory {
+        RowHistory { version, history }
     }
 
-    fn evidence(since: u64, rows: impl IntoIterator<Item = FeedRow>) -> Evidence {
-        let mut evidence = Evidence::new(since, vec![]);
-        rows.into_iter().for_each(|row| evidence.add(row));
-        evidence
+    fn proof(since: u64, rows: impl IntoIterator<Item = FeedRow>) -> Proof {
+        let mut proof = Proof::new(mark(since), []);
+        rows.into_iter().for_each(|row| proof.add(row));
+        proof
     }
 
     #[test]
     fn a_gap_ends_what_is_proven() {
-        assert_eq!(evidence(0, [task(1, &[1]), task(2, &[2]), task(4, &[4])]).proven(), 2);
-        assert_eq!(evidence(2, [task(4, &[4])]).proven(), 2);
-        assert_eq!(evidence(3, [task(4, &[4])]).proven(), 4);
-        assert_eq!(evidence(7, []).proven(), 7);
+        assert_eq!(proof(0, [task(1, &[1]), task(2, &[2]), task(4, &[4])]).proven().get(), 2);
+        assert_eq!(proof(2, [task(4, &[4])]).proven().get(), 2);
+        assert_eq!(proof(3, [task(4, &[4])]).proven().get(), 4);
+        assert_eq!(proof(7, []).proven().get(), 7);
     }
 
     #[test]
     fn of_two_copies_the_newer_counts_whichever_came_first() {
         let key = "tasks#1".parse().expect("a key");
         for copies in [[task(1, &[3]), task(1, &[3, 5])], [task(1, &[3, 5]), task(1, &[3])]] {
-            let evidence = evidence(2, copies);
-            assert_eq!((evidence.row(&key).map(|row| row.version), evidence.newest()), (Some(version(5)), 5));
+            let proof = proof(2, copies);
+            assert_eq!((proof.row(&key).map(|row| row.version), proof.newest().get()), (Some(version(5)), 5));
         }
-        assert_eq!(evidence(2, []).newest(), 0);
+        assert_eq!(proof(2, []).newest().get(), 0);
     }
 
     /// The caller's membership is in hand on every pull, however old it is.
     #[test]
     fn a_row_that_the_device_holds_takes_no_part_in_the_answer() {
         let budget = |rows| Budget::new(rows, Encoding::Identity);
-        let held = || evidence(4, [task(1, &[3]), task(2, &[4])]);
+        let held = || proof(4, [task(1, &[3]), task(2, &[4])]);
         assert!(!held().exceeds(&budget(0)) && held().times(&budget(2)) > 2);
         assert_eq!(held().cut(version(4), &budget(9)), None);
-        let with_two_more = || evidence(4, [task(1, &[3]), task(2, &[4]), task(3, &[6]), task(4, &[5])]);
+        let with_two_more = || proof(4, [task(1, &[3]), task(2, &[4]), task(3, &[6]), task(4, &[5])]);
         assert!(with_two_more().exceeds(&budget(1)) && !with_two_more().exceeds(&budget(2)));
         assert_eq!([1, 2, 3, 4, 7].map(|rows| with_two_more().times(&budget(rows))), [0, 1, 1, 2, 3]);
-        let versions = |to| with_two_more().into_rows(to).iter().map(|row| row.version.get()).collect::<Vec<_>>();
-        assert_eq!((versions(None), versions(Some(version(5)))), (vec![5, 6], vec![5]));
+        let versions = |to| with_two_more().into_rows(mark(to)).iter().map(|row| row.version.get()).collect::<Vec<_>>();
+        assert_eq!((versions(9), versions(5)), (vec![5, 6], vec![5]));
     }
 
     #[test]
     fn of_all_rows_only_the_content_of_those_that_the_device_lacks_is_kept() {
-        let mut evidence = evidence(3, []);
-        [task(1, &[2]), task(2, &[3]), task(3, &[4])].into_iter().for_each(|row| evidence.add_without_page(row));
+        let mut proof = proof(3, []);
+        [task(1, &[2]), task(2, &[3]), task(3, &[4])].into_iter().for_each(|row| proof.add_without_page(row));
         let content = |row: &FeedRow| row.json.as_ref().map(|json| json.as_str().to_owned());
-        let kept: Vec<_> = evidence.all().map(content).collect();
+        let kept: Vec<_> = proof.all().map(content).collect();
         assert_eq!(kept, [Some(String::new()), Some(String::new()), Some("{}".to_owned())]);
-        assert!(!evidence.proves_by_sum(version(4)) && evidence.proven() == 4);
+        assert!(!proof.proves_by_sum(version(4)) && proof.proven().get() == 4);
     }
 
     #[test]
     fn a_newer_copy_still_holds_the_versions_before() {
-        assert_eq!(evidence(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven(), 5);
+        assert_eq!(proof(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven().get(), 5);
     }
 
     #[test]
     fn what_a_row_superseded_is_held_without_the_row_and_its_own_version_is_not() {
-        let mut evidence = evidence(1, [task(2, &[4]), task(3, &[6])]);
-        evidence.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(5));
-        assert_eq!((evidence.proven(), evidence.newest()), (6, 7));
-        let cut = |limit, evidence: &mut Evidence| evidence.cut(version(7), &Budget::new(limit, Encoding::Identity));
-        assert_eq!([1, 9].map(|limit| cut(limit, &mut evidence)), [Some(version(4)), Some(version(6))]);
-        assert_eq!(evidence.into_rows(None).iter().map(|row| row.version.get()).collect::<Vec<_>>(), [4, 6]);
+        let mut proof = proof(1, [task(2, &[4]), task(3, &[6])]);
+        proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), mark(5));
+        assert_eq!((proof.proven().get(), proof.newest().get()), (6, 7));
+        let cut = |limit, proof: &mut Proof| proof.cut(version(7), &Budget::new(limit, Encoding::Identity));
+        assert_eq!([1, 9].map(|limit| cut(limit, &mut proof)), [Some(version(4)), Some(version(6))]);
+        assert_eq!(proof.into_rows(Mark::EVERYTHING).iter().map(|row| row.version.get()).collect::<Vec<_>>(), [4, 6]);
         // Not asked about what lies behind.
-        let mut evidence = self::evidence(1, []);
-        evidence.add_superseded(&superseding(task(1, &[1, 2, 3, 5, 7])), version(3));
-        assert_eq!(evidence.held, [3, 2]);
+        let mut proof = self::proof(1, []);
+        proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), mark(3));
+        assert_eq!(proof.accounted, [3, 2].map(version));
     }
 
     #[test]
     fn an_old_copy_does_not_stand_in_for_the_write_it_misses() {
-        let mut evidence = evidence(0, [task(1, &[1]), task(2, &[2])]);
-        assert!(evidence.proven() < 3 && !evidence.proves_by_sum(version(3)));
-        evidence.add(task(1, &[1, 3]));
-        assert!(evidence.proven() == 3 && evidence.proves_by_sum(version(3)));
+        let mut proof = proof(0, [task(1, &[1]), task(2, &[2])]);
+        assert!(proof.proven().get() < 3 && !proof.proves_by_sum(version(3)));
+        proof.add(task(1, &[1, 3]));
+        assert!(proof.proven().get() == 3 && proof.proves_by_sum(version(3)));
     }
 
     #[test]
     fn versions_that_no_row_holds_count_as_held() {
-        let mut evidence = Evidence::new(0, vec![(3, 1_000_000), (1, 1)]);
-        evidence.add(task(1, &[2]));
-        evidence.add(task(2, &[1_000_001]));
-        assert_eq!(evidence.proven(), 1_000_001);
-        assert!(evidence.proves_by_sum(version(1_000_001)));
-        assert!(!evidence.proves_by_sum(version(1_000_002)));
+        let mut proof = Proof::new(mark(0), [skipped(3, 1_000_000), skipped(1, 1)]);
+        proof.add(task(1, &[2]));
+        proof.add(task(2, &[1_000_001]));
+        assert_eq!(proof.proven().get(), 1_000_001);
+        assert!(proof.proves_by_sum(version(1_000_001)));
+        assert!(!proof.proves_by_sum(version(1_000_002)));
     }
 
     #[test]
     fn a_range_that_no_row_holds_counts_once_everything_before_it_is_held() {
-        let mut evidence = Evidence::new(0, vec![(5, 9)]);
-        evidence.add(task(1, &[1]));
-        evidence.add(task(2, &[10]));
-        assert_eq!(evidence.proven(), 1);
+        let mut proof = Proof::new(mark(0), [skipped(5, 9)]);
+        proof.add(task(1, &[1]));
+        proof.add(task(2, &[10]));
+        assert_eq!(proof.proven().get(), 1);
     }
 
     #[test]
     fn the_sum_proves_where_lists_are_cut_but_not_when_they_are_silent_above_the_counter() {
         let busy: Vec<u64> = (2..=900).collect();
-        let mut evidence = evidence(0, [task(1, &[1]), task(2, &busy)]);
-        assert!(evidence.row(&"tasks#2".parse().expect("a key")).expect("a row").superseded.floor() > 100);
-        assert_eq!(evidence.proven(), 1);
-        assert!(evidence.proves_by_sum(version(900)) && evidence.proven() == 900);
-        let mut evidence = self::evidence(0, [task(1, &[1]), task(2, &busy)]);
-        assert!(!evidence.proves_by_sum(version(100)), "nobody knows how often it was written since");
+        let mut proof = proof(0, [task(1, &[1]), task(2, &busy)]);
+        assert!(proof.row(&"tasks#2".parse().expect("a key")).expect("a row").history.silent_through() >= mark(100));
+        assert_eq!(proof.proven().get(), 1);
+        assert!(proof.proves_by_sum(version(900)) && proof.proven().get() == 900);
+        let mut proof = self::proof(0, [task(1, &[1]), task(2, &busy)]);
+        assert!(!proof.proves_by_sum(version(100)), "nobody knows how often it was written since");
     }
 
     #[test]
     fn an_archived_version_is_held_without_a_row_and_says_nothing_of_its_neighbours() {
-        let mut evidence = evidence(1, [task_within(1, &[2, 3, 6, 8], 1), task(2, &[4]), task(3, &[7])]);
-        assert!(evidence.is_silent() && evidence.proven() == 1);
-        evidence.add_archive(1, vec![archived(1, [2, 3])]);
-        assert_eq!((evidence.proven(), evidence.is_silent()), (4, false));
-        assert!(evidence.row(&"tasks#1".parse().expect("a key")).is_some_and(|row| row.version == version(8)));
+        let mut proof = proof(1, [task_within(1, &[2, 3, 6, 8], 1), task(2, &[4]), task(3, &[7])]);
+        assert!(proof.is_silent() && proof.proven().get() == 1);
+        proof.add_archive(mark(1), vec![archived(1, [2, 3])]);
+        assert_eq!((proof.proven().get(), proof.is_silent()), (4, false));
+        assert!(proof.row(&"tasks#1".parse().expect("a key")).is_some_and(|row| row.version == version(8)));
     }
 
     #[test]
     fn a_list_that_is_silent_only_where_all_is_proven_is_no_reason_to_read_the_archive() {
-        assert!(!evidence(5, [task_within(1, &[2, 3, 6], 1), task(2, &[8])]).is_silent());
-        let mut evidence = evidence(1, []);
-        evidence.add_superseded(&superseding(task_within(1, &[2, 3, 6], 1)), version(9));
-        assert!(evidence.is_silent(), "of a row that was seen from the end");
+        assert!(!proof(5, [task_within(1, &[2, 3, 6], 1), task(2, &[8])]).is_silent());
+        let mut proof = proof(1, []);
+        proof.add_history(&history_of(task_within(1, &[2, 3, 6], 1)), mark(9));
+        assert!(proof.is_silent(), "of a row that was seen from the end");
     }
 
     #[test]
     fn an_archive_that_knows_more_of_a_row_than_the_hand_is_the_sign_of_a_newer_row() {
         for in_hand in [None, Some(task(1, &[2]))] {
-            let mut evidence = evidence(1, in_hand.into_iter().chain([task(2, &[4])]));
-            evidence.add_archive(1, vec![archived(1, [2, 3])]);
-            assert_eq!(evidence.proven(), 4);
-            assert!(evidence.newest() <= 4 && evidence.has_newer(version(4)) && !evidence.is_state_at(version(4)));
-            evidence.add(task(1, &[2, 3, 5]));
-            assert!(evidence.is_state_at(version(5)));
+            let mut proof = proof(1, in_hand.into_iter().chain([task(2, &[4])]));
+            proof.add_archive(mark(1), vec![archived(1, [2, 3])]);
+            assert_eq!(proof.proven().get(), 4);
+            assert!(proof.newest().get() <= 4 && proof.has_newer(version(4)) && !proof.is_state_at(version(4)));
+            proof.add(task(1, &[2, 3, 5]));
+            assert!(proof.is_state_at(version(5)));
         }
     }
 
     #[test]
     fn an_archive_without_a_row_proves_and_leaves_open_whether_a_newer_row_was_seen() {
-        let held = || evidence(0, [task(1, &[1]), task(2, &[3, 4])]);
+        let held = || proof(0, [task(1, &[1]), task(2, &[3, 4])]);
         let mut needed = held();
-        needed.add_archive(0, vec![anonymous([2])]);
-        assert_eq!(needed.proven(), 4);
+        needed.add_archive(mark(0), vec![anonymous([2])]);
+        assert_eq!(needed.proven().get(), 4);
         assert!(!needed.has_newer(version(4)) && !needed.is_state_at(version(4)));
         let mut not_needed = held();
-        not_needed.add_archive(0, vec![anonymous([3])]);
+        not_needed.add_archive(mark(0), vec![anonymous([3])]);
         not_needed.add(task(3, &[2]));
-        assert!(not_needed.proven() == 4 && not_needed.is_state_at(version(4)));
+        assert!(not_needed.proven().get() == 4 && not_needed.is_state_at(version(4)));
         // By the sum all rows are in hand, so that none can go unseen.
         needed.add(task_within(3, &[2], 256));
         assert!(needed.proves_by_sum(version(4)) && needed.is_state_at(version(4)));
     }
 
     /// A busy row as the table has it, and another one.
-    fn busy_in_the_table(archived_from: Option<u64>) -> [FeedRow; 2] {
+    fn busy_in_the_table(archived_above: Option<u64>) -> [FeedRow; 2] {
         let busy: Vec<u64> = (2..=900).collect();
-        [task(1, &[1]), FeedRow { archived_from, ..task(2, &busy) }]
+        [task(1, &[1]), FeedRow { archived_above: archived_above.map(mark), ..task(2, &busy) }]
     }
 
     #[test]
     fn the_sum_counts_against_an_old_counter_when_the_archive_has_what_the_lists_dropped_since() {
-        let floor = busy_in_the_table(None)[1].superseded.floor();
+        let floor = busy_in_the_table(None)[1].history.silent_through().floor();
         let archive = || vec![archived(2, 90..floor), archived(2, 95..120)];
-        let mut evidence = evidence(0, busy_in_the_table(Some(0)));
-        assert!(!evidence.proves_by_sum(version(100)));
-        evidence.add_archive(100, archive());
-        assert!(evidence.proves_by_sum(version(100)) && !evidence.proves_by_sum(version(99)), "99 was not asked for");
-        let known_from = |from| {
-            let mut evidence = self::evidence(0, busy_in_the_table(from));
-            evidence.add_archive(99, archive());
-            [99, 100].map(|counter| evidence.proves_by_sum(version(counter)))
+        let mut proof = proof(0, busy_in_the_table(Some(0)));
+        assert!(!proof.proves_by_sum(version(100)));
+        proof.add_archive(mark(100), archive());
+        assert!(proof.proves_by_sum(version(100)) && !proof.proves_by_sum(version(99)), "99 was not asked for");
+        let known_above = |above| {
+            let mut proof = self::proof(0, busy_in_the_table(above));
+            proof.add_archive(mark(99), archive());
+            [99, 100].map(|counter| proof.proves_by_sum(version(counter)))
         };
         assert_eq!(
-            [Some(0), Some(99), Some(100), Some(101), None].map(known_from),
+            [Some(0), Some(98), Some(99), Some(100), None].map(known_above),
             [[true, true], [true, true], [false, true], [false, false], [false, false],]
         );
     }
@@ -518,47 +545,47 @@ mod tests {
     #[test]
     fn an_archive_that_was_read_before_a_row_says_nothing_of_what_its_list_has_dropped_since() {
         let [_, busy] = busy_in_the_table(Some(0));
-        let mut evidence = evidence(0, []);
+        let mut proof = proof(0, []);
         // One version short, since it was not dropped yet: row 1 is missing, and the busy one seems to make up for it.
-        evidence.add_archive(0, vec![archived(2, 101..busy.superseded.floor() - 1)]);
-        evidence.add(busy.clone());
-        assert!(!evidence.proves_by_sum(version(100)));
-        let mut missing = self::evidence(0, [busy]);
-        missing.add_archive(0, vec![archived(2, 101..missing.silent_below)]);
+        proof.add_archive(mark(0), vec![archived(2, 101..busy.history.silent_through().floor() - 1)]);
+        proof.add(busy.clone());
+        assert!(!proof.proves_by_sum(version(100)));
+        let mut missing = self::proof(0, [busy]);
+        missing.add_archive(mark(0), vec![archived(2, 101..missing.silent_through.floor())]);
         assert!(!missing.proves_by_sum(version(100)));
     }
 
     #[test]
     fn a_copy_of_the_index_learns_from_the_same_one_of_the_table_from_where_it_is_archived() {
         let [other, busy] = busy_in_the_table(Some(0));
-        let mut evidence = evidence(0, [other, FeedRow { archived_from: None, ..busy.clone() }, busy]);
-        evidence.add_archive(0, vec![archived(2, 2..evidence.silent_below)]);
-        assert!(evidence.proves_by_sum(version(100)));
+        let mut proof = proof(0, [other, FeedRow { archived_above: None, ..busy.clone() }, busy]);
+        proof.add_archive(mark(0), vec![archived(2, 2..proof.silent_through.floor())]);
+        assert!(proof.proves_by_sum(version(100)));
     }
 
     #[test]
     fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_is_missing() {
         let busy = task(2, &(2..=900).collect::<Vec<_>>());
-        let floor = busy.superseded.floor();
+        let floor = busy.history.silent_through().floor();
         // Of the versions above floor - 2 one is not listed, so that it is counted in place of version 1.
-        assert!(!evidence(0, [busy.clone()]).proves_by_sum(version(floor - 2)));
+        assert!(!proof(0, [busy.clone()]).proves_by_sum(version(floor - 2)));
         // A list that names all versions above the counter is as good as a whole one.
-        assert!(evidence(0, [task(1, &[1]), busy]).proves_by_sum(version(floor - 1)));
+        assert!(proof(0, [task(1, &[1]), busy]).proves_by_sum(version(floor - 1)));
     }
 
     #[test]
     fn a_cut_is_at_a_row_and_never_past_what_is_proven_or_fits() {
         let rows = [task(1, &[1]), task(2, &[2, 4]), task(3, &[3]), task(6, &[6])];
-        let mut evidence = evidence(0, rows);
-        assert_eq!(evidence.cut(version(6), &Budget::new(1, Encoding::Identity)), Some(version(1)));
+        let mut proof = proof(0, rows);
+        assert_eq!(proof.cut(version(6), &Budget::new(1, Encoding::Identity)), Some(version(1)));
         assert_eq!(
-            evidence.cut(version(6), &Budget::new(2, Encoding::Identity)),
+            proof.cut(version(6), &Budget::new(2, Encoding::Identity)),
             Some(version(3)),
             "2 is no row's version any more"
         );
-        assert_eq!(evidence.cut(version(6), &Budget::new(9, Encoding::Identity)), Some(version(4)), "5 is missing");
+        assert_eq!(proof.cut(version(6), &Budget::new(9, Encoding::Identity)), Some(version(4)), "5 is missing");
         assert_eq!(
-            evidence.cut(version(3), &Budget::new(9, Encoding::Identity)),
+            proof.cut(version(3), &Budget::new(9, Encoding::Identity)),
             Some(version(3)),
             "never past the counter"
         );
@@ -586,20 +613,20 @@ mod tests {
         ) {
             let counter = history.len() as u64;
             let since = since.min(counter);
-            let mut evidence = evidence(since, []);
+            let mut proof = proof(since, []);
             for ((id, as_of), to) in shown.iter().zip(to) {
                 let Some(copy) = copy(&history, *id, (*as_of).min(counter)) else { continue };
                 match to {
-                    Some(to) => evidence.add_superseded(&superseding(copy), version(to)),
-                    None if copy.version.get() > since => evidence.add(copy),
+                    Some(to) => proof.add_history(&history_of(copy), mark(to)),
+                    None if copy.version.get() > since => proof.add(copy),
                     None => {}
                 }
             }
-            let proven = evidence.proven().min(counter);
+            let proven = proof.proven().get().min(counter);
             for id in 0..12 {
                 let Some(current) = copy(&history, id, counter) else { continue };
                 if current.version.get() > since && current.version.get() <= proven {
-                    prop_assert_eq!(evidence.row(&current.key), Some(&current));
+                    prop_assert_eq!(proof.row(&current.key), Some(&current));
                 }
             }
         }
@@ -619,7 +646,7 @@ mod tests {
             let versions_of = |id: u64, as_of: u64| -> Vec<u64> {
                 (1..=as_of.min(end)).filter(|v| history[(*v - 1) as usize] == id).collect()
             };
-            let mut evidence = evidence(since, []);
+            let mut proof = proof(since, []);
             let archives: Vec<_> = archive.iter().filter_map(|(id, as_of, is_named)| {
                 let mut versions = versions_of(*id, *as_of);
                 versions.pop();
@@ -627,21 +654,21 @@ mod tests {
                 (!versions.is_empty()).then(|| make(versions))
             }).collect();
             if archive_first {
-                evidence.add_archive(since, archives.clone());
+                proof.add_archive(mark(since), archives.clone());
             }
             for (id, as_of) in &shown {
                 let versions = versions_of(*id, *as_of);
                 if versions.last().is_some_and(|version| *version > since) {
-                    evidence.add(task_within(*id, &versions, max_history_bytes));
+                    proof.add(task_within(*id, &versions, max_history_bytes));
                 }
             }
             if !archive_first {
-                evidence.add_archive(since, archives);
+                proof.add_archive(mark(since), archives);
             }
-            let is_state = evidence.proven() >= counter && evidence.is_state_at(version(counter));
-            let proven = evidence.proven();
+            let is_state = proof.proven().get() >= counter && proof.is_state_at(version(counter));
+            let proven = proof.proven().get();
             for id in 0..4 {
-                let in_hand = evidence.row(&format!("tasks#{id}").parse().expect("a key")).map(|row| row.version.get());
+                let in_hand = proof.row(&format!("tasks#{id}").parse().expect("a key")).map(|row| row.version.get());
                 let current = versions_of(id, end).last().copied();
                 if let Some(current) = current.filter(|current| (since + 1..=proven).contains(current)) {
                     prop_assert_eq!(in_hand, Some(current));
@@ -661,17 +688,17 @@ mod tests {
         ) {
             let end = history.len() as u64;
             let counter = counter.min(end);
-            let mut evidence = evidence(0, []);
+            let mut proof = proof(0, []);
             for id in 0..3 {
                 let as_of = |lag: Option<u64>| copy(&history, id, end.saturating_sub(lag?));
-                as_of(lag[id as usize]).into_iter().for_each(|row| evidence.add(row));
+                as_of(lag[id as usize]).into_iter().for_each(|row| proof.add(row));
                 let seen = as_of(seen[id as usize]);
-                seen.into_iter().for_each(|row| evidence.add_superseded(&superseding(row), version(end)));
+                seen.into_iter().for_each(|row| proof.add_history(&history_of(row), mark(end)));
             }
-            let is_state = evidence.proven() >= counter && evidence.newest() <= counter;
-            let proven = evidence.proven();
+            let is_state = proof.proven().get() >= counter && proof.newest().get() <= counter;
+            let proven = proof.proven().get();
             for id in 0..3 {
-                let in_hand = evidence.row(&format!("tasks#{id}").parse().expect("a key"));
+                let in_hand = proof.row(&format!("tasks#{id}").parse().expect("a key"));
                 if let Some(current) = copy(&history, id, end).filter(|row| row.version.get() <= proven) {
                     prop_assert_eq!(in_hand, Some(&current));
                 }
@@ -690,13 +717,13 @@ mod tests {
             let counter = counter.min(end);
             let seen = |id: u64| end.saturating_sub(lag[id as usize] * 20);
             let copies = (0..12).filter_map(|id| copy(&history, id, seen(id)));
-            let mut evidence = evidence(0, copies);
-            let silent = evidence.all().any(|row| row.superseded.floor() > counter + 1);
+            let mut proof = proof(0, copies);
+            let silent = proof.all().any(|row| row.history.silent_through() > mark(counter));
             let complete = (0..12).all(|id| {
                 let holds = |as_of: u64| history[..as_of as usize].iter().take(counter as usize).filter(|t| **t == id).count();
                 holds(seen(id)) == holds(end)
             });
-            prop_assert_eq!(evidence.proves_by_sum(version(counter)), complete && !silent);
+            prop_assert_eq!(proof.proves_by_sum(version(counter)), complete && !silent);
         }
     }
 }

@@ -1,75 +1,74 @@
-//! A pull does not trust what it reads, it checks it.
+//! The steps of a pull. A pull does not trust what it reads. It proves it, see [`Proof`].
 //!
-//! 1. Counter and membership in one strong read. Up to date: an empty answer without a look at the index.
-//! 2. The rows above `since` from the index, ascending and without an upper end; many of them in ranges side by side, of
-//!    which the last one has no end.
-//! 3. [`Evidence`] proves that nothing is missing up to the counter. Rows newer than the counter: read it again and count
-//!    against it, so that the device does not see half of a cascade; a project that does not stand still gets a busy answer.
-//!    Not proven, and a row's list is cut: read the archive, which has what the list dropped. Not proven: ask the index again, then read all
-//!    rows strongly, few at once. Still not: 503, never a guess.
-//! 4. Too much for one response: cut at a row's version up to which everything is proven and fits. What is missing before the
-//!    last row that fits was replaced by a row further on: the index is read once from its end, for the versions that rows there
-//!    superseded and not for the rows, until nothing that fits is missing.
-//! 5. Before a busy or a cut answer the counter is read until it is not below the newest row, since a commit may be in
-//!    the index before it is on the counter. A busy answer shows rows newer than its mark, so the membership is read along.
-//! 6. Counter and membership are two items, not one moment: a caller whose own dead membership is among the rows was
-//!    removed. The membership that was read in 1 is one of the rows, so that an old tombstone in the index says nothing.
-//!    `deleted_at` is on the counter and looked at whenever that is read. Where the counter was read in a later call, the
-//!    membership is read again: the removal may be below a mark that was guessed.
-//! 7. A device that was wiped holds the version of the removal, or a place while it still is being wiped, and gets everything
-//!    again. So no other answer ends there. What it is told to forget: `wipe.rs`.
-//! 8. A device whose app has new columns or collections gets everything again, as with `since = 0`; whether its mark is one of
-//!    this server's is judged all the same.
-//! 9. A final answer's mark is a counter that was read. So `min_version` is waited for once, on the counter, before any of
-//!    this: an answer to a mutation can be seen before its counter is, for a moment.
-//! 10. An answer that is exactly the state at the counter carries the checksums that were read with it. So does an empty one:
-//!     whoever holds the counter's version was given nothing newer, for that would have moved the counter.
+//! 1. Read counter and membership in one strong read. If the device is up to date, answer without a read of the index.
+//! 2. Read the rows above `since` from the index, ascending and without an upper end. Many rows are read in ranges in parallel,
+//!    of which the last has no end.
+//! 3. Prove that nothing is missing up to the counter. If rows are newer than the counter, read the counter again and prove
+//!    against that, or the device would see half of a cascade. If the project does not stand still, give a busy answer. If
+//!    versions are missing and a history is silent, read the archive. If they are still missing, read the index again, then all
+//!    rows strongly, few projects at once. If that does not prove it either: 503, never a guess.
+//! 4. If the answer is too large, cut it at the version of a row up to which everything is proven and fits. What is missing
+//!    before the last row that fits was replaced by a row further on. So the index is read once from its end, for version
+//!    histories and not for rows, until nothing that fits is missing.
+//! 5. Before a busy or a cut answer, read the counter until it is not below the newest row: a commit may be in the index before
+//!    it is on the counter. A busy answer has rows that are newer than its mark, so the membership is read again, too.
+//! 6. Counter and membership are two items and not one moment. If the caller's own membership is among the rows and dead, the
+//!    caller was removed. The membership from step 1 is one of the rows, so an older tombstone in the index does not count.
+//!    `deleted_at` is on the counter and is checked whenever the counter is read. If the counter was read in a later call, the
+//!    membership is read again: the removal may be below a mark that the device guessed.
+//! 7. A device that was wiped has the version of the removal as its mark, or a place while the wipe is under way. It gets
+//!    everything again. So no other answer ends at a removal. `wipe.rs` says what it is told to forget.
+//! 8. A device whose app has new columns or collections gets everything, as with `since = 0`. Its mark is checked all the same.
+//! 9. The mark of a final answer is a counter that was read. So `min_version` is waited for once, on the counter, before the
+//!    index is read: for a moment, the answer to a mutation can be seen before its counter is.
+//! 10. An answer that is exactly the state at the counter carries the checksums that were read with it. So does an empty answer:
+//!     the device has the counter's version, and anything newer would have moved the counter.
 
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use shared::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, Since, UserId};
+use shared::domain::{Counter, Error, Mark, ProjectId, Row, RowKey, ServerVersion, UserId, VersionSpan};
 use shared::meter;
 use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
-use crate::body::{Answer, Budget, IdBudget};
-use crate::outcome::PullPath;
-use crate::proof::Evidence;
-use crate::ranges::{FromTheEnd, Range, Ranges};
+use crate::body::{Budget, IdBudget, PullAnswer};
+use crate::outcome::PullOutcome;
+use crate::proof::Proof;
+use crate::ranges::{FromTheEnd, Range, Ranges, versions_in};
 use crate::strong_reads::StrongReads;
 use crate::throttle::unthrottled;
 use crate::wipe::{Ended, Wipe};
 
 /// How long a pull tries to prove its answer.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// … when it reads all rows strongly, from its beginning on. The gateway gives up after 30 s.
-const STRONG_DEADLINE: Duration = Duration::from_secs(25);
-/// How often a lagging index is asked again before all rows are read strongly, and how often a counter that runs ahead is
-/// caught up with.
-const TRIES: u32 = 3;
-/// How long the counter may take to reach a version that a mutation has answered.
-const MOMENT: Duration = Duration::from_secs(1);
-/// The longest pause before the index is asked again; it grows with each try.
-const PAUSE: Duration = Duration::from_millis(40);
+const MAX_PROOF_TIME: Duration = Duration::from_secs(5);
+/// How long it tries if it reads all rows strongly, counted from the beginning of the pull. The gateway gives up after 30 s.
+const MAX_STRONG_TIME: Duration = Duration::from_secs(25);
+/// How often a lagging index is read again before all rows are read strongly. Also how often the counter is read again because
+/// rows are newer.
+const MAX_RETRIES: u32 = 3;
+/// How long the counter may take to reach `min_version`.
+const MAX_VERSION_WAIT: Duration = Duration::from_secs(1);
+/// The longest pause before the first retry. Later pauses are longer.
+const RETRY_PAUSE: Duration = Duration::from_millis(40);
 
-/// What is asked for.
+/// A request for a pull.
 pub(crate) struct Pull {
     pub(crate) project: ProjectId,
     pub(crate) caller: UserId,
-    pub(crate) since: Since,
-    /// What the answer may hold.
+    pub(crate) since: Mark,
+    /// How much the answer may hold.
     pub(crate) budget: Budget,
-    /// What a page of a wipe may name.
+    /// How much a page of a wipe may hold.
     pub(crate) wipe_page: IdBudget,
     pub(crate) turbo: bool,
-    /// The app has columns or collections that the device does not hold yet, whatever its mark.
+    /// The app has columns or collections that the device lacks, whatever its mark.
     pub(crate) needs_everything: bool,
-    /// What the answer is to account for at least, unless it says that there is more.
-    pub(crate) min_version: u64,
+    /// The answer must be complete up to here, unless it is cut.
+    pub(crate) min_version: Mark,
 }
 
-/// Why gathering rows stopped.
+/// Why a pull ends without rows.
 enum Stop {
     Ended(Ended),
     Failed(Error),
@@ -87,8 +86,8 @@ impl From<Ended> for Stop {
     }
 }
 
-/// Answers a pull, and says which way it took.
-pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(Answer, PullPath), Error> {
+/// Answers a pull, and says how the answer was proven.
+pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(PullAnswer, PullOutcome), Error> {
     table.expect_member_or_removed(&pull.project, &pull.caller).await?;
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
@@ -104,19 +103,19 @@ pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Re
             let Pull { ref project, since, wipe_page, .. } = *pull;
             let wipe =
                 Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
-            Ok((wipe.answer(ended).await?, PullPath::Wiped))
+            Ok((wipe.answer(ended).await?, PullOutcome::Wiped))
         }
     }
 }
 
-/// A device that holds rows a restore took back learns nothing of them from any answer: it has to start over. So has one
-/// that was being wiped by another table.
+/// Refuses a device that must pull everything: it has rows that a restore took back, which no answer can name. The same holds if
+/// its wipe began on another table.
 ///
-/// Judged before removal and deletion, whose answers name only the ids that are known here.
-fn expect_no_resync(counter: &Counter, since: Since) -> Result<(), Error> {
+/// This comes before removal and deletion, because a wipe names only the ids that this table has.
+fn expect_no_resync(counter: &Counter, since: Mark) -> Result<(), Error> {
     let is_stale = match since.wipe_place() {
         Some(place) => !place.is_since(counter.resync_through),
-        None => counter.resync_through.is_some_and(|through| (1..=through.get()).contains(&since.get())),
+        None => since != Mark::NOTHING && counter.resync_through.is_some_and(|through| since <= through.into()),
     };
     match counter.resync_through {
         Some(through) if is_stale => Err(Error::ResyncRequired { through }),
@@ -126,9 +125,9 @@ fn expect_no_resync(counter: &Counter, since: Since) -> Result<(), Error> {
 }
 
 impl Pull {
-    /// Turbo mode refuses tombstones on a first sync, and a fresh database needs none.
+    /// WatermelonDB's turbo mode refuses tombstones on a first sync, and a new database needs none.
     fn leaves_tombstones_out(&self) -> bool {
-        self.turbo && self.since == Since::NOTHING
+        self.turbo && self.since == Mark::NOTHING
     }
 }
 
@@ -139,14 +138,14 @@ struct Gathering<'a> {
     pull: &'a Pull,
     membership: &'a Row,
     counter: Counter,
-    /// What the device holds of what it needs; nothing, if it was wiped or its app has new columns.
-    since: u64,
-    evidence: Evidence,
-    /// The index was read from its end.
+    /// The device needs everything above. [`Mark::NOTHING`] if it was wiped or its app has new columns.
+    since: Mark,
+    proof: Proof,
+    /// Whether the index was read from its end.
     end_was_read: bool,
-    /// The archive takes more than a pull reads of it.
+    /// Whether the archive is larger than what a pull reads of it.
     archive_is_too_large: bool,
-    path: PullPath,
+    outcome: PullOutcome,
     began: Instant,
     deadline: Instant,
 }
@@ -158,64 +157,64 @@ impl<'a> Gathering<'a> {
         pull: &'a Pull,
         counter: Counter,
         membership: &'a Row,
-        // The counter may have been read long after the membership.
+        // Whether the counter may have been read long after the membership.
         mut in_doubt: bool,
-    ) -> Result<(Answer, PullPath), Stop> {
-        // A device that was wiped holds the version of the removal, or a place while that is under way.
-        let wiped = membership.was_removed_at(pull.since.get());
-        let held = if wiped || pull.since.wipe_place().is_some() { 0 } else { pull.since.get() };
-        let since = if pull.needs_everything { 0 } else { held };
+    ) -> Result<(PullAnswer, PullOutcome), Stop> {
+        // Step 7: the mark of a device that was wiped, or is being wiped.
+        let wiped = membership.was_removed_at(pull.since) || pull.since.wipe_place().is_some();
+        let held = if wiped { Mark::NOTHING } else { pull.since };
+        let since = if pull.needs_everything { Mark::NOTHING } else { held };
         let mut gathering = Self {
             table,
             strong,
             pull,
             membership,
             since,
-            evidence: Evidence::new(since, counter.skipped.clone()),
+            proof: Proof::new(since, counter.skipped_spans()),
             end_was_read: false,
             archive_is_too_large: false,
             counter,
-            path: PullPath::FirstRead,
+            outcome: PullOutcome::FirstRead,
             began: Instant::now(),
-            deadline: Instant::now() + DEADLINE,
+            deadline: Instant::now() + MAX_PROOF_TIME,
         };
-        gathering.evidence.add(FeedRow::of(&pull.project, membership));
+        gathering.proof.add(FeedRow::of(&pull.project, membership));
         if membership.live().is_none() {
             return Err(Ended::removed(membership).into());
         }
         gathering.expect_not_deleted()?;
-        if held > gathering.counter.current.get() {
+        if held > gathering.counter.current.into() {
             // The device may have seen a commit's rows before its counter.
             gathering.read_counter().await?;
             in_doubt = true;
         }
         let current = gathering.counter.current;
-        if held > current.get() {
+        if held > current.into() {
             return Err(Error::SinceAheadOfServer { current }.into());
         }
-        if in_doubt && held >= membership.version.get() {
-            // A mark that was guessed may be above the removal, which then is not among the rows. Whoever is a member after
-            // the counter was read was not removed up to there.
+        if in_doubt && held.covers(membership.version) {
+            // A mark that the device guessed may be above the removal. Then the dead membership is not among the rows. Whoever
+            // is a member after the counter was read was not removed up to the counter.
             gathering.read_membership().await?;
         }
         gathering.wait_for_min_version().await?;
-        let current = gathering.counter.current.get();
-        if since == current {
+        let current = gathering.counter.current;
+        if since == current.into() {
             let checksums = Some(gathering.counter.checksums.clone());
-            return Ok((Answer { checksums, ..Answer::empty(current) }, PullPath::Unchanged));
+            return Ok((PullAnswer { checksums, ..PullAnswer::empty(current) }, PullOutcome::Unchanged));
         }
         gathering.gather().await
     }
 
-    /// Reads the counter until it is at what the caller asks for. From then on no final answer ends below.
+    /// Reads the counter until it is at `min_version`. From then on no final answer ends below.
     ///
-    /// The commit that the caller has seen may not be on the counter yet, but each one before it is. So what is further
-    /// ahead than one commit goes is refused at once.
+    /// The commit that the caller saw may not be on the counter yet, but each commit before it is. So a version further ahead
+    /// than one commit reaches is refused at once.
     async fn wait_for_min_version(&mut self) -> Result<(), Stop> {
-        let end = Instant::now() + MOMENT;
-        let mut pause = PAUSE;
-        while self.counter.current.get() < self.pull.min_version {
-            let missing = self.pull.min_version - self.counter.current.get();
+        let end = Instant::now() + MAX_VERSION_WAIT;
+        let mut pause = RETRY_PAUSE;
+        while !self.counter.reaches(self.pull.min_version) {
+            let missing = self.pull.min_version.above(self.counter.current.into());
             if missing > MAX_ROWS as u64 || Instant::now() >= end {
                 return Err(Error::MinVersionAheadOfServer { current: self.counter.current }.into());
             }
@@ -227,8 +226,8 @@ impl<'a> Gathering<'a> {
     }
 
     /// Reads, proves, and answers.
-    async fn gather(mut self) -> Result<(Answer, PullPath), Stop> {
-        let mut tries = TRIES;
+    async fn gather(mut self) -> Result<(PullAnswer, PullOutcome), Stop> {
+        let mut retries = MAX_RETRIES;
         let mut cut = self.read_index(self.since).await?;
         loop {
             if cut.is_none() {
@@ -240,22 +239,22 @@ impl<'a> Gathering<'a> {
                 return Ok(self.finish(cut, true));
             }
             let counter = self.counter.current;
-            if self.evidence.is_state_at(counter) {
+            if self.proof.is_state_at(counter) {
                 let checksums = Some(self.counter.checksums.clone());
-                let (answer, path) = self.finish(counter, false);
-                return Ok((Answer { checksums, ..answer }, path));
+                let (answer, outcome) = self.finish(counter, false);
+                return Ok((PullAnswer { checksums, ..answer }, outcome));
             }
-            if self.evidence.exceeds(&self.pull.budget) {
-                // Nothing to cut at: all that is proven has been superseded by rows newer than the counter.
+            if self.proof.exceeds(&self.pull.budget) {
+                // There is nowhere to cut: each proven version was replaced by a row newer than the counter.
                 self.wait_for_counter().await?;
-            } else if tries > 0 && self.evidence.has_newer(counter) {
-                tries -= 1;
+            } else if retries > 0 && self.proof.has_newer(counter) {
+                retries -= 1;
                 self.catch_up().await?;
             } else {
-                self.path = self.path.max(PullPath::Busy);
+                self.outcome = self.outcome.max(PullOutcome::Busy);
                 self.wait_for_counter().await?;
                 let membership = self.read_membership().await?;
-                if !membership.was_removed_at(counter.get()) {
+                if !membership.was_removed_at(counter.into()) {
                     return Ok(self.finish(counter, false));
                 }
                 if Instant::now() >= self.deadline {
@@ -265,36 +264,35 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Reads the index above `after`, what lies behind the first page in ranges side by side. As soon as there is more than
-    /// fits, it is read from its end for what is missing, and if some is proven then, the answer is cut.
-    async fn read_index(&mut self, after: u64) -> Result<Option<ServerVersion>, Stop> {
+    /// Reads the index above `after`. What follows the first page is read in ranges in parallel. As soon as there is more than
+    /// fits, the index is read from its end for what is missing. If something is proven then, returns where to cut the answer.
+    async fn read_index(&mut self, after: Mark) -> Result<Option<ServerVersion>, Stop> {
         let mut ranges = Ranges::above(after);
         while ranges.go_on() {
-            let page_of =
-                |range: &Range| self.table.feed_page(&self.pull.project, range.after, range.to, range.cursor.clone());
-            let mut span = None;
+            let page_of = |range: &Range| self.table.feed_page(&self.pull.project, range.span, range.cursor.clone());
+            // Of the last page: its first and its last version.
+            let mut ends = None;
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
-                let versions = rows.first().zip(rows.last());
-                span = versions.map(|(first, last)| (first.version.get(), last.version.get()));
-                rows.into_iter().for_each(|row| self.evidence.add(row));
+                ends = rows.first().zip(rows.last()).map(|(first, last)| (first.version, last.version));
+                rows.into_iter().for_each(|row| self.proof.add(row));
             }
             ranges.next.retain(|range| range.cursor.is_some());
             if ranges.has_gaps() {
-                // What lies behind them is in hand and counts, but nothing is proven there yet.
+                // The rows after a gap are read, but nothing is proven there yet.
                 continue;
             }
             if ranges.is_empty() {
                 return Ok(None);
             }
-            if let Some((first, last)) = span {
-                let pages = self.evidence.times(&self.pull.budget);
-                ranges.split(first, last, self.counter.current.get(), pages);
+            if let Some((first, last)) = ends {
+                let pages = self.proof.times(&self.pull.budget);
+                ranges.split(first, last, self.counter.current, pages);
             }
-            if self.evidence.exceeds(&self.pull.budget) {
+            if self.proof.exceeds(&self.pull.budget) {
                 self.expect_not_removed()?;
-                let widest = span.map_or(u64::MAX, |(first, last)| last - first + 1);
+                let widest = ends.map_or(u64::MAX, |(first, last)| versions_in(first, last));
                 self.read_from_the_end(widest).await?;
-                if let Some(cut) = self.evidence.cut(self.counter.current, &self.pull.budget) {
+                if let Some(cut) = self.proof.cut(self.counter.current, &self.pull.budget) {
                     return Ok(Some(cut));
                 }
             }
@@ -302,104 +300,103 @@ impl<'a> Gathering<'a> {
         Ok(None)
     }
 
-    /// Reads the index from its end, until all that fits the answer is proven or nothing is left to read.
+    /// Reads the index from its end, until everything that fits the answer is proven or nothing is left to read.
     ///
-    /// What is missing before the last row that fits was replaced by a row behind it: mostly at the end, as after an import
-    /// and some edits. Once in a pull: what is missing then is late, or named by no list any more.
+    /// What is missing before the last row that fits was replaced by a row after it, mostly one at the end: for example, after an
+    /// import and some edits. Once per pull: what is missing then is late, or no history names it any more.
     async fn read_from_the_end(&mut self, widest: u64) -> Result<(), Stop> {
         if self.end_was_read {
             return Ok(());
         }
-        let counter = self.counter.current.get();
-        let Some(end) = self.evidence.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
-        let mut ranges = FromTheEnd::above(end.get(), counter.max(self.evidence.newest()), widest);
+        let counter = Mark::from(self.counter.current);
+        let Some(end) = self.proof.last_that_fits(counter, &self.pull.budget) else { return Ok(()) };
+        let end = Mark::from(end);
+        let mut ranges = FromTheEnd::above(end, counter.max(self.proof.newest()), widest);
         let mut archive_was_read = false;
-        // Without a deadline: there is no shorter way to the answer, and each round takes it a page further.
-        while self.evidence.proven() < end.get() {
-            if !archive_was_read && self.evidence.is_silent() {
+        // No deadline: there is no shorter way to the answer, and each round leads a page further.
+        while self.proof.proven() < end {
+            if !archive_was_read && self.proof.is_silent() {
                 archive_was_read = true;
                 self.read_archive(self.since).await?;
                 continue;
             }
             self.end_was_read = true;
-            let page_of = |range: &Range| {
-                self.table.superseding_page(&self.pull.project, range.after, range.to, range.cursor.clone())
-            };
+            let page_of =
+                |range: &Range| self.table.histories_page(&self.pull.project, range.span, range.cursor.clone());
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
-                rows.iter().for_each(|row| self.evidence.add_superseded(row, end));
+                rows.iter().for_each(|row| self.proof.add_history(row, end));
             }
             if !ranges.go_on() {
                 break;
             }
         }
-        // What was dropped meanwhile, or by rows that were read since.
-        if self.evidence.proven() < end.get() && self.evidence.is_silent() {
+        // Histories that were read since may have dropped versions.
+        if self.proof.proven() < end && self.proof.is_silent() {
             self.read_archive(self.since).await?;
         }
         Ok(())
     }
 
-    /// Reads what the archive holds above a version. To be called after the rows, which may have dropped versions until they
-    /// were read.
-    async fn read_archive(&mut self, after: u64) -> Result<(), Stop> {
+    /// Reads what the archive has above a mark. Call it after the rows are read: a row may drop versions until it is read.
+    async fn read_archive(&mut self, after: Mark) -> Result<(), Stop> {
         if self.archive_is_too_large && after == self.since {
             return Ok(());
         }
         match unthrottled(self.deadline, || self.table.archived_above(&self.pull.project, after)).await? {
-            Some(archive) => self.evidence.add_archive(after, archive),
+            Some(archive) => self.proof.add_archive(after, archive),
             None => self.archive_is_too_large |= after == self.since,
         }
         Ok(())
     }
 
-    /// Is everything up to the counter in hand?
+    /// Whether everything up to the counter was read.
     fn prove(&mut self) -> bool {
         let counter = self.counter.current;
-        // On a first pull the index was read from its beginning, so that the sum counts however many lists are cut.
-        self.evidence.proven() >= counter.get() || (self.since == 0 && self.evidence.proves_by_sum(counter))
+        // On a first pull the index was read from its beginning. So the sum proves it, however many histories are silent.
+        self.proof.proven().covers(counter) || (self.since == Mark::NOTHING && self.proof.proves_by_sum(counter))
     }
 
-    /// … or is what is missing in the archive, because the lists of rows that were read have no room for it?
+    /// The same, with the archive if versions are missing that a silent history may have dropped.
     async fn prove_with_archive(&mut self) -> Result<bool, Stop> {
-        if !self.prove() && self.evidence.is_silent() {
+        if !self.prove() && self.proof.is_silent() {
             self.read_archive(self.since).await?;
         }
         Ok(self.prove())
     }
 
-    /// Proves the rows in hand up to the counter, with more readings if it takes them. Returns where to cut when they
-    /// exceed what fits.
+    /// Proves the rows up to the counter, and reads more if necessary. Returns where to cut the answer if the rows exceed what
+    /// fits.
     async fn prove_or_read_on(&mut self) -> Result<Option<ServerVersion>, Stop> {
-        for attempt in 1..=TRIES {
+        for attempt in 1..=MAX_RETRIES {
             if self.prove_with_archive().await? {
                 break;
             }
-            self.path = self.path.max(PullPath::AskedAgain);
-            sleep((PAUSE * attempt).mul_f64(fastrand::f64())).await;
-            let after = self.evidence.proven();
+            self.outcome = self.outcome.max(PullOutcome::AskedAgain);
+            sleep((RETRY_PAUSE * attempt).mul_f64(fastrand::f64())).await;
+            let after = self.proof.proven();
             if let Some(cut) = self.read_index(after).await? {
                 return Ok(Some(cut));
             }
         }
-        if !self.prove() && !self.evidence.archive_was_read() {
+        if !self.prove() && !self.proof.archive_was_read() {
             self.read_archive(self.since).await?;
         }
         if !self.prove() {
             self.read_strongly().await?;
         }
-        if !self.evidence.exceeds(&self.pull.budget) {
+        if !self.proof.exceeds(&self.pull.budget) {
             return Ok(None);
         }
-        Ok(self.evidence.cut(self.counter.current, &self.pull.budget))
+        Ok(self.proof.cut(self.counter.current, &self.pull.budget))
     }
 
-    /// Reads all rows strongly until they add up, unless there is too much of that already.
+    /// Reads all rows strongly until they add up. `Overloaded` if too many such reads are in progress.
     async fn read_strongly(&mut self) -> Result<(), Stop> {
         meter::strong_fallback();
         let _under_way = self.strong.begin(&self.pull.project)?;
-        self.path = PullPath::Strong;
-        self.deadline = self.began + STRONG_DEADLINE;
-        let mut pause = PAUSE;
+        self.outcome = PullOutcome::Strong;
+        self.deadline = self.began + MAX_STRONG_TIME;
+        let mut pause = RETRY_PAUSE;
         loop {
             self.read_all_rows().await?;
             if self.prove_all_rows().await? {
@@ -413,13 +410,13 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Reads every page of the table. Where it was throttled it goes on after a pause, however long that is: a row counts as of when it was
-    /// read.
+    /// Reads every page of the table. A throttled read continues after a pause. The pause does no harm, because a row counts as of
+    /// when it was read.
     async fn read_all_rows(&mut self) -> Result<(), Stop> {
         let mut cursor = None;
         loop {
             let page = unthrottled(self.deadline, || self.table.rows_page(&self.pull.project, cursor.clone())).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add_without_page(row));
+            page.rows.into_iter().for_each(|row| self.proof.add_without_page(row));
             cursor = page.next;
             if cursor.is_none() {
                 return Ok(());
@@ -430,37 +427,37 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// Do the rows that were read add up? To the counter that was read before them; or else with what their lists have dropped since; or else
-    /// to a counter of now, with the rows that are newer than the old one.
+    /// Whether all rows add up. First to the counter that was read before them, then together with what their histories have dropped
+    /// since, then to the counter of now, together with the rows that are newer than the old one.
     async fn prove_all_rows(&mut self) -> Result<bool, Stop> {
         let counter = self.counter.current;
-        if self.evidence.proves_by_sum(counter) {
+        if self.proof.proves_by_sum(counter) {
             return Ok(true);
         }
-        self.read_archive(counter.get()).await?;
-        if self.evidence.proves_by_sum(counter) {
+        self.read_archive(counter.into()).await?;
+        if self.proof.proves_by_sum(counter) {
             return Ok(true);
         }
         self.read_counter().await?;
-        let mut cursor = None;
+        let (newer, mut cursor) = (VersionSpan::above(counter.into()), None);
         loop {
-            let page = self.table.feed_page(&self.pull.project, counter.get(), None, cursor).await?;
-            page.rows.into_iter().for_each(|row| self.evidence.add(row));
+            let page = self.table.feed_page(&self.pull.project, newer, cursor).await?;
+            page.rows.into_iter().for_each(|row| self.proof.add(row));
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(self.evidence.proves_by_sum(self.counter.current));
+                return Ok(self.proof.proves_by_sum(self.counter.current));
             }
         }
     }
 
-    /// Rows are newer than the counter: reads it again and proves what is in hand against that, with another look at the
-    /// index if it takes one. What was proven stays proven when this is not.
+    /// Rows are newer than the counter: reads it again and proves the rows against that, with another read of the index if
+    /// necessary. If that fails, the old counter stays, up to which everything is proven.
     async fn catch_up(&mut self) -> Result<(), Stop> {
-        self.path = self.path.max(PullPath::CaughtUp);
+        self.outcome = self.outcome.max(PullOutcome::CaughtUp);
         let proven = self.counter.clone();
         self.read_counter().await?;
         if !self.prove() {
-            let after = self.evidence.proven();
+            let after = self.proof.proven();
             self.read_index(after).await?;
         }
         if !self.prove_with_archive().await? {
@@ -469,26 +466,26 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
-    /// Reads the counter again; the project may have been deleted.
+    /// Reads the counter again. The project may have been deleted.
     async fn read_counter(&mut self) -> Result<(), Stop> {
         let counter = self.table.counter(&self.pull.project).await?.ok_or(Error::NotAMember)?;
-        // Never back: what was read before was true.
+        // Never go back: what was read before was true.
         if counter.current >= self.counter.current {
             self.counter = counter;
         }
         self.expect_not_deleted()
     }
 
-    /// Waits until the counter is not below the newest row in hand, which may be visible before it.
+    /// Waits until the counter is not below the newest version seen. A commit's rows may be visible before its counter.
     async fn wait_for_counter(&mut self) -> Result<(), Stop> {
-        let newest = self.evidence.newest();
-        while self.counter.current.get() < newest {
+        let newest = self.proof.newest();
+        while !self.counter.reaches(newest) {
             self.read_counter().await?;
-            if self.counter.current.get() < newest {
+            if !self.counter.reaches(newest) {
                 if Instant::now() >= self.deadline {
                     return Err(Error::NotProven.into());
                 }
-                sleep(PAUSE.mul_f64(fastrand::f64())).await;
+                sleep(RETRY_PAUSE.mul_f64(fastrand::f64())).await;
             }
         }
         Ok(())
@@ -508,26 +505,25 @@ impl<'a> Gathering<'a> {
         self.counter.deleted_at.map_or(Ok(()), |end| Err(Ended::Deleted(end).into()))
     }
 
-    /// The caller's own membership, dead, is an answer of its own. The one that let them in is in hand, so a dead one is
-    /// newer than that.
+    /// Ends the pull if the caller's own membership is dead. The live one from step 1 is among the rows, so a dead one is newer.
     fn expect_not_removed(&self) -> Result<(), Stop> {
-        match self.evidence.row(&self.membership.key) {
+        match self.proof.row(&self.membership.key) {
             Some(row) if row.json.is_none() => Err(Ended::Removed { at: row.version, knew: row.version }.into()),
             _ => Ok(()),
         }
     }
 
-    /// The answer up to `mark`; with newer rows beside, unless it is cut there.
-    fn finish(self, mark: ServerVersion, cut: bool) -> (Answer, PullPath) {
-        let mut rows = self.evidence.into_rows(cut.then_some(mark));
+    /// The answer that is complete up to `mark`. It has newer rows, too, unless it is cut.
+    fn finish(self, mark: ServerVersion, cut: bool) -> (PullAnswer, PullOutcome) {
+        let mut rows = self.proof.into_rows(if cut { mark.into() } else { Mark::EVERYTHING });
         if self.pull.leaves_tombstones_out() {
             rows.retain(|row| row.json.is_some());
         }
-        (Answer { rows, has_more: cut, ..Answer::empty(mark.get()) }, self.path)
+        (PullAnswer { rows, has_more: cut, ..PullAnswer::empty(mark) }, self.outcome)
     }
 }
 
-/// Reads the next page of each range, side by side, and notes in the range where it goes on. The rows, range by range.
+/// Reads the next page of each range in parallel, and moves the cursor of the range. Returns the rows of each range.
 async fn read_a_page_each<R, F>(ranges: &mut [Range], page_of: impl Fn(&Range) -> F) -> Result<Vec<Vec<R>>, Error>
 where
     F: Future<Output = Result<FeedPage<R>, Error>>,
@@ -548,7 +544,7 @@ mod tests {
     fn a_mark_from_before_a_restore_starts_over_and_a_new_device_or_a_later_mark_does_not() {
         let version = |number: u64| ServerVersion::try_from(number).expect("a version");
         let starts_over = |counter: &Counter, since: u64| {
-            let since = Since::try_from(since).expect("a mark");
+            let since = Mark::try_from(since).expect("a mark");
             matches!(expect_no_resync(counter, since), Err(Error::ResyncRequired { through }) if through == version(7))
         };
         let restored = Counter { resync_through: Some(version(7)), ..Counter::at(version(9)) };

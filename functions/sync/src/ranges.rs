@@ -5,34 +5,40 @@
 //! The last range has no end, like the interval itself. The split need not be exact: a range with more than one page is read
 //! further, and the proof covers everything that was read.
 
+use shared::domain::{Mark, ServerVersion, VersionSpan};
 use shared::storage::PageCursor;
 
 /// The maximum number of ranges that are read in parallel. Each needs memory for a page, and a connection.
-const MOST: usize = 6;
+const MAX_PARALLEL_RANGES: usize = 6;
 
 /// A range of versions that may not be read completely yet.
 #[derive(Debug)]
 pub(crate) struct Range {
-    pub(crate) after: u64,
-    /// None: without an end.
-    pub(crate) to: Option<u64>,
+    pub(crate) span: VersionSpan,
+    /// Where the next page begins. None before the first page, and after the last one.
     pub(crate) cursor: Option<PageCursor>,
+}
+
+impl Range {
+    fn unread(span: VersionSpan) -> Self {
+        Self { span, cursor: None }
+    }
 }
 
 /// The ranges to read next, ascending, and where the next ranges begin.
 #[derive(Debug)]
 pub(crate) struct Ranges {
     pub(crate) next: Vec<Range>,
-    rest: Option<u64>,
+    rest: Option<Mark>,
 }
 
 impl Ranges {
-    /// All versions above a version.
-    pub(crate) fn above(after: u64) -> Self {
-        Self { next: vec![Range { after, to: None, cursor: None }], rest: None }
+    /// All versions above a mark.
+    pub(crate) fn above(after: Mark) -> Self {
+        Self { next: vec![Range::unread(VersionSpan::above(after))], rest: None }
     }
 
-    /// Ranges that were read to their ends are gone: goes on behind them, if there is something left.
+    /// Continues after the ranges, if all of them were read to their ends. Returns whether there is something to read.
     pub(crate) fn go_on(&mut self) -> bool {
         if self.next.is_empty()
             && let Some(after) = self.rest.take()
@@ -42,90 +48,103 @@ impl Ranges {
         !self.next.is_empty()
     }
 
-    /// Are there ranges left to read before others that were read?
+    /// Whether a range is unfinished that has a range after it.
     pub(crate) fn has_gaps(&self) -> bool {
-        self.next.iter().any(|range| range.to.is_some())
+        self.next.iter().any(|range| range.span.has_end())
     }
 
-    /// Nothing is left to read.
+    /// Whether nothing is left to read.
     pub(crate) fn is_empty(&self) -> bool {
         self.next.is_empty() && self.rest.is_none()
     }
 
-    /// A page full of the versions `first..=last` of the range without an end was read, and there is more: splits what is left
-    /// up to `current` into ranges that fit a page, `pages` of them at most for now.
-    pub(crate) fn split(&mut self, first: u64, last: u64, current: u64, pages: usize) {
-        let Some(open) = self.next.pop_if(|range| range.to.is_none()) else { return };
-        let width = ((last - first + 1) * 9 / 10).max(1);
-        let count = usize::try_from(current.saturating_sub(last).div_ceil(width)).unwrap_or(usize::MAX);
-        let now = count.min(pages).min(MOST);
+    /// Splits what is left of the range without an end, up to `current`, into ranges that fit a page: at most `pages` of them
+    /// for now. A full page of it was just read, which has the versions `first..=last`.
+    pub(crate) fn split(&mut self, first: ServerVersion, last: ServerVersion, current: ServerVersion, pages: usize) {
+        let Some(open) = self.next.pop_if(|range| !range.span.has_end()) else { return };
+        // Nine tenths: the next rows may be a little larger.
+        let width = (versions_in(first, last) * 9 / 10).max(1);
+        let left = Mark::from(current).above(last.into());
+        let count = usize::try_from(left.div_ceil(width)).unwrap_or(usize::MAX);
+        let now = count.min(pages).min(MAX_PARALLEL_RANGES);
         if now < 2 {
             self.next.push(open);
             return;
         }
-        let mut after = last;
+        let mut after = Mark::from(last);
         for _ in 1..now {
-            self.next.push(Range { after, to: Some(after + width), cursor: None });
-            after += width;
+            after = self.push(after, width);
         }
         if now == count {
-            self.next.push(Range { after, to: None, cursor: None });
+            self.next.push(Range::unread(VersionSpan::above(after)));
         } else {
-            self.next.push(Range { after, to: Some(after + width), cursor: None });
-            self.rest = Some(after + width);
+            self.rest = Some(self.push(after, width));
         }
+    }
+
+    /// Adds a range so many versions wide, and returns where it ends.
+    fn push(&mut self, after: Mark, width: u64) -> Mark {
+        let through = after.plus(width);
+        self.next.push(Range::unread(VersionSpan { after, through }));
+        through
     }
 }
 
-/// The ranges to read next when an interval is read from its end, which mostly does not take long: the last page alone, then
-/// what lies before it in two ranges side by side, then four. The lowest one always goes down to where the interval begins, so
-/// that its page leads across whatever versions no row holds, however many they are.
+/// How many versions there are from `first` to `last`.
+pub(crate) fn versions_in(first: ServerVersion, last: ServerVersion) -> u64 {
+    Mark::from(last).above(first.into()) + 1
+}
+
+/// The ranges to read next when an interval is read from its end. That is mostly short: first the last page alone, then two
+/// ranges before it in parallel, then four. The lowest range always goes down to the start of the interval. So its page leads
+/// across a gap, however many versions no row has.
 #[derive(Debug)]
 pub(crate) struct FromTheEnd {
     pub(crate) next: Vec<Range>,
-    after: u64,
-    newest: u64,
-    /// Up to here nothing was asked for yet.
-    left: u64,
+    after: Mark,
+    newest: Mark,
+    /// Nothing up to here was read yet.
+    left: Mark,
     width: u64,
     at_once: usize,
 }
 
 impl FromTheEnd {
-    /// Everything above a version, up to `newest` for all that is known. No range is wider than `widest`, as many versions as
-    /// some page had, but the lowest.
-    pub(crate) fn above(after: u64, newest: u64, widest: u64) -> Self {
-        let all = Range { after, to: None, cursor: None };
+    /// Everything above a mark. `newest` is the newest version known. Except for the lowest one, no range is wider than
+    /// `widest`, the number of versions on some page.
+    pub(crate) fn above(after: Mark, newest: Mark, widest: u64) -> Self {
+        let all = Range::unread(VersionSpan::above(after));
         Self { next: vec![all], after, newest, left: after, width: widest, at_once: 1 }
     }
 
-    /// A page of each range was read: drops the ranges that were read to their ends, and goes on before them, if there is
-    /// something left.
+    /// Drops the ranges that were read to their ends, and adds ranges before them, if a page of each range was read. Returns
+    /// whether there is something to read.
     pub(crate) fn go_on(&mut self) -> bool {
-        if let Some(lowest) = self.next.pop_if(|range| range.after == self.after)
+        if let Some(lowest) = self.next.pop_if(|range| range.span.after == self.after)
             && let Some(cursor) = lowest.cursor
         {
-            self.reached(cursor.version(), lowest.to.unwrap_or(self.newest));
+            let through = if lowest.span.has_end() { lowest.span.through } else { self.newest };
+            self.reached(cursor.version().map_or(Mark::NOTHING, Mark::from), through);
         }
         self.next.retain(|range| range.cursor.is_some());
         self.fill();
         !self.next.is_empty()
     }
 
-    /// The page of the lowest range had the versions `first..=last`.
-    fn reached(&mut self, first: u64, last: u64) {
-        self.left = first.saturating_sub(1);
-        self.width = self.width.min(last.saturating_sub(self.left));
+    /// The page of the lowest range had the versions from `first` to `last`.
+    fn reached(&mut self, first: Mark, last: Mark) {
+        self.left = first.minus(1);
+        self.width = self.width.min(last.above(self.left));
     }
 
     fn fill(&mut self) {
-        self.at_once = (self.at_once * 2).min(MOST);
-        // A little less than a page.
+        self.at_once = (self.at_once * 2).min(MAX_PARALLEL_RANGES);
+        // Nine tenths of a page, without an overflow of a width that is not known yet.
         let width = (self.width / 10 * 9).max(1);
         while self.left > self.after && self.next.len() < self.at_once {
             let is_lowest = self.next.len() + 1 == self.at_once;
-            let after = if is_lowest { self.after } else { self.left.saturating_sub(width).max(self.after) };
-            self.next.push(Range { after, to: Some(self.left), cursor: None });
+            let after = if is_lowest { self.after } else { self.left.minus(width).max(self.after) };
+            self.next.push(Range::unread(VersionSpan { after, through: self.left }));
             self.left = after;
         }
     }
@@ -142,13 +161,22 @@ mod tests {
     }
 
     fn ends(ranges: &[Range]) -> Vec<(u64, Option<u64>)> {
-        ranges.iter().map(|range| (range.after, range.to)).collect()
+        let end = |span: VersionSpan| span.has_end().then_some(span.through.get());
+        ranges.iter().map(|Range { span, .. }| (span.after.get(), end(*span))).collect()
+    }
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
     }
 
     #[test]
     fn what_is_left_is_split_into_ranges_of_less_than_a_page_and_the_last_has_no_end() {
-        let mut ranges = Ranges::above(0);
-        ranges.split(1, 1000, 3000, 100);
+        let mut ranges = Ranges::above(Mark::NOTHING);
+        ranges.split(version(1), version(1000), version(3000), 100);
         assert_eq!(shown(&ranges), [(1000, Some(1900)), (1900, Some(2800)), (2800, None)]);
         assert!(ranges.has_gaps() && !ranges.is_empty());
         ranges.next.clear();
@@ -157,8 +185,8 @@ mod tests {
 
     #[test]
     fn no_more_is_read_than_fits_the_answer_and_the_rest_is_not_forgotten() {
-        let mut ranges = Ranges::above(0);
-        ranges.split(1, 1000, 100_000, 2);
+        let mut ranges = Ranges::above(Mark::NOTHING);
+        ranges.split(version(1), version(1000), version(100_000), 2);
         assert_eq!(shown(&ranges), [(1000, Some(1900)), (1900, Some(2800))]);
         ranges.next.clear();
         assert!(!ranges.has_gaps() && !ranges.is_empty() && ranges.go_on());
@@ -169,32 +197,32 @@ mod tests {
     fn what_would_fit_one_page_or_lies_behind_the_counter_is_read_on_as_it_is() {
         for (last, current, pages) in [(1000, 1900, 9), (1000, 1000, 9), (1000, 3, 9), (1000, 9000, 1), (1000, 9000, 0)]
         {
-            let mut ranges = Ranges::above(0);
-            ranges.split(1, last, current, pages);
+            let mut ranges = Ranges::above(Mark::NOTHING);
+            ranges.split(version(1), version(last), version(current), pages);
             assert_eq!(shown(&ranges), [(0, None)]);
         }
     }
 
     #[test]
     fn a_gap_before_the_page_does_not_make_the_ranges_wider() {
-        let mut ranges = Ranges::above(0);
-        ranges.split(4_294_967_300, 4_294_967_399, 4_294_967_500, 9);
+        let mut ranges = Ranges::above(Mark::NOTHING);
+        ranges.split(version(4_294_967_300), version(4_294_967_399), version(4_294_967_500), 9);
         assert_eq!(shown(&ranges), [(4_294_967_399, Some(4_294_967_489)), (4_294_967_489, None)]);
     }
 
     /// Reads an index with pages of so many rows from its end: what was read round by round, by how many ranges.
     fn rounds(index: &[u64], after: u64, page: usize) -> Vec<(usize, Vec<u64>)> {
         let newest = index.last().copied().unwrap_or(0);
-        let mut ranges = FromTheEnd::above(after, newest, u64::MAX);
+        let mut ranges = FromTheEnd::above(mark(after), mark(newest), u64::MAX);
         let mut rounds = vec![];
         while !ranges.next.is_empty() {
             let mut read = vec![];
             let mut reached = None;
             for range in &ranges.next {
-                let last = range.to.unwrap_or(newest);
-                let wanted = index.iter().rev().filter(|version| (range.after + 1..=last).contains(version));
+                let (first, last) = (range.span.after.get() + 1, range.span.through.get().min(newest));
+                let wanted = index.iter().rev().filter(|version| (first..=last).contains(version));
                 // Of all but the lowest one every page.
-                let page = if range.after == after { page } else { usize::MAX };
+                let page = if range.span.after == mark(after) { page } else { usize::MAX };
                 let versions: Vec<u64> = wanted.clone().take(page).copied().collect();
                 if versions.len() < wanted.count() {
                     reached = versions.last().map(|first| (*first, last));
@@ -204,7 +232,7 @@ mod tests {
             rounds.push((ranges.next.len(), read));
             ranges.next.clear();
             if let Some((first, last)) = reached {
-                ranges.reached(first, last);
+                ranges.reached(mark(first), mark(last));
             }
             ranges.fill();
         }
@@ -213,10 +241,10 @@ mod tests {
 
     #[test]
     fn from_the_end_ever_more_ranges_are_read_side_by_side_until_nothing_is_left() {
-        let mut ranges = FromTheEnd::above(100, 10_000, u64::MAX);
+        let mut ranges = FromTheEnd::above(mark(100), mark(10_000), u64::MAX);
         assert_eq!(ends(&ranges.next), [(100, None)]);
         ranges.next.clear();
-        ranges.reached(9001, 10_000);
+        ranges.reached(mark(9001), mark(10_000));
         ranges.fill();
         assert_eq!(ends(&ranges.next), [(8100, Some(9000)), (100, Some(8100))]);
         let index: Vec<u64> = (1..=10_000).collect();
@@ -232,8 +260,8 @@ mod tests {
             let rounds = rounds(&index, 0, page);
             assert!(rounds.len() <= 10_000 / page + 2, "{} rounds with pages of {page}", rounds.len());
         }
-        let mut ranges = FromTheEnd::above(0, 1 << 32, 900);
-        ranges.reached(4_000, 1 << 32);
+        let mut ranges = FromTheEnd::above(mark(0), mark(1 << 32), 900);
+        ranges.reached(mark(4_000), mark(1 << 32));
         assert_eq!(ranges.width, 900);
     }
 
@@ -253,6 +281,6 @@ mod tests {
 
     #[test]
     fn nothing_is_read_before_a_last_page_that_is_all_there_is() {
-        assert!(!FromTheEnd::above(100, 10_000, u64::MAX).go_on());
+        assert!(!FromTheEnd::above(mark(100), mark(10_000), u64::MAX).go_on());
     }
 }

@@ -5,20 +5,22 @@ use std::time::Duration;
 use shared::domain::Error;
 use tokio::time::{Instant, sleep};
 
-/// The longest pause before a strong reading that was throttled goes on, at first and in the end.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// The longest pause before the first retry of a throttled strong read.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause before any retry.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Asks again for what is throttled, after ever longer pauses; `Overloaded` at the deadline.
+/// Repeats a read while it is throttled, with longer and longer pauses. `Overloaded` at the deadline.
 pub(crate) async fn unthrottled<T, F>(deadline: Instant, ask: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
 {
-    let (mut pause, longest) = PAUSES;
+    let mut pause = FIRST_PAUSE;
     loop {
         match ask().await {
             Err(Error::Overloaded) if Instant::now() + pause < deadline => {
                 sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-                pause = (pause * 2).min(longest);
+                pause = (pause * 2).min(MAX_PAUSE);
             }
             other => return other,
         }

@@ -1,28 +1,29 @@
-//! What a pull answers someone for whom there is nothing any more: a member who was removed, or one of a deleted project.
+//! A wipe: the answer that tells a device to forget a project. It is for a removed member, and for each member of a deleted
+//! project.
 //!
-//! The ids of the rows that existed when it ended, as tombstones, and none of a later one but those that a restore buried: the
-//! device may have these from the lost table. A device that has applied them
-//! all holds nothing any more; it gets the version at which it ended as its mark, and is told no more from then on.
+//! The answer has the ids of the rows that existed then, as tombstones, and none of a later row. One exception: it also names
+//! rows that a restore buried, because the device may have them from the lost table. After all of them the device has no rows.
+//! Its mark is then the version of the removal or deletion, and it is told nothing more.
 //!
-//! What does not fit one response follows in pages. Each reads the project from its beginning, strongly, and leaves out what
-//! lies before the place in its mark, see [`WipePlace`]. No version would do for that: a mark up to the counter may be a
-//! device's that has been told nothing yet. Rows come in the order of their keys, so that an id may be named on two pages,
-//! when rows were made before it in between, and none is left out.
+//! Ids that do not fit one response come in pages. For each page the project is read again from its beginning, strongly, and
+//! the rows before the place in the mark are left out, see [`WipePlace`]. The place cannot be a version: a mark up to the
+//! counter may be that of a device that was told nothing yet. Rows come in the order of their keys. So if rows are created
+//! before an id in the meantime, the id is named twice, but none is left out.
 
 use std::collections::{BTreeSet, HashMap};
 
-use shared::domain::{ArchivedVersions, Error, ProjectId, Row, RowKey, ServerVersion, Since, WipePlace};
+use shared::domain::{ArchivedVersions, Error, Mark, ProjectId, Row, RowKey, ServerVersion, WipePlace};
 use shared::storage::{RowVersions, Table};
 use tokio::time::{Duration, Instant};
 
-use crate::body::{Answer, IdBudget};
+use crate::body::{IdBudget, PullAnswer};
 use crate::strong_reads::StrongReads;
 use crate::throttle::unthrottled;
 
-/// How long a page is read, waiting for a throttled partition included. The function has 29 s.
-const DEADLINE: Duration = Duration::from_secs(20);
+/// How long a page may take to read, with the waits for a throttled partition. The function has 29 s.
+const MAX_PAGE_TIME: Duration = Duration::from_secs(20);
 
-/// Why there is nothing for the caller any more.
+/// Why the device is to forget the project.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ended {
     /// The project was deleted at this version.
@@ -31,28 +32,27 @@ pub(crate) enum Ended {
     Removed {
         /// At this version.
         at: ServerVersion,
-        /// The newest version that they may know of: a restore writes a dead membership again, much later.
+        /// The newest version that they may have seen. A restore writes a dead membership again, at a much higher version.
         knew: ServerVersion,
     },
 }
 
 impl Ended {
-    /// The removal that a dead membership tells of.
+    /// The removal of a dead membership.
     pub(crate) fn removed(membership: &Row) -> Self {
-        let dead_since = |version: u64| membership.removed_at.iter().any(|removed| removed.get() == version);
-        let written_dead = membership.superseded.versions().iter().copied().take_while(|version| dead_since(*version));
-        let knew = written_dead.last().and_then(|version| version.try_into().ok());
-        Self::Removed { at: membership.version, knew: knew.unwrap_or(membership.version) }
+        let is_removal = |version: &ServerVersion| membership.removed_at.contains(version);
+        let written_dead = membership.history.versions().iter().copied().take_while(is_removal);
+        Self::Removed { at: membership.version, knew: written_dead.last().unwrap_or(membership.version) }
     }
 
-    /// The version at which it ended.
+    /// The version of the removal or deletion.
     fn at(self) -> ServerVersion {
         match self {
             Self::Deleted(at) | Self::Removed { at, .. } => at,
         }
     }
 
-    /// A row that was made later is none of the caller's business.
+    /// The newest version that the caller may have seen. The ids of rows that were created later are not told.
     fn knew(self) -> ServerVersion {
         match self {
             Self::Deleted(at) => at,
@@ -61,34 +61,34 @@ impl Ended {
     }
 }
 
-/// What is to be wiped.
+/// A request for a wipe.
 pub(crate) struct Wipe<'a> {
     pub(crate) table: &'a Table,
     pub(crate) strong: &'a StrongReads,
     pub(crate) project: &'a ProjectId,
-    pub(crate) since: Since,
-    /// The project's.
+    pub(crate) since: Mark,
+    /// From the project's counter.
     pub(crate) resync_through: Option<ServerVersion>,
-    /// What one page may name.
+    /// What one page may hold.
     pub(crate) budget: IdBudget,
 }
 
 impl Wipe<'_> {
-    /// The next page; once they were all given, `MembershipRevoked`, or nothing of a deleted project.
-    pub(crate) async fn answer(&self, ended: Ended) -> Result<Answer, Error> {
-        let (since, end) = (self.since.get(), ended.at().get());
-        let was_told = self.since.wipe_place().is_none() && since >= end;
-        let holds_nothing = self.since == Since::NOTHING;
+    /// The next page. After the last one: `MembershipRevoked`, or an empty answer if the project is deleted.
+    pub(crate) async fn answer(&self, ended: Ended) -> Result<PullAnswer, Error> {
+        let (since, end) = (self.since, Mark::from(ended.at()));
+        let was_told = since.wipe_place().is_none() && since >= end;
+        let holds_nothing = since == Mark::NOTHING;
         match ended {
             Ended::Removed { .. } if was_told || holds_nothing => Err(Error::MembershipRevoked),
-            Ended::Deleted(_) if was_told || holds_nothing => Ok(Answer::empty(since.max(end))),
+            Ended::Deleted(_) if was_told || holds_nothing => Ok(PullAnswer::empty(since.max(end))),
             _ => self.page(ended).await,
         }
     }
 
-    async fn page(&self, ended: Ended) -> Result<Answer, Error> {
+    async fn page(&self, ended: Ended) -> Result<PullAnswer, Error> {
         let _under_way = self.strong.begin(self.project)?;
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + MAX_PAGE_TIME;
         let named_before = self.since.wipe_place().map_or(0, WipePlace::rows);
         let mut ids = Ids { named_before, rows: 0, left: self.budget, deleted: vec![] };
         let mut archived = None;
@@ -96,7 +96,7 @@ impl Wipe<'_> {
         loop {
             let page = unthrottled(deadline, || self.table.versions_page(self.project, cursor.clone())).await;
             let page = match page {
-                // What is there already is a step forward.
+                // A short page is better than none.
                 Err(Error::Overloaded) if !ids.deleted.is_empty() => return Ok(self.cut(ids)),
                 page => page?,
             };
@@ -115,7 +115,7 @@ impl Wipe<'_> {
             }
             cursor = page.next;
             if cursor.is_none() {
-                return Ok(Answer { deleted: ids.deleted, ..Answer::empty(ended.at().get()) });
+                return Ok(PullAnswer { deleted: ids.deleted, ..PullAnswer::empty(ended.at()) });
             }
             if Instant::now() >= deadline && !ids.deleted.is_empty() {
                 return Ok(self.cut(ids));
@@ -123,7 +123,7 @@ impl Wipe<'_> {
         }
     }
 
-    /// Did a row whose own list is silent exist at the version `knew`? The archive says so, which is read at the first such row.
+    /// Whether a row with a silent history existed at the version `knew`. The archive tells; it is read for the first such row.
     async fn existed(
         &self,
         row: &RowVersions,
@@ -132,36 +132,36 @@ impl Wipe<'_> {
         deadline: Instant,
     ) -> Result<bool, Error> {
         if archived.is_none() {
-            let above = unthrottled(deadline, || self.table.archived_above(self.project, knew.get())).await?;
+            let above = unthrottled(deadline, || self.table.archived_above(self.project, knew.into())).await?;
             *archived = Some(Archived::above(knew, above.unwrap_or_default()));
         }
         Ok(!archived.as_ref().is_some_and(|archived| archived.has_all_of(row)))
     }
 
-    /// The ids so far, and a mark that says how far that is.
-    fn cut(&self, ids: Ids) -> Answer {
+    /// The ids so far, with a mark that says where the next page begins.
+    fn cut(&self, ids: Ids) -> PullAnswer {
         let place = WipePlace::new(self.resync_through, ids.rows);
-        Answer { deleted: ids.deleted, has_more: true, ..Answer::empty(place.mark()) }
+        PullAnswer { deleted: ids.deleted, has_more: true, ..PullAnswer::empty(place.mark()) }
     }
 }
 
 /// The ids of a page.
 struct Ids {
-    /// So many rows were dealt with on the pages before.
+    /// The number of rows, in the order of their keys, that the pages before dealt with.
     named_before: u64,
-    /// So many rows, from the first one on, are dealt with.
+    /// The number of rows that are dealt with, those of the pages before included.
     rows: u64,
     left: IdBudget,
     deleted: Vec<RowKey>,
 }
 
 impl Ids {
-    /// Was the next row dealt with on a page before?
+    /// Whether a page before dealt with the next row.
     fn are_named_before(&self) -> bool {
         self.rows < self.named_before
     }
 
-    /// Deals with the next row; false when it has to be named and does not fit any more.
+    /// Deals with the next row. Returns false if its id has to be named and does not fit.
     fn take(&mut self, key: RowKey, is_known: bool) -> bool {
         if is_known && !self.are_named_before() {
             if !self.left.take(&key) {
@@ -174,25 +174,27 @@ impl Ids {
     }
 }
 
-/// Which versions of which rows were archived above the version that the caller may know of.
-struct Archived(HashMap<RowKey, BTreeSet<u64>>);
+/// The archived versions of each row above the newest version that the caller may have seen.
+struct Archived(HashMap<RowKey, BTreeSet<ServerVersion>>);
 
 impl Archived {
     fn above(knew: ServerVersion, archives: Vec<ArchivedVersions>) -> Self {
-        let mut of_rows: HashMap<RowKey, BTreeSet<u64>> = HashMap::new();
+        let mut of_rows: HashMap<RowKey, BTreeSet<ServerVersion>> = HashMap::new();
         for archive in archives {
             if let Some(row) = archive.row() {
-                let above = archive.versions().iter().copied().filter(|version| *version > knew.get());
+                let above = archive.versions().iter().copied().filter(|version| *version > knew);
                 of_rows.entry(row.clone()).or_default().extend(above);
             }
         }
         Self(of_rows)
     }
 
-    /// Are all versions that the row's list has no room for among them? Then it was made later. If not, it existed, or versions were
-    /// dropped by code from before the archive: such a row is named, since it may be on the device.
+    /// Whether they are all versions that the row's history does not name. Then the row was created later. Otherwise it existed,
+    /// or code from before the archive dropped versions. Such a row is named, since it may be on the device.
     fn has_all_of(&self, row: &RowVersions) -> bool {
-        let archived = self.0.get(&row.key).map_or(0, |versions| versions.range(..row.superseded.floor()).count());
+        let silent = row.history.silent_through();
+        let is_unlisted = |version: &&ServerVersion| silent.covers(**version);
+        let archived = self.0.get(&row.key).map_or(0, |versions| versions.iter().filter(is_unlisted).count());
         archived as u64 == row.unlisted()
     }
 }

@@ -12,7 +12,7 @@ use super::rows::{change, create, delete, list, read, references};
 
 /// All of them, in the order in which they are shown.
 pub(super) fn all() -> Result<Vec<Route>, Error> {
-    let mut all = vec![pull()?];
+    let mut all = vec![pull()?, heads()];
     for collection in Collection::ALL {
         all.extend([
             list(collection)?,
@@ -119,6 +119,33 @@ fn pull() -> Result<Route, Error> {
         ]
         .concat(),
     })
+}
+
+fn heads() -> Route {
+    Route {
+        method: HttpMethod::Get,
+        path: "/api/v1/heads/".to_owned(),
+        id: "listHeads".to_owned(),
+        tag: "sync",
+        summary: "List the current versions of the caller's projects".to_owned(),
+        about: "Which projects moved: those whose `version` is above the device's mark have something to pull. Ordered by id, \
+                in pages. Each page reads `limit` memberships, and leaves out deleted projects and projects that the caller \
+                was removed from. So a page can have fewer heads than `limit`, or none, and still have a `next`. A project \
+                that the caller was added to a moment ago can be missing."
+            .to_owned(),
+        parameters: headers::of_lists().into(),
+        body: None,
+        successes: vec![Success {
+            status: 200,
+            about: "One page of versions.",
+            body: Some((
+                "Heads".to_owned(),
+                json!({"heads": [{"project": crate::EXAMPLE_PROJECT, "version": 42}], "next": null}),
+            )),
+            ..Success::default()
+        }],
+        problems: [TOKEN, &["invalid_parameter"], TABLE, &["busy"]].concat(),
+    }
 }
 
 fn health() -> Route {

@@ -32,6 +32,7 @@ pub(super) fn all() -> Result<Vec<(String, RefOr<Schema>)>, Error> {
         all.push((format!("Synced{name}"), row(collection, Seen::ByDevices)?));
     }
     all.push(("CalendarException".to_owned(), exception().into()));
+    all.push(("Heads".to_owned(), heads().into()));
     all.push(("SyncResponse".to_owned(), sync_response().into()));
     all.push(("Batch".to_owned(), batch().into()));
     all.push(("BatchResults".to_owned(), batch_results().into()));
@@ -208,6 +209,15 @@ fn exception() -> Object {
         .property("end", day("The last day. Must not be before `start`."))
         .property("description", description);
     all_required(object, &["start", "end"])
+}
+
+fn heads() -> Object {
+    let at = version()
+        .description(Some("The project's current version. A device whose mark is not below it has everything."));
+    let head = closed().property("project", id()).property("version", at);
+    let next = or_null(id()).description(Some("The `cursor` of the next page, or null on the last page."));
+    let heads = array(all_required(head, &["project", "version"]));
+    all_required(closed().property("heads", heads).property("next", next), &["heads", "next"])
 }
 
 fn sync_response() -> Object {

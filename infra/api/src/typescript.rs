@@ -31,6 +31,9 @@ export type SyncResponse = {
   checksum?: { [Table in keyof Rows]: [number, number, number] }
 }
 
+/** The current versions of the caller's projects. `next` is the `cursor` of the next page. */
+export type Heads = { heads: { project: string; version: number }[]; next: string | null }
+
 /** The body of every error response (RFC 9457). */
 export type Problem = {
   type: string

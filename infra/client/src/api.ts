@@ -18,6 +18,8 @@ export interface Page {
   timestamp: number
   hasMore: boolean
   checksum: Record<string, Checksum> | null
+  /** Beside `hasMore`: how many rows a complete device holds, if the server says so. */
+  total: number | null
 }
 
 type Json = Record<string, unknown>
@@ -44,6 +46,24 @@ export class Api {
     return ids
   }
 
+  /** The current versions of the caller's projects; null: the server does not tell them. */
+  async heads(): Promise<Map<string, number> | null> {
+    const versions = new Map<string, number>()
+    let cursor = ''
+    try {
+      for (;;) {
+        const { body } = await this.#http.send('GET', `heads/?limit=1000${cursor}`)
+        const { heads, next } = object(body)
+        for (const head of array(heads).map(object)) versions.set(String(head.project), Number(head.version))
+        if (typeof next !== 'string') return versions
+        cursor = `&cursor=${encodeURIComponent(next)}`
+      }
+    } catch (error) {
+      if (error instanceof SyncError && error.problem.status === 404) return null
+      throw error
+    }
+  }
+
   async page(project: string, since: number, minVersion: number): Promise<Page> {
     const least = minVersion ? `&min_version=${minVersion}` : ''
     const { body } = await this.#http.send('GET', `${path(project)}sync/?since=${since}${least}`)
@@ -56,6 +76,7 @@ export class Api {
       timestamp: Number(answer.timestamp),
       hasMore: answer.has_more === true,
       checksum: (answer.checksum as Record<string, Checksum> | undefined) ?? null,
+      total: answer.row_counts === undefined ? null : this.#total(object(answer.row_counts)),
     }
     for (const table of this.#tables.values()) {
       const { updated = [], deleted = [] } = object(changes[table.name] ?? {})
@@ -63,6 +84,11 @@ export class Api {
       page.deleted.set(table, array(deleted).map(String))
     }
     return page
+  }
+
+  /** The rows of the tables that this app has. */
+  #total(counts: Json): number {
+    return [...this.#tables.keys()].reduce((total, table) => total + (Number(counts[table]) || 0), 0)
   }
 
   /** A row as it is now, or null if it is not there. */
@@ -90,10 +116,10 @@ export class Api {
     return Promise.all(results.map((result, index) => this.#result(project, request.operations[index], object(result))))
   }
 
-  async #result(project: string, operation: Operation | undefined, { status, server_version, problem }: Json): Promise<Result> {
+  async #result(project: string, operation: Operation | undefined, { status, server_version, merged_fields, problem }: Json): Promise<Result> {
     if (status === 0) return { status: 'not attempted' }
     if (typeof status !== 'number') throw misshapen('has a result without a status')
-    if (status < 300) return { status: 'accepted', version: Number(server_version ?? 0) }
+    if (status < 300) return { status: 'accepted', version: Number(server_version ?? 0), merged: merged_fields === undefined ? [] : array(merged_fields).map(String) }
     const refused = { ...object(problem), status } as unknown as Problem
     return { status: 'refused', problem: operation ? await this.#whole(project, operation, refused) : refused }
   }
@@ -113,7 +139,8 @@ export class Api {
     try {
       const answer = await this.#http.send(method, `${path(project)}${own}`, headers, text || undefined)
       const row = answer.body === null ? {} : object(answer.body)
-      return { status: 'accepted', version: Number(row.server_version ?? answer.header('x-server-version') ?? 0) }
+      const merged = (answer.header('x-merged-concurrent-fields') ?? '').split(', ').filter(Boolean)
+      return { status: 'accepted', version: Number(row.server_version ?? answer.header('x-server-version') ?? 0), merged }
     } catch (error) {
       if (error instanceof SyncError && isRefusalOfOne(error.problem)) return { status: 'refused', problem: error.problem }
       throw error

@@ -1,14 +1,14 @@
 // What is noted after rows have arrived.
 
-import { ackOf, unsentColumns } from './bases.js'
+import { ackOf, changedColumns, unsentColumns } from './bases.js'
 import type { Place } from './removal.js'
 import type { GivenUp } from './resolver.js'
 import type { Row } from './rows.js'
 import type { ProjectState } from './state.js'
-import { printOf } from './tables.js'
+import { isJson, printOf } from './tables.js'
 import type { Table } from './tables.js'
 import { isEmpty, keyOf, splitKey } from './values.js'
-import type { Raw, RemoteRow } from './values.js'
+import type { Fields, Raw, RemoteRow } from './values.js'
 
 export interface Arrival {
   arrived: Map<Table, RemoteRow[]>
@@ -108,10 +108,20 @@ export async function settleRows({ database, rows, store, tables }: Place): Prom
     !((ackOf(store.state, table, raw)?.v ?? 0) > raw.server_version)
   await database.write(async () => {
     const settled: Row[] = []
+    const respelt: [key: string, texts: Fields][] = []
     for (const table of tables.values()) {
       for (const raw of await rows.dirtyOf(table)) {
-        if (isSettled(table, raw)) settled.push({ table, raw: { ...raw, _status: 'synced', _changed: '', base_version: null } })
+        if (!isSettled(table, raw)) continue
+        const texts = changedColumns(raw).filter((column) => isJson(table.name, column))
+        if (texts.length) respelt.push([keyOf(table.name, raw.id), Object.fromEntries(texts.map((column) => [column, raw[column] ?? null]))])
+        else settled.push({ table, raw: { ...raw, _status: 'synced', _changed: '', base_version: null } })
       }
+    }
+    // To the server it was no change, and so it does not come back: the user's spelling is given up for the server's.
+    if (respelt.length) {
+      await store.update((draft) => {
+        for (const [key, texts] of respelt) draft.fetch[key] = { ...draft.fetch[key], ...texts }
+      })
     }
     await rows.overwrite(settled)
   })

@@ -30,13 +30,10 @@ export function keptBases(raw: Raw): Record<string, number> {
 
 export const changedColumns = (raw: Raw): string[] => raw._changed.split(',').filter(Boolean)
 
-/**
- * The version up to which the user has seen this field, or has made it. `edited` is the column whose edit it is
- * about: another one if this field only follows from it.
- */
-export function seenVersion(state: State, table: Table, raw: Raw, column: string, edited = column): number {
+/** The version up to which the user has seen this field, or has made it. */
+export function seenVersion(state: State, table: Table, raw: Raw, column: string): number {
   const acked = ackOf(state, table, raw)?.fields[column]?.v ?? 0
-  const kept = keptBases(raw)[edited] ?? raw.server_version
+  const kept = keptBases(raw)[column] ?? raw.server_version
   const insisted = state.insist[keyOf(table.name, raw.id)]?.[column] ?? 0
   return Math.max(acked, kept, insisted)
 }
@@ -55,9 +52,8 @@ export function basesOf(
   table: Table,
   raw: Raw,
   columns: readonly string[],
-  editedFor: (column: string) => string = (column) => column,
 ): { base_version: number; base_fields?: Record<string, number> } {
-  const versions = columns.map((column) => seenVersion(state, table, raw, column, editedFor(column)))
+  const versions = columns.map((column) => seenVersion(state, table, raw, column))
   const base_version = Math.min(...versions)
   if (versions.every((version) => version === base_version)) return { base_version }
   return { base_version, base_fields: Object.fromEntries(columns.map((column, n) => [column, versions[n] ?? 0])) }

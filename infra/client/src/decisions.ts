@@ -42,8 +42,9 @@ export async function decideConflict(context: PullContext, { table, id, field, v
       } else if (field !== null && open.fields[field]?.version === version) {
         for (const column of coupledWith(table, field)) {
           const shown = open.fields[column]?.version ?? version
-          if (choice === 'mine') draft.insist[key] = { ...draft.insist[key], [column]: shown }
-          else draft.fetch[key] = { ...draft.fetch[key], [column]: raw[column] ?? null }
+          // Either way the user has seen the server's value: what is typed from here on may replace it.
+          draft.insist[key] = { ...draft.insist[key], [column]: shown }
+          if (choice === 'theirs') draft.fetch[key] = { ...draft.fetch[key], [column]: raw[column] ?? null }
         }
         for (const column of coupledWith(table, field)) delete open.fields[column]
         if (isEmpty(open.fields)) delete draft.conflicts[key]

@@ -12,7 +12,8 @@ import { forgetNeverSent, wipe } from './removal.js'
 import { isUnsendable, MAX_OPERATIONS, operationOf, operationsOf, printOf, requestOf } from './request.js'
 import { Rows } from './rows.js'
 import type { Row } from './rows.js'
-import { enterResults } from './settle.js'
+import { enterResults, mergesOf } from './settle.js'
+import type { Merge } from './settle.js'
 import { Store } from './state.js'
 import type { Operation } from './state.js'
 import type { Tables } from './tables.js'
@@ -35,6 +36,8 @@ export interface ProjectDeps {
   api: Api
   newKey: () => string
   changed: () => void
+  /** Edits that the server has merged with those of others. */
+  merged: (project: string, merges: Merge[]) => void
 }
 
 export class Project {
@@ -78,6 +81,18 @@ export class Project {
     } finally {
       this.progress = null
     }
+  }
+
+  /** Whether the device is known to be as the server is, which is at this version: there is nothing to push and to pull. */
+  async isAt(version: number | undefined): Promise<boolean> {
+    const { status, mark, request, acks, fetch } = this.store.state
+    // The first pull since the app began compares checksums.
+    if (status !== 'live' || version !== mark || this.#agreedAt !== mark) return false
+    if (request || Object.keys(acks).length || Object.keys(fetch).length || (await this.survey()).sendable.length) return false
+    await this.store.update((draft) => {
+      draft.lastSyncedAt = Date.now()
+    })
+    return true
   }
 
   async #rounds(anew: boolean): Promise<Outcome> {
@@ -161,8 +176,10 @@ export class Project {
     if (!request) return
     try {
       const results = await this.#deps.api.send(this.id, request)
+      const merges = mergesOf(this.store.state, request.operations, results)
       await this.store.update((draft) => enterResults(draft, this.#deps.tables, request, results, Date.now()))
       this.#batchSize = MAX_OPERATIONS
+      if (merges.length) this.#deps.merged(this.id, merges)
     } catch (error) {
       if (!(error instanceof SyncError) || !isWholeRefusal(error.problem)) throw error
       await this.#enterWholeRefusal(request.operations, error)

@@ -9,7 +9,7 @@ import { resolveRow } from './resolver.js'
 import type { GivenUp } from './resolver.js'
 import { printOf, tableOf } from './tables.js'
 import type { Table } from './tables.js'
-import { copied, splitKey } from './values.js'
+import { copied, isEmpty, splitKey } from './values.js'
 import type { Fields, Raw, RemoteRow } from './values.js'
 import type { ChangeSet, Watermelon } from './watermelon.js'
 
@@ -39,6 +39,7 @@ class Arrivals {
   timestamp = 0
   hasMore = false
   checksum: Page['checksum'] = null
+  total: Page['total'] = null
   /** It is everything that the server has, and takes the place of what is here. */
   isWhole = false
 
@@ -48,6 +49,7 @@ class Arrivals {
     this.timestamp = page.timestamp
     this.hasMore = page.hasMore
     this.checksum = page.checksum
+    this.total = page.total
   }
 
   #put(table: Table, row: RemoteRow): void {
@@ -81,20 +83,20 @@ class Arrivals {
 
 /** Pulls until the server has no more. With `anew` everything, in the place of what is here. */
 export async function pull(context: PullContext, anew = false): Promise<Pulled> {
+  const { database, rows } = context
   let stored = 0
   for (;;) {
     const givenUp = await givenUpBefore(context)
     const fetched = await fetchGivenUp(context, givenUp)
     const arrivals = await collect(context, anew)
+    await expectAccess(context, arrivals)
     for (const [table, row] of fetched) arrivals.addFetched(table, row)
     await apply(context, arrivals, givenUp)
     stored += arrivals.size
     if (!arrivals.hasMore) return { checksum: arrivals.checksum, timestamp: arrivals.timestamp, isIdle: stored === 0 }
-    context.progress(stored, totalOf(arrivals.checksum))
+    context.progress(await database.read(() => rows.countFromServer()), arrivals.total)
   }
 }
-
-const totalOf = (sums: Page['checksum']): number | null => sums && Object.values(sums).reduce((total, [rows]) => total + rows, 0)
 
 /** What is applied as one: a delta whole, a first sync page by page. */
 async function collect(context: PullContext, anew: boolean): Promise<Arrivals> {
@@ -102,9 +104,14 @@ async function collect(context: PullContext, anew: boolean): Promise<Arrivals> {
   const { mark, columns } = store.state
   const isFirst = columns === ''
   const hasNewColumns = !isFirst && columns !== printOf(tables)
-  const lostItsMark = mark === 0 && (await database.read(() => rows.anyFromServer()))
-  if (anew || hasNewColumns || lostItsMark) return collectFrom(context, 0, true)
+  const lostItsMark = mark === 0 && (await database.read(() => rows.countFromServer())) > 0
+  const isWhole = anew || hasNewColumns || lostItsMark
   try {
+    if (isWhole) {
+      // A server that was restored says so to an old mark only.
+      if (mark > 0 && !isEmpty(store.state.acks)) await page(context, mark)
+      return await collectFrom(context, 0, true)
+    }
     if (!isFirst) return await collectFrom(context, mark, false)
     const arrivals = new Arrivals()
     arrivals.add(await page(context, mark))
@@ -134,6 +141,15 @@ async function page({ api, project, store }: PullContext, since: number): Promis
   const answer = await api.page(project, since, confirmed)
   if (answer.hasMore && answer.timestamp === since) throw new SyncError('unreadable_answer', 'The server says that there is more, and sends the same again.')
   return answer
+}
+
+/** Where access has ended, an answer takes the project's own row along and gives no reason. Whoever asks for the row is told. */
+async function expectAccess({ api, database, project, rows, tables }: PullContext, arrivals: Arrivals): Promise<void> {
+  const table = tableOf(tables, 'projects')
+  const arrived = arrivals.rows.get(table)?.get(project)
+  if (arrived || arrivals.hasMore) return
+  const isHere = arrived === undefined && (await database.read(() => rows.byId(table, project)))
+  if (!isHere) await api.row(project, table, project)
 }
 
 /** What the user has given up by now. What is given up from here on is for the next pull. */

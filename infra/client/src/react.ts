@@ -1,7 +1,7 @@
 // React hooks: each follows one of the observables.
 
 import { useCallback, useSyncExternalStore } from 'react'
-import type { AsideEdit, Conflict, Observable, Rejected, Sync, SyncStatus } from './index.js'
+import type { AsideEdit, Conflict, Merged, Observable, Rejected, Sync, SyncStatus } from './index.js'
 
 function useObservable<T>(observable: Observable<T>): T {
   const subscribe = useCallback(
@@ -23,6 +23,9 @@ export const useConflicts = (sync: Sync): Conflict[] => useObservable(sync.confl
 
 /** Edits that the server refused: show why, and let the user edit the row or call `sync.discard`. */
 export const useRejected = (sync: Sync): Rejected[] => useObservable(sync.rejected$)
+
+/** The last edits that the server merged with those of others. */
+export const useMerged = (sync: Sync): Merged[] => useObservable(sync.merged$)
 
 /** Unsent edits of rows that are gone. */
 export const useAside = (sync: Sync): AsideEdit[] => useObservable(sync.aside$)

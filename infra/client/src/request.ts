@@ -36,8 +36,7 @@ export function operationOf(state: State, table: Table, raw: Raw): Operation | n
   const patch = Object.fromEntries(columns.map((column) => [column, raw[column] ?? null]))
   const values = withFollowing(table.name, patch)
   const isKnown = raw.server_version > 0 || acked
-  const editedFor = (column: string): string => (column in patch ? column : (coupledWith(table.name, column).find((other) => other in patch) ?? column))
-  const bases = isKnown ? basesOf(state, table, raw, Object.keys(values), editedFor) : { base_version: 0 }
+  const bases = isKnown ? basesOf(state, table, raw, Object.keys(values)) : { base_version: 0 }
   return { method: 'PATCH', table: table.name, id: raw.id, values, ...bases }
 }
 

@@ -2,7 +2,7 @@
 
 import { ackOf, changedColumns, keptBases } from './bases.js'
 import type { ProjectState } from './state.js'
-import { fieldsOf } from './tables.js'
+import { coupledWith, fieldsOf } from './tables.js'
 import type { Table } from './tables.js'
 import { isEmpty, keyOf } from './values.js'
 import type { Fields, Raw, RemoteRow, Value } from './values.js'
@@ -51,8 +51,9 @@ function stillChanged(state: Readonly<ProjectState>, table: Table, local: Raw, r
 function basesAfter(state: Readonly<ProjectState>, table: Table, local: Raw, changed: string[]): Record<string, number> {
   const ack = ackOf(state, table, local)
   const kept = keptBases(local)
-  const synced = changed.filter((column) => table.columns.includes(column))
+  // Of what follows from an edit, too: an accepted edit says nothing of whether its user has seen that.
+  const decided = new Set(changed.flatMap((column) => coupledWith(table.name, column)))
   return Object.fromEntries(
-    synced.map((column) => [column, Math.max(ack?.fields[column]?.v ?? 0, kept[column] ?? local.server_version)]),
+    [...decided].filter((column) => table.columns.includes(column)).map((column) => [column, Math.max(ack?.fields[column]?.v ?? 0, kept[column] ?? local.server_version)]),
   )
 }

@@ -4,7 +4,7 @@ import { typed } from './tables.js'
 import type { Table, Tables } from './tables.js'
 import { keyOf } from './values.js'
 import type { Raw } from './values.js'
-import type { DatabaseLike, Watermelon } from './watermelon.js'
+import type { DatabaseLike, QueryLike, Watermelon } from './watermelon.js'
 
 export interface Row {
   table: Table
@@ -59,12 +59,12 @@ export class Rows {
     return this.#fetch(table, this.#where('_status', this.#q.oneOf(DIRTY as never)))
   }
 
-  /** Whether there is a row that came from the server. */
-  async anyFromServer(): Promise<boolean> {
-    for (const table of this.#tables.values()) {
-      if ((await this.#fetch(table, this.#where('server_version', this.#q.gt(0 as never)))).length) return true
-    }
-    return false
+  /** How many rows came from the server. */
+  async countFromServer(): Promise<number> {
+    let count = 0
+    const hasVersion = this.#where('server_version', this.#q.gt(0 as never))
+    for (const table of this.#tables.values()) count += await this.#query(table, hasVersion).fetchCount()
+    return count
   }
 
   /** Removes the rows for good, and not as edits of the user. Call it in a writer. */
@@ -106,9 +106,13 @@ export class Rows {
   }
 
   async #fetch(table: Table, ...where: unknown[]): Promise<Raw[]> {
+    return (await this.#query(table, ...where).unsafeFetchRaw()).map((stored) => typed(table, stored as Record<string, unknown>))
+  }
+
+  #query(table: Table, ...where: unknown[]): QueryLike {
     const ours = this.#where(table.projectColumn, this.#project)
     const query = this.#database.get(table.name as never).query(...([ours, ...where] as never[]))
     query.description = query._rawDescription
-    return (await query.unsafeFetchRaw()).map((stored) => typed(table, stored as Record<string, unknown>))
+    return query
   }
 }

@@ -18,7 +18,7 @@ export const DEFAULT_PACE: Pace = { debounce: 1_000, poll: 300_000, retry: 1_000
 export type Attempt = { failed: false } | { failed: true; retryAfter: number | undefined }
 
 /** A clock that nobody sets: a device's date may be years off, and be put right at any time. */
-const clock = (): number => (typeof performance === 'undefined' ? Date.now() : performance.now())
+export const clock = (): number => (typeof performance === 'undefined' ? Date.now() : performance.now())
 
 export class Schedule {
   #timer: ReturnType<typeof setTimeout> | undefined

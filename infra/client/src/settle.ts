@@ -9,9 +9,29 @@ import { isEmpty, keyOf } from './values.js'
 
 /** What became of one operation. */
 export type Result =
-  | { status: 'accepted'; version: number }
+  /** `merged`: the fields that have changed since the operation's base, and that it left alone. */
+  | { status: 'accepted'; version: number; merged: string[] }
   | { status: 'refused'; problem: Problem }
   | { status: 'not attempted' }
+
+/** An accepted edit of a row of which other fields have changed meanwhile. */
+export interface Merge {
+  table: string
+  id: string
+  fields: string[]
+  version: number
+}
+
+/** What was merged with the edits of others, by the state before the results are entered. */
+export const mergesOf = ({ acks }: Readonly<ProjectState>, operations: readonly Operation[], results: readonly Result[]): Merge[] =>
+  operations.flatMap(({ table, id }, index) => {
+    const result = results[index]
+    if (result?.status !== 'accepted') return []
+    // A field that this device has written itself, and that is still to come back, is no news.
+    const own = acks[keyOf(table, id)]?.fields ?? {}
+    const fields = result.merged.filter((field) => !(field in own))
+    return fields.length ? [{ table, id, fields, version: result.version }] : []
+  })
 
 /** Enters the results into a state that still holds the request. The caller writes it once. */
 export function enterResults(draft: ProjectState, tables: Tables, request: PendingRequest, results: Result[], now: number): void {
@@ -57,7 +77,6 @@ function enterRefusal(
 ): boolean {
   const { method, table, id } = operation
   const key = keyOf(table, id)
-  if (problem.status === 404 && method === 'PATCH') delete draft.acks[key] // What was confirmed is not there any more.
   if (problem.status === 404 && method === 'DELETE') {
     draft.acks[key] = { v: 0, deleted: true, never: true, fields: {} }
     delete draft.parked[key]

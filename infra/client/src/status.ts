@@ -1,7 +1,9 @@
 // What the app is told: of each project, and of all.
 
 import type { Problem } from './errors.js'
+import type { LiveState } from './live.js'
 import type { Project } from './project.js'
+import type { Merge } from './settle.js'
 import type { Aside } from './state.js'
 import { splitKey } from './values.js'
 import type { Fields, Value } from './values.js'
@@ -23,6 +25,8 @@ export interface ProjectStatus {
 
 export interface SyncStatus extends Omit<ProjectStatus, 'state' | 'progress'> {
   state: SyncState
+  /** How the device hears of changes of others: at once, or by polls. */
+  live: LiveState
   projects: Record<string, ProjectStatus>
 }
 
@@ -38,6 +42,12 @@ export interface Conflict {
   theirs: Value | Fields
   /** The version of the row on the server. */
   version: number
+}
+
+/** An accepted edit of a row of which `fields` have changed meanwhile, in edits of others. Nothing has to be decided. */
+export interface Merged extends Merge {
+  project: string
+  at: number
 }
 
 /** An edit that the server refused. */
@@ -80,7 +90,7 @@ export function asideOf({ id: project, store }: Project): AsideEdit[] {
 }
 
 /** The states of all projects as one: what needs attention first. */
-export function overall(projects: Record<string, ProjectStatus>, problem: Problem | null): SyncStatus {
+export function overall(projects: Record<string, ProjectStatus>, problem: Problem | null, live: LiveState): SyncStatus {
   const all = Object.values(projects).filter(({ state }) => state !== 'gone')
   const has = (state: SyncState): ProjectStatus | undefined => all.find((project) => project.state === state)
   const worst = has('syncing') ?? has('error') ?? has('offline')
@@ -90,6 +100,7 @@ export function overall(projects: Record<string, ProjectStatus>, problem: Proble
     pending: all.reduce((sum, { pending }) => sum + pending, 0),
     lastSyncedAt: synced.includes(null) || !synced.length ? null : Math.min(...synced.map(Number)),
     problem: problem ?? worst?.problem ?? null,
+    live,
     projects,
   }
 }

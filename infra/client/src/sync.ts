@@ -6,17 +6,20 @@ import { problemOf, SyncError } from './errors.js'
 import type { Problem } from './errors.js'
 import { Http } from './http.js'
 import type { Fetch, TokenSource } from './http.js'
+import { Live } from './live.js'
+import type { Change, LiveOptions } from './live.js'
 import { Subject } from './observable.js'
 import type { Observable } from './observable.js'
 import { Project } from './project.js'
 import type { ProjectDeps } from './project.js'
 import { reportOf, VERSION } from './report.js'
 import type { Report, ReportOptions } from './report.js'
-import { Schedule } from './schedule.js'
+import { clock, DEFAULT_PACE, Schedule } from './schedule.js'
 import type { Attempt } from './schedule.js'
+import type { Merge } from './settle.js'
 import { knownProjects, rememberProject } from './state.js'
 import { asideOf, conflictsOf, overall, rejectedOf, stateOf } from './status.js'
-import type { AsideEdit, Conflict, ProjectStatus, Rejected, SyncStatus } from './status.js'
+import type { AsideEdit, Conflict, Merged, ProjectStatus, Rejected, SyncStatus } from './status.js'
 import { tablesOf } from './tables.js'
 import type { Value } from './values.js'
 import type { DatabaseLike, SchemaLike, Watermelon } from './watermelon.js'
@@ -40,6 +43,8 @@ export interface SyncOptions {
   /** Tells whether the app is in the foreground: a sync follows when it comes there. */
   appState?: Signal
   fetch?: Fetch
+  /** Hears of changes over the server's WebSocket, and pulls then. Without it the package polls. */
+  live?: LiveOptions
 }
 
 export interface Sync {
@@ -47,6 +52,8 @@ export interface Sync {
   readonly conflicts$: Observable<Conflict[]>
   readonly rejected$: Observable<Rejected[]>
   readonly aside$: Observable<AsideEdit[]>
+  /** The last edits that the server merged with those of others, the latest first. */
+  readonly merged$: Observable<Merged[]>
   /** Begins to sync by itself: now, after changes, when network or app come back, and now and then. */
   start(): void
   /** Syncs once, whether started or not. Never throws: the status says what became of it. */
@@ -54,7 +61,7 @@ export interface Sync {
   /** Ends what `start` began, after the sync that is under way. */
   stop(): Promise<void>
   /** Word of a change on the server, from a push message say: the project is pulled after a random delay. */
-  poke(change: { project: string; version: number }): void
+  poke(change: Change): void
   /** Pulls a project anew, in the place of what is here. Unsent edits stay. */
   repair(project: string): Promise<SyncStatus>
   /** Settles a conflict: the user's value, the server's, or another one. */
@@ -72,13 +79,17 @@ export interface Sync {
 
 /** Milliseconds within which devices that hear of the same change pull. */
 const POKE_WITHIN = 2_000
+/** The same for word over the WebSocket, which the server paces. */
+const LIVE_WITHIN = 300
 /** Milliseconds from a change in the database to counting what is unsent. */
 const COUNT_AFTER = 100
 const MAX_PROBLEMS = 20
+const MAX_MERGES = 50
 /** Codes that say nothing of one project: what follows would fail alike. */
 const GENERAL = ['network', 'storage_failed', 'two_instances', 'unreadable_answer']
 
-const inUse = new WeakSet<DatabaseLike>()
+/** The instance that may sync a database. */
+const owners = new WeakMap<DatabaseLike, DatabaseSync>()
 
 /** Syncs projects of a WatermelonDB database with the server. One for each database. */
 export function createSync(options: SyncOptions): Sync {
@@ -86,10 +97,11 @@ export function createSync(options: SyncOptions): Sync {
 }
 
 class DatabaseSync implements Sync {
-  readonly status$ = new Subject<SyncStatus>(overall({}, null))
+  readonly status$ = new Subject<SyncStatus>(overall({}, null, 'polling'))
   readonly conflicts$ = new Subject<Conflict[]>([])
   readonly rejected$ = new Subject<Rejected[]>([])
   readonly aside$ = new Subject<AsideEdit[]>([])
+  readonly merged$ = new Subject<Merged[]>([])
   readonly #options: SyncOptions
   readonly #http: Http
   readonly #api: Api
@@ -100,6 +112,9 @@ class DatabaseSync implements Sync {
   readonly #problems: Report['problems'] = []
   /** What the next scheduled sync is for; empty: all projects. */
   readonly #wanted = new Set<string>()
+  /** From then on a scheduled sync is for all projects, whatever it was planned for. */
+  #allDueAt = 0
+  #starts = 0
   #subscriptions: (() => void)[] = []
   #loaded: Promise<void> | undefined
   #turn: Promise<unknown> = Promise.resolve()
@@ -107,6 +122,7 @@ class DatabaseSync implements Sync {
   #problem: Problem | null = null
   #retryAfter: number | undefined
   #counter: ReturnType<typeof setTimeout> | undefined
+  readonly #live: Live | null
 
   constructor(options: SyncOptions) {
     const { database, watermelon, schema, baseUrl, token } = options
@@ -115,8 +131,10 @@ class DatabaseSync implements Sync {
     const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init))
     this.#http = new Http(baseUrl, token, fetch)
     this.#api = new Api(this.#http, tables)
-    this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell() }
-    claim(database)
+    const merged: ProjectDeps['merged'] = (project, merges) => this.#noteMerges(project, merges)
+    this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell(), merged }
+    this.#live = options.live ? this.#liveOf(options.live) : null
+    claim(database, this)
   }
 
   // ---- when
@@ -124,22 +142,33 @@ class DatabaseSync implements Sync {
   start(): void {
     if (this.#subscriptions.length) return
     const { database, network, appState } = this.#options
-    inUse.add(database)
+    claim(database, this)
+    this.#starts += 1
+    this.#allDueAt = 0
     const tables = [...this.#deps.tables.keys()] as never[]
     this.#subscriptions.push(database.experimentalSubscribe(tables, () => this.#countSoon()))
-    const wake = (isOn: boolean): void => {
-      if (isOn) this.#schedule.soon()
+    for (const [name, signal] of Object.entries({ network, appState }) as ['network' | 'appState', Signal | undefined][]) {
+      const wake = (isOn: boolean): void => {
+        this.#live?.signal(name, isOn)
+        if (!isOn) return
+        this.#allDueAt = 0
+        this.#schedule.soon()
+      }
+      if (signal) this.#subscriptions.push(signal(wake))
     }
-    for (const signal of [network, appState]) if (signal) this.#subscriptions.push(signal(wake))
     this.#schedule.start()
+    this.#live?.start()
   }
 
   async stop(): Promise<void> {
     this.#schedule.stop()
+    this.#live?.stop()
     clearTimeout(this.#counter)
     for (const unsubscribe of this.#subscriptions.splice(0)) unsubscribe()
+    const starts = this.#starts
     await this.#turn
-    inUse.delete(this.#options.database)
+    const isOver = starts === this.#starts
+    if (isOver && owners.get(this.#options.database) === this) owners.delete(this.#options.database)
   }
 
   now(): Promise<SyncStatus> {
@@ -153,11 +182,39 @@ class DatabaseSync implements Sync {
     })
   }
 
-  poke({ project, version }: { project: string; version: number }): void {
+  poke(change: Change): void {
+    this.#poked(change, POKE_WITHIN)
+  }
+
+  #poked({ project, version }: Change, within: number): void {
     const known = this.#projects.get(project)
     if (!known || known.store.state.mark >= version) return
     this.#wanted.add(project)
-    this.#schedule.poked(POKE_WITHIN)
+    this.#schedule.poked(within)
+  }
+
+  #liveOf(options: LiveOptions): Live {
+    return new Live(options, {
+      token: this.#options.token,
+      projects: () => this.#watchable(),
+      moved: (change) => this.#heard(change),
+      // The pull says what became of them.
+      refused: (projects) => projects.forEach((project) => this.#heard({ project, version: Infinity })),
+      changed: () => this.#tell(),
+    })
+  }
+
+  /** Word over the WebSocket. It does not shorten the pause after a failure of the server: its pokes go on while its pulls fail. */
+  #heard(change: Change): void {
+    const { code = 'network' } = this.#problem ?? this.#told.get(change.project)?.problem ?? {}
+    if (code === 'network') this.#poked(change, LIVE_WITHIN)
+  }
+
+  /** The projects that are synced and that the user may see. */
+  #watchable(): string[] {
+    const { projects } = this.#options
+    const live = [...this.#projects.values()].filter(({ store }) => store.state.status === 'live').map(({ id }) => id)
+    return projects === 'mine' ? live : live.filter((id) => projects.includes(id))
   }
 
   /** One after the other, and never two at a time. */
@@ -166,6 +223,7 @@ class DatabaseSync implements Sync {
       this.#problem = null
       this.#retryAfter = undefined
       try {
+        expectFree(this.#options.database, this)
         await work()
       } catch (error) {
         this.#note(null, error)
@@ -179,22 +237,28 @@ class DatabaseSync implements Sync {
   }
 
   async #scheduled(): Promise<Attempt> {
-    const wanted = this.#wanted.size ? new Set(this.#wanted) : null
+    const isForAll = !this.#wanted.size || clock() >= this.#allDueAt
+    const wanted = isForAll ? null : new Set(this.#wanted)
     this.#wanted.clear()
+    if (isForAll) this.#allDueAt = clock() + DEFAULT_PACE.poll
     const { problem } = await this.#alone(() => this.#syncAll(wanted))
+    if (isForAll && problem) this.#allDueAt = 0
     return problem ? { failed: true, retryAfter: this.#retryAfter } : { failed: false }
   }
 
   async #syncAll(only: Set<string> | null): Promise<void> {
     await this.#load()
     const { projects } = this.#options
-    const mine = projects === 'mine' ? (only ? [] : await this.#api.projects()) : projects
+    const heads = projects === 'mine' && !only ? await this.#api.heads() : null
+    const mine = projects === 'mine' ? (only ? [] : heads ? [...heads.keys()] : await this.#api.projects()) : projects
     for (const id of mine) await this.#open(id)
     const known = projects === 'mine' ? [...this.#projects.keys()] : projects
     for (const id of only ?? known) {
       const project = this.#projects.get(id)
       if (!project) continue
-      const isOver = await this.#attempt(project, async (it) => void (await it.sync(!only && mine.includes(id))))
+      const isOver = await this.#attempt(project, async (it) => {
+        if (!(await it.isAt(heads?.get(id)))) await it.sync(!only && mine.includes(id))
+      })
       if (isOver) return
     }
   }
@@ -225,6 +289,11 @@ class DatabaseSync implements Sync {
     this.#problems.unshift({ at: Date.now(), project, code: problem.code, detail: problem.detail })
     this.#problems.splice(MAX_PROBLEMS)
     return problem
+  }
+
+  #noteMerges(project: string, merges: Merge[]): void {
+    const noted = merges.map((merge) => ({ project, ...merge, at: Date.now() }))
+    this.merged$.set([...noted.reverse(), ...this.merged$.value].slice(0, MAX_MERGES))
   }
 
   // ---- projects
@@ -283,9 +352,7 @@ class DatabaseSync implements Sync {
         if (project.store.state.status !== 'live') continue
         const { pending, sendable } = await project.survey()
         this.#toldOf(project.id).pending = pending
-        if (!sendable.length) continue
-        this.#wanted.add(project.id)
-        this.#schedule.changed()
+        if (sendable.length) this.#syncSoon(project.id)
       }
     } catch (error) {
       this.#note(null, error)
@@ -295,10 +362,12 @@ class DatabaseSync implements Sync {
 
   #tell(): void {
     const projects = [...this.#projects.values()]
-    this.status$.set(overall(Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)])), this.#problem))
+    const states = Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)]))
+    this.status$.set(overall(states, this.#problem, this.#live?.state ?? 'polling'))
     this.conflicts$.set(projects.flatMap(conflictsOf))
     this.rejected$.set(projects.flatMap(rejectedOf))
     this.aside$.set(projects.flatMap(asideOf))
+    this.#live?.follow()
   }
 
   #statusOf({ id, store, progress }: Project): ProjectStatus {
@@ -322,6 +391,7 @@ class DatabaseSync implements Sync {
       clockSkew: this.#http.clockSkew,
       status: this.status$.value,
       problems: [...this.#problems],
+      merged: this.merged$.value,
       projects,
     }
   }
@@ -333,11 +403,16 @@ class DatabaseSync implements Sync {
     if (typeof choice === 'string') await decideConflict(context, conflict, choice)
     else if (conflict.field !== null) await decideWithValue(context, conflict, conflict.field, choice.value)
     else throw new SyncError('no_such_choice', 'A deletion is settled with "mine" or "theirs".')
+    this.#syncSoon(conflict.project)
     this.#countSoon()
   }
 
   async discard({ project, table, id }: Rejected): Promise<void> {
     await discardRefused((await this.#known(project)).context, table, id)
+    this.#syncSoon(project)
+  }
+
+  #syncSoon(project: string): void {
     this.#wanted.add(project)
     this.#schedule.changed()
   }
@@ -357,9 +432,13 @@ class DatabaseSync implements Sync {
 }
 
 /** Two on one database would each send what the other has sent. */
-function claim(database: DatabaseLike): void {
-  if (inUse.has(database)) throw new SyncError('two_instances', 'This database is synced already. Stop the other one first.')
-  inUse.add(database)
+function claim(database: DatabaseLike, sync: DatabaseSync): void {
+  expectFree(database, sync)
+  owners.set(database, sync)
+}
+
+function expectFree(database: DatabaseLike, sync: DatabaseSync): void {
+  if ((owners.get(database) ?? sync) !== sync) throw new SyncError('two_instances', 'This database is synced already. Stop the other one first.')
 }
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'

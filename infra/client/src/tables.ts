@@ -76,9 +76,12 @@ export function fieldsOf(table: Table, row: Raw | RemoteRow): Fields {
   return Object.fromEntries(table.columns.map((column) => [column, row[column] ?? null]))
 }
 
+/** Whether the column is a text with JSON, which the server may spell otherwise. */
+export const isJson = (table: string, column: string): boolean => !!JSON_COLUMNS[table]?.includes(column)
+
 /** A stored value as REST takes it. Text that is no JSON is sent as it is, for the server to refuse. */
 export function toRest(table: string, column: string, value: Value): unknown {
-  if (!JSON_COLUMNS[table]?.includes(column) || typeof value !== 'string') return value
+  if (!isJson(table, column) || typeof value !== 'string') return value
   try {
     return JSON.parse(value) as unknown
   } catch {
@@ -88,7 +91,7 @@ export function toRest(table: string, column: string, value: Value): unknown {
 
 /** A value of REST as it is stored. */
 export function fromRest(table: string, column: string, value: unknown): Value {
-  if (JSON_COLUMNS[table]?.includes(column) && value !== null && value !== undefined) return canonicalJson(value)
+  if (isJson(table, column) && value !== null && value !== undefined) return canonicalJson(value)
   return (value ?? null) as Value
 }
 

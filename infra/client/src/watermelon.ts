@@ -15,6 +15,7 @@ export interface QueryLike {
   /** The query without WatermelonDB's own condition that leaves out rows marked as deleted. */
   readonly _rawDescription: unknown
   unsafeFetchRaw(): Promise<unknown[]>
+  fetchCount(): Promise<number>
 }
 
 export interface CollectionLike {

@@ -105,6 +105,47 @@ test('two instances on one database: the second is refused, until the first has 
   assert.equal((await again().sync.now()).state, 'synced')
 })
 
+test('an instance that is stopped and started at once is still the only one', async () => {
+  const phone = await synced()
+  const again = () => new Phone({ server: phone.server, database: phone.database })
+  phone.sync.start()
+  const stopped = phone.sync.stop()
+  phone.sync.start()
+  await stopped
+  assert.throws(again, { code: 'two_instances' })
+  const second = phone.sync.stop()
+  phone.sync.start()
+  await Promise.all([second, phone.sync.stop()])
+  assert.equal((await again().sync.now()).state, 'synced')
+})
+
+test('an instance that was stopped does not go on beside its successor', async () => {
+  const phone = await synced()
+  await phone.sync.stop()
+  const next = new Phone({ server: phone.server, database: phone.database })
+  assert.throws(() => phone.sync.start(), { code: 'two_instances' })
+  const before = phone.sent.length
+  assert.equal((await phone.sync.now()).problem?.code, 'two_instances')
+  assert.equal(phone.sent.length, before)
+  await phone.sync.stop() // Once more: the database stays with the other one.
+  assert.throws(() => phone.sync.start(), { code: 'two_instances' })
+  assert.equal((await next.sync.now()).state, 'synced')
+})
+
+test('a row that the app made as a copy, with the version of the original, is a new one', async () => {
+  const phone = await synced()
+  const { server_version } = await phone.row('tasks', 't')
+  await phone.add('tasks', { id: 'copy', name: 'bad copy', server_version })
+  web(phone.server, 'PATCH', 'tasks', 't', { notes: 'Theirs' })
+  const { state, problem } = await phone.sync.now()
+  assert.deepEqual([state, problem], ['synced', null])
+  assert.equal(phone.sync.rejected$.value[0].method, 'POST')
+  assert.ok(!phone.sent.slice(1).some(({ url }) => url.includes('since=0')), 'no repair')
+  await phone.edit('tasks', 'copy', { name: 'Copy' })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal(phone.server.get('web', 'p', 'tasks', 'copy').name, 'Copy')
+})
+
 test('two databases on one file: the one that finds the other at work stops with an error, and the edit arrives', async () => {
   const server = newServer()
   const file = join(home, 'one.db')

@@ -1,6 +1,6 @@
 // Bundles for the tests: the client, whole or with a rule left out, and the schema that apps copy.
 
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
@@ -11,16 +11,20 @@ const options = { bundle: true, format: 'esm', platform: 'neutral', target: 'es2
 
 /** The generated schema, as an app has it. */
 export async function serverSchema() {
-  const outfile = at('../build/trueppm.mjs')
-  await build({ ...options, entryPoints: [generated], outfile })
-  return (await import(pathToFileURL(outfile))).schema
+  return (await bundle('trueppm', generated)).schema
+}
+
+/** Writes it beside and moves it there: other tests read the same file. */
+async function bundle(name, entryPoint, plugins = []) {
+  const [outfile, unfinished] = [at(`../build/${name}.mjs`), at(`../build/${name}-${process.pid}.tmp.mjs`)]
+  await build({ ...options, entryPoints: [entryPoint], outfile: unfinished, plugins })
+  renameSync(unfinished, outfile)
+  return import(pathToFileURL(outfile))
 }
 
 /** The package; with a mutant, `{ file, find, replace }` in its sources. */
-export async function client(mutant) {
-  const outfile = at(`../build/${mutant ? `mutant-${mutant.rule}-${process.pid}` : 'client'}.mjs`)
-  await build({ ...options, entryPoints: [at('../src/index.ts')], outfile, plugins: mutant ? [without(mutant)] : [] })
-  return import(pathToFileURL(outfile))
+export function client(mutant) {
+  return bundle(mutant ? `mutant-${mutant.rule}-${process.pid}` : 'client', at('../src/index.ts'), mutant ? [without(mutant)] : [])
 }
 
 const without = ({ rule, edits }) => ({

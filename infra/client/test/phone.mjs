@@ -27,14 +27,14 @@ after(() => {
 
 const adapters = {
   LokiJS: (schema) => new lokijs.default({ schema, dbName: 'test', useWebWorker: false, useIncrementalIndexedDB: true, extraLokiOptions: { autosave: false } }),
-  SQLite: (schema, dbName = ':memory:') => new sqlite.default({ schema, dbName }),
+  SQLite: (schema, dbName = ':memory:', migrations) => new sqlite.default({ schema, dbName, ...(migrations && { migrations }) }),
 }
 
 export const onEachAdapter = (define) => Object.keys(adapters).forEach(define)
 
-export function newDatabase(adapter = 'LokiJS', schema = app, dbName) {
+export function newDatabase(adapter = 'LokiJS', schema = app, dbName, migrations) {
   const modelClasses = Object.keys(schema.tables).map((name) => class extends Model { static table = name })
-  return new Database({ adapter: adapters[adapter](schema, dbName), modelClasses })
+  return new Database({ adapter: adapters[adapter](schema, dbName, migrations), modelClasses })
 }
 
 export class Phone {
@@ -115,3 +115,39 @@ export async function synced(options) {
   assert.equal(state, 'synced', JSON.stringify(problem))
   return phone
 }
+
+/** What happens while the next pull is on its way there. */
+export function whilePulling(phone, happens) {
+  phone.meanwhile = async ({ url }, plain) => {
+    if (!url.includes('/sync/')) return plain()
+    phone.meanwhile = null
+    await happens()
+    return plain()
+  }
+}
+
+/** A write of the project's state fails, as on a full disk or when the app is killed: the first one that is `due`. */
+export function failWrite(phone, due) {
+  const { adapter } = phone.database
+  const { setLocal } = adapter
+  adapter.setLocal = async (key, value) => {
+    if (key === 'trueppm:project:p' && due(JSON.parse(value))) {
+      adapter.setLocal = setLocal
+      throw new Error('full')
+    }
+    return setLocal.call(adapter, key, value)
+  }
+  return () => (adapter.setLocal = setLocal)
+}
+
+/** No pull gets through, from the `nth` one on. */
+export function withoutPulls(phone, nth = 1) {
+  let left = nth
+  phone.meanwhile = async ({ url }, plain) => {
+    if (url.includes('/sync/') && (left -= 1) <= 0) throw new Error('no network')
+    return plain()
+  }
+}
+
+/** The state of a phone's project, as it is stored. */
+export const stateOf = (phone) => phone.database.localStorage.get('trueppm:project:p')

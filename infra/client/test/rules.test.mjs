@@ -5,36 +5,12 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { app, newDatabase, newServer, Phone, plainAnswer, synced, web } from './phone.mjs'
+import { app, failWrite, newDatabase, newServer, Phone, plainAnswer, synced, web, whilePulling } from './phone.mjs'
 
 const home = mkdtempSync(join(tmpdir(), 'trueppm-'))
 after(() => rmSync(home, { recursive: true, force: true }))
 
 const task = (phone, id = 't') => phone.server.get('web', 'p', 'tasks', id)
-
-/** What happens while the next pull is on its way there. */
-function whilePulling(phone, happens) {
-  phone.meanwhile = async ({ url }, plain) => {
-    if (!url.includes('/sync/')) return plain()
-    phone.meanwhile = null
-    await happens()
-    return plain()
-  }
-}
-
-/** A write of the project's state fails, as on a full disk or when the app is killed: the first one that is `due`. */
-function failWrite(phone, due) {
-  const { adapter } = phone.database
-  const { setLocal } = adapter
-  adapter.setLocal = async (key, value) => {
-    if (key === 'trueppm:project:p' && due(JSON.parse(value))) {
-      adapter.setLocal = setLocal
-      throw new Error('full')
-    }
-    return setLocal.call(adapter, key, value)
-  }
-  return () => (adapter.setLocal = setLocal)
-}
 
 test('an edit made while a pull is under way keeps its base: what the pull brings was not seen before it', async () => {
   const phone = await synced()
@@ -58,6 +34,18 @@ test('so does a field that only follows from the edit', async () => {
   assert.equal(phone.sync.conflicts$.value[0]?.field, 'duration')
 })
 
+test('and so it does if the edit before, of the same field, was accepted: that tells nothing of what follows from it', async () => {
+  const phone = await synced()
+  web(phone.server, 'PATCH', 'tasks', 't', { is_milestone: true })
+  await phone.sync.now()
+  await phone.edit('tasks', 't', { is_milestone: false })
+  web(phone.server, 'PATCH', 'tasks', 't', { duration: 7 })
+  whilePulling(phone, () => phone.edit('tasks', 't', { is_milestone: true }))
+  await phone.sync.now()
+  assert.equal(task(phone).duration, 7)
+  assert.deepEqual(phone.sync.conflicts$.value.map(({ field, theirs }) => [field, theirs]), [['duration', 7]])
+})
+
 test('a value that is typed after another was given up stays', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine' })
@@ -67,6 +55,17 @@ test('a value that is typed after another was given up stays', async () => {
   await phone.edit('tasks', 't', { name: 'Mine once more' })
   await phone.sync.now()
   assert.equal((await phone.row('tasks', 't')).name, 'Mine once more')
+})
+
+test('who takes the value of the server and types another one before it comes is not asked about it again', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  await phone.sync.now()
+  await phone.sync.resolve(phone.sync.conflicts$.value[0], 'theirs')
+  await phone.edit('tasks', 't', { name: 'Mine once more' })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.deepEqual([phone.sync.conflicts$.value, task(phone).name], [[], 'Mine once more'])
 })
 
 test('what is given up while a pull is under way is carried out by the next one', async () => {
@@ -163,12 +162,11 @@ test('a server that was restored and has lost an edit gets it again, though the 
   assert.ok(task(phone).name === 'Mine' || asked[0] === 'Mine')
 })
 
-test('a device that is wiped, killed and added again finds by the checksum what it lacks', async () => {
+test('a device that is wiped, killed and added again gets everything anew', async () => {
   const phone = await synced()
   const project = phone.server.projects.get('p')
-  const before = (await phone.database.localStorage.get('trueppm:project:p')).mark
   phone.server.leave(project, 'ann')
-  failWrite(phone, ({ mark }) => mark > before)
+  failWrite(phone, ({ status }) => status === 'gone')
   assert.equal((await phone.sync.now()).problem?.code, 'storage_failed')
   assert.equal(await phone.row('tasks', 't'), undefined)
   phone.server.join(project, 'ann', 100)
@@ -186,6 +184,24 @@ test('edits of a user who is removed are set aside even if the wipe was interrup
   assert.deepEqual(phone.sync.aside$.value.map(({ values }) => values), [{ notes: 'Unsent' }])
   assert.equal(phone.sync.status$.value.projects.p.state, 'gone')
   assert.equal(await phone.row('tasks', 't'), undefined)
+})
+
+test('a wipe that was interrupted is finished though the user was added again: what is aside is not sent by itself, too', async () => {
+  const phone = await synced()
+  const project = phone.server.projects.get('p')
+  await phone.edit('tasks', 't', { notes: 'Unsent' })
+  phone.server.leave(project, 'ann')
+  const { adapter } = phone.database
+  const { batch } = adapter
+  adapter.batch = async () => {
+    adapter.batch = batch
+    throw new Error('killed')
+  }
+  assert.equal((await phone.sync.now()).state, 'error')
+  phone.server.join(project, 'ann', 100)
+  assert.equal((await phone.sync.now()).state, 'synced')
+  assert.deepEqual(phone.sync.aside$.value.map(({ values }) => values), [{ notes: 'Unsent' }])
+  assert.deepEqual([task(phone).notes, (await phone.row('tasks', 't')).notes], ['', ''])
 })
 
 test('a row that is deleted before it was ever sent is no question', async () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { from } from 'rxjs'
-import { onEachAdapter, newServer, Phone, web } from './phone.mjs'
+import { onEachAdapter, newServer, Phone, plainAnswer, web } from './phone.mjs'
 
 async function synced(options) {
   const phone = new Phone({ server: newServer(options?.server), ...options?.phone })
@@ -245,9 +245,9 @@ test('a first sync comes page by page and says how far it is; a delta is applied
   for (let n = 0; n < 10; n += 1) web(server, 'POST', 'tasks', `n${n}`, { id: `n${n}`, name: `Task ${n}` })
   const phone = new Phone({ server })
   const told = []
-  phone.sync.status$.subscribe(({ projects: { p } }) => p?.progress && told.push(p.progress.rows))
+  phone.sync.status$.subscribe(({ projects: { p } }) => p?.progress && told.push(`${p.progress.rows} of ${p.progress.total}`))
   await phone.sync.now()
-  assert.deepEqual(told.filter((rows, n) => rows !== told[n - 1]), [3, 6, 9, 12])
+  assert.deepEqual(told.filter((rows, n) => rows !== told[n - 1]), ['3 of 15', '6 of 15', '9 of 15', '12 of 15'])
   assert.equal(phone.sync.status$.value.projects.p.progress, null)
   told.length = 0
   for (let n = 0; n < 10; n += 1) web(server, 'PATCH', 'tasks', `n${n}`, { name: `Other ${n}` })
@@ -260,6 +260,83 @@ test('a first sync comes page by page and says how far it is; a delta is applied
   await phone.sync.now()
   assert.ok((await rows()).every(({ name }) => name.startsWith('Other')))
   assert.deepEqual(told, [])
+})
+
+test('a first sync that goes on after a restart goes on counting, and deletions are no rows', async () => {
+  const server = newServer({ pageSize: 3 })
+  for (let n = 0; n < 10; n += 1) web(server, 'POST', 'tasks', `n${n}`, { id: `n${n}`, name: `Task ${n}` })
+  for (const n of [4, 5]) web(server, 'DELETE', 'tasks', `n${n}`)
+  const before = new Phone({ server })
+  let pages = 0
+  before.meanwhile = async (_, plain) => {
+    if ((pages += 1) > 2) throw new Error('no network')
+    return plain()
+  }
+  await before.sync.now()
+  await before.sync.stop()
+  const phone = new Phone({ server, database: before.database })
+  const told = []
+  phone.sync.status$.subscribe(({ projects: { p } }) => p?.progress && told.push(`${p.progress.rows} of ${p.progress.total}`))
+  await phone.sync.now()
+  assert.deepEqual(told.filter((rows, n) => rows !== told[n - 1]), ['9 of 13', '12 of 13'])
+})
+
+test('a first sync says how many rows there are even of a server that does not say how many will come', async () => {
+  const server = newServer({ pageSize: 3 })
+  const phone = new Phone({ server })
+  const told = []
+  phone.sync.status$.subscribe(({ projects: { p } }) => p?.progress && told.push(p.progress))
+  phone.meanwhile = async ({ url }, plain) => {
+    const { row_counts: _, ...body } = JSON.parse(await (await plain()).text())
+    return plainAnswer(200, JSON.stringify(body))
+  }
+  await phone.sync.now()
+  assert.deepEqual(told[0], { rows: 3, total: null })
+})
+
+for (const [how, end, code] of [
+  ['is removed from a project', (server) => server.leave(server.projects.get('p'), 'ann'), 'membership_revoked'],
+  ['has a project that is deleted', (server) => web(server, 'DELETE', 'projects', 'p'), 'project_deleted'],
+]) {
+  test(`a user who ${how} is told so by the next sync, and never that all is well`, async () => {
+    const phone = await synced()
+    await phone.edit('tasks', 't', { percent_complete: 200 })
+    await phone.sync.now() // Refused: it is unsent when the project goes.
+    end(phone.server)
+    const states = []
+    const { unsubscribe } = phone.sync.status$.subscribe(({ projects }) => states.push(projects.p.state))
+    const { projects } = await phone.sync.now()
+    unsubscribe()
+    assert.deepEqual([projects.p.state, projects.p.problem.code], ['gone', code])
+    assert.deepEqual(states.slice(1).filter((state, n) => state !== states[n]), ['syncing', 'gone'])
+    assert.equal(await phone.row('tasks', 't'), undefined)
+    assert.deepEqual(phone.sync.aside$.value.map(({ values, reason }) => [values, reason]), [[{ percent_complete: 200 }, code]])
+    assert.equal((await phone.sync.now()).projects.p.state, 'gone', 'and stays gone')
+  })
+}
+
+test('what the server has merged with the edits of others is told, and not what the device wrote itself', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  web(phone.server, 'PATCH', 'tasks', 't', { notes: 'Theirs' })
+  phone.meanwhile = async ({ url }, plain) => {
+    if (url.includes('/sync/')) throw new Error('no network')
+    return plain()
+  }
+  await phone.sync.now()
+  const [merged, ...others] = phone.sync.merged$.value
+  assert.deepEqual([merged.project, merged.table, merged.id, merged.fields, others], ['p', 'tasks', 't', ['notes'], []])
+  assert.equal(merged.version, phone.server.projects.get('p').row('tasks', 't').version)
+  await phone.edit('tasks', 't', { percent_complete: 50 })
+  await phone.sync.now()
+  assert.deepEqual(phone.sync.merged$.value.map(({ fields }) => fields), [['notes'], ['notes']], 'not the name')
+  phone.meanwhile = null
+  await phone.sync.now()
+  await phone.edit('projects', 'p', { description: 'Mine' })
+  web(phone.server, 'PATCH', 'projects', 'p', { name: 'Theirs' })
+  await phone.sync.now()
+  assert.deepEqual(phone.sync.merged$.value[0].fields, ['name'], 'of a request of its own, too')
+  assert.deepEqual((await phone.sync.report()).merged, phone.sync.merged$.value)
 })
 
 test('a token that has expired is renewed once', async () => {
@@ -343,6 +420,19 @@ test('the observables are such for RxJS, too', async () => {
   subscription.unsubscribe()
 })
 
+/** Starts it, and waits for the sync that begins with that. */
+async function started(phone) {
+  await new Promise((resolve) => {
+    phone.meanwhile = async (_, plain) => {
+      resolve()
+      return plain()
+    }
+    phone.sync.start()
+  })
+  phone.meanwhile = null
+  await phone.sync.now()
+}
+
 test('once started, an edit is sent without being asked for', async () => {
   const phone = await synced()
   phone.sync.start()
@@ -356,6 +446,45 @@ test('once started, an edit is sent without being asked for', async () => {
   })
   assert.equal(task(phone).name, 'By itself')
   await phone.sync.stop()
+})
+
+test('once started, a choice for the value of the server is carried out without being asked for', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  await phone.sync.now()
+  await started(phone)
+  const [conflict] = phone.sync.conflicts$.value
+  const fetched = new Promise((resolve) => {
+    phone.meanwhile = async ({ url }, plain) => {
+      if (url.endsWith('/tasks/t/')) resolve()
+      return plain()
+    }
+  })
+  await phone.sync.resolve(conflict, 'theirs')
+  await fetched
+  await phone.sync.stop()
+  assert.equal((await phone.row('tasks', 't')).name, 'Theirs')
+})
+
+test('when the network is back all projects are synced, also if one of them had asked for a sync', async () => {
+  const server = newServer()
+  server.join(server.create('q', 'web'), 'ann')
+  let tell
+  const network = (listener) => {
+    tell = listener
+    return () => {}
+  }
+  const phone = new Phone({ server, projects: ['p', 'q'], options: { network } })
+  await started(phone)
+  phone.sent.length = 0
+  phone.sync.poke({ project: 'p', version: 1_000 })
+  tell(true)
+  await new Promise((resolve) => {
+    phone.sync.status$.subscribe(({ state }) => state === 'syncing' && resolve())
+  })
+  await phone.sync.stop()
+  assert.deepEqual(phone.sent.map(({ url }) => url.match(/projects\/(.)\/sync/)[1]), ['p', 'q'])
 })
 
 test('word of a change pulls that project, and word of an old one does nothing', async () => {

@@ -97,20 +97,20 @@ fn of(counter: &Counter, rows: &[Row]) -> History {
     History {
         current,
         deleted: counter.deleted_at.is_some(),
-        latest_from: counter.last.iter().map(|(_, version)| version.get()).min(),
+        latest_from: counter.write_set.iter().map(|(_, version)| version.get()).min(),
         skipped: counter.skipped.clone(),
-        silent_below: rows.iter().map(|row| row.superseded.floor()).max().unwrap_or(0),
+        silent_below: rows.iter().map(|row| row.history.silent_through().floor()).max().unwrap_or(0),
         versions,
     }
 }
 
 fn held(row: &Row) -> Vec<Held> {
     let now = if row.live().is_some() { Fate::Current } else { Fate::Tombstone };
-    let superseded = row.superseded.versions();
-    let superseded = superseded.iter().rev().map(|version| (*version, Fate::Superseded));
+    let superseded = row.history.versions();
+    let superseded = superseded.iter().rev().map(|version| (version.get(), Fate::Superseded));
     let name = name(row.columns());
     let mut held = Vec::new();
-    let mut there = superseded.len() as u64 + 1 < row.writes;
+    let mut there = superseded.len() as u64 + 1 < row.revision_count;
     for (version, fate) in superseded.chain([(row.version.get(), now)]) {
         let removed = row.removed_at.iter().any(|at| at.get() == version);
         let change = match there {
@@ -160,7 +160,7 @@ mod tests {
     fn counter(current: u64) -> Counter {
         Counter {
             current: version(current),
-            last: vec![],
+            write_set: vec![],
             deleted_at: None,
             skipped: vec![(6, 9)],
             resync_through: None,

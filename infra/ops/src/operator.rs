@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use serde::Serialize;
-use shared::domain::{Answer, ArchivedVersions, Error, ProjectId};
+use shared::domain::{ArchivedVersions, Error, ProjectId};
+use shared::idempotency::RestAnswer;
 use shared::storage::{Committed, Partition, Table, reasons};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -128,6 +129,6 @@ impl Left {
 }
 
 /// The response of a commit without a request.
-pub(crate) fn unasked<T>(_: &Committed<'_, T>) -> Result<Answer, Error> {
-    Ok(Answer { status: 204, headers: BTreeMap::new(), body: String::new(), row: None })
+pub(crate) fn unasked<T>(_: &Committed<'_, T>) -> Result<RestAnswer, Error> {
+    Ok(RestAnswer { status: 204, headers: BTreeMap::new(), body: String::new(), row: None })
 }

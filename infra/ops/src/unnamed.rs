@@ -21,21 +21,20 @@ pub(crate) fn unnamed<'a>(
     let mut named: Ranges = counter.skipped.clone();
     let mut accounted: u64 = size(&counter.skipped);
     for row in rows {
-        let list = row.superseded.versions();
-        // Above the counter the list must be complete, or nobody knows how many versions are up to it.
-        if row.superseded.floor() > current + 1 {
+        // Above the counter the history must be complete, or nobody knows how many versions are up to it.
+        if row.history.silent_through() > counter.current.into() {
             return None;
         }
-        let versions = || std::iter::once(row.version.get()).chain(list.iter().copied());
+        let versions = || row.versions().map(ServerVersion::get);
         let above = versions().filter(|version| *version > current).count() as u64;
-        accounted += row.writes.checked_sub(above)?;
+        accounted += row.revision_count.checked_sub(above)?;
         named.extend(versions().filter(|version| *version <= current).map(|version| (version, version)));
     }
     if accounted != current {
         return None;
     }
-    let archived = archive.iter().flat_map(|archived| archived.versions());
-    named.extend(archived.filter(|version| **version <= current).map(|version| (*version, *version)));
+    let archived = archive.iter().flat_map(|archived| archived.versions()).map(|version| version.get());
+    named.extend(archived.filter(|version| *version <= current).map(|version| (version, version)));
     named.sort_unstable();
     let missing = gaps(&named, 1, current).into_iter().flat_map(|(first, last)| first..=last);
     missing.map(|version| ServerVersion::try_from(version).ok()).collect()
@@ -111,7 +110,7 @@ mod tests {
             }
             let counter = Counter::at(version(from as u64));
             let found = unnamed(&counter, &read, &[]);
-            let silent_above = read.iter().any(|row| row.superseded.floor() > from as u64 + 1);
+            let silent_above = read.iter().any(|row| row.history.silent_through().get() > from as u64);
             prop_assert_eq!(found.is_none(), silent_above, "the sum holds whenever the lists reach far enough");
             let Some(found) = found else { return Ok(()) };
             let current: Vec<u64> = states[from].iter().map(|row| row.version.get()).collect();
@@ -152,7 +151,7 @@ mod tests {
         let states = written(&[0, 1, 1, 0, 0, 0], 2);
         // Of the busy row 5 and 6 are known to be above 3, of its four versions; the other is as it was at 2.
         let read = [states[6][0].clone(), states[2][1].clone()];
-        assert_eq!((read[0].writes, read[0].superseded.versions()), (4, &[5][..]));
+        assert_eq!((read[0].revision_count, read[0].history.versions()), (4, &[version(5)][..]));
         assert_eq!(unnamed(&Counter::at(version(3)), &read, &[]), None);
     }
 }

@@ -3,11 +3,11 @@
 use std::error::Error;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext};
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
-    ProjectionType, ScalarAttributeType,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use shared::storage::Table;
 use yaml_rust2::{Yaml, YamlLoader};
@@ -20,16 +20,35 @@ pub async fn create(client: &Client, name: &str) -> Result<(), Box<dyn Error + S
     match describe(client.create_table().table_name(name))?.send().await {
         Ok(_) => Ok(()),
         Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
-            Ok(Table::new(client.clone(), name).expect_live_edges().await?)
+            Table::new(client.clone(), name).expect_live_edges().await?;
+            give_a_stream(client, name).await;
+            Ok(())
         }
         Err(error) => Err(DisplayErrorContext(error).to_string().into()),
     }
+}
+
+/// Gives a table from before live updates its stream. Where that fails, there are none.
+async fn give_a_stream(client: &Client, name: &str) {
+    let described = client.describe_table().table_name(name).send().await.ok().and_then(|described| described.table);
+    if described.is_some_and(|table| table.latest_stream_arn.is_none()) {
+        let update = client.update_table().table_name(name).set_stream_specification(stream().ok());
+        if let Err(error) = update.send().await {
+            tracing::warn!(error = %DisplayErrorContext(error), "the table gets no stream");
+        }
+    }
+}
+
+/// The stream that live updates read. In the template it depends on a parameter.
+fn stream() -> Result<StreamSpecification, BuildError> {
+    StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage).build()
 }
 
 /// The request with everything that the template's table has.
 fn describe(mut request: CreateTableFluentBuilder) -> Result<CreateTableFluentBuilder, Box<dyn Error + Send + Sync>> {
     let template = YamlLoader::load_from_str(TEMPLATE)?;
     let table = &template[0]["Resources"]["Table"]["Properties"];
+    request = request.stream_specification(stream()?);
     request = request.billing_mode(BillingMode::from(text(&table["BillingMode"])?));
     for attribute in list(&table["AttributeDefinitions"])? {
         request = request.attribute_definitions(

@@ -82,7 +82,12 @@ impl Verifier {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(TokenError::Missing);
         }
-        let token = Token::parse(token.trim()).ok_or(TokenError::Invalid)?;
+        Ok(self.verify(token.trim()).await?.user)
+    }
+
+    /// Whose token this is, and until when.
+    pub async fn verify(&self, token: &str) -> Result<Verified, TokenError> {
+        let token = Token::parse(token).ok_or(TokenError::Invalid)?;
         let keys = match &self.source {
             Source::Fixed(keys) => Arc::clone(keys),
             Source::Issuer(issuer) => issuer.keys(token.key_id.as_deref()).await?,
@@ -91,8 +96,17 @@ impl Verifier {
             return Err(TokenError::Invalid);
         }
         let claims = token.claims().ok_or(TokenError::Invalid)?;
-        self.terms.caller(&claims, get_current_timestamp() as f64)
+        self.terms.verified(&claims, get_current_timestamp() as f64)
     }
+}
+
+/// A token that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Its user.
+    pub user: UserId,
+    /// From when on it is accepted no more, in seconds since 1970: its `exp` and the allowed clock skew.
+    pub until: i64,
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use jsonwebtoken::crypto::verify;
 use serde_json::Value;
 
 use super::keys::Key;
-use super::{TokenError, algorithm};
-use crate::domain::{Columns, UserId, json};
+use super::{TokenError, Verified, algorithm};
+use crate::domain::{Columns, json};
 
 /// The longest token, in bytes; the gateway lets 10 KB of headers in.
 const MAX_TOKEN: usize = 8 * 1024;
@@ -85,8 +85,8 @@ pub(super) struct Terms {
 
 impl Terms {
     /// The user of a token with these claims, at this time in seconds since 1970.
-    pub(super) fn caller(&self, claims: &Columns, now: f64) -> Result<UserId, TokenError> {
-        let caller = text(claims, "sub").and_then(|sub| sub.parse().ok()).ok_or(TokenError::Invalid)?;
+    pub(super) fn verified(&self, claims: &Columns, now: f64) -> Result<Verified, TokenError> {
+        let user = text(claims, "sub").and_then(|sub| sub.parse().ok()).ok_or(TokenError::Invalid)?;
         let expires = claims.get("exp").and_then(Value::as_f64).ok_or(TokenError::Invalid)?;
         if expires < now - LEEWAY {
             return Err(TokenError::Expired);
@@ -97,7 +97,7 @@ impl Terms {
             && self.audience.as_deref().is_none_or(|audience| is_for(claims, audience))
             && self.lives_short_enough(claims, expires, now)
         {
-            Ok(caller)
+            Ok(Verified { user, until: (expires + LEEWAY) as i64 })
         } else {
             Err(TokenError::Invalid)
         }

@@ -1,6 +1,6 @@
 //! Archived versions: superseded versions that no version history names any more. They let a pull account for every version.
 
-use super::superseded::{read_varint, write_varint};
+use super::version_history::{before, read_varint, write_distances};
 use super::{CorruptHistory, Row, RowKey, ServerVersion};
 
 /// Superseded versions that a version history has no room for, newest first; at least one.
@@ -12,7 +12,7 @@ use super::{CorruptHistory, Row, RowKey, ServerVersion};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ArchivedVersions {
     row: Option<RowKey>,
-    newest_first: Vec<u64>,
+    newest_first: Vec<ServerVersion>,
 }
 
 impl ArchivedVersions {
@@ -23,19 +23,20 @@ impl ArchivedVersions {
     ///
     /// The version of `old` itself is never among them: if the commit fails, it is still current.
     pub fn dropped(old: &Row, new: &Row) -> Option<Self> {
-        let dropped = old.superseded.versions().iter().copied().filter(|version| *version < new.superseded.floor());
+        let is_silent = |version: &ServerVersion| new.history.silent_through().covers(*version);
+        let dropped = old.history.versions().iter().copied().filter(is_silent);
         Self::new(Some(old.key.clone()), dropped.collect())
     }
 
     /// Archives for versions that some unknown row superseded, in as many archives as needed.
     pub fn anonymous(versions: impl IntoIterator<Item = ServerVersion>) -> Vec<Self> {
-        let mut versions: Vec<u64> = versions.into_iter().map(ServerVersion::get).collect();
+        let mut versions: Vec<ServerVersion> = versions.into_iter().collect();
         versions.sort_unstable_by(|one, other| other.cmp(one));
         versions.dedup();
         versions.chunks(Self::MAX_ANONYMOUS).filter_map(|chunk| Self::new(None, chunk.to_vec())).collect()
     }
 
-    fn new(row: Option<RowKey>, newest_first: Vec<u64>) -> Option<Self> {
+    fn new(row: Option<RowKey>, newest_first: Vec<ServerVersion>) -> Option<Self> {
         (!newest_first.is_empty()).then_some(Self { row, newest_first })
     }
 
@@ -45,36 +46,32 @@ impl ArchivedVersions {
     }
 
     /// The versions, newest first.
-    pub fn versions(&self) -> &[u64] {
+    pub fn versions(&self) -> &[ServerVersion] {
         &self.newest_first
     }
 
     /// The newest of them.
-    pub fn newest(&self) -> u64 {
+    pub fn newest(&self) -> ServerVersion {
         self.newest_first[0]
     }
 
     /// The bytes for the table. They are stored together with [`ArchivedVersions::newest`].
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let mut newer = self.newest();
-        for version in &self.newest_first {
-            write_varint(&mut bytes, newer - version);
-            newer = *version;
-        }
+        write_distances(&mut bytes, self.newest(), &self.newest_first);
         bytes
     }
 
     /// Decodes the bytes of [`ArchivedVersions::encode`]. Other bytes are an error.
     pub fn decode(row: Option<RowKey>, newest: ServerVersion, mut bytes: &[u8]) -> Result<Self, CorruptHistory> {
-        let mut newer = newest.get();
+        let mut newer = newest;
         let mut newest_first = Vec::new();
         while !bytes.is_empty() {
             let distance = read_varint(&mut bytes)?;
-            newer = match newer.checked_sub(distance) {
-                Some(version) if version > 0 && (distance == 0) == newest_first.is_empty() => version,
-                _ => return Err(CorruptHistory),
-            };
+            if (distance == 0) != newest_first.is_empty() {
+                return Err(CorruptHistory);
+            }
+            newer = before(newer, distance)?;
             newest_first.push(newer);
         }
         Self::new(row, newest_first).ok_or(CorruptHistory)
@@ -87,7 +84,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::Write;
+    use crate::domain::{Mark, Write};
 
     fn version(number: u64) -> ServerVersion {
         ServerVersion::try_from(number).expect("a version")
@@ -121,13 +118,14 @@ mod tests {
             let states = life(&versions, max_history_bytes);
             for (index, (row, archived)) in states.iter().enumerate() {
                 // Before the commit, the state that is still in place must not be touched.
-                let before = index.checked_sub(1).map(|before| versions[before]);
+                let before = index.checked_sub(1).map(|before| version(versions[before]));
                 archive.extend(archived.iter().flat_map(|archived| archived.versions().iter().copied()));
                 prop_assert!(before.is_none_or(|current| !archive.contains(&current)));
-                let listed = row.superseded.versions();
-                let known = versions[..index].iter().all(|version| listed.contains(version) || archive.contains(version));
-                prop_assert!(known && row.archived_from.unwrap_or(row.superseded.floor()) == 0);
-                prop_assert_eq!(archive.is_empty(), row.archived_from.is_none());
+                let listed = row.history.versions();
+                let mut held = versions[..index].iter().map(|number| version(*number));
+                let known = held.all(|version| listed.contains(&version) || archive.contains(&version));
+                prop_assert!(known && row.archived_above.unwrap_or(row.history.silent_through()) == Mark::NOTHING);
+                prop_assert_eq!(archive.is_empty(), row.archived_above.is_none());
             }
         }
 
@@ -135,7 +133,7 @@ mod tests {
         fn an_archive_survives_the_table(versions in prop::collection::btree_set(1..=ServerVersion::MAX, 1..300)) {
             let archived = ArchivedVersions::anonymous(versions.iter().map(|number| version(*number)));
             prop_assert_eq!(archived.len(), 1);
-            let newest = version(archived[0].newest());
+            let newest = archived[0].newest();
             prop_assert_eq!(Some(&newest.get()), versions.last());
             prop_assert_eq!(ArchivedVersions::decode(None, newest, &archived[0].encode()), Ok(archived[0].clone()));
         }
@@ -163,12 +161,12 @@ mod tests {
         let mut states = life(&(1..=300).collect::<Vec<_>>(), 256);
         let (mut row, _) = states.pop().expect("a row");
         // As code without an archive writes it: the same without the attribute.
-        row.archived_from = None;
-        let floor = row.superseded.floor();
-        assert!(floor > 100);
+        row.archived_above = None;
+        let silent_through = row.history.silent_through();
+        assert!(silent_through.get() >= 100);
         let last =
             (301..=600).fold(row, |row, number| Row::written(Some(&row), row.key.clone(), write(), version(number)));
-        assert_eq!(last.archived_from, Some(floor));
+        assert_eq!(last.archived_above, Some(silent_through));
     }
 
     #[test]
@@ -183,7 +181,7 @@ mod tests {
     fn bytes_that_no_archive_has_are_corrupt() {
         let decode =
             |bytes: &[u8]| ArchivedVersions::decode(None, version(5), bytes).map(|archived| archived.newest_first);
-        assert_eq!(decode(&[0, 1, 3]), Ok(vec![5, 4, 1]));
+        assert_eq!(decode(&[0, 1, 3]), Ok([5, 4, 1].map(version).into()));
         for bytes in [&[][..], &[1], &[0, 0], &[0, 5], &[0, 6], &[0x80]] {
             assert_eq!(decode(bytes), Err(CorruptHistory), "{bytes:?}");
         }

@@ -69,7 +69,7 @@ fn changed_since<'a>(
     let fields = row.key.collection.columns().iter().copied().chain(row.unknown.names()).enumerate();
     let is_newer = |(index, field): &(usize, &str)| {
         let seen = Some(base.of(field)).filter(|version| *version > restored_through).unwrap_or(0);
-        row.changed.version_of(*index).unwrap_or(row.version.get()) > seen
+        row.column_versions.version_of(*index).unwrap_or(row.version.get()) > seen
     };
     Ok(fields.filter(is_newer).map(|(_, field)| field).collect())
 }
@@ -86,7 +86,7 @@ fn is_same<R: Resource>(columns: &Columns, field: &str, client: &Value, server: 
 mod tests {
     use serde_json::json;
 
-    use super::super::{Changed, Membership, ServerVersion, UnknownColumns, Write};
+    use super::super::{ColumnVersions, Membership, ServerVersion, UnknownColumns, Write};
     use super::*;
 
     fn columns(value: Value) -> Columns {
@@ -150,12 +150,12 @@ mod tests {
     fn a_column_of_a_newer_version_is_named_when_it_was_changed_since() {
         let unknown = UnknownColumns::of(r#"{"colour":"red","size":2}"#, |_| false).expect("columns");
         // Of user, role, colour and size.
-        let changed = Changed::decode(&[4, 0, 2, 0], version(7)).expect("versions");
-        let row = Row { unknown, changed, ..row() };
+        let column_versions = ColumnVersions::decode(&[4, 0, 2, 0], version(7)).expect("versions");
+        let row = Row { unknown, column_versions, ..row() };
         assert_eq!(on(&row, 3, json!({"user": "bob"})).expect("no conflict"), ["role", "colour", "size"]);
         assert_eq!(on(&row, 5, json!({})).expect("no conflict"), ["role", "size"]);
         assert!(on(&row, 7, json!({})).expect("no conflict").is_empty());
-        let unsaid = Row { changed: Changed::decode(&[4, 4], version(7)).expect("versions"), ..row };
+        let unsaid = Row { column_versions: ColumnVersions::decode(&[4, 4], version(7)).expect("versions"), ..row };
         assert_eq!(
             on(&unsaid, 6, json!({})).expect("no conflict"),
             ["colour", "size"],
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_field_of_which_nothing_is_known_counts_as_changed_by_the_last_write() {
-        let unknown = Row { changed: Changed::default(), ..row() };
+        let unknown = Row { column_versions: ColumnVersions::default(), ..row() };
         assert_eq!(conflicts(on(&unknown, 6, json!({"user": "bob"}))), ["user"]);
         assert!(on(&unknown, 7, json!({"user": "bob"})).expect("no conflict").is_empty());
     }
@@ -215,7 +215,11 @@ mod tests {
         assert_eq!(conflicts(seen(&row(), Base::new(7), 7)), ["user", "role"], "from before a restore");
         assert!(matches!(seen(&row(), Base::new(8), 0), Err(Error::Stale { .. })));
         let unknown = UnknownColumns::of(r#"{"colour":"red"}"#, |_| false).expect("columns");
-        let row = Row { unknown, changed: Changed::decode(&[4, 4, 0], version(7)).expect("versions"), ..row() };
+        let row = Row {
+            unknown,
+            column_versions: ColumnVersions::decode(&[4, 4, 0], version(7)).expect("versions"),
+            ..row()
+        };
         let Err(Error::Conflict { fields, .. }) = seen(&row, Base::new(3), 0) else { panic!("not seen") };
         assert_eq!(fields, [FieldConflict { field: "colour".to_owned(), server: json!("red"), client: Value::Null }]);
         assert!(seen(&row, Base { version: 3, fields: [("colour".to_owned(), 7)].into() }, 0).is_ok(), "insisted on");

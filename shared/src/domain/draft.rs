@@ -5,8 +5,8 @@ use std::sync::OnceLock;
 
 use super::{
     Actor, ArchivedVersions, Author, Checksums, Collection, CollectionName, Columns, Counter, Dependency, Error,
-    FieldError, Graph, LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Superseded,
-    Understood, UnknownColumns, UserId, Write, authorize, fields, understand,
+    FieldError, Graph, LastWrite, ProjectId, Resource, Role, Row, RowId, RowKey, ServerVersion, State, Understood,
+    UnknownColumns, UserId, VersionHistory, Write, authorize, fields, understand,
 };
 
 /// Whether a decision is done with one commit.
@@ -36,7 +36,7 @@ impl<T> Step<T> {
 
 /// How a row stands for a decision, the decision's own writes included.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Standing<'a> {
+pub enum RowState<'a> {
     /// There never was such a row, or only one that the decision itself made and deleted.
     Absent,
     /// With these columns.
@@ -49,6 +49,26 @@ pub enum Standing<'a> {
 ///
 /// A decision is a pure function over a draft. It may look only at rows that were named, and list only collections that
 /// were listed, before: anything else is a bug and panics.
+///
+/// ```
+/// use shared::domain::{Counter, Dependency, DependencyType, Draft, RowKey, RowState, ServerVersion};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let key: RowKey = "dependencies#e".parse()?;
+/// let counter = Counter::at(ServerVersion::try_from(41)?);
+/// // The row was read and is not there.
+/// let mut draft = Draft::new("p".parse()?, Some(counter), [(key.clone(), None)].into(), [].into(), vec![], 99);
+/// assert_eq!(draft.row_state(&key), RowState::Absent);
+/// let (predecessor, successor) = ("dig".parse()?, "build".parse()?);
+/// draft.put(key.id.clone(), &Dependency { predecessor, successor, dep_type: DependencyType::FS, lag: 0 })?;
+/// assert!(matches!(draft.row_state(&key), RowState::Live(_)));
+///
+/// let writes = draft.planned_writes()?;
+/// assert_eq!(writes[0].row.version.get(), 42);
+/// assert_eq!(writes[0].condition, None, "it is still not there when it is written");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Draft {
     project: ProjectId,
@@ -86,7 +106,7 @@ const MAX_ROW_SIZE: usize = 400 * 1024;
 
 /// One row's write with its condition: the row as it was read.
 #[derive(Debug)]
-pub struct PlannedRow {
+pub struct PlannedWrite {
     /// The version that was read; none when there was no row.
     pub condition: Option<ServerVersion>,
     /// The row to be.
@@ -111,7 +131,7 @@ impl Draft {
         // A listing is read after the named rows, so its copy is the newer one.
         read.extend(listed_rows.into_iter().map(|row| (row.key.clone(), Some(row))));
         let (graph, writes, sizes, undo) = Default::default();
-        let (deletes_project, starts_above, max_history_bytes) = (false, 0, Superseded::MAX_BYTES);
+        let (deletes_project, starts_above, max_history_bytes) = (false, 0, VersionHistory::MAX_BYTES);
         Self {
             project,
             counter,
@@ -138,7 +158,7 @@ impl Draft {
         self
     }
 
-    /// … where a row's list of superseded versions may take so many bytes, and not [`Superseded::MAX_BYTES`].
+    /// … where a row's list of superseded versions may take so many bytes, and not [`VersionHistory::MAX_BYTES`].
     #[must_use]
     pub fn with_max_history_bytes(mut self, max_history_bytes: usize) -> Self {
         self.max_history_bytes = max_history_bytes;
@@ -209,19 +229,19 @@ impl Draft {
     }
 
     /// The row as it stands, own writes included.
-    pub fn standing(&self, key: &RowKey) -> Standing<'_> {
+    pub fn row_state(&self, key: &RowKey) -> RowState<'_> {
         match (self.writes.get(key), self.row(key).map(|row| &row.state)) {
-            (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => Standing::Live(columns),
-            (Some(Write::Delete | Write::Bury(..)), _) | (None, Some(State::Dead(_))) => Standing::Dead,
-            (None, None) => Standing::Absent,
+            (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => RowState::Live(columns),
+            (Some(Write::Delete | Write::Bury(..)), _) | (None, Some(State::Dead(_))) => RowState::Dead,
+            (None, None) => RowState::Absent,
         }
     }
 
     /// The columns of a live row, own writes included.
     pub fn live(&self, key: &RowKey) -> Option<&Columns> {
-        match self.standing(key) {
-            Standing::Live(columns) => Some(columns),
-            Standing::Absent | Standing::Dead => None,
+        match self.row_state(key) {
+            RowState::Live(columns) => Some(columns),
+            RowState::Absent | RowState::Dead => None,
         }
     }
 
@@ -440,8 +460,8 @@ impl Draft {
     pub fn is_followed_by(&self, counter: &Counter) -> bool {
         let Some(read) = &self.counter else { return false };
         let came_between = read.current.get() + 1..=counter.current.get();
-        counter.last.iter().all(|(_, version)| came_between.contains(&version.get()))
-            && counter.last.len() as u64 == counter.current.get().saturating_sub(read.current.get())
+        counter.write_set.iter().all(|(_, version)| came_between.contains(&version.get()))
+            && counter.write_set.len() as u64 == counter.current.get().saturating_sub(read.current.get())
     }
 
     /// Puts the draft on top of a commit that came between; false when it has to be made again.
@@ -451,7 +471,8 @@ impl Draft {
     /// conditions of this one.
     pub fn rebase(&mut self, counter: Counter) -> bool {
         let one_commit = self.is_followed_by(&counter);
-        let untouched = counter.last.iter().all(|(key, _)| !self.read.contains_key(key) && !self.lists(key.collection));
+        let untouched =
+            counter.write_set.iter().all(|(key, _)| !self.read.contains_key(key) && !self.lists(key.collection));
         let stands = one_commit && untouched && counter.deleted_at.is_none() && counter.unfinished.is_none();
         if stands {
             self.counter = Some(counter);
@@ -459,10 +480,10 @@ impl Draft {
         stands
     }
 
-    /// The checksums of the project's live rows once `plan` is committed, by the counter that the draft is on top of.
-    pub fn checksums(&self, plan: &[PlannedRow]) -> Checksums {
+    /// The checksums of the project's live rows once the planned writes are committed, by the counter that the draft is on top of.
+    pub fn checksums(&self, planned_writes: &[PlannedWrite]) -> Checksums {
         let mut checksums = self.counter.as_ref().map(|counter| counter.checksums.clone()).unwrap_or_default();
-        for PlannedRow { row, .. } in plan {
+        for PlannedWrite { row, .. } in planned_writes {
             if let Some(old) = self.read.get(&row.key).and_then(Option::as_ref).filter(|old| old.live().is_some()) {
                 checksums.subtract(&old.key, old.version);
             }
@@ -474,7 +495,7 @@ impl Draft {
     }
 
     /// The rows to write, in the order of their versions, which follow the counter's without a gap: see [`Write::rank`].
-    pub fn plan(&self) -> Result<Vec<PlannedRow>, Error> {
+    pub fn planned_writes(&self) -> Result<Vec<PlannedWrite>, Error> {
         let mut writes: Vec<_> = self.writes.iter().collect();
         writes.sort_by_key(|(key, write)| write.rank(key.collection));
         let current = self.version();
@@ -486,7 +507,7 @@ impl Draft {
             let written = Row::written_within(old, key.clone(), write.clone(), version, self.max_history_bytes);
             let row = Row { last_write: self.last_write.clone(), ..written };
             let dropped = old.and_then(|old| ArchivedVersions::dropped(old, &row));
-            planned.push(PlannedRow { condition: old.map(|row| row.version), row, dropped });
+            planned.push(PlannedWrite { condition: old.map(|row| row.version), row, dropped });
         }
         Ok(planned)
     }

@@ -16,6 +16,7 @@ pub struct InvalidId(&'static str);
 const ROW_ID_RULE: &str = "must be 1 to 64 of the characters A-Z, a-z, 0-9, _ and -";
 const USER_ID_RULE: &str =
     "must be 1 to 255 characters, without control characters, invisible characters and text direction marks";
+const CONNECTION_RULE: &str = "must be 1 to 128 visible ASCII characters without #";
 const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters";
 
 /// Fits WatermelonDB's own random ids and UUIDs, needs no escaping in URLs, keys and JSON.
@@ -46,6 +47,10 @@ fn is_unseen(c: char) -> bool {
 
 fn is_key(text: &str) -> bool {
     (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn is_connection_id(text: &str) -> bool {
+    text.len() <= 128 && is_key(text) && !text.contains('#')
 }
 
 /// Checks the text during deserialization. Only then can a path's deserializer say which part is invalid.
@@ -129,6 +134,10 @@ id_type! {
     /// A client's unique key for one mutation, so that a repeated request is applied once: 1 to 255 visible ASCII characters.
     IdempotencyKey, is_key, KEY_RULE
 }
+id_type! {
+    /// The id of an open WebSocket, given by the gateway: 1 to 128 visible ASCII characters without `#`.
+    ConnectionId, is_connection_id, CONNECTION_RULE
+}
 
 impl RowId {
     /// A new id, ordered by the time it was made (UUIDv7).
@@ -186,6 +195,16 @@ mod tests {
         let overlong = "x".repeat(65);
         for text in ["", "a/b", "a b", "a\0", "ä", "a#b", overlong.as_str()] {
             assert!(text.parse::<RowId>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_gateway_calls_its_connections_are_connection_ids() {
+        for id in ["L0SM9cOFvHcCIhw=", "0198c8d5-6b1e-7cc0-8f0e-0d8f6b6a1c11", &"x".repeat(128)] {
+            assert!(id.parse::<ConnectionId>().is_ok(), "{id:?}");
+        }
+        for text in ["", "a b", "a#b", "ä", &"x".repeat(129)] {
+            assert!(text.parse::<ConnectionId>().is_err(), "{text:?}");
         }
     }
 

@@ -3,8 +3,8 @@
 mod access;
 mod archive;
 mod author;
-mod changed;
 mod checksum;
+mod column_versions;
 mod conflict;
 mod draft;
 mod error;
@@ -17,30 +17,30 @@ mod precondition;
 mod promised;
 mod quota;
 mod row;
-mod superseded;
 mod unknown;
 mod version;
+mod version_history;
 
 pub use access::{Actor, Role, authorize};
 pub use archive::ArchivedVersions;
 pub use author::{Author, LastWrite};
-pub use changed::Changed;
 pub use checksum::Checksums;
+pub use column_versions::ColumnVersions;
 pub use conflict::{concurrent_changes, expect_seen};
-pub use draft::{Draft, PlannedRow, Standing, Step};
+pub use draft::{Draft, PlannedWrite, RowState, Step};
 pub use error::{Error, FieldConflict, FieldError};
 pub use fields::{FieldErrors, Patched, Understood, merge, parse, patched, read, understand};
 pub use graph::{Graph, cycle_through, find_cycle};
-pub use id::{IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
+pub use id::{ConnectionId, IdempotencyKey, InvalidId, ProjectId, RowId, UserId, keyed_project_id, membership_id};
 pub use model::{
     Calendar, CalendarException, Dependency, DependencyType, Membership, Project, Resource, Task, TaskStatus,
 };
 pub use precondition::{Base, Precondition};
-pub use promised::{Answer, PromisedAnswer};
+pub use promised::PromisedAnswer;
 pub use quota::{InvalidQuota, Quotas};
 pub use row::{
     Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,
 };
-pub use superseded::{CorruptHistory, Superseded};
 pub use unknown::UnknownColumns;
-pub use version::{InvalidVersion, ServerVersion, Since, WipePlace};
+pub use version::{InvalidVersion, Mark, ServerVersion, VersionSpan, WipePlace};
+pub use version_history::{CorruptHistory, VersionHistory};

@@ -10,7 +10,7 @@ use super::{Collection, Columns, FieldErrors, Role, RowId, UserId};
 pub trait Resource: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The collection of its rows.
     const COLLECTION: Collection;
-    /// Its columns, in the order in which they were introduced. Add new ones at the end: `Changed` relies on the order.
+    /// Its columns, in the order in which they were introduced. Add new ones at the end: `ColumnVersions` relies on the order.
     const COLUMNS: &'static [&'static str];
     /// The required fields of a creation.
     const REQUIRED: &'static [&'static str];

@@ -3,6 +3,16 @@
 use std::collections::BTreeMap;
 
 /// What a row must be like for a change of it to be made.
+///
+/// ```
+/// use shared::domain::{Base, Precondition};
+///
+/// assert!(Precondition::default().is_none());
+/// // The user saw the row as of version 17, and its name, which came later, as of 20.
+/// let base = Base { version: 17, fields: [("name".to_owned(), 20)].into() };
+/// assert_eq!((base.of("name"), base.of("notes"), base.highest()), (20, 17, 20));
+/// assert!(!Precondition::MergeSince(base).is_none());
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
     /// Whatever it is like.

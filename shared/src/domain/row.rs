@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Changed, Checksums, Dependency, LastWrite, Membership, Project, ProjectId, PromisedAnswer, Resource,
-    RowId, ServerVersion, Superseded, Task, UnknownColumns, UserId, membership_id,
+    Calendar, Checksums, ColumnVersions, Dependency, LastWrite, Mark, Membership, Project, ProjectId, PromisedAnswer,
+    Resource, RowId, ServerVersion, Task, UnknownColumns, UserId, VersionHistory, VersionSpan, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -260,13 +260,13 @@ pub struct Row {
     /// The version of its last write.
     pub version: ServerVersion,
     /// How many versions it ever held, the current one included.
-    pub writes: u64,
+    pub revision_count: u64,
     /// The versions it held before.
-    pub superseded: Superseded,
-    /// Every version from here on that the list does not name is archived. None: from the list's floor on, of which it names all.
-    pub archived_from: Option<u64>,
+    pub history: VersionHistory,
+    /// Every version above it that the history does not name is archived. None: nothing of the history was archived.
+    pub archived_above: Option<Mark>,
     /// Which version last changed each column.
-    pub changed: Changed,
+    pub column_versions: ColumnVersions,
     /// Its content.
     pub state: State,
     /// The columns that a newer version of this code gave it.
@@ -285,10 +285,10 @@ impl Row {
     /// for a row that is revived: it is as new, and lacks them like any row that this code makes. Who writes it is for the
     /// draft to say.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
-        Self::written_within(old, key, write, version, Superseded::MAX_BYTES)
+        Self::written_within(old, key, write, version, VersionHistory::MAX_BYTES)
     }
 
-    /// The same with another limit for its list of superseded versions than [`Superseded::MAX_BYTES`].
+    /// The same with another limit for its version history than [`VersionHistory::MAX_BYTES`].
     pub fn written_within(
         old: Option<&Self>,
         key: RowKey,
@@ -297,35 +297,39 @@ impl Row {
         max_history_bytes: usize,
     ) -> Self {
         let old_columns = old.map(Self::columns);
-        let changed = old.map(|row| row.changed.clone()).unwrap_or_default();
+        let column_versions = old.map(|row| row.column_versions.clone()).unwrap_or_default();
         let buried = matches!(write, Write::Bury(..));
         let mut removed_at = old.filter(|_| !buried).map(|row| row.removed_at.clone()).unwrap_or_default();
         let unknown = old.map(|row| row.unknown.clone()).unwrap_or_default();
-        let (changed, state, unknown) = match write {
+        let (column_versions, state, unknown) = match write {
             Write::Put(new) => {
                 let alive_before = old.and_then(Self::live);
                 let unknown = alive_before.map(|_| unknown).unwrap_or_default();
-                (changed.after(key.collection.columns(), alive_before, &new, version), State::Live(new), unknown)
+                (
+                    column_versions.after(key.collection.columns(), alive_before, &new, version),
+                    State::Live(new),
+                    unknown,
+                )
             }
-            Write::Delete => (changed, State::Dead(old_columns.cloned().unwrap_or_default()), unknown),
-            Write::Bury(last, unknown) => (changed, State::Dead(last), unknown),
+            Write::Delete => (column_versions, State::Dead(old_columns.cloned().unwrap_or_default()), unknown),
+            Write::Bury(last, unknown) => (column_versions, State::Dead(last), unknown),
         };
         if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
             removed_at.push(version);
             removed_at.drain(..removed_at.len().saturating_sub(Self::MAX_REMOVALS));
         }
-        let superseding = |row: &Self| row.superseded.superseding(row.version, version, max_history_bytes);
-        let superseded = old.map(superseding).unwrap_or_default();
-        let archives = |row: &Self| superseded.floor() > row.superseded.floor();
-        let archived_from =
-            old.and_then(|row| row.archived_from.or_else(|| archives(row).then(|| row.superseded.floor())));
+        let superseding = |row: &Self| row.history.superseding(row.version, version, max_history_bytes);
+        let history = old.map(superseding).unwrap_or_default();
+        let archives = |row: &Self| history.silent_through() > row.history.silent_through();
+        let archived_above =
+            old.and_then(|row| row.archived_above.or_else(|| archives(row).then(|| row.history.silent_through())));
         Self {
             key,
             version,
-            writes: old.map_or(0, |row| row.writes) + 1,
-            superseded,
-            archived_from,
-            changed,
+            revision_count: old.map_or(0, |row| row.revision_count) + 1,
+            history,
+            archived_above,
+            column_versions,
             state,
             unknown,
             removed_at,
@@ -340,10 +344,15 @@ impl Row {
     ///
     /// When the list is full, older removals may have been dropped: then any mark up to the oldest of those that are kept
     /// may be one. To be wrong about that costs a full pull, and to overlook one costs rows.
-    pub fn was_removed_at(&self, mark: u64) -> bool {
+    pub fn was_removed_at(&self, mark: Mark) -> bool {
         let first_exact = self.removed_at.len().checked_sub(Self::MAX_REMOVALS);
-        first_exact.is_some_and(|first| mark <= self.removed_at[first].get())
-            || self.removed_at.iter().any(|version| version.get() == mark)
+        first_exact.is_some_and(|first| mark <= self.removed_at[first].into())
+            || self.removed_at.iter().any(|version| mark == (*version).into())
+    }
+
+    /// The versions that it is known to have had, newest first: the current one and those in its history.
+    pub fn versions(&self) -> impl Iterator<Item = ServerVersion> {
+        std::iter::once(self.version).chain(self.history.versions().iter().copied())
     }
 
     /// The columns of a live row.
@@ -462,7 +471,7 @@ pub struct Counter {
     /// The version of the latest row write.
     pub current: ServerVersion,
     /// The rows of the latest commit, each with its version.
-    pub last: Vec<(RowKey, ServerVersion)>,
+    pub write_set: Vec<(RowKey, ServerVersion)>,
     /// The version of the commit that deleted the project.
     pub deleted_at: Option<ServerVersion>,
     /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
@@ -498,8 +507,21 @@ impl Counter {
     /// The counter of a project about which there is nothing else to say.
     pub fn at(current: ServerVersion) -> Self {
         let checksums = Checksums::default();
-        let (last, skipped) = (vec![], vec![]);
-        Self { current, last, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
+        let (write_set, skipped) = (vec![], vec![]);
+        Self { current, write_set, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
+    }
+
+    /// Whether the counter is not below the mark.
+    pub fn reaches(&self, mark: Mark) -> bool {
+        mark <= self.current.into()
+    }
+
+    /// The skipped versions, each range as a span.
+    pub fn skipped_spans(&self) -> impl Iterator<Item = VersionSpan> {
+        let mark = |number: u64| Mark::try_from(number).unwrap_or(Mark::EVERYTHING);
+        self.skipped
+            .iter()
+            .map(move |(first, last)| VersionSpan { after: mark(first.saturating_sub(1)), through: mark(*last) })
     }
 
     /// The version that the latest restore raised the counter to; 0 when there was no restore.
@@ -567,17 +589,21 @@ mod tests {
         assert!(Collection::ALL.iter().all(|c| c.name() >= "a" && "_counter" < "a"));
     }
 
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
+
     #[test]
     fn a_row_counts_its_writes_and_remembers_the_versions_it_held() {
         let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
         let first = Row::written(None, key("memberships#m"), put(), version(2));
         let removed = Row::written(Some(&first), first.key.clone(), Write::Delete, version(5));
         let back = Row::written(Some(&removed), first.key.clone(), put(), version(9));
-        assert_eq!((first.writes, removed.writes, back.writes), (1, 2, 3));
-        assert_eq!(back.superseded.versions(), [5, 2]);
+        assert_eq!((first.revision_count, removed.revision_count, back.revision_count), (1, 2, 3));
+        assert_eq!(back.history.versions(), [5, 2].map(version));
         assert_eq!(back.removed_at, [version(5)]);
         assert!(removed.live().is_none() && back.live().is_some());
-        assert_eq!(back.changed.version_of(0), Some(9), "a revived row is new in every column");
+        assert_eq!(back.column_versions.version_of(0), Some(9), "a revived row is new in every column");
     }
 
     #[test]
@@ -603,12 +629,12 @@ mod tests {
         let key = key("notes#n");
         let (known, unknown) = Row::columns_of(key.collection, text).expect("columns");
         assert!(known.is_empty());
-        let changed = Changed::decode(&[0, 3], version(7)).expect("versions");
-        let row = Row { unknown, changed, ..Row::written(None, key.clone(), Write::Put(known), version(7)) };
+        let column_versions = ColumnVersions::decode(&[0, 3], version(7)).expect("versions");
+        let row = Row { unknown, column_versions, ..Row::written(None, key.clone(), Write::Put(known), version(7)) };
         let again = Row::written(Some(&row), key, Write::Put(Columns::new()), version(9));
         let project = "p".parse().expect("a project");
         assert_eq!(again.device_json(&project), text.replace("\"server_version\":7", "\"server_version\":9"));
-        assert_eq!((again.changed.version_of(0), again.changed.version_of(1)), (Some(7), Some(4)));
+        assert_eq!((again.column_versions.version_of(0), again.column_versions.version_of(1)), (Some(7), Some(4)));
     }
 
     #[test]
@@ -631,11 +657,11 @@ mod tests {
             let kept = removals.len().min(Row::MAX_REMOVALS);
             let exact = &removals[removals.len() - kept..];
             assert_eq!(row.removed_at.iter().map(|version| version.get()).collect::<Vec<_>>(), exact);
-            assert!(removals.iter().all(|removal| row.was_removed_at(*removal)), "none is forgotten");
-            let known = |mark: &u64| row.was_removed_at(*mark);
+            assert!(removals.iter().all(|removal| row.was_removed_at(mark(*removal))), "none is forgotten");
+            let known = |number: &u64| row.was_removed_at(mark(*number));
             let taken: Vec<u64> = (exact[0] + 1..=round * 10 + 5).filter(known).collect();
             assert_eq!(taken, exact[1..], "between the exact ones no mark is taken for one");
-            assert_eq!(row.was_removed_at(exact[0] - 1), kept == Row::MAX_REMOVALS);
+            assert_eq!(row.was_removed_at(mark(exact[0] - 1)), kept == Row::MAX_REMOVALS);
         }
     }
 
@@ -644,12 +670,12 @@ mod tests {
         let put = Write::Put(columns(json!({"user": "ann", "role": 100})));
         let mut row = Row::written(None, key("memberships#m"), put, version(99));
         row.removed_at = (1..=20).map(|round| version(round * 4)).collect();
-        let taken: Vec<u64> = (1..=80).filter(|mark| row.was_removed_at(*mark)).collect();
+        let taken: Vec<u64> = (1..=80).filter(|number| row.was_removed_at(mark(*number))).collect();
         let expected: Vec<u64> = (1..=20).chain((6..=20).map(|round| round * 4)).collect();
         assert_eq!(taken, expected);
         let removed = Row::written(Some(&row), row.key.clone(), Write::Delete, version(100));
         assert_eq!(removed.removed_at.len(), Row::MAX_REMOVALS);
-        assert!((1..=80).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
+        assert!((1..=80).map(mark).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 /// The columns of a row that this code does not know, each with its JSON, in the order of the table.
 ///
 /// New columns are always added at the end of a collection, and a row is written with all columns that its writer knows. So the
-/// index of a column among these is its index after the known ones. [`Changed`](super::Changed) has its version at that index.
+/// index of a column among these is its index after the known ones. [`ColumnVersions`](super::ColumnVersions) has its version at that index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct UnknownColumns(Vec<(String, String)>);
 

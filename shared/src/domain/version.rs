@@ -8,6 +8,14 @@ use std::num::NonZeroU64;
 /// Each project has one counter. The first row ever written gets 1, every later write of a row gets the next value, and no two
 /// rows ever share one. The version is also the token for optimistic concurrency (`ETag`). It ends at 2^53 - 1 because clients
 /// store it as a JavaScript number. Rows get only versions below 2^52.
+///
+/// ```
+/// use shared::domain::ServerVersion;
+///
+/// assert_eq!(ServerVersion::FIRST.plus(41)?.get(), 42);
+/// assert!(ServerVersion::try_from(0).is_err() && ServerVersion::try_from(1 << 53).is_err());
+/// # Ok::<(), shared::domain::InvalidVersion>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerVersion(NonZeroU64);
 
@@ -60,17 +68,68 @@ impl fmt::Display for ServerVersion {
     }
 }
 
-/// The mark of a device, 0 to 2^53 - 1. It is 0 if the device has no rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Since(u64);
+/// Everything up to a version, that one included: 0 to 2^53 - 1, where 0 is nothing.
+///
+/// A device sends the mark up to which it has all rows. A mark of 2^52 or more is no version but a [`WipePlace`].
+///
+/// ```
+/// use shared::domain::{Mark, ServerVersion};
+///
+/// let fifth = ServerVersion::try_from(5)?;
+/// let mark = Mark::from(fifth);
+/// assert!(mark.covers(ServerVersion::FIRST) && mark.covers(fifth) && !mark.covers(fifth.next()?));
+/// assert!(!Mark::NOTHING.covers(ServerVersion::FIRST));
+/// # Ok::<(), shared::domain::InvalidVersion>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Mark(u64);
 
-impl Since {
+impl Mark {
     /// The mark of a device without rows, which gets a full sync.
     pub const NOTHING: Self = Self(0);
+    /// Every version there can be.
+    pub const EVERYTHING: Self = Self(ServerVersion::MAX);
 
     /// The mark as a number.
     pub fn get(self) -> u64 {
         self.0
+    }
+
+    /// The version that the mark ends with; none of [`Mark::NOTHING`].
+    pub fn version(self) -> Option<ServerVersion> {
+        self.0.try_into().ok()
+    }
+
+    /// Whether the version is at or below the mark.
+    pub fn covers(self, version: ServerVersion) -> bool {
+        version.get() <= self.0
+    }
+
+    /// The mark so many versions further on; [`Mark::EVERYTHING`] at most.
+    #[must_use]
+    pub fn plus(self, versions: u64) -> Self {
+        Self(self.0.saturating_add(versions)).min(Self::EVERYTHING)
+    }
+
+    /// The mark so many versions before; [`Mark::NOTHING`] at least.
+    #[must_use]
+    pub fn minus(self, versions: u64) -> Self {
+        Self(self.0.saturating_sub(versions))
+    }
+
+    /// How many versions lie above `other`, up to this mark; 0 if it is not above.
+    pub fn above(self, other: Self) -> u64 {
+        self.0.saturating_sub(other.0)
+    }
+
+    /// The mark that ends below the floor `floor`, see [`Mark::floor`].
+    pub fn below_floor(floor: u64) -> Result<Self, InvalidVersion> {
+        floor.saturating_sub(1).try_into()
+    }
+
+    /// The first version above the mark, as the table notes it: 0, and not 1, where that is every version.
+    pub fn floor(self) -> u64 {
+        if self == Self::NOTHING { 0 } else { self.0 + 1 }
     }
 
     /// How far the device is in deleting a project, if the mark is such a place and not a version.
@@ -119,12 +178,50 @@ impl WipePlace {
     }
 
     /// The mark that carries the place.
-    pub fn mark(self) -> u64 {
-        Self::FIRST_MARK + (self.restores << Self::ROW_BITS) + self.rows
+    pub fn mark(self) -> Mark {
+        Mark(Self::FIRST_MARK + (self.restores << Self::ROW_BITS) + self.rows)
     }
 }
 
-impl TryFrom<u64> for Since {
+impl From<ServerVersion> for Mark {
+    fn from(version: ServerVersion) -> Self {
+        Self(version.get())
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The versions above one mark, up to another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionSpan {
+    /// Only versions above it.
+    pub after: Mark,
+    /// Only versions that it covers.
+    pub through: Mark,
+}
+
+impl VersionSpan {
+    /// All versions above a mark, however new.
+    pub fn above(after: Mark) -> Self {
+        Self { after, through: Mark::EVERYTHING }
+    }
+
+    /// Whether there may be versions above it.
+    pub fn has_end(self) -> bool {
+        self.through < Mark::EVERYTHING
+    }
+
+    /// Whether the version is in the span.
+    pub fn contains(self, version: ServerVersion) -> bool {
+        !self.after.covers(version) && self.through.covers(version)
+    }
+}
+
+impl TryFrom<u64> for Mark {
     type Error = InvalidVersion;
 
     fn try_from(number: u64) -> Result<Self, InvalidVersion> {
@@ -151,9 +248,9 @@ mod tests {
         let highest = ServerVersion::try_from((1 << 52) - 1).expect("a version");
         assert_eq!(ServerVersion::FIRST.plus((1 << 52) - 2), Ok(highest));
         assert_eq!((highest.next(), ServerVersion::FIRST.plus(1 << 52)), (Err(InvalidVersion), Err(InvalidVersion)));
-        assert_eq!(Since::try_from(highest.get()).map(Since::wipe_place), Ok(None));
-        let first = Since::try_from(highest.get() + 1).expect("a mark").wipe_place().expect("a place");
-        assert_eq!((first.rows(), first.mark()), (0, 1 << 52));
+        assert_eq!(Mark::try_from(highest.get()).map(Mark::wipe_place), Ok(None));
+        let first = Mark::try_from(highest.get() + 1).expect("a mark").wipe_place().expect("a place");
+        assert_eq!((first.rows(), first.mark().get()), (0, 1 << 52));
     }
 
     #[test]
@@ -162,7 +259,7 @@ mod tests {
         for resync_through in [None, through((1 << 32) + 5), through((7 << 32) + 5), through((1 << 52) - 1)] {
             for rows in [0, 1, 90_000, u64::from(u32::MAX)] {
                 let place = WipePlace::new(resync_through, rows);
-                let mark = Since::try_from(place.mark()).expect("a mark");
+                let mark = Mark::try_from(place.mark().get()).expect("a mark");
                 assert_eq!((mark.wipe_place(), place.rows()), (Some(place), rows));
                 assert!(place.is_since(resync_through) && !place.is_since(through(3 << 32)));
             }
@@ -173,8 +270,8 @@ mod tests {
     #[test]
     fn a_mark_is_0_or_a_version() {
         for number in [0, 1, 2, ServerVersion::MAX] {
-            assert_eq!(Since::try_from(number).map(Since::get), Ok(number));
+            assert_eq!(Mark::try_from(number).map(Mark::get), Ok(number));
         }
-        assert_eq!(Since::try_from(ServerVersion::MAX + 1), Err(InvalidVersion));
+        assert_eq!(Mark::try_from(ServerVersion::MAX + 1), Err(InvalidVersion));
     }
 }

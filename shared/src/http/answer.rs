@@ -3,16 +3,15 @@
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::seen::Outcome;
-use crate::domain::Answer;
-use crate::idempotency::Answered;
+use super::seen::LoggedOutcome;
+use crate::idempotency::{Answered, RestAnswer};
 
 /// The version that a mutation committed.
 const SERVER_VERSION: HeaderName = HeaderName::from_static("x-server-version");
 /// `true` on a stored response that is sent again.
 const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 
-impl IntoResponse for Answer {
+impl IntoResponse for RestAnswer {
     fn into_response(self) -> Response {
         let has_body = !self.body.is_empty();
         let mut response = self.body.into_response();
@@ -35,7 +34,7 @@ impl IntoResponse for Answered {
     fn into_response(self) -> Response {
         let mut response = self.answer.into_response();
         response.headers_mut().insert(SERVER_VERSION, HeaderValue::from(self.version.get()));
-        response.extensions_mut().insert(Outcome { mark: Some(self.version.get()), ..Outcome::default() });
+        response.extensions_mut().insert(LoggedOutcome { mark: Some(self.version.get()), ..LoggedOutcome::default() });
         if self.replayed {
             response.headers_mut().insert(REPLAY, HeaderValue::from_static("true"));
         }

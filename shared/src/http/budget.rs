@@ -71,7 +71,7 @@ impl CallerBudgets {
     }
 
     /// Admits the caller, or returns how long they must wait.
-    pub(super) fn admit(&self, caller: &UserId) -> Result<(), Duration> {
+    pub fn admit(&self, caller: &UserId) -> Result<(), Duration> {
         let now = Instant::now();
         let callers = self.callers();
         let left = callers.get(caller).map_or(self.0.max_units, |budget| self.0.refilled(budget, now));
@@ -82,7 +82,7 @@ impl CallerBudgets {
     }
 
     /// Subtracts the cost of a request from its caller's budget.
-    pub(super) fn charge(&self, caller: &UserId, cost: &Cost) {
+    pub fn charge(&self, caller: &UserId, cost: &Cost) {
         // A cancelled transaction reports no units, and is charged all the same.
         let units = (cost.read_units + cost.write_units * WRITE_UNIT).max(f64::from(cost.calls));
         if units == 0.0 {

@@ -138,7 +138,7 @@ impl<'a> Line<'a> {
             status: seen.status,
             code: seen.code,
             mark: seen.outcome.mark,
-            pull: seen.outcome.path,
+            pull: seen.outcome.pull,
             metrics: Metrics {
                 duration: milliseconds(seen.start.elapsed().as_secs_f64()),
                 table_time: milliseconds(seen.cost.time.as_secs_f64()),

@@ -19,4 +19,4 @@ pub use log::{RequestLog, log_to_stdout, pseudonym};
 pub use observe::observed;
 pub use problem::Problem;
 pub use route::{both_slashes, finish};
-pub use seen::Outcome;
+pub use seen::LoggedOutcome;

@@ -134,6 +134,22 @@ impl Problem {
         (self.status, Value::Object(body))
     }
 
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What is wrong and what the caller can do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// In how many seconds the caller may try again, where waiting helps.
+    pub fn retry_after(&self) -> Option<u64> {
+        let (_, seconds) = self.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER)?;
+        seconds.to_str().ok()?.parse().ok()
+    }
+
     fn internal_error() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

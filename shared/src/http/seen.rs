@@ -9,15 +9,15 @@ use axum::http::Method;
 use crate::domain::{ProjectId, UserId};
 use crate::meter::Cost;
 
-/// The outcome of a request, in the response's extensions, for the log.
+/// What the log says of the outcome of a request. It is in the response's extensions.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Outcome {
+pub struct LoggedOutcome {
     /// The mark of a pull, or the version that a change committed.
     pub mark: Option<u64>,
     /// The number of rows and tombstones.
     pub rows: Option<usize>,
     /// The outcome of a pull.
-    pub path: Option<&'static str>,
+    pub pull: Option<&'static str>,
 }
 
 /// The `code` of a problem, in a response's extensions.
@@ -40,7 +40,7 @@ pub(super) struct Seen {
     pub(super) caller: CallerSlot,
     pub(super) status: u16,
     pub(super) code: Option<&'static str>,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: LoggedOutcome,
     pub(super) cost: Cost,
 }
 
@@ -60,7 +60,7 @@ impl Seen {
             caller: CallerSlot::default(),
             status: 0,
             code: None,
-            outcome: Outcome::default(),
+            outcome: LoggedOutcome::default(),
             cost: Cost::default(),
         }
     }
@@ -70,7 +70,7 @@ impl Seen {
     /// Milliseconds are the only unit that `dur` knows, so units are in the description, which begins with the number.
     pub(super) fn server_timing(&self) -> String {
         let Cost { calls, time, read_units, write_units, .. } = self.cost;
-        let pull = self.outcome.path.map(|path| format!("pull;desc=\"{path}\", ")).unwrap_or_default();
+        let pull = self.outcome.pull.map(|pull| format!("pull;desc=\"{pull}\", ")).unwrap_or_default();
         let (ms, s) = (time.as_secs_f64() * 1e3, if calls == 1 { "" } else { "s" });
         format!(
             "{pull}table;dur={ms:.1};desc=\"{calls} call{s}\", rcu;desc=\"{read_units} read units\", \
@@ -91,7 +91,7 @@ impl Seen {
             write_units,
             mark = self.outcome.mark,
             rows = self.outcome.rows,
-            pull = self.outcome.path,
+            pull = self.outcome.pull,
             "{} {}",
             self.method,
             self.route,

@@ -1,12 +1,12 @@
-//! The archive: versions that rows' lists have no room for.
+//! The archive: versions for which version histories have no room.
 //!
-//! The item, in the project's partition between its counter and its rows: `entity = _dropped#` and the newest of its versions in 16
-//! digits; `row_entity` S (whose versions they are) and `versions` B (see [`ArchivedVersions`]). Where the row is not known,
-//! `row_entity` is left out and the key ends with another `#`, so that no row's archive ever takes its place. It has neither
-//! `server_version` nor `user_id` and so is in no index.
+//! The item is in the project's partition, between its counter and its rows. `entity` is `_dropped#` and the newest of its versions
+//! with 16 digits. `row_entity` S says whose versions they are, and `versions` B has them (see [`ArchivedVersions`]). An anonymous
+//! archive has no `row_entity`, and its key ends with another `#`, so it never takes the place of a row's archive. The item has
+//! neither `server_version` nor `user_id` and so is in no index.
 //!
-//! An archive is written before the transaction that drops its versions from a list, and is never changed or deleted. It is true whether that
-//! transaction is committed or not, because it says only what the list in the committed copy said already. So it needs no
+//! An archive is written before the transaction that drops its versions from a history. It is never changed or deleted. It is true
+//! whether that transaction is committed or not, because the history of the committed copy already said the same. So it needs no
 //! condition: the same versions under the same key are the same bytes.
 
 use std::collections::HashSet;
@@ -19,14 +19,15 @@ use tokio::time::Instant;
 use super::audit::StoredItem;
 use super::backoff::Backoff;
 use super::layout::{self, Item, key, text};
+use super::page::all_items;
 use super::raw::is_throttle;
 use super::table::{Table, unavailable};
 use super::transaction::unbuilt;
-use crate::domain::{ArchivedVersions, Error, PlannedRow, ProjectId, ServerVersion};
+use crate::domain::{ArchivedVersions, Error, Mark, PlannedWrite, ProjectId, ServerVersion};
 
-/// What the keys begin with.
+/// The keys of archives begin with it.
 const PREFIX: &str = "_dropped#";
-/// Behind the key of every archive.
+/// Sorts after the key of every archive.
 const END: &str = "_dropped#~";
 /// The most items one `BatchWriteItem` takes.
 const BATCH: usize = 25;
@@ -39,7 +40,7 @@ impl StoredItem {
         Self(item(project, archived))
     }
 
-    /// Is this an archive, and no row?
+    /// Whether this is an archive.
     pub fn is_archive(&self) -> bool {
         self.entity().starts_with(PREFIX)
     }
@@ -51,23 +52,23 @@ impl StoredItem {
 }
 
 impl Table {
-    /// Archives the versions that the rows of a plan no longer name, before the transaction that writes the rows is sent: a
-    /// caller that is killed in between leaves nothing that is not true. `archived` is what this request has archived before.
+    /// Archives the versions that the planned writes drop from histories. Call it before the transaction is sent. If the caller is
+    /// killed in between, the archive is still true. `archived` is what this request has archived before.
     pub(super) async fn archive_dropped(
         &self,
         project: &ProjectId,
-        plan: &[PlannedRow],
+        planned_writes: &[PlannedWrite],
         archived: &mut HashSet<ArchivedVersions>,
         deadline: Instant,
     ) -> Result<(), Error> {
-        let dropped = plan.iter().filter_map(|planned| planned.dropped.clone());
+        let dropped = planned_writes.iter().filter_map(|planned| planned.dropped.clone());
         let new: Vec<ArchivedVersions> = dropped.filter(|dropped| !archived.contains(dropped)).collect();
         self.put_archive(project, &new, deadline).await?;
         archived.extend(new);
         Ok(())
     }
 
-    /// Writes archives, and returns once all of them are on the table. `Busy` at the deadline: some may be there by then.
+    /// Writes archives, and returns once all of them are on the table. `Busy` at the deadline; some may be there by then.
     pub async fn put_archive(
         &self,
         project: &ProjectId,
@@ -93,7 +94,7 @@ impl Table {
         Ok(())
     }
 
-    /// Removes archives that the rows of a restored table do not bear out. Only while nothing else uses the table.
+    /// Removes archives that the rows of a restored table contradict. Only while nothing else uses the table.
     pub async fn remove_archive(&self, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<(), Error> {
         for archived in archived {
             let mut key = item(project, archived);
@@ -103,43 +104,31 @@ impl Table {
         Ok(())
     }
 
-    /// The archives that hold a version above `after`, read strongly; none when they take more than 4 pages. `Overloaded` when it
-    /// is throttled.
+    /// The archives with a version above `after`, read strongly. `None` if they take more than 4 pages, `Overloaded` if the read is
+    /// throttled.
     pub async fn archived_above(
         &self,
         project: &ProjectId,
-        after: u64,
+        after: Mark,
     ) -> Result<Option<Vec<ArchivedVersions>>, Error> {
-        let mut found = Vec::new();
-        let mut start: Option<Item> = None;
-        for _ in 0..MAX_PAGES {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("project_id = :project AND entity BETWEEN :first AND :last")
-                .expression_attribute_values(":project", text(project.as_str()))
-                .expression_attribute_values(":first", text(entity(after + 1)))
-                .expression_attribute_values(":last", text(END))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?;
-            for item in output.items() {
-                found.push(archived(item)?);
-            }
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("project_id = :project AND entity BETWEEN :first AND :last")
+            .expression_attribute_values(":project", text(project.as_str()))
+            .expression_attribute_values(":first", text(entity(after.plus(1))))
+            .expression_attribute_values(":last", text(END));
+        let items = all_items(query, MAX_PAGES)
+            .await
+            .map_err(|error| if is_throttle(error.code()) { Error::Overloaded } else { unavailable(error) })?;
+        items.map(|items| items.iter().map(archived).collect()).transpose()
     }
 }
 
-fn entity(newest: u64) -> String {
-    format!("{PREFIX}{newest:016}")
+fn entity(newest: impl Into<Mark>) -> String {
+    format!("{PREFIX}{:016}", newest.into().get())
 }
 
 fn item(project: &ProjectId, archived: &ArchivedVersions) -> Item {
@@ -161,7 +150,7 @@ fn archived(item: &Item) -> Result<ArchivedVersions, Error> {
     let newest = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|newest| newest.try_into().ok());
     let newest: ServerVersion = newest.ok_or_else(|| corrupt("entity"))?;
     let row = match item.get("row_entity") {
-        // A collection that this code does not know: then it is as good as an archive without a row.
+        // A key that this code cannot read: then the archive counts as anonymous.
         Some(_) => layout::string(item, "row_entity")?.parse().ok(),
         None => None,
     };
@@ -172,7 +161,7 @@ fn archived(item: &Item) -> Result<ArchivedVersions, Error> {
 mod tests {
     use super::super::layout::{COUNTER, FIRST_ROW};
     use super::*;
-    use crate::domain::{Row, State, Superseded, Write};
+    use crate::domain::{Row, State, VersionHistory, Write};
 
     fn project() -> ProjectId {
         "p".parse().expect("a project")
@@ -186,7 +175,7 @@ mod tests {
         let key: crate::domain::RowKey = "tasks#a".parse().expect("a key");
         let mut states = versions(1..=300).scan(None, |row: &mut Option<Row>, version| {
             let put = Write::Put(serde_json::Map::new());
-            let next = Row::written_within(row.as_ref(), key.clone(), put, version, Superseded::MAX_BYTES);
+            let next = Row::written_within(row.as_ref(), key.clone(), put, version, VersionHistory::MAX_BYTES);
             let dropped = row.as_ref().and_then(|old| ArchivedVersions::dropped(old, &next));
             assert!(matches!(next.state, State::Live(_)));
             *row = Some(next);
@@ -207,7 +196,8 @@ mod tests {
 
     #[test]
     fn archives_lie_between_the_counter_and_the_rows_in_the_order_of_their_newest_versions() {
-        let keys = [1, 9, 10, ServerVersion::MAX].map(entity);
+        let keys =
+            [1, 9, 10, ServerVersion::MAX].map(|newest| entity(ServerVersion::try_from(newest).expect("a version")));
         assert!(keys.is_sorted() && COUNTER < keys[0].as_str() && keys.iter().all(|key| key.as_str() < END));
         assert!(END < FIRST_ROW);
     }
@@ -215,7 +205,7 @@ mod tests {
     #[test]
     fn an_archive_without_a_row_has_a_place_of_its_own() {
         let named = of_a_row();
-        let anonymous = ArchivedVersions::anonymous(versions([named.newest()])).remove(0);
+        let anonymous = ArchivedVersions::anonymous([named.newest()]).remove(0);
         let [named, anonymous] = [named, anonymous].map(|archived| item(&project(), &archived)["entity"].clone());
         assert_ne!(named, anonymous);
         assert!(

@@ -1,9 +1,11 @@
 //! What an audit reads: every item as it lies there, before anything is made of it.
 
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::feed_row::PageCursor;
 use super::layout::{self, COUNTER, Item, PROJECTED, Partition, text};
+use super::page::{all_items, page};
 use super::table::{BY_VERSION, Table, unavailable};
 use crate::domain::{Counter, Error, ProjectId, Row};
 
@@ -112,46 +114,30 @@ impl Table {
 
     /// All items with this partition key, read strongly.
     pub(super) async fn partition_page(&self, key: &str, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
-        page(self.client.query().consistent_read(true), &self.name, key, cursor).await
+        let query = partition(self.client.query().consistent_read(true), &self.name, key);
+        let page = page(query, cursor.map(|cursor| cursor.0)).await.map_err(unavailable)?;
+        let items = page.items.into_iter().map(StoredItem).collect();
+        Ok(StoredPage { items, next: page.next.map(PageCursor) })
     }
 
     /// The same in one, for whoever needs them together. The counter sorts first, so it is read before the rows.
     pub async fn stored(&self, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
-        pages(self.client.query().consistent_read(true), &self.name, project).await
+        all(partition(self.client.query().consistent_read(true), &self.name, project.as_str())).await
     }
 
     /// All items of a project as the index `by_version` has them now, which may be later.
     pub async fn indexed(&self, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
-        pages(self.client.query().index_name(BY_VERSION), &self.name, project).await
+        all(partition(self.client.query().index_name(BY_VERSION), &self.name, project.as_str())).await
     }
 }
 
-type Query = aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-
-async fn pages(query: Query, table: &str, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
-    let mut items = Vec::new();
-    let mut cursor = None;
-    loop {
-        let page = page(query.clone(), table, project.as_str(), cursor).await?;
-        items.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
-            return Ok(items);
-        }
-    }
+/// A query of every item with this partition key.
+fn partition(query: QueryFluentBuilder, table: &str, key: &str) -> QueryFluentBuilder {
+    let query = query.table_name(table).key_condition_expression("project_id = :project");
+    query.expression_attribute_values(":project", text(key))
 }
 
-async fn page(query: Query, table: &str, partition: &str, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
-    let output = query
-        .table_name(table)
-        .key_condition_expression("project_id = :project")
-        .expression_attribute_values(":project", text(partition))
-        .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
-        .send()
-        .await
-        .map_err(unavailable)?;
-    Ok(StoredPage {
-        items: output.items.unwrap_or_default().into_iter().map(StoredItem).collect(),
-        next: output.last_evaluated_key.map(PageCursor),
-    })
+async fn all(query: QueryFluentBuilder) -> Result<Vec<StoredItem>, Error> {
+    let items = all_items(query, usize::MAX).await.map_err(unavailable)?;
+    Ok(items.unwrap_or_default().into_iter().map(StoredItem).collect())
 }

@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
 use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemInput, BatchGetItemOutput};
 use aws_sdk_dynamodb::operation::batch_write_item::{BatchWriteItemInput, BatchWriteItemOutput};
+use aws_sdk_dynamodb::operation::delete_item::{DeleteItemInput, DeleteItemOutput};
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
@@ -80,6 +81,8 @@ fn ask(input: &mut Input) {
         get.return_consumed_capacity = total;
     } else if let Some(batch) = input.downcast_mut::<BatchWriteItemInput>() {
         batch.return_consumed_capacity = total;
+    } else if let Some(delete) = input.downcast_mut::<DeleteItemInput>() {
+        delete.return_consumed_capacity = total;
     }
 }
 
@@ -95,6 +98,8 @@ fn consumed(output: &Output) -> (f64, f64) {
         (get.consumed_capacity.as_ref().map(units).unwrap_or_default(), 0.0)
     } else if let Some(batch) = output.downcast_ref::<BatchWriteItemOutput>() {
         (0.0, all(&batch.consumed_capacity))
+    } else if let Some(delete) = output.downcast_ref::<DeleteItemOutput>() {
+        (0.0, delete.consumed_capacity.as_ref().map(units).unwrap_or_default())
     } else if let Some(transaction) = output.downcast_ref::<TransactWriteItemsOutput>() {
         // The answer to a repetition under the same token reports reads: those of the items as they are.
         let reads = |capacity: &ConsumedCapacity| capacity.read_capacity_units.unwrap_or_default();

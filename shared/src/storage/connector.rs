@@ -21,7 +21,7 @@ use crate::outbound::Client;
 
 /// A client as the SDK wants it.
 #[derive(Debug, Clone)]
-pub(super) struct Connector(pub(super) Client);
+pub(crate) struct Connector(pub(crate) Client);
 
 /// Without limits of its own for connecting and reading: the SDK's for an attempt bounds both.
 impl HttpClient for Connector {

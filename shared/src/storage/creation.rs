@@ -14,7 +14,7 @@ use jiff::{Timestamp, Zoned};
 use super::layout::{self, Item, number, text};
 use super::new_projects;
 use super::read::Snapshot;
-use super::reading::Look;
+use super::reading::ReadSet;
 use super::table::Table;
 use super::transaction::unbuilt;
 use crate::domain::{Error, ProjectId, RowKey, UserId};
@@ -25,20 +25,20 @@ const COUNT_TTL: i64 = 2 * 24 * 60 * 60;
 impl Table {
     /// What a decision to make a project starts from: `IdTaken` when it is there and the caller is no member,
     /// `QuotaExceeded` when the caller has made as many as a day allows. `again` when what was read last was outdated.
-    pub(super) async fn look_at_new_project(
+    pub(super) async fn read_new_project(
         &self,
         project: &ProjectId,
         creator: &UserId,
-        look: &Look,
+        read_set: &ReadSet,
         record_id: Option<String>,
         again: bool,
     ) -> Result<Snapshot, Error> {
         if self.members.knows(project, creator) {
-            return self.snapshot_with(project, &look.rows, record_id).await;
+            return self.snapshot_with(project, &read_set.rows, record_id).await;
         }
         let mut keys = vec![layout::key(project, layout::COUNTER)];
         keys.extend(record_id.clone().map(|id| layout::request_key(project, id)));
-        if look.start_above {
+        if read_set.start_above {
             keys.push(new_projects::key());
         }
         let count = count_key(creator);
@@ -54,18 +54,18 @@ impl Table {
         let has_counter = found.iter().any(is_of_project);
         let has_record = found.iter().any(|item| !is_of_project(item) && !is_count(item) && !is_note(item));
         if has_record {
-            return self.snapshot_with(project, &look.rows, record_id).await;
+            return self.snapshot_with(project, &read_set.rows, record_id).await;
         }
         if has_counter {
             return match self.expect_member(project, creator).await {
-                Ok(()) => self.snapshot_with(project, &look.rows, record_id).await,
+                Ok(()) => self.snapshot_with(project, &read_set.rows, record_id).await,
                 Err(Error::NotAMember | Error::MembershipRevoked) => Err(Error::IdTaken(RowKey::project(project))),
                 Err(error) => Err(error),
             };
         }
         self.quotas.expect_another_project(created.unwrap_or(0))?;
         let note = found.iter().find(|item| is_note(item)).map(new_projects::start_above).transpose()?;
-        Ok(Snapshot::of_nothing(&look.rows).starting_above(note.unwrap_or(0)))
+        Ok(Snapshot::of_nothing(&read_set.rows).starting_above(note.unwrap_or(0)))
     }
 
     /// Counts a project that the user makes now, on the condition that there is room for it; nothing without a quota.

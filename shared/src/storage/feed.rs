@@ -3,57 +3,48 @@
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::feed_row::{FeedPage, PageCursor, RowVersions, Superseding};
+use super::feed_row::{FeedPage, PageCursor, RowHistory, RowVersions};
 use super::layout::{self, number, text};
 use super::raw;
 use super::table::{BY_VERSION, Table};
-use crate::domain::{Error, ProjectId};
+use crate::domain::{Error, ProjectId, VersionSpan};
 
 impl Table {
-    /// The rows of a project with a `server_version` above `after` and, if there is an end, up to `to`, ascending, as the
-    /// index has them now.
+    /// A page of the rows of a project with a `server_version` in the span, ascending, as the index has them now.
     ///
-    /// Eventually consistent in every way: rows may be missing, old, there twice, or gone on a later page. Of
-    /// several readings side by side one must have no end: a row that is newer than the counter still holds the versions it
-    /// held before.
+    /// Rows may be missing, old, there twice, or gone on a later page: the index is eventually consistent. If several spans
+    /// are read in parallel, one of them must have no end. A row that is newer than the counter still accounts for the
+    /// versions that it held before.
     pub async fn feed_page(
         &self,
         project: &ProjectId,
-        after: u64,
-        to: Option<u64>,
+        span: VersionSpan,
         cursor: Option<PageCursor>,
     ) -> Result<FeedPage, Error> {
-        raw::send(content(self.by_version(project, after, to, cursor))).await
+        raw::send(content(self.by_version(project, span, cursor))).await
     }
 
-    /// What the rows of a project with a `server_version` above `after` and, if there is an end, up to `to` superseded,
-    /// descending, as the index has them now.
+    /// A page of the version histories of the rows with a `server_version` in the span, descending, as the index has them now.
     ///
-    /// Eventually consistent like the feed. A page is 1 MB of what was looked at: it may be empty and not be the last one.
-    pub async fn superseding_page(
+    /// Eventually consistent like the feed. DynamoDB reads 1 MB for a page and then leaves out the rows without a history. So
+    /// a page may be empty and not be the last one.
+    pub async fn histories_page(
         &self,
         project: &ProjectId,
-        after: u64,
-        to: Option<u64>,
+        span: VersionSpan,
         cursor: Option<PageCursor>,
-    ) -> Result<FeedPage<Superseding>, Error> {
+    ) -> Result<FeedPage<RowHistory>, Error> {
         let query = self
-            .by_version(project, after, to, cursor)
+            .by_version(project, span, cursor)
             .scan_index_forward(false)
-            // A row that was written once has none.
+            // A row that was written once has no history.
             .filter_expression("attribute_exists(superseded)")
             .projection_expression("entity, server_version, superseded");
         raw::send(query).await
     }
 
     /// A query of the index, from `cursor` on if that is given.
-    fn by_version(
-        &self,
-        project: &ProjectId,
-        after: u64,
-        to: Option<u64>,
-        cursor: Option<PageCursor>,
-    ) -> QueryFluentBuilder {
+    fn by_version(&self, project: &ProjectId, span: VersionSpan, cursor: Option<PageCursor>) -> QueryFluentBuilder {
         let query = self
             .client
             .query()
@@ -61,29 +52,29 @@ impl Table {
             .index_name(BY_VERSION)
             .expression_attribute_values(":project", text(project.as_str()))
             .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
-        match to {
-            // A key takes one condition, and BETWEEN includes both ends.
-            Some(to) => query
+        if span.has_end() {
+            // DynamoDB takes one condition on a sort key, and BETWEEN includes both ends.
+            query
                 .key_condition_expression("project_id = :project AND server_version BETWEEN :first AND :last")
-                .expression_attribute_values(":first", number(after + 1))
-                .expression_attribute_values(":last", number(to)),
-            None => query
+                .expression_attribute_values(":first", number(span.after.plus(1)))
+                .expression_attribute_values(":last", number(span.through))
+        } else {
+            query
                 .key_condition_expression("project_id = :project AND server_version > :after")
-                .expression_attribute_values(":after", number(after)),
+                .expression_attribute_values(":after", number(span.after))
         }
     }
 
-    /// All rows of a project, tombstones included, read strongly from the table.
+    /// A page of all rows of a project, tombstones included, read strongly from the table.
     ///
-    /// Each row is current, but rows of one commit may be there and others not yet. Throttled, it is `Overloaded` at once, and
-    /// for the caller to wait: the dearest of all reads is not to press on a partition that commits need, too.
+    /// Each row is current, but the page may show some rows of a commit and not the others. If the read is throttled, it fails at
+    /// once with `Overloaded`, and the caller waits: this is the most expensive read, and commits need the same partition.
     pub async fn rows_page(&self, project: &ProjectId, cursor: Option<PageCursor>) -> Result<FeedPage, Error> {
         let query = content(self.all_rows(project, cursor)).projection_expression(format!("{CONTENT}, archived_from"));
         raw::send_once_if_throttled(query).await
     }
 
-    /// The keys of all rows of a project, tombstones included, each with the versions that it held, read strongly from the
-    /// table. Throttled, it is given up at once with `Overloaded`, see [`Table::rows_page`].
+    /// The same with the keys and versions of the rows alone.
     pub async fn versions_page(
         &self,
         project: &ProjectId,
@@ -116,7 +107,7 @@ fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
     query.projection_expression(CONTENT).expression_attribute_names("#row", "row")
 }
 
-/// The attributes a key condition needs, for any query of one collection.
+/// What the sort keys of a collection's rows begin with.
 pub(super) fn collection_prefix(collection: crate::domain::Collection) -> AttributeValue {
     text(format!("{}#", collection.name()))
 }

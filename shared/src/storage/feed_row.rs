@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::raw::Escaped;
-use crate::domain::{ProjectId, Row, RowKey, ServerVersion, Superseded};
+use crate::domain::{Mark, ProjectId, Row, RowKey, ServerVersion, VersionHistory};
 
 /// A row as a pull needs it: what the proof counts, and the JSON that is copied to the device unread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,12 +14,12 @@ pub struct FeedRow {
     pub key: RowKey,
     /// The version of this copy.
     pub version: ServerVersion,
-    /// How many versions it had held then.
-    pub writes: u64,
-    /// Which ones.
-    pub superseded: Superseded,
-    /// Of a copy from the table: every version from here on that the list does not name is archived. The index does not have it.
-    pub archived_from: Option<u64>,
+    /// The revision count of this copy.
+    pub revision_count: u64,
+    /// The versions that it had before.
+    pub history: VersionHistory,
+    /// Of a copy from the table: every version above it that the history does not name is archived. The index does not have it.
+    pub archived_above: Option<Mark>,
     /// The row as a device gets it; none for a tombstone.
     pub json: Option<Escaped>,
 }
@@ -30,49 +30,49 @@ impl FeedRow {
         Self {
             key: row.key.clone(),
             version: row.version,
-            writes: row.writes,
-            superseded: row.superseded.clone(),
-            archived_from: row.archived_from,
+            revision_count: row.revision_count,
+            history: row.history.clone(),
+            archived_above: row.archived_above,
             json: row.live().map(|_| Escaped::of(&row.device_json(project))),
         }
     }
 }
 
-/// What a copy of a row that was written more than once says of versions, when the row itself is not wanted.
+/// The version history of a row that was written more than once, without the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Superseding {
+pub struct RowHistory {
     /// The version of this copy.
     pub version: ServerVersion,
-    /// The versions before, which no row holds any more.
-    pub superseded: Superseded,
+    /// The versions that it had before.
+    pub history: VersionHistory,
 }
 
-/// Which versions a row held, when the row itself is not wanted.
+/// The key and the versions of a row, without the row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowVersions {
     /// Which row.
     pub key: RowKey,
-    /// The version it is at.
+    /// Its version.
     pub version: ServerVersion,
-    /// How many it ever held, this one included.
-    pub writes: u64,
-    /// The ones before.
-    pub superseded: Superseded,
-    /// It was a tombstone from its first version on: a restore wrote it for a row that only the lost table had.
+    /// How many versions it ever had, this one included.
+    pub revision_count: u64,
+    /// The versions that it had before.
+    pub history: VersionHistory,
+    /// Whether it was a tombstone from its first version on. A restore writes one for a row that only the lost table had.
     pub is_buried: bool,
 }
 
 impl RowVersions {
-    /// May the row be on a device of someone who knows the project up to this version? None where its version history is silent.
+    /// Whether the row may be on a device that has the project up to this version. None if its history does not say.
     ///
     /// A buried row may, whatever its version: the device can have it from the lost table.
     pub fn may_be_known_at(&self, then: ServerVersion) -> Option<bool> {
-        if self.is_buried { Some(true) } else { self.superseded.existed_at(then, self.version, self.writes) }
+        if self.is_buried { Some(true) } else { self.history.existed_at(then, self.version, self.revision_count) }
     }
 
-    /// How many of the versions before its list has no room for.
+    /// How many of its earlier versions its history does not name.
     pub fn unlisted(&self) -> u64 {
-        self.writes.saturating_sub(self.superseded.versions().len() as u64 + 1)
+        self.revision_count.saturating_sub(self.history.versions().len() as u64 + 1)
     }
 }
 
@@ -81,17 +81,16 @@ impl RowVersions {
 pub struct PageCursor(pub(super) HashMap<String, AttributeValue>);
 
 impl PageCursor {
-    /// In the index, the version that was looked at last: 0, if it is not in there.
-    pub fn version(&self) -> u64 {
-        let digits = self.0.get("server_version").and_then(|version| version.as_n().ok());
-        digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    /// In the index, the version of the row that the page ended with; none if the cursor is of the table.
+    pub fn version(&self) -> Option<ServerVersion> {
+        self.0.get("server_version")?.as_n().ok()?.parse::<u64>().ok()?.try_into().ok()
     }
 }
 
 /// One page, at most 1 MB of items.
 #[derive(Debug)]
 pub struct FeedPage<R = FeedRow> {
-    /// The rows; from the index in the order of their versions, up or down, from the table in the order of their keys.
+    /// The rows. From the index in the order of their versions, ascending or descending; from the table in the order of their keys.
     pub rows: Vec<R>,
     /// Where the next page begins, if there is one.
     pub next: Option<PageCursor>,
@@ -108,8 +107,8 @@ mod tests {
     #[test]
     fn a_row_that_only_the_lost_table_had_may_be_known_to_whoever_was_there_before() {
         let key = "tasks#a".parse().expect("a key");
-        let (version, superseded) = (version(108), Superseded::default());
-        let buried = RowVersions { key, version, writes: 1, superseded, is_buried: true };
+        let (version, history) = (version(108), VersionHistory::default());
+        let buried = RowVersions { key, version, revision_count: 1, history, is_buried: true };
         let made = RowVersions { is_buried: false, ..buried.clone() };
         let known = |row: &RowVersions| [40, 107, 108].map(|then| row.may_be_known_at(self::version(then)));
         let made_known = [Some(false), Some(false), Some(true)];

@@ -1,15 +1,13 @@
 //! Deletions that take several commits.
 //!
-//! A task takes its dependencies along, and a transaction holds 100 items. The first commit of a larger deletion is
-//! decided like any other, and leaves on the counter what is left to do ([`UnfinishedDeletion`]). From then on the deletion
-//! takes place, whatever becomes of the request that asked for it: every commit of the project goes on with it first,
-//! part by part, without asking again for a role or a version. The last part buries the task, takes the note off the
-//! counter and keeps the answer that the request was promised, so that a repetition finds it.
+//! A task takes its dependencies along, and a transaction holds 100 items. The first commit of a larger deletion is decided like
+//! any other, and leaves a note on the counter ([`UnfinishedDeletion`]). From then on the deletion takes place, whatever becomes
+//! of its request. Every commit of the project goes on with the deletion first, part by part. It does not ask again for a role or
+//! a version. The last part writes the task's tombstone, removes the note, and stores the answer that the request was promised.
 //!
-//! A draft that was made before the note is not put on top of it (`Draft::rebase`), so between the first part and the last
-//! there is no other commit. Older code, during a deployment, knows no note: it may tie new dependencies to the task, which
-//! is why each part lists them again, or delete the task itself, which leaves nothing to do. Such a note is dropped by the
-//! next commit.
+//! A draft from before the note is never put on top of it (`Draft::rebase`). So there is no other commit between the first part
+//! and the last. Older code does not know the note, and can run during a deployment. It may add dependencies to the task, so each
+//! part lists them again. Or it may delete the task itself. Then nothing is left to do, and the next commit drops the note.
 
 use std::collections::HashSet;
 use std::slice;
@@ -18,30 +16,31 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::backoff::Contention;
-use super::idempotency::Slot;
-use super::reading::Look;
+use super::idempotency::IdempotencySlot;
+use super::reading::ReadSet;
 use super::table::Table;
 use super::transaction::{DEADLINE, Fate};
 use crate::domain::{Author, Collection, Error, ProjectId, RowKey, ServerVersion, Step, UnfinishedDeletion};
+use crate::idempotency::RestAnswer;
 
-/// How long a request goes on with its own deletion before it leaves the rest to the next one. A function has 29 s.
+/// How long a request goes on with its own deletion. It leaves the rest to the next request. A function has 29 s.
 const MAX_FINISHING: Duration = Duration::from_secs(18);
 
-/// What an attempt at the next part of a deletion came to.
+/// The result of an attempt at the next part of a deletion.
 pub(super) enum Part {
     /// It is committed, and it was not the last one.
     Made,
-    /// Nothing is left to do: it was the last one, somebody else was faster, or the note was without an object. With the
-    /// version of the task's tombstone, if there is one.
+    /// Nothing is left to do: it was the last part, another request made it, or the task of the note is gone. With the version of
+    /// the task's tombstone, if there is one.
     Over(Option<ServerVersion>),
-    /// Others were faster, or what was read was torn: read again.
+    /// Another commit was faster, or the read was torn.
     Retry,
 }
 
 impl Table {
-    /// Makes the commits of a request's own deletion that are left, and returns the version of the last one.
+    /// Makes the remaining commits of a request's own deletion, and returns the version of the last one.
     ///
-    /// Each of them is tried as long as a commit is; all of them together for 18 s, then `Busy`.
+    /// Each is tried for as long as any commit, and all of them together for 18 s. Then the error is `Busy`.
     pub(super) async fn finish(
         &self,
         project: &ProjectId,
@@ -85,13 +84,13 @@ impl Table {
             return Ok(Part::Over(row.filter(|_| !is_live).map(|row| row.version)));
         }
         let record = snapshot.record.take();
-        // Older code may have kept an answer of its own.
+        // Older code may have stored an answer of its own.
         let promised = promised.as_ref().filter(|_| record.as_ref().is_none_or(|record| !record.is_valid()));
-        let slot = promised.map(|promised| Slot::of_promise(project, promised, record.as_ref()));
-        // Whoever commits it, it is the write of the one who asked for it.
+        let slot = promised.map(|promised| IdempotencySlot::of_promise(project, promised, record.as_ref()));
+        // Whoever commits it, its author is the user who asked for it.
         let author = by.clone().map(Author::User);
-        let look = Look::signed(author, [key]).at_all([Collection::Dependencies]);
-        let reading = self.complete(project, &look, snapshot, slot, contention.deadline()).await?;
+        let read_set = ReadSet::signed(author, [key]).at_all([Collection::Dependencies]);
+        let reading = self.complete(project, &read_set, snapshot, slot, contention.deadline()).await?;
         let Some(mut reading) = reading else {
             contention.wait().await?;
             return Ok(Part::Retry);
@@ -100,16 +99,16 @@ impl Table {
             Step::More { .. } => Some(deletion),
             Step::Last(()) => None,
         };
-        let plan = reading.draft.plan()?;
-        self.archive_dropped(project, &plan, &mut HashSet::new(), contention.deadline()).await?;
-        let mut items = self.items(&reading.draft, &plan, &reading.conditions, contention.waited(), left)?;
-        let version = plan.last().map(|planned| planned.row.version).filter(|_| left.is_none());
+        let planned_writes = reading.draft.planned_writes()?;
+        self.archive_dropped(project, &planned_writes, &mut HashSet::new(), contention.deadline()).await?;
+        let mut items = self.items(&reading.draft, &planned_writes, &reading.conditions, contention.waited(), left)?;
+        let version = planned_writes.last().map(|planned| planned.row.version).filter(|_| left.is_none());
         if let (Some(slot), Some(promised), Some(version)) = (&reading.slot, promised, version) {
-            items.push(slot.put(self, &promised.answer, version)?);
+            items.push(slot.put(self, &RestAnswer::of_text(&promised.answer)?, version)?);
         }
         match self.transact(items, contention.deadline()).await? {
             Fate::Committed => Ok(version.map_or(Part::Made, |version| Part::Over(Some(version)))),
-            // What is there says whether an earlier try has made it.
+            // The next read shows whether an earlier try made it.
             Fate::Refused(_) | Fate::Unsettled(_) => {
                 contention.tries_at_once(None).await?;
                 Ok(Part::Retry)

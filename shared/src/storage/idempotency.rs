@@ -1,43 +1,42 @@
-//! Idempotency records: what a keyed request was answered, in the transaction that did what it asks for.
+//! Idempotency records: the answer to a request with a key, stored by the transaction that does what the request asks for.
 //!
-//! The item, in a partition of its own beside the project's, so that reading a project does not read it:
-//! `project_id = request#<project>`, `entity =` the hash of caller and key; `fingerprint` B (of the request),
-//! `version` N (that it committed; not `server_version`, which would put it into the index), `status` N, `headers` M of S, `body` S unless it is empty, or B, compressed
-//! with gzip, when it is long, and `expires_at` N (seconds since 1970), by which DynamoDB removes it some time later.
+//! The item is in a partition of its own, so that reading a project does not read it. `project_id` is `request#<project>`, and
+//! `entity` is the hash of caller and key. It has `fingerprint` B (of the request), `version` N (of the commit; not
+//! `server_version`, which would put it into the index), `status` N, `headers` M of S, and `expires_at` N (seconds since 1970),
+//! after which DynamoDB removes it some time. `body` is S, or B compressed with gzip if it is long, and absent if it is empty.
 
 use aws_sdk_dynamodb::types::{DeleteRequest, TransactWriteItem, WriteRequest};
 use serde::Deserialize;
 use tokio::time::{Duration, Instant};
 
+use super::audit::StoredItem;
 use super::backoff::Backoff;
 use super::feed_row::PageCursor;
 use super::kept_body;
-use super::layout::{self, Item, number, text};
+use super::layout::{self, Item, number};
 use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, unbuilt};
-use crate::domain::{
-    Answer, Columns, Error, IdempotencyKey, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion, UserId,
-};
-use crate::idempotency::{Answered, KeyedRequest};
+use crate::domain::{Columns, Error, IdempotencyKey, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion, UserId};
+use crate::idempotency::{Answered, KeyedRequest, RestAnswer};
 
-/// So long a repetition is recognised, in seconds.
+/// How long a repeated request is recognised, in seconds.
 const KEPT: i64 = 24 * 60 * 60;
-/// The longest body that is kept of a request which had nothing to write: so much is paid for each time, for no change.
+/// The longest body that is stored for a request that had nothing to write. Each such request pays for the whole body.
 const MAX_BODY_OF_NO_CHANGE: usize = 4 * 1024;
-/// How long records are removed.
+/// How long records may take to remove.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// The most items one `BatchWriteItem` takes.
 const BATCH: usize = 25;
-/// What a keyed request was answered.
+/// The stored answer to a request with a key.
 #[derive(Debug)]
-pub(super) struct Record {
+pub(super) struct IdempotencyRecord {
     pub(super) version: ServerVersion,
     expires_at: i64,
     fingerprint: Vec<u8>,
-    answer: Answer,
+    answer: RestAnswer,
 }
 
-impl Record {
+impl IdempotencyRecord {
     /// The record of an item.
     pub(super) fn of(item: &Item) -> Result<Self, Error> {
         let (fingerprint, answer) = layout::answer_of(item)?;
@@ -50,7 +49,7 @@ impl Record {
         })
     }
 
-    /// The versions that the answer speaks of: the one that was committed, and those of the rows in the body.
+    /// The versions in the answer: that of the commit, and those of the rows in the body.
     fn versions(&self) -> Vec<u64> {
         #[derive(Deserialize)]
         struct AtVersion {
@@ -69,14 +68,14 @@ impl Record {
         std::iter::once(self.version.get()).chain(in_body).collect()
     }
 
-    /// Does it still count? It may be there long after its time.
+    /// Whether it still counts. DynamoDB may remove it long after it expired.
     pub(super) fn is_valid(&self) -> bool {
         self.expires_at > now()
     }
 
-    /// The answer again; `KeyReused` when the key was that of another request.
+    /// The stored answer. `KeyReused` if the key was that of another request.
     ///
-    /// Where only the row is kept that the answer showed, the answer shows that row as it is now, which `current` says.
+    /// If only the key of the row in the answer is stored, the answer shows that row as it is now, which `current` finds.
     pub(super) fn answer_to<'a>(
         &self,
         request: &KeyedRequest,
@@ -96,43 +95,47 @@ impl Record {
     }
 }
 
-/// The place of a keyed request's record, with no valid one in it when it was read.
+/// Where the record of a request goes. When it was read, no valid record was there.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct IdempotencySlot {
     record_id: String,
     fingerprint: Vec<u8>,
     key: Item,
-    /// When the record that was there had its time.
+    /// When the record that was there expired.
     expired: Option<i64>,
 }
 
-impl Slot {
+impl IdempotencySlot {
     /// For a request.
-    pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&Record>) -> Self {
+    pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&IdempotencyRecord>) -> Self {
         Self::at(project, request.record_id(), request.fingerprint().to_vec(), expired)
     }
 
-    /// For a request to which an answer was promised.
-    pub(super) fn of_promise(project: &ProjectId, promised: &PromisedAnswer, expired: Option<&Record>) -> Self {
+    /// For a request that was promised an answer.
+    pub(super) fn of_promise(
+        project: &ProjectId,
+        promised: &PromisedAnswer,
+        expired: Option<&IdempotencyRecord>,
+    ) -> Self {
         Self::at(project, promised.record_id.clone(), promised.fingerprint.clone(), expired)
     }
 
-    fn at(project: &ProjectId, record_id: String, fingerprint: Vec<u8>, expired: Option<&Record>) -> Self {
+    fn at(project: &ProjectId, record_id: String, fingerprint: Vec<u8>, expired: Option<&IdempotencyRecord>) -> Self {
         let key = layout::request_key(project, record_id.clone());
         Self { record_id, fingerprint, key, expired: expired.map(|record| record.expires_at) }
     }
 
-    /// The answer that a later commit is to keep here.
-    pub(super) fn promise(&self, answer: &Answer) -> PromisedAnswer {
+    /// The answer that a later commit is to store here.
+    pub(super) fn promise(&self, answer: &RestAnswer) -> Result<PromisedAnswer, Error> {
         let (record_id, fingerprint) = (self.record_id.clone(), self.fingerprint.clone());
-        PromisedAnswer { record_id, fingerprint, answer: answer.clone() }
+        Ok(PromisedAnswer { record_id, fingerprint, answer: answer.to_text()? })
     }
 
-    /// Keeps the answer to a request that had nothing to write, see [`Slot::put`]; of a long row only which one it is.
+    /// Stores the answer to a request that had nothing to write, see [`IdempotencySlot::put`]. Of a long row only its key is stored.
     pub(super) fn put_unchanged(
         &self,
         table: &Table,
-        answer: &Answer,
+        answer: &RestAnswer,
         version: ServerVersion,
     ) -> Result<TransactWriteItem, Error> {
         if answer.body.len() <= MAX_BODY_OF_NO_CHANGE {
@@ -141,11 +144,11 @@ impl Slot {
         self.put_item(table, layout::kept_without_body(&self.fingerprint, answer), version)
     }
 
-    /// Keeps the answer of a commit at this version, on the condition that the place is as it was read.
+    /// Stores the answer of a commit at this version, on the condition that the slot is as it was read.
     pub(super) fn put(
         &self,
         table: &Table,
-        answer: &Answer,
+        answer: &RestAnswer,
         version: ServerVersion,
     ) -> Result<TransactWriteItem, Error> {
         self.put_item(table, layout::kept_answer(&self.fingerprint, answer), version)
@@ -162,7 +165,7 @@ impl Slot {
         transaction::put(table, item, &self.condition())
     }
 
-    /// The same condition without writing.
+    /// Checks the same condition and writes nothing.
     pub(super) fn check(&self, table: &Table) -> Result<TransactWriteItem, Error> {
         transaction::check(table, self.key.clone(), &self.condition())
     }
@@ -177,15 +180,15 @@ fn now() -> i64 {
     jiff::Timestamp::now().as_second()
 }
 
-/// What is kept of a caller's keyed request, for whoever wants to know what became of it.
+/// The stored answer to a request, for whoever wants to know its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeptRequest {
-    /// The version that it committed; if there was nothing to write, the project's when that was found.
+    /// The version of the commit. If there was nothing to write, the project's version at that time.
     pub version: ServerVersion,
-    /// Until when a repetition gets the answer, in seconds since 1970. The record may be there longer.
+    /// Until when a repeated request gets the answer, in seconds since 1970. The record may be there longer.
     pub expires_at: i64,
-    /// What it was answered. Of a long row that nothing was written to, the body is not kept.
-    pub answer: Answer,
+    /// The answer. Without the body, if nothing had to be written and the row is long.
+    pub answer: RestAnswer,
 }
 
 /// An idempotency record, as a restore looks at it.
@@ -197,7 +200,7 @@ pub struct KeptAnswer {
 }
 
 impl Table {
-    /// What is kept under a caller's key, read strongly; none when no answer is kept.
+    /// The stored answer under a caller's key, read strongly, if there is one.
     pub async fn kept_request(
         &self,
         project: &ProjectId,
@@ -215,7 +218,7 @@ impl Table {
             .await
             .map_err(unavailable)?;
         let Some(item) = output.item else { return Ok(None) };
-        let Record { version, expires_at, answer, .. } = Record::of(&item)?;
+        let IdempotencyRecord { version, expires_at, answer, .. } = IdempotencyRecord::of(&item)?;
         Ok(Some(KeptRequest { version, expires_at, answer }))
     }
 
@@ -225,24 +228,13 @@ impl Table {
         project: &ProjectId,
         cursor: Option<PageCursor>,
     ) -> Result<(Vec<KeptAnswer>, Option<PageCursor>), Error> {
-        let output = self
-            .client
-            .query()
-            .table_name(&self.name)
-            .consistent_read(true)
-            .key_condition_expression("project_id = :requests")
-            .expression_attribute_values(":requests", text(layout::requests(project)))
-            .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
-            .send()
-            .await
-            .map_err(unavailable)?;
-        let kept = |mut item: Item| {
-            let versions = Record::of(&item).ok().map(|record| record.versions());
+        let page = self.partition_page(&layout::requests(project), cursor).await?;
+        let kept = |StoredItem(mut item)| {
+            let versions = IdempotencyRecord::of(&item).ok().map(|record| record.versions());
             item.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
             KeptAnswer { key: item, versions }
         };
-        let answers = output.items.unwrap_or_default().into_iter().map(kept).collect();
-        Ok((answers, output.last_evaluated_key.map(PageCursor)))
+        Ok((page.items.into_iter().map(kept).collect(), page.next))
     }
 
     /// Removes idempotency records. Only while nothing else uses the table.

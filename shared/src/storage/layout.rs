@@ -13,7 +13,7 @@
 //! where it goes (see `idempotency.rs`); and `by` S, who asked for it.
 //!
 //! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
-//! (how many versions it ever held), `superseded` B and `changed` B (see [`Superseded`] and [`Changed`]; `superseded` is
+//! (how many versions it ever held), `superseded` B and `changed` B (see [`VersionHistory`] and [`ColumnVersions`]; `superseded` is
 //! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
 //! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
 //! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
@@ -30,6 +30,9 @@
 //!
 //! **Count**, `project_id = user#<user>`: the projects that a user created on a day, see `creation.rs`.
 //!
+//! **Live**, `project_id = live#<project>#<n>`, `connection#<connection>` or `unwatched#<n>`: who watches which project, see
+//! `watchers.rs`.
+//!
 //! **New projects**, `project_id = table#`: where their versions begin once the table was restored, see `new_projects.rs`.
 
 use std::collections::HashMap;
@@ -42,9 +45,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::feed_row::FeedRow;
 use super::kept_body;
 use crate::domain::{
-    Answer, Author, Changed, Checksums, Collection, CollectionName, Counter, Error, LastWrite, ProjectId,
-    PromisedAnswer, Row, RowKey, ServerVersion, State, Superseded, UnfinishedDeletion, UserId,
+    Author, Checksums, Collection, CollectionName, ColumnVersions, Counter, Error, LastWrite, Mark, ProjectId,
+    PromisedAnswer, Row, RowKey, ServerVersion, State, UnfinishedDeletion, UserId, VersionHistory,
 };
+use crate::idempotency::RestAnswer;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -67,6 +71,12 @@ pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", 
 const REQUESTS: &str = "request#";
 /// What the partitions of users begin with.
 const USERS: &str = "user#";
+/// What the partitions begin with that say who watches a project.
+pub(super) const LIVE: &str = "live#";
+/// What the partitions of connections begin with.
+pub(super) const CONNECTION: &str = "connection#";
+/// What the partitions begin with of connections that have watched nothing yet.
+pub(super) const UNWATCHED: &str = "unwatched#";
 /// The partition of what is about the table as a whole.
 pub(super) const TABLE: &str = "table#";
 
@@ -102,6 +112,8 @@ pub enum Partition {
     Requests(ProjectId),
     /// What is counted of a user.
     Counts,
+    /// Open connections, and who watches what by them. Gone within hours.
+    Live,
     /// What is about the table as a whole.
     Table,
     /// Nothing that is ever written here.
@@ -112,6 +124,9 @@ pub enum Partition {
 pub(super) fn partition(project_id: &str) -> Partition {
     if project_id.starts_with(USERS) {
         return Partition::Counts;
+    }
+    if [LIVE, CONNECTION, UNWATCHED].iter().any(|prefix| project_id.starts_with(prefix)) {
+        return Partition::Live;
     }
     if project_id == TABLE {
         return Partition::Table;
@@ -138,14 +153,14 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
     let mut item = key_of_row(project, &row.key);
     let mut set = |name: &str, value| item.insert(name.to_owned(), value);
     set("server_version", number(row.version));
-    set("writes", number(row.writes));
-    if !row.superseded.is_empty() {
-        set("superseded", AttributeValue::B(Blob::new(row.superseded.encode(row.version))));
+    set("writes", number(row.revision_count));
+    if !row.history.is_empty() {
+        set("superseded", AttributeValue::B(Blob::new(row.history.encode(row.version))));
     }
-    if let Some(version) = row.archived_from {
-        set("archived_from", number(version));
+    if let Some(above) = row.archived_above {
+        set("archived_from", number(above.floor()));
     }
-    set("changed", AttributeValue::B(Blob::new(row.changed.encode(row.version))));
+    set("changed", AttributeValue::B(Blob::new(row.column_versions.encode(row.version))));
     let json = text(row.device_json(project));
     match &row.state {
         State::Live(columns) => {
@@ -189,10 +204,11 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         Row::columns_of(key.collection, json).map_err(|error| corrupt(item, &error.to_string()))?;
     Ok(Row {
         version,
-        writes: integer(item, "writes")?,
-        superseded: superseded(item, version)?,
-        archived_from: item.contains_key("archived_from").then(|| integer(item, "archived_from")).transpose()?,
-        changed: Changed::decode(bytes(item, "changed"), version).map_err(|_| corrupt(item, "changed"))?,
+        revision_count: integer(item, "writes")?,
+        history: version_history(item, version)?,
+        archived_above: archived_above(item)?,
+        column_versions: ColumnVersions::decode(bytes(item, "changed"), version)
+            .map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
         unknown,
         removed_at: match item.get("removed_at") {
@@ -205,6 +221,11 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
         last_write: last_write(item),
         key,
     })
+}
+
+fn archived_above(item: &Item) -> Result<Option<Mark>, Error> {
+    let above = |from| Mark::below_floor(from).map_err(|_| corrupt(item, "archived_from"));
+    item.contains_key("archived_from").then(|| integer(item, "archived_from").and_then(above)).transpose()
 }
 
 /// Who wrote a row last, as far as its item says so. What cannot be read is left out: no row is refused for it.
@@ -228,9 +249,9 @@ pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
     Ok(FeedRow {
         key: row_key(&item)?,
         version,
-        writes: integer(&item, "writes")?,
-        superseded: superseded(&item, version)?,
-        archived_from: item.contains_key("archived_from").then(|| integer(&item, "archived_from")).transpose()?,
+        revision_count: integer(&item, "writes")?,
+        history: version_history(&item, version)?,
+        archived_above: archived_above(&item)?,
         json,
     })
 }
@@ -242,7 +263,7 @@ pub(super) fn waited(counter: &Item) -> Duration {
 
 /// The counter of an item.
 pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
-    let last = match item.get("last") {
+    let write_set = match item.get("last") {
         Some(AttributeValue::M(last)) => last
             .iter()
             .map(|(entity, at)| {
@@ -264,21 +285,29 @@ pub(super) fn counter(item: &Item) -> Result<Counter, Error> {
     let checksums = checksums_of(item).ok_or_else(|| corrupt(item, "checksums"))?;
     let current = version_of(item, "current_version")?;
     let unfinished = item.get(UNFINISHED).map(|note| unfinished_of(note).ok_or_else(|| corrupt(item, UNFINISHED)));
-    Ok(Counter { current, last, deleted_at, skipped, resync_through, checksums, unfinished: unfinished.transpose()? })
+    Ok(Counter {
+        current,
+        write_set,
+        deleted_at,
+        skipped,
+        resync_through,
+        checksums,
+        unfinished: unfinished.transpose()?,
+    })
 }
 
 /// `unfinished` as the counter keeps it.
-pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> AttributeValue {
+pub(super) fn unfinished(deletion: &UnfinishedDeletion) -> Result<AttributeValue, Error> {
     let mut note: Item = [("task".to_owned(), text(deletion.task.to_string()))].into();
     if let Some(user) = &deletion.by {
         note.insert("by".to_owned(), text(user.as_str()));
     }
     if let Some(PromisedAnswer { record_id, fingerprint, answer }) = &deletion.promised {
-        let mut record = kept_answer(fingerprint, answer);
+        let mut record = kept_answer(fingerprint, &RestAnswer::of_text(answer)?);
         record.insert("entity".to_owned(), text(record_id));
         note.insert("record".to_owned(), AttributeValue::M(record));
     }
-    AttributeValue::M(note)
+    Ok(AttributeValue::M(note))
 }
 
 fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
@@ -287,7 +316,7 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
         let record = record.as_m().ok()?;
         let record_id = string(record, "entity").ok()?.to_owned();
         let (fingerprint, answer) = answer_of(record).ok()?;
-        Some(PromisedAnswer { record_id, fingerprint, answer })
+        Some(PromisedAnswer { record_id, fingerprint, answer: answer.to_text().ok()? })
     };
     let promised = match note.get("record") {
         Some(record) => Some(promised(record)?),
@@ -298,7 +327,7 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
 }
 
 /// What an idempotency record says of the request and its answer.
-pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
+pub(super) fn kept_answer(fingerprint: &[u8], answer: &RestAnswer) -> Item {
     let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     let mut kept: Item = [
         ("fingerprint".to_owned(), AttributeValue::B(Blob::new(fingerprint))),
@@ -314,7 +343,7 @@ pub(super) fn kept_answer(fingerprint: &[u8], answer: &Answer) -> Item {
 
 /// The same of a request that had nothing to write: where the answer shows a row, only which one. A body of no type says so
 /// to code that does not know of it.
-pub(super) fn kept_without_body(fingerprint: &[u8], answer: &Answer) -> Item {
+pub(super) fn kept_without_body(fingerprint: &[u8], answer: &RestAnswer) -> Item {
     let mut kept = kept_answer(fingerprint, answer);
     if let Some(row) = &answer.row {
         kept.insert(kept_body::BODY.to_owned(), AttributeValue::Null(true));
@@ -324,12 +353,12 @@ pub(super) fn kept_without_body(fingerprint: &[u8], answer: &Answer) -> Item {
 }
 
 /// The fingerprint of the request, and the answer.
-pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, Answer), Error> {
+pub(super) fn answer_of(item: &Item) -> Result<(Vec<u8>, RestAnswer), Error> {
     let headers = item.get("headers").and_then(|value| value.as_m().ok()).ok_or_else(|| corrupt(item, "headers"))?;
     let headers = headers.iter().map(|(name, value)| Some((name.clone(), value.as_s().ok()?.clone())));
     let status = integer(item, "status")?;
     let row = item.contains_key("row").then(|| string(item, "row")?.parse().map_err(|_| corrupt(item, "row")));
-    let answer = Answer {
+    let answer = RestAnswer {
         row: row.transpose()?,
         status: u16::try_from(status).map_err(|_| corrupt(item, "status"))?,
         headers: headers.collect::<Option<_>>().ok_or_else(|| corrupt(item, "headers"))?,
@@ -406,11 +435,11 @@ pub(super) fn bytes<'a>(item: &'a Item, name: &str) -> &'a [u8] {
     item.get(name).and_then(|value| value.as_b().ok()).map_or(&[], |blob| blob.as_ref())
 }
 
-fn superseded(item: &Item, version: ServerVersion) -> Result<Superseded, Error> {
+fn version_history(item: &Item, version: ServerVersion) -> Result<VersionHistory, Error> {
     match item.get("superseded") {
-        None => Ok(Superseded::default()),
+        None => Ok(VersionHistory::default()),
         Some(AttributeValue::B(blob)) => {
-            Superseded::decode(blob.as_ref(), version).map_err(|_| corrupt(item, "superseded"))
+            VersionHistory::decode(blob.as_ref(), version).map_err(|_| corrupt(item, "superseded"))
         }
         Some(_) => Err(corrupt(item, "superseded")),
     }
@@ -481,8 +510,8 @@ mod tests {
         fn a_row_in_the_feed_says_the_same_as_in_the_table(row in life()) {
             let fed = feed_row(row_item(&project(), &row)).expect("a row");
             prop_assert_eq!(fed.json, row.live().map(|_| crate::storage::raw::Escaped::of(&row.device_json(&project()))));
-            prop_assert_eq!((fed.key, fed.version, fed.writes, fed.superseded),
-                (row.key, row.version, row.writes, row.superseded));
+            prop_assert_eq!((fed.key, fed.version, fed.revision_count, fed.history),
+                (row.key, row.version, row.revision_count, row.history));
         }
     }
 
@@ -573,12 +602,17 @@ mod tests {
         item.insert("last".to_owned(), last(std::iter::empty()));
         item.insert("checksums".to_owned(), checksums(&Checksums::default()));
         assert_eq!(counter(&item).expect("a counter").unfinished, None);
-        let answer =
-            Answer { status: 204, headers: [("a".to_owned(), "b".to_owned())].into(), body: String::new(), row: None };
+        let answer = RestAnswer {
+            status: 204,
+            headers: [("a".to_owned(), "b".to_owned())].into(),
+            body: String::new(),
+            row: None,
+        };
+        let answer = answer.to_text().expect("text");
         let promised = PromisedAnswer { record_id: "r".to_owned(), fingerprint: vec![1, 2], answer };
         for (promised, by) in [(None, None), (Some(promised), "ann".parse().ok())] {
             let deletion = UnfinishedDeletion { task: "t".parse().expect("an id"), promised, by };
-            item.insert(UNFINISHED.to_owned(), unfinished(&deletion));
+            item.insert(UNFINISHED.to_owned(), unfinished(&deletion).expect("a note"));
             assert_eq!(counter(&item).expect("a counter").unfinished, Some(deletion));
         }
         for broken in [text("t"), AttributeValue::M([("task".to_owned(), text("no id"))].into())] {
@@ -595,7 +629,7 @@ mod tests {
         let sums = Checksums::of([(&"tasks#a".parse().expect("a key"), ServerVersion::FIRST)]);
         item.insert("checksums".to_owned(), checksums(&sums));
         let read = counter(&item).expect("a counter");
-        assert_eq!((read.last.len(), read.checksums), (1, sums));
+        assert_eq!((read.write_set.len(), read.checksums), (1, sums));
         for attribute in ["last", "checksums", "current_version"] {
             let mut without = item.clone();
             without.remove(attribute);

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::feed::collection_prefix;
-use super::idempotency::Record;
+use super::idempotency::IdempotencyRecord;
 use super::layout::{self, COUNTER, Item, LIVE_EDGE, key, key_of_row, text};
+use super::page::page;
 use super::table::{BY_USER, LIVE_EDGES, Table, unavailable};
 use super::transaction::unbuilt;
 use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
@@ -37,7 +38,7 @@ pub struct Snapshot {
     pub(super) waited: Duration,
     rows: HashMap<RowKey, Option<Row>>,
     /// The record of the request that was asked for, if it is there.
-    pub(super) record: Option<Record>,
+    pub(super) record: Option<IdempotencyRecord>,
     /// It took more than one: too many keys, or DynamoDB left some unprocessed.
     in_several_calls: bool,
     /// The version above which a new project begins, if that was asked for.
@@ -78,7 +79,7 @@ impl Snapshot {
 
     /// Is each row that was asked for, and that the latest commit wrote, there as it left it or newer?
     pub(super) fn shows_its_predecessor(&self) -> bool {
-        let last = self.counter.iter().flat_map(|counter| &counter.last);
+        let last = self.counter.iter().flat_map(|counter| &counter.write_set);
         last.filter(|(key, _)| self.has(key))
             .all(|(key, version)| self.row(key).is_some_and(|row| row.version >= *version))
     }
@@ -116,7 +117,7 @@ impl Table {
         let mut snapshot = Snapshot { in_several_calls: found.calls > 1, ..Snapshot::of_nothing(rows) };
         for item in found.items {
             if layout::string(&item, "project_id")? != project.as_str() {
-                snapshot.record = Some(Record::of(&item)?);
+                snapshot.record = Some(IdempotencyRecord::of(&item)?);
             } else if layout::string(&item, "entity")? == COUNTER {
                 snapshot.waited = layout::waited(&item);
                 snapshot.counter = Some(layout::counter(&item)?);
@@ -171,18 +172,13 @@ impl Table {
         loop {
             // One more than asked for tells whether there are more. Tombstones count here and are filtered later.
             let page = (limit.saturating_sub(rows.len()) + 1).max(MIN_PAGE);
-            let output = list
-                .query(self)
-                .limit(i32::try_from(page).unwrap_or(i32::MAX))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(unavailable)?;
-            for item in output.items() {
+            let query = list.query(self).limit(i32::try_from(page).unwrap_or(i32::MAX));
+            let found = self::page(query, start).await.map_err(unavailable)?;
+            for item in &found.items {
                 room = room.and_then(|room| room.checked_sub(json_len(item)));
                 rows.push(layout::row(item)?);
             }
-            start = output.last_evaluated_key;
+            start = found.next;
             if rows.len() > limit || room.is_none() || start.is_none() {
                 let more = rows.len() > limit || start.is_some();
                 rows.truncate(limit);
@@ -250,7 +246,7 @@ impl Table {
     }
 
     /// A page of the projects that the index has the user as a member of, and where the next one begins.
-    async fn memberships_of(
+    pub(super) async fn memberships_of(
         &self,
         user: &UserId,
         after: Option<&ProjectId>,
@@ -261,25 +257,22 @@ impl Table {
             start.insert("user_id".to_owned(), text(user.as_str()));
             start
         });
-        let output = self
+        let query = self
             .client
             .query()
             .table_name(&self.name)
             .index_name(BY_USER)
             .key_condition_expression("user_id = :user")
             .expression_attribute_values(":user", text(user.as_str()))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(unavailable)?;
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let page = self::page(query, start).await.map_err(unavailable)?;
         let project = |item: &Item| {
             let id = layout::string(item, "project_id")?.parse();
             id.map_err(|_| Error::Corrupt("by_user names no project".to_owned()))
         };
-        let projects = output.items().iter().map(project).collect::<Result<_, _>>()?;
+        let projects = page.items.iter().map(project).collect::<Result<_, _>>()?;
         // Not the last item: a page may be empty and not be the last one.
-        let next = output.last_evaluated_key().map(project).transpose()?;
+        let next = page.next.as_ref().map(project).transpose()?;
         Ok((projects, next))
     }
 
@@ -314,7 +307,7 @@ impl Table {
     }
 
     /// Reads items strongly, in any order; those that are not there are left out.
-    async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
+    pub(super) async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
         self.batch_get_with(keys, true).await
     }
 

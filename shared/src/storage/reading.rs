@@ -1,11 +1,11 @@
-//! What a decision starts from: the rows that it looks at, read strongly with the predecessor in place.
+//! What a decision starts from: its read set, read strongly with the predecessor in place.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::idempotency::Slot;
+use super::idempotency::IdempotencySlot;
 use super::read::Snapshot;
 use super::table::Table;
 use super::transaction::MAX_ITEMS;
@@ -15,16 +15,16 @@ use crate::domain::{
 };
 use crate::idempotency::{Answered, KeyedRequest};
 
-/// Up to so many rows of the latest commit become conditions, which saves a call; more are read instead, which is cheaper.
+/// Up to this many rows of the latest commit become conditions, which saves a call. If there are more, it is cheaper to read them.
 const MAX_CONDITIONS_ON_LAST: usize = 4;
 
-/// What a decision looks at.
+/// The rows and collections that a decision may look at.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct ReadSet {
     author: Option<Author>,
-    /// Who asks; none for an operator.
+    /// Who asks. None for an operator.
     caller: Option<UserId>,
-    /// The project is to be made: who asks need not be a member.
+    /// The project is to be created, so the caller need not be a member.
     creates: bool,
     pub(super) rows: Vec<RowKey>,
     sets: Vec<Collection>,
@@ -34,8 +34,8 @@ pub struct Look {
     pub(super) start_above: bool,
 }
 
-impl Look {
-    /// Looks at the caller's membership, as every decision does.
+impl ReadSet {
+    /// The caller's membership, which every decision looks at.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
         Self {
             caller: Some(caller.clone()),
@@ -43,32 +43,31 @@ impl Look {
         }
     }
 
-    /// The same for a decision to make the project, which whoever asks need not be a member of.
+    /// The same for the creation of the project, of which the caller need not be a member.
     pub fn by_creator(project: &ProjectId, caller: &UserId) -> Self {
         Self { creates: true, ..Self::by(project, caller) }
     }
 
-    /// Looks at these rows and nothing else: for an operator, who needs no membership. The rows that are written name the
-    /// command that does it.
+    /// These rows and nothing else, for an operator, who needs no membership. The rows that are written name the command.
     pub fn of_operator(command: &str, rows: impl IntoIterator<Item = RowKey>) -> Self {
         Self::signed(Some(Author::Operator(command.to_owned())), rows)
     }
 
-    /// Looks at these rows, and signs what is written.
+    /// These rows. What is written is signed by `author`.
     pub(super) fn signed(author: Option<Author>, rows: impl IntoIterator<Item = RowKey>) -> Self {
         let rows = rows.into_iter().collect();
         let (creates, one_commit, start_above) = Default::default();
         Self { author, caller: None, creates, rows, sets: vec![], request: None, one_commit, start_above }
     }
 
-    /// … and at these rows, whether they are there or not.
+    /// … and these rows, whether they exist or not.
     #[must_use]
     pub fn at(mut self, rows: impl IntoIterator<Item = RowKey>) -> Self {
         self.rows.extend(rows);
         self
     }
 
-    /// … and at all live rows of these collections.
+    /// … and all live rows of these collections.
     #[must_use]
     pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
         self.sets.extend(sets);
@@ -77,46 +76,45 @@ impl Look {
         self
     }
 
-    /// … for one commit and not several: up to [`MAX_ROWS`](super::MAX_ROWS) rows and [`MAX_BYTES`](super::MAX_BYTES) bytes
-    /// are written, however many are
-    /// looked at. It is for the decision to keep to that. A call more than otherwise.
+    /// … for exactly one commit, however many rows it looks at. The decision must keep to [`MAX_ROWS`](super::MAX_ROWS) and
+    /// [`MAX_BYTES`](super::MAX_BYTES). It costs one call more.
     #[must_use]
     pub fn in_one_commit(mut self) -> Self {
         self.one_commit = true;
         self
     }
 
-    /// … and at where the versions of new projects begin: for the creation of a project whose id may have been another's,
-    /// which a restore did not bring back.
+    /// … and the version at which new projects begin. For the creation of a project: its id may be that of a project that a restore
+    /// did not bring back.
     #[must_use]
     pub fn at_the_start_of_versions(mut self) -> Self {
         self.start_above = true;
         self
     }
 
-    /// … and at whether this request, the caller's, was answered before; without a key it is not asked.
+    /// … and the idempotency record of this request, if it has a key.
     #[must_use]
     pub fn keyed(mut self, request: Option<KeyedRequest>) -> Self {
         self.request = request;
         self
     }
 
-    /// Who asks, and has to be a member.
+    /// The caller, if they must be a member.
     pub(super) fn member(&self) -> Option<&UserId> {
         self.caller.as_ref().filter(|_| !self.creates)
     }
 
-    /// Nobody asks but an operator.
+    /// Whether an operator asks.
     pub(super) fn is_operators(&self) -> bool {
         self.caller.is_none()
     }
 
-    /// Who asks for a new project.
+    /// The caller, if they create the project.
     pub(super) fn creator(&self) -> Option<&UserId> {
         self.caller.as_ref().filter(|_| self.creates)
     }
 
-    /// Is this row one of those that it names?
+    /// Whether the row is in it by its key.
     pub(super) fn names(&self, row: &RowKey) -> bool {
         self.rows.contains(row)
     }
@@ -124,7 +122,7 @@ impl Look {
 
 /// What a decision starts from.
 pub(super) enum Start {
-    /// The predecessor was not in place, or someone was faster: read again.
+    /// The predecessor was not in place, or another commit was faster: read again.
     Torn,
     /// The request was answered before.
     Answered(Answered),
@@ -136,35 +134,35 @@ pub(super) enum Start {
 /// What was read for a decision.
 pub(super) struct Reading {
     pub(super) draft: Draft,
-    /// The rows of the latest commit that are yet to be made conditions.
+    /// The rows of the latest commit that were not seen. They become conditions.
     pub(super) conditions: Vec<(RowKey, ServerVersion)>,
     /// Where the record of the request goes, if it has a key.
-    pub(super) slot: Option<Slot>,
+    pub(super) slot: Option<IdempotencySlot>,
     /// How long the latest commit's request had waited since it was first refused.
     pub(super) waited: Duration,
 }
 
 impl Table {
-    /// Reads what a decision looks at, the predecessor in place. A deletion of the task `over` that the counter notes as
-    /// unfinished is known to have nothing left to do. `again` when a commit on what was read last was refused.
+    /// Reads the read set with the predecessor in place. Nothing is left to do of the deletion of the task `over`, even if the counter
+    /// notes it. `again`: a commit on the last reading was refused.
     pub(super) async fn start(
         &self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         over: Option<&RowId>,
         again: bool,
         deadline: Instant,
     ) -> Result<Start, Error> {
-        let mut snapshot = self.look(project, look, again).await?;
-        if let Some(caller) = &look.caller {
+        let mut snapshot = self.read_named(project, read_set, again).await?;
+        if let Some(caller) = &read_set.caller {
             self.note(project, caller, snapshot.row(&RowKey::membership(project, caller)));
         }
         if !snapshot.shows_its_predecessor() {
             return Ok(Start::Torn);
         }
         let record = snapshot.record.take();
-        if let (Some(request), Some(record)) = (&look.request, record.as_ref().filter(|record| record.is_valid())) {
-            // Whoever gets the answer may read at once what it speaks of.
+        if let (Some(request), Some(record)) = (&read_set.request, record.as_ref().filter(|record| record.is_valid())) {
+            // The caller may read at once what the answer names.
             if snapshot.counter.as_ref().is_none_or(|counter| counter.current < record.version) {
                 return Ok(Start::Torn);
             }
@@ -174,69 +172,69 @@ impl Table {
         if let Some(deletion) = unfinished(snapshot.counter.as_ref(), over) {
             return Ok(Start::Unfinished(deletion.clone()));
         }
-        let slot = look.request.as_ref().map(|request| Slot::new(project, request, record.as_ref()));
-        let reading = self.complete(project, look, snapshot, slot, deadline).await?;
+        let slot = read_set.request.as_ref().map(|request| IdempotencySlot::new(project, request, record.as_ref()));
+        let reading = self.complete(project, read_set, snapshot, slot, deadline).await?;
         Ok(reading.map_or(Start::Torn, |reading| Start::Reading(Box::new(reading))))
     }
 
-    /// Completes what was read of the named rows by the sets; none when it does not fit together.
+    /// Reads the collections for the named rows that were read. None if the two do not fit together.
     pub(super) async fn complete(
         &self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         snapshot: Snapshot,
-        slot: Option<Slot>,
+        slot: Option<IdempotencySlot>,
         deadline: Instant,
     ) -> Result<Option<Reading>, Error> {
         let waited = snapshot.waited;
-        let last = snapshot.counter.as_ref().map(|counter| counter.last.clone()).unwrap_or_default();
+        let last = snapshot.counter.as_ref().map(|counter| counter.write_set.clone()).unwrap_or_default();
         let mut unseen: Vec<_> = last.into_iter().filter(|(key, _)| !snapshot.has(key)).collect();
-        if !look.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
+        if !read_set.sets.is_empty() || unseen.len() > MAX_CONDITIONS_ON_LAST {
             self.see_in_place(project, &unseen, deadline).await?;
             unseen.clear();
         }
         let mut listed_rows = Vec::new();
-        for collection in &look.sets {
+        for collection in &read_set.sets {
             listed_rows.extend(self.list_completely(project, *collection, snapshot.counter.as_ref()).await?);
         }
         let counter = snapshot.counter.clone();
         let start_above = snapshot.start_above;
         let named_rows = snapshot.into_rows();
-        // A row from a commit after the counter that was read: against that counter nothing can be committed any more.
+        // A row is newer than the counter. Against that counter nothing can be committed any more.
         let current = counter.as_ref().map_or(0, |counter| counter.current.get());
         if named_rows.values().flatten().chain(&listed_rows).any(|row| row.version.get() > current) {
             return Ok(None);
         }
-        let room = match look.one_commit {
+        let room = match read_set.one_commit {
             true => usize::MAX,
             false => MAX_ITEMS - 1 - named_rows.len() - unseen.len() - usize::from(slot.is_some()),
         };
-        let listed = look.sets.iter().copied().collect();
+        let listed = read_set.sets.iter().copied().collect();
         let draft = Draft::new(project.clone(), counter, named_rows, listed, listed_rows, room)
             .starting_above(start_above)
             .with_max_history_bytes(self.max_history_bytes)
-            .signed(LastWrite { author: look.author.clone(), at: jiff::Timestamp::now().as_second() });
-        let draft = if look.one_commit { draft.read_in_order() } else { draft };
+            .signed(LastWrite { author: read_set.author.clone(), at: jiff::Timestamp::now().as_second() });
+        let draft = if read_set.one_commit { draft.read_in_order() } else { draft };
         Ok(Some(Reading { draft, conditions: unseen, slot, waited }))
     }
 
-    /// Reads the counter, the rows that a decision names and the request's record; for one commit, the rows after the
-    /// counter, and those of `last` with them.
-    async fn look(&self, project: &ProjectId, look: &Look, again: bool) -> Result<Snapshot, Error> {
-        let record_id = look.request.as_ref().map(KeyedRequest::record_id);
-        if let Some(creator) = look.creator() {
-            return self.look_at_new_project(project, creator, look, record_id, again).await;
+    /// Reads the counter, the named rows and the idempotency record. For exactly one commit, the rows are read after the counter,
+    /// together with those of `last`.
+    async fn read_named(&self, project: &ProjectId, read_set: &ReadSet, again: bool) -> Result<Snapshot, Error> {
+        let record_id = read_set.request.as_ref().map(KeyedRequest::record_id);
+        if let Some(creator) = read_set.creator() {
+            return self.read_new_project(project, creator, read_set, record_id, again).await;
         }
-        if !look.one_commit {
-            return self.snapshot_with(project, &look.rows, record_id).await;
+        if !read_set.one_commit {
+            return self.snapshot_with(project, &read_set.rows, record_id).await;
         }
         let counter = self.counter(project).await?;
-        let last = counter.iter().flat_map(|counter| counter.last.iter().map(|(key, _)| key.clone()));
-        let rows: Vec<RowKey> = look.rows.iter().cloned().chain(last).collect();
+        let last = counter.iter().flat_map(|counter| counter.write_set.iter().map(|(key, _)| key.clone()));
+        let rows: Vec<RowKey> = read_set.rows.iter().cloned().chain(last).collect();
         Ok(self.snapshot_with(project, &rows, record_id).await?.after(counter))
     }
 
-    /// Waits until each row is there at its version or a later one.
+    /// Waits until each row is in place at its version or a later one.
     async fn see_in_place(
         &self,
         project: &ProjectId,
@@ -257,7 +255,7 @@ impl Table {
     }
 }
 
-/// The deletion that has to be finished first. Of a deleted project nothing has.
+/// The deletion that must be finished first. None in a deleted project.
 fn unfinished<'a>(counter: Option<&'a Counter>, over: Option<&RowId>) -> Option<&'a UnfinishedDeletion> {
     let counter = counter.filter(|counter| counter.deleted_at.is_none())?;
     counter.unfinished.as_ref().filter(|deletion| Some(&deletion.task) != over)

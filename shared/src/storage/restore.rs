@@ -88,7 +88,7 @@ impl Table {
         restoration: Option<&Restoration>,
         torn: &[(RowKey, Option<ServerVersion>)],
     ) -> Result<(), Error> {
-        let last = counter.last.iter().map(|(key, version)| (key.to_string(), *version));
+        let last = counter.write_set.iter().map(|(key, version)| (key.to_string(), *version));
         let mut update = Update::builder()
             .table_name(&self.name)
             .set_key(Some(key(project, COUNTER)))

@@ -15,7 +15,7 @@ use aws_sdk_dynamodb::error::SdkError;
 use super::capacity::AskForCapacity;
 use super::connector::Connector;
 use super::known_members::KnownMembers;
-use crate::domain::{Error, InvalidQuota, Quotas, Superseded};
+use crate::domain::{Error, InvalidQuota, Quotas, VersionHistory};
 use crate::outbound;
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -67,7 +67,7 @@ impl Table {
             name: name.into(),
             members: Arc::default(),
             quotas: Quotas::default(),
-            max_history_bytes: Superseded::MAX_BYTES,
+            max_history_bytes: VersionHistory::MAX_BYTES,
         }
     }
 
@@ -78,7 +78,7 @@ impl Table {
     }
 
     /// The same table, on which commits give a row's list of superseded versions so many bytes, and not
-    /// [`Superseded::MAX_BYTES`].
+    /// [`VersionHistory::MAX_BYTES`].
     #[must_use]
     pub fn with_max_history_bytes(self, max_history_bytes: usize) -> Self {
         Self { max_history_bytes, ..self }

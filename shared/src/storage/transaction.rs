@@ -1,16 +1,16 @@
-//! One `TransactWriteItems`: what its items are conditional on, and how it is sent until its fate is known.
+//! One `TransactWriteItems`: the conditions of its items, and how it is sent until its fate is known.
 //!
-//! A try whose answer was lost is in doubt: it may have taken effect, or may yet. The same payload is sent again with the
-//! same token, and what comes back is read like this:
+//! A try whose answer was lost is in doubt: it may have taken effect, or may do so later. The same payload is sent again with the
+//! same token. The answer to that means:
 //!
-//! - A success is one. Either the table knows the token, or it made the transaction now, which it could only do because
-//!   the earlier try had not: that one would have moved what the conditions ask for.
-//! - A condition that fails says that nothing will be written any more, since versions only rise. It does not say that
-//!   nothing was: the table knows a token for ten minutes, and then the earlier try's own write fails the condition. No
-//!   clock here can tell that those minutes are not over, since a process may be stopped between any two steps and does not
-//!   always see the time that passed. So the doubt stays, and who knows what was to be written settles it by what is there
+//! - **Success** is success. Either the table knows the token, or it made the transaction now. It could do that only because the
+//!   earlier try had no effect, or else the conditions would fail.
+//! - **A failed condition** says that nothing will be written any more, since versions only rise. It does not say that nothing
+//!   was written. The table knows a token for ten minutes, and after that the earlier try's own write fails the condition. No
+//!   clock here can tell that the ten minutes are not over: a process can be stopped between any two steps, and does not always
+//!   see the time that passed. So the doubt stays. The caller knows what was to be written, and settles it by what is there
 //!   ([`Fate::Unsettled`]).
-//! - A conflict, a throttled try or a fault (a credential that expired, say) speaks of that try alone.
+//! - **A conflict, a throttled try, a fault** (an expired credential, for example) say something about that try alone.
 //!
 //! So in doubt nobody is told that nothing was written.
 
@@ -29,27 +29,27 @@ use super::layout::{self, Item, number};
 use super::table::{Table, reasons};
 use crate::domain::{Counter, Error, ServerVersion};
 
-/// How long one commit is tried before it is answered `Busy`.
+/// How long one commit is tried before the answer is `Busy`.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// The most items a transaction holds.
 pub(super) const MAX_ITEMS: usize = 100;
 
-/// What an item must be when the transaction is made: as it was read.
+/// What an item must be like when the transaction is made: as it was read.
 #[derive(Debug)]
 pub(super) enum Condition {
-    /// It is not there.
+    /// The item does not exist.
     Absent,
-    /// This attribute of it has this value.
+    /// The attribute has this value.
     Is(&'static str, AttributeValue),
 }
 
 impl Condition {
-    /// That an attribute still is the number that was read; or that there is no item, if there was none.
+    /// The attribute still is the number that was read. If nothing was read, the item still does not exist.
     pub(super) fn number(attribute: &'static str, read: Option<impl ToString>) -> Self {
         read.map_or(Self::Absent, |read| Self::Is(attribute, number(read)))
     }
 
-    /// That a row still is at the version that was read, or not there.
+    /// The row still is at the version that was read, or still does not exist.
     pub(super) fn row(read: Option<ServerVersion>) -> Self {
         Self::number("server_version", read)
     }
@@ -91,7 +91,7 @@ pub(super) fn check(table: &Table, key: Item, condition: &Condition) -> Result<T
     Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unbuilt)?).build())
 }
 
-/// A request that lacks a part: which one is logged.
+/// A request that lacks a part. The log says which one.
 pub(super) fn unbuilt(error: BuildError) -> Error {
     tracing::error!(%error, "a request to the table cannot be built");
     Error::Bug("a request to the table lacks a part")
@@ -100,11 +100,10 @@ pub(super) fn unbuilt(error: BuildError) -> Error {
 /// What became of a transaction.
 pub(super) enum Fate {
     Committed,
-    /// A condition failed or a conflict was met: nothing was written, and nothing will be. With the counter, if it was
-    /// the counter that had moved.
+    /// A condition failed, or there was a conflict: nothing was written, and nothing will be. With the counter, if it had moved.
     Refused(Option<Moved>),
-    /// A condition failed after a try whose answer was lost: nothing will be written any more, but that try may have. With
-    /// the counter, if it was the counter that had moved.
+    /// A condition failed after a try whose answer was lost. Nothing will be written any more, but that try may have written. With
+    /// the counter, if it had moved.
     Unsettled(Option<Moved>),
 }
 
@@ -115,8 +114,7 @@ pub(super) struct Moved {
 }
 
 impl Table {
-    /// Sends one transaction until its fate is known; `OutcomeUnknown` when it is in doubt at the deadline, or when what
-    /// comes back in doubt is a fault.
+    /// Sends one transaction until its fate is known. `OutcomeUnknown` if it is in doubt at the deadline or at a fault.
     pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
         let token = Uuid::now_v7().to_string();
         let mut backoff = Backoff::until(deadline);
@@ -129,7 +127,7 @@ impl Table {
                 .set_transact_items(Some(items.clone()))
                 .client_request_token(&token)
                 .customize()
-                // Tried again here and not by the SDK, which would hide that an earlier try is in doubt.
+                // This loop tries again. The SDK would hide that an earlier try is in doubt.
                 .config_override(aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled()))
                 .send()
                 .await;
@@ -159,16 +157,16 @@ impl Table {
 
 /// What a failed try says about the transaction.
 enum Meaning {
-    /// Conditions were evaluated and one does not hold; it never will again, since versions only rise. Says nothing about
-    /// an earlier try, whose own write may be what fails it.
+    /// A condition does not hold, and never will again, since versions only rise. Says nothing about an earlier try, whose own write
+    /// may have failed it.
     ConditionFailed,
-    /// Another transaction was at one of the items, or one of them was throttled. Says nothing about an earlier try.
+    /// Another transaction had one of the items, or one of them was throttled. Says nothing about an earlier try.
     Conflict,
     /// Not executed.
     Throttled,
     /// May have been executed, or may be yet.
     Lost,
-    /// Trying again is of no use.
+    /// It makes no sense to try again.
     Fault,
 }
 

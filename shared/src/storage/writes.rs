@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{ReturnValuesOnConditionCheckFailure, TransactWrite
 use super::layout::{self, COUNTER, key, number};
 use super::table::Table;
 use super::transaction::{self, Condition};
-use crate::domain::{Counter, Draft, Error, PlannedRow, RowKey, ServerVersion, UnfinishedDeletion};
+use crate::domain::{Counter, Draft, Error, PlannedWrite, RowKey, ServerVersion, UnfinishedDeletion};
 
 impl Table {
     /// The transaction of a draft: the counter, the rows, and the conditions on everything else that was looked at. The
@@ -15,14 +15,14 @@ impl Table {
     pub(super) fn items(
         &self,
         draft: &Draft,
-        plan: &[PlannedRow],
+        planned_writes: &[PlannedWrite],
         conditions: &[(RowKey, ServerVersion)],
         waited: Duration,
         unfinished: Option<&UnfinishedDeletion>,
     ) -> Result<Vec<TransactWriteItem>, Error> {
         let project = draft.project();
-        let mut items = vec![counter_update(self, draft, plan, waited, unfinished)?];
-        for planned in plan {
+        let mut items = vec![counter_update(self, draft, planned_writes, waited, unfinished)?];
+        for planned in planned_writes {
             let item = layout::row_item(project, &planned.row);
             items.push(transaction::put(self, item, &Condition::row(planned.condition))?);
         }
@@ -39,11 +39,11 @@ impl Table {
 fn counter_update(
     table: &Table,
     draft: &Draft,
-    plan: &[PlannedRow],
+    planned_writes: &[PlannedWrite],
     waited: Duration,
     unfinished: Option<&UnfinishedDeletion>,
 ) -> Result<TransactWriteItem, Error> {
-    let rows = plan.iter().map(|planned| &planned.row);
+    let rows = planned_writes.iter().map(|planned| &planned.row);
     let new = rows.clone().next_back().map(|row| row.version).ok_or(Error::Bug("an empty commit"))?;
     let mut update = Update::builder()
         .table_name(&table.name)
@@ -51,7 +51,7 @@ fn counter_update(
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .expression_attribute_values(":new", number(new))
         .expression_attribute_values(":last", layout::last(rows.map(|row| (row.key.to_string(), row.version))))
-        .expression_attribute_values(":checksums", layout::checksums(&draft.checksums(plan)))
+        .expression_attribute_values(":checksums", layout::checksums(&draft.checksums(planned_writes)))
         // `last` is a reserved word.
         .expression_attribute_names("#last", "last")
         .expression_attribute_names("#waited", layout::WAITED)
@@ -60,7 +60,7 @@ fn counter_update(
     let mut set = "SET current_version = :new, #last = :last, #waited = :waited, checksums = :checksums".to_owned();
     let own = RowKey::project(draft.project());
     if draft.deletes_project()
-        && let Some(tombstone) = plan.iter().find(|planned| planned.row.key == own)
+        && let Some(tombstone) = planned_writes.iter().find(|planned| planned.row.key == own)
     {
         update = update.expression_attribute_values(":deleted", number(tombstone.row.version));
         set.push_str(", deleted_at = :deleted");
@@ -77,7 +77,7 @@ fn counter_update(
         update = update.expression_attribute_names("#unfinished", layout::UNFINISHED);
     }
     if let Some(deletion) = unfinished {
-        update = update.expression_attribute_values(":unfinished", layout::unfinished(deletion));
+        update = update.expression_attribute_values(":unfinished", layout::unfinished(deletion)?);
         set.push_str(", #unfinished = :unfinished");
     } else if noted {
         set.push_str(" REMOVE #unfinished");

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use shared::domain::{Columns, Draft, Error, ProjectId, Role, Step, UserId, read};
 use shared::http::Problem;
 use shared::idempotency::Answered;
-use shared::storage::{Committed, Look, MAX_ROWS};
+use shared::storage::{Committed, MAX_ROWS, ReadSet};
 
 use crate::App;
 use crate::answer;
@@ -56,35 +56,36 @@ pub(crate) async fn commit(
 ) -> Result<Answered, Problem> {
     let Mutation { caller, path: InProject { project_id }, body, request, .. } = mutation;
     let Batch { mode, operations } = batch(body)?;
-    let look = Look::by(&project_id, &caller).in_one_commit().keyed(request);
+    let read_set = ReadSet::by(&project_id, &caller).in_one_commit().keyed(request);
     match mode {
         Mode::All => {
             let operations = understood(operations)?;
-            let look = look_at(look, &project_id, &operations);
+            let read_set = look_at(read_set, &project_id, &operations);
             let decide = |draft: &mut Draft| decide(&operations, draft, &caller);
             let answer = |committed: &Committed<'_, Vec<Decided>>| {
                 let outcomes = operations.iter().zip(committed.decided);
                 let accepted = |(operation, decided)| Outcome::accepted(operation, decided, committed);
                 answer::batch(&outcomes.map(accepted).collect::<Vec<_>>())
             };
-            Ok(app.table.commit(&project_id, &look, decide, answer).await?)
+            Ok(app.table.commit(&project_id, &read_set, decide, answer).await?)
         }
         Mode::Each => {
             let entries: Vec<Entry> = operations.into_iter().map(Entry::read).collect();
-            let look = look_at(look, &project_id, entries.iter().filter_map(|entry| entry.operation.as_ref().ok()));
+            let read_set =
+                look_at(read_set, &project_id, entries.iter().filter_map(|entry| entry.operation.as_ref().ok()));
             let decide = |draft: &mut Draft| each::decide(&entries, draft, &caller, app.table.quotas());
             let answer = |committed: &Committed<'_, Vec<Verdict>>| {
                 let outcomes = entries.iter().zip(committed.decided);
                 answer::batch(&outcomes.map(|(entry, verdict)| entry.outcome(verdict, committed)).collect::<Vec<_>>())
             };
-            Ok(app.table.commit(&project_id, &look, decide, answer).await?)
+            Ok(app.table.commit(&project_id, &read_set, decide, answer).await?)
         }
     }
 }
 
 /// Looks at what each of the operations looks at.
-fn look_at<'a>(look: Look, project: &ProjectId, operations: impl IntoIterator<Item = &'a Operation>) -> Look {
-    operations.into_iter().fold(look, |look, operation| operation.look(look, project))
+fn look_at<'a>(read_set: ReadSet, project: &ProjectId, operations: impl IntoIterator<Item = &'a Operation>) -> ReadSet {
+    operations.into_iter().fold(read_set, |read_set, operation| operation.extend(read_set, project))
 }
 
 /// What the client sends, as far as it is a list of some operations and not of too many.

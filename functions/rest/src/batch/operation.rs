@@ -8,7 +8,7 @@ use shared::domain::{
     Base, Calendar, Collection, Columns, Dependency, Draft, Error, FieldError, Precondition, ProjectId, RowId, RowKey,
     Step, Task, UserId, read,
 };
-use shared::storage::{Look, MAX_BYTES, MAX_ROWS};
+use shared::storage::{MAX_BYTES, MAX_ROWS, ReadSet};
 
 use crate::decide::{self, Creation, Rules, refuse};
 use crate::resource::take_id;
@@ -160,21 +160,21 @@ impl Operation {
         read::<Sent>(sent)?.understood()
     }
 
-    /// Looks at what the single request would look at.
-    pub(crate) fn look(&self, look: Look, project: &ProjectId) -> Look {
+    /// Extends the read set by what the single request would read.
+    pub(crate) fn extend(&self, read_set: ReadSet, project: &ProjectId) -> ReadSet {
         match self.kind {
-            Kind::Task => self.look_of::<Task>(look, project),
-            Kind::Dependency => self.look_of::<Dependency>(look, project),
-            Kind::Calendar => self.look_of::<Calendar>(look, project),
+            Kind::Task => self.look_of::<Task>(read_set, project),
+            Kind::Dependency => self.look_of::<Dependency>(read_set, project),
+            Kind::Calendar => self.look_of::<Calendar>(read_set, project),
         }
     }
 
-    fn look_of<R: Rules>(&self, look: Look, project: &ProjectId) -> Look {
-        let look = look.at([self.key.clone()]);
+    fn look_of<R: Rules>(&self, read_set: ReadSet, project: &ProjectId) -> ReadSet {
+        let read_set = read_set.at([self.key.clone()]);
         match &self.change {
-            Change::Create(fields) => R::look_for_create(look, project, fields),
-            Change::Update(patch, _) => R::look_for_change(look, project, patch),
-            Change::Delete(_) => R::look_for_delete(look, project),
+            Change::Create(fields) => R::look_for_create(read_set, project, fields),
+            Change::Update(patch, _) => R::look_for_change(read_set, project, patch),
+            Change::Delete(_) => R::look_for_delete(read_set, project),
         }
     }
 

@@ -16,7 +16,7 @@ use serde::Serialize;
 use shared::auth::Verifier;
 use shared::storage::Table;
 use stack::token::LOCAL_SECRET;
-use stack::{engine, loopback, serve, table};
+use stack::{engine, live, loopback, serve, table};
 use tokio::net::TcpListener;
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
@@ -89,6 +89,8 @@ struct Ready {
     token: String,
     table: String,
     dynamodb_url: String,
+    /// None where the table has no stream.
+    live_url: Option<String>,
     #[serde(skip)]
     kept: String,
     #[serde(skip)]
@@ -97,12 +99,16 @@ struct Ready {
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, user, token, table, dynamodb_url, kept, demo } = self;
+        let Self { url, user, token, table, dynamodb_url, live_url, kept, demo } = self;
         writeln!(f, "table     {table} at {dynamodb_url}, {kept}")?;
         if *demo {
             writeln!(f, "page      {url}/ shows two devices and the server")?;
         }
         writeln!(f, "API       {url}/reference/ describes every route")?;
+        match live_url {
+            Some(live_url) => writeln!(f, "live      {live_url} tells open WebSockets that a project moved")?,
+            None => writeln!(f, "live      off: the stream of the table cannot be read")?,
+        }
         writeln!(f, "user      {user}; `trueppm token --user ID` prints a token for another user")?;
         writeln!(f, "token     {token}")?;
         let example = if *demo { "projects/demo/sync/?since=0" } else { "projects/" };
@@ -146,10 +152,12 @@ async fn start(options: Options, demo: bool, json: bool) -> Ended {
         }
     };
     let table = options.table_name;
-    let router = router(&endpoint, &table, &options.signing, demo).await?;
-    let url = format!("http://{}", callable(listener.local_addr()?));
+    let (router, is_live) = router(&endpoint, &table, &options.signing, demo).await?;
+    let address = callable(listener.local_addr()?);
+    let url = format!("http://{address}");
+    let live_url = is_live.then(|| format!("ws://{address}{}", live::PATH));
     let token = options.signing.signer().sign(demo::OWNER)?;
-    let ready = Ready { url, user: demo::OWNER, token, table, dynamodb_url, kept, demo };
+    let ready = Ready { url, user: demo::OWNER, token, table, dynamodb_url, live_url, kept, demo };
     // JSON is on one line, so that a script that waits for it knows where it ends.
     if json {
         put(serde_json::to_string(&ready)?)?
@@ -186,24 +194,37 @@ fn callable(listener: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, listener.port())
 }
 
-/// The product on a table, which is created if it does not exist, with the demo around it if asked for.
-async fn router(dynamodb_url: &str, table: &str, signing: &Signing, demo: bool) -> Result<Router, Failure> {
+/// The product on a table, which is created if it does not exist, with the demo around it if asked for. And whether there are
+/// live updates.
+async fn router(dynamodb_url: &str, table: &str, signing: &Signing, demo: bool) -> Result<(Router, bool), Failure> {
     let verifier = Arc::new(Verifier::configured(|name| variable(signing, name))?);
     let journal = Arc::<demo::Journal>::default();
+    let plain = endpoint::client(dynamodb_url).await;
     let client = match demo {
         true => journal.client(&endpoint::config(dynamodb_url).await),
-        false => endpoint::client(dynamodb_url).await,
+        false => plain.clone(),
     };
     table::create(&client, table).await?;
+    // Behind a client of its own: its writes are no commits, so the demo's journal need not see them.
+    let behind = Table::new(plain.clone(), table);
+    let live = match live::router(&plain, dynamodb_url, &behind, Arc::clone(&verifier)).await {
+        Ok(live) => Some(live),
+        Err(error) => {
+            tracing::warn!(%error, "no live updates: the table's stream cannot be read");
+            None
+        }
+    };
+    let is_live = live.is_some();
+    let with_live = |router: Router| (router.merge(live.unwrap_or_default()), is_live);
     if !demo {
-        return Ok(serve::router(Table::new(client, table), verifier));
+        return Ok(with_live(serve::router(Table::new(client, table), verifier)));
     }
     let demo = Arc::new(demo::Demo::new(client, table, journal, verifier, signing.signer()));
     let router = demo::router(&demo);
     // Its requests would fill the terminal before the address and the token.
     let token = signing.signer().sign(demo::OWNER)?;
     demo::seed(&router, &token).with_subscriber(NoSubscriber::default()).await?;
-    Ok(router)
+    Ok(with_live(router))
 }
 
 /// A variable as the functions would read it, except for public keys: the local server signs tokens itself.

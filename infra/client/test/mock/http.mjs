@@ -18,6 +18,7 @@ export function answer(server, url, { method, headers, body }, isTokenGood = () 
 const json = (status, body, headers = {}) => ({ status, headers, text: body === null ? '' : JSON.stringify(body) })
 
 function route(server, user, { pathname, searchParams }, method, headers, body) {
+  if (/^\/api\/v1\/heads\/?$/.test(pathname)) return json(200, server.heads(user, searchParams.get('cursor') ?? ''))
   const [, id, table, rowId] = pathname.replace(/^\/api\/v1\//, '').replace(/\/$/, '').split('/')
   if (!id) return json(200, { results: server.list(user), next: null })
   if (table === 'sync') return json(200, server.pull(user, id, Number(searchParams.get('since')), Number(searchParams.get('min_version') ?? 0)))
@@ -32,8 +33,8 @@ function route(server, user, { pathname, searchParams }, method, headers, body) 
     ...(headers['X-Base-Version'] !== undefined && { base_version: Number(headers['X-Base-Version']) }),
     ...(headers['X-Base-Fields'] && { base_fields: JSON.parse(headers['X-Base-Fields']) }),
   }
-  const { status, row, version } = server.single(user, id, key, method, of, at, body && JSON.parse(body), base)
-  return json(status, row, { 'x-server-version': String(version) })
+  const { status, row, version, merged } = server.single(user, id, key, method, of, at, body && JSON.parse(body), base)
+  return json(status, row, { 'x-server-version': String(version), ...(merged.length && { 'x-merged-concurrent-fields': merged.join(', ') }) })
 }
 
 /** A `Response`, as far as the client looks at one. */

@@ -97,6 +97,7 @@ class Project {
 export class MockServer {
   projects = new Map()
   requests = 0
+  headsPerPage = 2
 
   /** `limit`: rows in one commit; `pageSize`: rows in a page; `random`: for what the server is free to do. */
   constructor({ limit = 98, pageSize = 1_000_000, judge, random = () => 1 } = {}) {
@@ -167,6 +168,14 @@ export class MockServer {
       .map((project) => this.rest(project, project.row('projects', project.id)))
   }
 
+  /** The current versions of the user's projects, `headsPerPage` memberships a page. */
+  heads(user, cursor) {
+    const ids = [...this.projects.keys()].filter((id) => id > cursor && this.projects.get(id).live('memberships', `${id}-${user}`)).sort()
+    const page = ids.slice(0, this.headsPerPage)
+    const heads = page.filter((id) => this.projects.get(id).live('projects', id)).map((id) => ({ project: id, version: this.projects.get(id).counter }))
+    return { heads, next: page.length < ids.length ? page.at(-1) : null }
+  }
+
   get(user, id, table, rowId) {
     const project = this.#authorize(id, user)
     const row = project.live(table, rowId)
@@ -201,6 +210,7 @@ export class MockServer {
     const from = member.removals?.includes(since) ? 0 : since
     const rows = [...project.rows.values()].filter(({ version }) => version > from).sort((one, other) => one.version - other.version)
     const page = rows.slice(0, this.pageSize)
+    const live = [...project.rows.values()].filter(({ deleted }) => !deleted)
     for (const row of page) {
       if (row.deleted) changes[row.table].deleted.push(row.id)
       else changes[row.table].updated.push(this.pulled(project, row))
@@ -208,9 +218,9 @@ export class MockServer {
     if (page.length < rows.length) {
       const upTo = page.at(-1).version
       this.#showOlder(project, changes, from, upTo)
-      return { changes, timestamp: upTo, has_more: true }
+      const count = (table) => live.filter((row) => row.table === table).length
+      return { changes, timestamp: upTo, has_more: true, row_counts: Object.fromEntries(NAMES.map((table) => [table, count(table)])) }
     }
-    const live = [...project.rows.values()].filter(({ deleted }) => !deleted)
     const sums = NAMES.map((table) => [table, checksum(live.filter((row) => row.table === table))])
     return { changes, timestamp: project.counter, checksum: Object.fromEntries(sums) }
   }
@@ -310,7 +320,7 @@ export class MockServer {
     try {
       const result = this.#apply(project, user, method, table, rowId, { body, ...base }, new Set())
       const row = method === 'DELETE' ? null : this.rest(project, project.row(table, rowId))
-      const answer = { status: result.status, row, version: project.counter }
+      const answer = { status: result.status, row, version: project.counter, merged: result.merged_fields ?? [] }
       project.keys.set(`${user} ${key}`, { body: print, answer: JSON.stringify(answer) })
       return answer
     } catch (error) {
@@ -355,11 +365,13 @@ export class MockServer {
     const { body } = operation
     this.#checkNames(table, body)
     this.#checkBase(project, row, operation, Object.entries(body))
+    const merged_fields = TABLES[table].filter((column) => !(column in body) && row.changed[column] > operation.base_version)
+    const merged = merged_fields.length ? { merged_fields } : {}
     const fields = { ...row.fields, ...inferred(table, body) }
     for (const column of Object.keys(fields)) fields[column] = stored(column, fields[column])
-    if (TABLES[table].every((column) => same(row.fields[column], fields[column]))) return { status: 200, server_version: row.version }
+    if (TABLES[table].every((column) => same(row.fields[column], fields[column]))) return { status: 200, server_version: row.version, ...merged }
     this.#validate(project, table, id, fields, row.fields)
-    return { status: 200, server_version: this.#put(project, user, table, id, row, fields, touched).version }
+    return { status: 200, server_version: this.#put(project, user, table, id, row, fields, touched).version, ...merged }
   }
 
   #checkNames(table, fields) {

@@ -227,7 +227,6 @@ test('a member who was removed keeps unsent edits, and the project is gone', asy
   await phone.add('Unsent')
   mock.restoreAll()
   await project.remove('memberships', id)
-  await phone.now()
   const { projects } = await phone.now()
   assert.equal(projects[project.id].state, 'gone')
   assert.equal(await phone.database.get('tasks').query().fetchCount(), 0)
@@ -370,14 +369,13 @@ test('"mine" sends what the row holds by then, and asks again if the server\'s v
 
 // ---- What infra/docs/client.md says of the end of access, tokens, and signing out.
 
-test('a project that was deleted loses its rows, and is gone when there is something to send', async () => {
+test('a project that was deleted is gone with the next sync, and unsent edits are aside', async () => {
   const { project, task } = await furnished()
   const { user } = await project.addMember(Role.scheduler)
   const phone = new Phone(project, { user })
   await phone.now()
   await phone.edit(task.id, { notes: 'Unsent' })
   await project.remove('projects', project.id)
-  await phone.now()
   await phone.now()
   assert.equal(await phone.database.get('tasks').query().fetchCount(), 0)
   assert.deepEqual(phone.sync.aside$.value.map(({ values }) => values.notes), ['Unsent'])

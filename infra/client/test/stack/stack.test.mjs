@@ -161,15 +161,55 @@ define('who is removed keeps only unsent edits, and who is added again has every
   const phone = await phoneOfMember()
   await phone.edit('tasks', 't', { notes: 'Unsent' })
   await phone.project.leave(phone.member)
-  await phone.sync.now()
   assert.equal((await phone.sync.now()).projects[phone.project.id].state, 'gone')
   assert.equal(await phone.row('tasks', 't'), undefined)
-  assert.deepEqual(phone.sync.aside$.value.map(({ values }) => values), [{ notes: 'Unsent' }])
+  assert.deepEqual(phone.sync.aside$.value.map(({ values, reason }) => [values, reason]), [[{ notes: 'Unsent' }, 'membership_revoked']])
   await phone.project.join(phone.member, 300)
   await synced(phone)
   await phone.sync.restoreAside(phone.sync.aside$.value[0])
   await synced(phone)
   assert.equal((await phone.project.get('tasks/')).results.filter(({ notes }) => notes === 'Unsent').length, 1)
+})
+
+define('who has nothing to send is told at once, too, that access has ended, and why', async () => {
+  const [removed, deleted] = [await phoneOfMember(), await phoneOfMember()]
+  await removed.project.leave(removed.member)
+  await deleted.project.send('DELETE', '')
+  for (const [phone, code] of [[removed, 'membership_revoked'], [deleted, 'project_deleted']]) {
+    for (const _ of ['first', 'again']) {
+      const { state, problem } = (await phone.sync.now()).projects[phone.project.id]
+      assert.deepEqual([state, problem.code], ['gone', code])
+    }
+    assert.equal(await phone.row('tasks', 't'), undefined)
+  }
+})
+
+define('what the server merges is told', async () => {
+  const phone = await phoneOfMember()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  await phone.edit('projects', phone.project.id, { description: 'Mine' })
+  await phone.project.send('PATCH', 'tasks/t/', { notes: 'Theirs' })
+  await phone.project.send('PATCH', '', { name: 'Theirs' })
+  await synced(phone)
+  const merged = phone.sync.merged$.value.map(({ table, fields }) => `${table}: ${fields}`)
+  assert.deepEqual(merged.sort(), ['projects: name', 'tasks: notes'])
+})
+
+define('a first sync in pages says how many rows there are', async () => {
+  const phone = await phoneOfMember()
+  for (let n = 0; n < 30; n += 1) await phone.project.send('POST', 'tasks/', { id: `n${n}`, name: `Task ${n}` })
+  const other = new Phone({ projects: [phone.project.id], options: {
+    baseUrl: url,
+    token: () => tokenFor(phone.member),
+    fetch: async (address, init) => response(await exchange(address.replace('/sync/?', '/sync/?limit=10&'), init)),
+  } })
+  const told = []
+  other.sync.status$.subscribe(({ projects }) => Object.values(projects).forEach(({ progress }) => progress && told.push(progress)))
+  await synced(other)
+  const rows = [...new Set(told.map(({ rows }) => rows))]
+  assert.deepEqual(rows, [10, 20, 30])
+  // A server from before the number was sent says nothing. One that says it means all rows: the project, two members, 31 tasks.
+  for (const { total } of told) assert.ok([null, 34].includes(total), `${total}`)
 })
 
 // ---- worlds

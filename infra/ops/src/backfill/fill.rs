@@ -109,7 +109,7 @@ mod tests {
         ];
         let mut draft = draft(&rows, None);
         assert_eq!(fill(&mut draft, &keys(&rows)).expect("a draft"), Filled { rows: 4, left: vec![] });
-        let plan = draft.plan().expect("a plan");
+        let plan = draft.planned_writes().expect("planned writes");
         let written = |entity: &str| {
             let planned = plan.iter().find(|planned| planned.row.key == key(entity)).expect("a write");
             assert!(planned.row.version > version(50));
@@ -134,7 +134,7 @@ mod tests {
         let mut draft = draft(&rows, None);
         let left = vec![(key("tasks#nameless"), "name: is required".to_owned())];
         assert_eq!(fill(&mut draft, &keys(&rows)).expect("a draft"), Filled { rows: 1, left });
-        assert_eq!(draft.plan().expect("a plan").len(), 1);
+        assert_eq!(draft.planned_writes().expect("planned writes").len(), 1);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use indicatif::ProgressBar;
 use shared::domain::{
     ArchivedVersions, Collection, Columns, Counter, Draft, Error, ProjectId, Row, RowKey, ServerVersion, State, Step,
 };
-use shared::storage::{Look, Partition, StoredItem, Table};
+use shared::storage::{Partition, ReadSet, StoredItem, Table};
 
 pub use report::{Failed, Report};
 
@@ -53,7 +53,11 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
         None => {
             let of_projects = partitions(table, progress).await?.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) => Some(project),
-                Partition::Requests(_) | Partition::Counts | Partition::Table | Partition::Unknown(_) => None,
+                Partition::Requests(_)
+                | Partition::Counts
+                | Partition::Live
+                | Partition::Table
+                | Partition::Unknown(_) => None,
             });
             of_projects.collect()
         }
@@ -192,7 +196,7 @@ impl Backfill<'_> {
     }
 
     async fn write(&mut self, project: &ProjectId, batch: &[RowKey]) -> Result<(), Error> {
-        let look = Look::of_operator("backfill", batch.iter().cloned());
+        let read_set = ReadSet::of_operator("backfill", batch.iter().cloned());
         let mut tries = Tries::new();
         loop {
             self.pace.wait(batch.len()).await;
@@ -201,7 +205,7 @@ impl Backfill<'_> {
                 filled = fill::fill(draft, batch)?;
                 Ok(Step::Last(()))
             };
-            match self.table.commit(project, &look, decide, unasked).await {
+            match self.table.commit(project, &read_set, decide, unasked).await {
                 Ok(_) => {
                     self.report.filled_rows += filled.rows as u64;
                     for (key, why) in filled.left {

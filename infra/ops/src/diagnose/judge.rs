@@ -58,7 +58,8 @@ pub(super) fn of_device(report: &DeviceReport, seen: Option<i64>, now: i64) -> V
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use shared::domain::{Answer, WipePlace};
+    use shared::domain::{Mark, WipePlace};
+    use shared::idempotency::RestAnswer;
     use shared::storage::KeptRequest;
 
     use super::super::finding::Level::{Fault, Note};
@@ -139,8 +140,8 @@ mod tests {
         let mut told = busy.clone();
         let key: shared::domain::RowKey = "tasks#b".parse().expect("a key");
         let row = told.state.rows.get_mut(&key).expect("a row");
-        row.archived_from = Some(0);
-        let floor = row.superseded.floor();
+        row.archived_above = Some(Mark::NOTHING);
+        let floor = row.history.silent_through().floor();
         told.state.archived.insert(key, std::iter::once(5).chain(8..floor).collect());
         assert_eq!(told.found(&Server::new().device().brief()), [(D::Behind, Note)]);
         // What is compared at the server's own version needs no history.
@@ -285,7 +286,7 @@ mod tests {
         let deletion = request(json!(["DELETE tasks/b"]));
         assert!(unfinished.diagnosed(&deletion, Some("olga")).1.findings[0].what.contains("takes several commits"));
         let body = r#"{"results":[{"status":200,"id":"b","server_version":8},{"status":403,"id":null,"problem":{"code":"role_too_low"}},{"status":0,"id":"c","code":"not_attempted"}]}"#;
-        let answer = Answer { status: 200, headers: [].into(), body: body.to_owned(), row: None };
+        let answer = RestAnswer { status: 200, headers: [].into(), body: body.to_owned(), row: None };
         let kept = |expires_at| {
             let kept = KeptRequest { version: version(7), expires_at, answer: answer.clone() };
             Server { state: server.state.clone().with_kept(Some(kept)) }

@@ -1,6 +1,6 @@
 //! The device's mark: is it one that this table has given, and how old is it?
 
-use shared::domain::{Since, WipePlace};
+use shared::domain::{Mark, WipePlace};
 
 use super::device::DeviceProject;
 use super::finding::{Difference, Finding, counted};
@@ -45,7 +45,7 @@ pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> 
 }
 
 fn in_wipe(mark: u64, state: &TableState) -> Finding {
-    let place = Since::try_from(mark).ok().and_then(Since::wipe_place);
+    let place = Mark::try_from(mark).ok().and_then(Mark::wipe_place);
     let resync = state.counter.as_ref().and_then(|counter| counter.resync_through);
     let rows = place.map_or(0, WipePlace::rows);
     let what = match place.is_some_and(|place| place.is_since(resync)) {

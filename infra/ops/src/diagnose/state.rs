@@ -41,7 +41,11 @@ impl TableState {
             } else if item.is_archive() {
                 let archived = item.archived()?;
                 if let Some(row) = archived.row() {
-                    state.archived.entry(row.clone()).or_default().extend(archived.versions());
+                    state
+                        .archived
+                        .entry(row.clone())
+                        .or_default()
+                        .extend(archived.versions().iter().map(|version| version.get()));
                 }
             } else {
                 let row = item.row()?;
@@ -103,7 +107,7 @@ impl TableState {
         if row.version.get() == version || self.older(row).any(|older| older == version) {
             return Some(true);
         }
-        (version >= row.superseded.floor() || self.is_whole(row)).then_some(false)
+        (version >= row.history.silent_through().floor() || self.is_whole(row)).then_some(false)
     }
 
     /// The row as it was at a version that is above the latest restore.
@@ -114,7 +118,8 @@ impl TableState {
         let Some(version) = self.older(row).filter(|version| *version <= mark).max() else {
             return if self.is_whole(row) { Then::Absent } else { Then::Unknown };
         };
-        let is_told = version >= row.superseded.floor() || row.archived_from.is_some_and(|from| from <= version);
+        let is_listed = version >= row.history.silent_through().floor();
+        let is_told = is_listed || row.archived_above.is_some_and(|above| above.floor() <= version);
         if !is_told || version <= self.restored_through() {
             return Then::Unknown;
         }
@@ -137,12 +142,12 @@ impl TableState {
     /// The versions before the current one that are still told.
     fn older<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = u64> + 'a {
         let archived = self.archived.get(&row.key).into_iter().flatten();
-        row.superseded.versions().iter().chain(archived).copied()
+        row.history.versions().iter().map(|version| version.get()).chain(archived.copied())
     }
 
     /// Is every version told that the row ever held?
     fn is_whole(&self, row: &Row) -> bool {
-        self.older(row).collect::<BTreeSet<_>>().len() as u64 + 1 >= row.writes
+        self.older(row).collect::<BTreeSet<_>>().len() as u64 + 1 >= row.revision_count
     }
 
     /// How many versions of rows lie between the mark and the counter; what a restore skipped is none.

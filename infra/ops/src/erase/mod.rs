@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use indicatif::ProgressBar;
 use shared::domain::{Collection, Draft, Error, ProjectId, RowKey, Step, UserId};
-use shared::storage::{Look, Partition, StoredItem, Table};
+use shared::storage::{Partition, ReadSet, StoredItem, Table};
 
 pub use report::Report;
 pub use target::Target;
@@ -61,7 +61,7 @@ pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Re
                 (project.clone(), erasure.records(&project, user).await)
             }
             (Partition::Requests(_), Target::Tombstones { .. })
-            | (Partition::Counts | Partition::Table | Partition::Unknown(_), _) => continue,
+            | (Partition::Counts | Partition::Live | Partition::Table | Partition::Unknown(_), _) => continue,
         };
         if let Err(error) = ended {
             let detail = of_project(table, error).await?;
@@ -196,8 +196,8 @@ impl Erasure<'_> {
     async fn apply(&mut self, project: &ProjectId, found: Found, refused: &mut BTreeSet<RowKey>) -> Result<(), Error> {
         // First out of the project, so that nobody makes them an assignee again.
         for key in found.remove {
-            let look = Look::of_operator(COMMAND, [key.clone()]).at_all([Collection::Memberships]);
-            match self.commit(project, &look, 1, |draft| target::remove(draft, &key)).await {
+            let read_set = ReadSet::of_operator(COMMAND, [key.clone()]).at_all([Collection::Memberships]);
+            match self.commit(project, &read_set, 1, |draft| target::remove(draft, &key)).await {
                 Ok(removed) => self.report.removed_memberships += removed,
                 Err(Error::LastOwner) => {
                     let why =
@@ -210,9 +210,9 @@ impl Erasure<'_> {
         }
         if let Target::User(user) = &self.options.target {
             for batch in batches(found.unassign, ROWS, MAX_COMMIT_BYTES) {
-                let look = Look::of_operator(COMMAND, batch.iter().cloned());
+                let read_set = ReadSet::of_operator(COMMAND, batch.iter().cloned());
                 let unassign = |draft: &mut Draft| target::unassign(draft, &batch, user);
-                self.report.unassigned_tasks += self.commit(project, &look, batch.len(), unassign).await?;
+                self.report.unassigned_tasks += self.commit(project, &read_set, batch.len(), unassign).await?;
             }
         }
         for change in found.in_place {
@@ -228,7 +228,7 @@ impl Erasure<'_> {
     async fn commit(
         &mut self,
         project: &ProjectId,
-        look: &Look,
+        read_set: &ReadSet,
         rows: usize,
         mut decide: impl FnMut(&mut Draft) -> Result<u64, Error>,
     ) -> Result<u64, Error> {
@@ -240,7 +240,7 @@ impl Erasure<'_> {
                 counted = decide(draft)?;
                 Ok(Step::Last(()))
             };
-            match self.table.commit(project, look, decide, unasked).await {
+            match self.table.commit(project, read_set, decide, unasked).await {
                 Ok(_) => return Ok(counted),
                 // What an answer that was lost has written is not written again.
                 Err(Error::Busy | Error::OutcomeUnknown) if tries.another().await => {}

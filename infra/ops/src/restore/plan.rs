@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use shared::domain::{
-    ArchivedVersions, Checksums, Collection, Counter, Error, ProjectId, Row, RowKey, ServerVersion, Write,
+    ArchivedVersions, Checksums, Collection, Counter, Error, Mark, ProjectId, Row, RowKey, ServerVersion, Write,
 };
 use shared::storage::Restoration;
 
@@ -90,7 +90,7 @@ impl Stored {
 
     /// Rows that the counter names and that are not there at that version, each with the version that is.
     pub(super) fn torn(&self) -> Vec<(RowKey, Option<ServerVersion>)> {
-        let last = self.counter.iter().flat_map(|counter| &counter.last);
+        let last = self.counter.iter().flat_map(|counter| &counter.write_set);
         let at = last.map(|(key, version)| (key, *version, self.rows.get(key).map(|row| row.version)));
         at.filter(|(_, named, at)| at.is_none_or(|at| at < *named)).map(|(key, _, at)| (key.clone(), at)).collect()
     }
@@ -145,8 +145,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let skipped_before = before.map(|counter| counter.skipped.clone()).unwrap_or_default();
     let mut held: Ranges = Vec::new();
     for row in stored.rows.values() {
-        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
-        held.extend(versions.map(|version| (version, version)));
+        held.extend(row.versions().map(|version| (version.get(), version.get())));
     }
     held.extend(&skipped_before);
     held.sort_unstable();
@@ -155,14 +154,15 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     }
     let newest = held.last().map_or(0, |(_, last)| *last);
     let current = before.map_or(0, |counter| counter.current.get()).max(newest);
-    held.extend(stored.archive.iter().flat_map(|archived| archived.versions()).map(|version| (*version, *version)));
+    let archived = stored.archive.iter().flat_map(|archived| archived.versions());
+    held.extend(archived.map(|version| (version.get(), version.get())));
     held.sort_unstable();
     // Below its list's floor a row may have held versions that it does not list any more: those that it had archived, unless
     // an archive is missing.
-    let floor = |of: fn(&Row) -> u64| stored.rows.values().map(of).max().unwrap_or(0).max(1);
-    let archived = floor(|row| row.archived_from.unwrap_or(row.superseded.floor()).min(row.superseded.floor()));
-    let listed = floor(|row| row.superseded.floor());
-    let writes: u64 = stored.rows.values().map(|row| row.writes).sum();
+    let floor = |of: fn(&Row) -> Mark| stored.rows.values().map(of).max().unwrap_or_default().get() + 1;
+    let archived = floor(|row| row.archived_above.unwrap_or(Mark::EVERYTHING).min(row.history.silent_through()));
+    let listed = floor(|row| row.history.silent_through());
+    let writes: u64 = stored.rows.values().map(|row| row.revision_count).sum();
     let holes = |floor| {
         let gaps = gaps(&held, floor, current);
         let skipped = joined([skipped_before.clone(), gaps.clone()].concat());
@@ -178,7 +178,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let live = stored.rows.values().filter(|row| row.live().is_some());
     let counter = Counter {
         current: version(current)?,
-        last: vec![],
+        write_set: vec![],
         // Deleted, and the tombstone is missing: it is made when what is half done is finished.
         deleted_at: tombstone.or(before.and_then(|counter| counter.deleted_at)),
         skipped,
@@ -196,14 +196,15 @@ fn not_borne_out(stored: &Stored) -> Vec<ArchivedVersions> {
     let newest = stored.rows.values().map(|row| row.version.get()).chain(counter.map(|c| c.current.get())).max();
     let own: BTreeSet<u64> = stored.rows.values().map(|row| row.version.get()).collect();
     let skipped = counter.map(|counter| counter.skipped.clone()).unwrap_or_default();
-    let impossible = |version: &u64| {
-        Some(*version) > newest
-            || own.contains(version)
-            || skipped.iter().any(|(first, last)| (*first..=*last).contains(version))
+    let impossible = |version: &ServerVersion| {
+        let version = version.get();
+        Some(version) > newest
+            || own.contains(&version)
+            || skipped.iter().any(|(first, last)| (*first..=*last).contains(&version))
     };
     let is_newer = |archived: &ArchivedVersions| {
         let row = archived.row().map(|key| stored.rows.get(key));
-        row.is_some_and(|row| row.is_none_or(|row| row.version.get() < archived.newest()))
+        row.is_some_and(|row| row.is_none_or(|row| row.version < archived.newest()))
     };
     let untrue = |archived: &&ArchivedVersions| is_newer(archived) || archived.versions().iter().any(impossible);
     stored.archive.iter().filter(untrue).cloned().collect()
@@ -225,7 +226,7 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
     let skipped = counter.map(|counter| counter.skipped.clone()).unwrap_or_default();
     let raised = Counter {
         current: last,
-        last: vec![],
+        write_set: vec![],
         deleted_at: counter.and_then(|counter| counter.deleted_at),
         skipped: joined([skipped, vec![range]].concat()),
         // Until the restoring is over no device is told anything that may be half the truth.

@@ -5,7 +5,7 @@ use std::error::Error as AnyError;
 
 use indicatif::ProgressBar;
 use shared::domain::{Counter, Draft, Error, ProjectId, RowKey, Step as Commit};
-use shared::storage::{Look, NewProjects, Partition, Table};
+use shared::storage::{NewProjects, Partition, ReadSet, Table};
 
 use super::finish::Fix;
 use super::plan::{Aim, Damage, Step, Stored, Target, holds, next};
@@ -128,7 +128,7 @@ impl Restoring<'_> {
             projects.extend(partitions.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) | Partition::Requests(project) => Some(project),
                 // Nothing of a project's.
-                Partition::Counts | Partition::Table | Partition::Unknown(_) => None,
+                Partition::Counts | Partition::Live | Partition::Table | Partition::Unknown(_) => None,
             }));
         }
         Ok(projects)
@@ -220,12 +220,12 @@ impl Restoring<'_> {
         for fixes in fixes.chunks(FIXES) {
             self.pace.wait(fixes.len()).await;
             let keys: Vec<RowKey> = fixes.iter().map(|fix| fix.key(project)).collect();
-            let look = Look::of_operator("restore", keys.clone());
+            let read_set = ReadSet::of_operator("restore", keys.clone());
             let decide = |draft: &mut Draft| {
                 fixes.iter().try_for_each(|fix| fix.draft(draft))?;
                 Ok(Commit::Last(()))
             };
-            self.table.commit(project, &look, decide, unasked).await?;
+            self.table.commit(project, &read_set, decide, unasked).await?;
             self.report.fixed(project, fixes);
         }
         Ok(())
@@ -239,7 +239,8 @@ impl Restoring<'_> {
             self.progress.set_message(format!("{project}: {written} of {all} rows"));
             self.pace.wait(batch.len()).await;
             // As one commit, in which the rows of the commit before take no place.
-            let look = Look::of_operator("restore", batch.iter().map(|target| target.key.clone())).in_one_commit();
+            let read_set =
+                ReadSet::of_operator("restore", batch.iter().map(|target| target.key.clone())).in_one_commit();
             let decide = |draft: &mut Draft| {
                 for target in &batch {
                     match (draft.row(&target.key).map(|row| row.version), &target.lost) {
@@ -252,7 +253,7 @@ impl Restoring<'_> {
                 }
                 Ok(Commit::Last(()))
             };
-            self.table.commit(project, &look, decide, unasked).await?;
+            self.table.commit(project, &read_set, decide, unasked).await?;
             let buried = batch.iter().filter(|target| !stored.rows.contains_key(&target.key)).count();
             self.report.buried_rows += buried as u64;
             self.report.rewritten_rows += (batch.len() - buried) as u64;

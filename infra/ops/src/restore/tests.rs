@@ -84,7 +84,7 @@ fn commit(stored: &Stored, mut writes: Vec<(RowKey, Write)>) -> Stored {
     }
     after.counter = Some(Counter {
         current: version(current + last.len() as u64),
-        last,
+        write_set: last,
         deleted_at,
         skipped: counter.map(|counter| counter.skipped.clone()).unwrap_or_default(),
         resync_through: counter.and_then(|counter| counter.resync_through),
@@ -140,7 +140,7 @@ fn cuttable() -> Vec<Vec<(&'static str, Write)>> {
 
 /// What a backup may hold of the commit between the two: each of its items or not.
 fn halves(before: &Stored, after: &Stored) -> Vec<Stored> {
-    let last = &after.counter.as_ref().expect("a counter").last;
+    let last = &after.counter.as_ref().expect("a counter").write_set;
     let half = |bits: u32| {
         let mut half = before.clone();
         if bits & 1 == 1 {
@@ -214,7 +214,7 @@ fn assert_sound(stored: &Stored) {
     let counter = stored.counter.as_ref().expect("a counter");
     let number = |number: u64| AttributeValue::N(number.to_string());
     let range = |range: &(u64, u64)| AttributeValue::L(vec![number(range.0), number(range.1)]);
-    let last = counter.last.iter().map(|(key, version)| (key.to_string(), number(version.get()))).collect();
+    let last = counter.write_set.iter().map(|(key, version)| (key.to_string(), number(version.get()))).collect();
     let mut item: std::collections::HashMap<String, AttributeValue> = [
         ("project_id".to_owned(), AttributeValue::S("p".to_owned())),
         ("entity".to_owned(), AttributeValue::S("_counter".to_owned())),
@@ -364,7 +364,7 @@ fn rows_that_only_the_lost_table_has_become_tombstones_and_no_device_has_to_star
     assert_eq!(after.counter.as_ref().expect("a counter").resync_through, None);
     for entity in ["tasks#later".to_owned(), member("later")] {
         let row = &after.rows[&key(&entity)];
-        assert!(row.live().is_none() && row.writes == 1 && row.columns() == lost.rows[&key(&entity)].columns());
+        assert!(row.live().is_none() && row.revision_count == 1 && row.columns() == lost.rows[&key(&entity)].columns());
     }
     assert_eq!(after.rows[&key(&member("later"))].removed_at.len(), 1);
     assert!(after.rows[&key("tasks#a")].live().is_some(), "the backup knows it alive");
@@ -584,7 +584,7 @@ fn an_answer_holds_when_the_restored_table_has_each_version_that_it_speaks_of() 
 /// As older code left it: the list of a busy row was cut and nothing archived.
 fn cut_by_older_code(stored: &Stored) -> Stored {
     let mut cut = Stored { archive: vec![], ..stored.clone() };
-    cut.rows.values_mut().for_each(|row| row.archived_from = None);
+    cut.rows.values_mut().for_each(|row| row.archived_above = None);
     cut
 }
 
@@ -598,7 +598,8 @@ fn versions_that_nothing_names_are_archived_and_told_from_those_that_the_cut_too
             assert_sound(&stored);
             let skipped = &stored.counter.as_ref().expect("a counter").skipped;
             let anonymous = stored.archive.iter().filter(|archived| archived.row().is_none());
-            let named: Vec<u64> = anonymous.flat_map(|archived| archived.versions().to_vec()).collect();
+            let named: Vec<u64> =
+                anonymous.flat_map(|archived| archived.versions()).map(|version| version.get()).collect();
             assert!(named.len() > 100, "{named:?}");
             assert!(named.iter().all(|version| !skipped.iter().any(|(first, last)| (first..=last).contains(&version))));
         }

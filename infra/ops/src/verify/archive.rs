@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use shared::domain::{ArchivedVersions, Row, RowKey};
+use shared::domain::{ArchivedVersions, Mark, Row, RowKey, ServerVersion};
 use shared::storage::StoredItem;
 
 use super::check::Check;
@@ -21,7 +21,7 @@ pub(super) fn read(world: &mut World<'_>, stored: &[StoredItem]) {
 
 /// Every version in the archive; more than one item may have it.
 pub(super) fn versions(archive: &[ArchivedVersions]) -> BTreeSet<u64> {
-    archive.iter().flat_map(|archived| archived.versions().iter().copied()).collect()
+    archive.iter().flat_map(|archived| archived.versions()).map(|version| version.get()).collect()
 }
 
 /// An archived version was superseded, and by the row that is named.
@@ -43,21 +43,21 @@ fn owners(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     let own: HashMap<u64, RowKey> = world.rows.values().map(|(row, _)| (row.version.get(), row.key.clone())).collect();
     let mut owners: BTreeMap<u64, RowKey> = BTreeMap::new();
     for (row, _) in world.rows.values() {
-        owners.extend(row.superseded.versions().iter().map(|version| (*version, row.key.clone())));
+        owners.extend(row.history.versions().iter().map(|version| (version.get(), row.key.clone())));
     }
     for archived in archive {
-        for version in archived.versions() {
-            let fault = match own.get(version) {
+        for version in archived.versions().iter().map(|version| version.get()) {
+            let fault = match own.get(&version) {
                 Some(row) => Some(format!("version {version} is archived, but {row} has it")),
-                None if is_skipped(*version) => Some(format!("version {version} is archived, but is skipped")),
-                None if *version > current => {
+                None if is_skipped(version) => Some(format!("version {version} is archived, but is skipped")),
+                None if version > current => {
                     Some(format!("version {version} is archived, but is above the counter, {current}"))
                 }
                 None => None,
             };
             let fault = fault.or_else(|| {
                 let row = archived.row()?;
-                let other = owners.insert(*version, row.clone()).filter(|other| other != row)?;
+                let other = owners.insert(version, row.clone()).filter(|other| other != row)?;
                 Some(format!("version {version} is archived for {row}, but belongs to {other}"))
             });
             if let Some(fault) = fault {
@@ -70,7 +70,7 @@ fn owners(world: &mut World<'_>, archive: &[ArchivedVersions]) {
 
 /// A row that was archived from its first version on was written as often as it is told of.
 fn written_as_often(world: &mut World<'_>, archive: &[ArchivedVersions]) {
-    let mut archived: HashMap<&RowKey, BTreeSet<u64>> = HashMap::new();
+    let mut archived: HashMap<&RowKey, BTreeSet<ServerVersion>> = HashMap::new();
     for of_row in archive {
         if let Some(row) = of_row.row() {
             archived.entry(row).or_default().extend(of_row.versions());
@@ -78,10 +78,14 @@ fn written_as_often(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     }
     let none = BTreeSet::new();
     let miscounted = |row: &Row| {
-        let dropped = archived.get(&row.key).unwrap_or(&none).range(..row.superseded.floor()).count();
-        let told = 1 + row.superseded.versions().len() as u64 + dropped as u64;
-        (row.archived_from == Some(0) && row.writes != told).then(|| {
-            format!("writes is {}, but the row, its version history and the archive have {told} versions", row.writes)
+        let is_silent = |version: &&ServerVersion| row.history.silent_through().covers(**version);
+        let dropped = archived.get(&row.key).unwrap_or(&none).iter().filter(is_silent).count();
+        let told = 1 + row.history.versions().len() as u64 + dropped as u64;
+        (row.archived_above == Some(Mark::NOTHING) && row.revision_count != told).then(|| {
+            format!(
+                "writes is {}, but the row, its version history and the archive have {told} versions",
+                row.revision_count
+            )
         })
     };
     let faults: Vec<_> = world.rows.values().filter_map(|(row, _)| Some((row.key.clone(), miscounted(row)?))).collect();
@@ -92,7 +96,6 @@ fn written_as_often(world: &mut World<'_>, archive: &[ArchivedVersions]) {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::ServerVersion;
 
     use super::*;
     use crate::verify::Reading;

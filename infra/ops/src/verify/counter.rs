@@ -18,8 +18,8 @@ pub(super) fn check(world: &mut World<'_>) {
 /// is one of them. After a restore the newest versions may be skipped; then any commit may be the latest.
 fn last(world: &mut World<'_>) {
     let Some(counter) = world.counter.clone() else { return };
-    world.look(Check::LastInPlace, counter.last.len());
-    for (key, version) in &counter.last {
+    world.look(Check::LastInPlace, counter.write_set.len());
+    for (key, version) in &counter.write_set {
         let at = world.rows.get(key).map(|(row, _)| row.version);
         match at {
             Some(at) if at == *version => {}
@@ -33,7 +33,7 @@ fn last(world: &mut World<'_>) {
             ),
         }
     }
-    let newest = counter.last.iter().map(|(_, version)| version.get()).max();
+    let newest = counter.write_set.iter().map(|(_, version)| version.get()).max();
     let current = counter.current.get();
     let skipped = counter.skipped.iter().any(|(first, last)| (*first..=*last).contains(&current));
     if !skipped && newest != Some(current) {

@@ -64,7 +64,7 @@ async fn projects(table: &Table, progress: &ProgressBar, report: &mut Report) ->
     for partition in partitions {
         match partition {
             Partition::Project(project) => projects.push(project),
-            Partition::Requests(_) | Partition::Counts | Partition::Table => {}
+            Partition::Requests(_) | Partition::Counts | Partition::Live | Partition::Table => {}
             Partition::Unknown(key) => report.violation(Violation {
                 written: None,
                 project: key,

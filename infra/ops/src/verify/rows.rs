@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 use shared::domain::{
-    Calendar, Collection, CollectionName, Columns, Dependency, Error, Membership, Project, ProjectId, Resource, Row,
-    RowKey, Task, UserId, membership_id, parse,
+    Calendar, Collection, CollectionName, Columns, Dependency, Error, Mark, Membership, Project, ProjectId, Resource,
+    Row, RowKey, Task, UserId, membership_id, parse,
 };
 use shared::storage::StoredItem;
 
@@ -148,7 +148,7 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
         "live_edge is not the live dependency's id, or there is one on another row, which `trueppm backfill` repairs",
     );
     require(
-        row.archived_from.is_none_or(|from| from < row.superseded.floor()),
+        row.archived_above.is_none_or(|above| above < row.history.silent_through()),
         "archived_from is not below the version history",
     );
     require(is_membership || row.removed_at.is_empty(), "removed_at on a row that is not a membership");
@@ -163,11 +163,11 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
 
 /// Does `writes` contradict the versions that the row lists?
 fn miscounted(row: &Row) -> Option<String> {
-    let listed = row.superseded.versions().len() as u64 + 1;
-    let complete = row.superseded.floor() == 0;
-    let agrees = if complete { row.writes == listed } else { row.writes > listed };
+    let listed = row.history.versions().len() as u64 + 1;
+    let complete = row.history.silent_through() == Mark::NOTHING;
+    let agrees = if complete { row.revision_count == listed } else { row.revision_count > listed };
     let unlisted = if complete { "" } else { " and older ones that are not in its version history" };
-    (!agrees).then(|| format!("writes is {}, but the row had {listed} versions{unlisted}", row.writes))
+    (!agrees).then(|| format!("writes is {}, but the row had {listed} versions{unlisted}", row.revision_count))
 }
 
 fn project_row(world: &mut World<'_>) {

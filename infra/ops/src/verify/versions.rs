@@ -11,10 +11,9 @@ pub(super) fn check(world: &mut World<'_>) {
     let mut cut = 0;
     let mut writes = 0_u64;
     for (row, _) in world.rows.values() {
-        let versions = std::iter::once(row.version.get()).chain(row.superseded.versions().iter().copied());
-        held.extend(versions.map(|version| (version, row.key.to_string())));
-        cut = cut.max(row.archived_from.unwrap_or(row.superseded.floor()));
-        writes = writes.saturating_add(row.writes);
+        held.extend(row.versions().map(|version| (version.get(), row.key.to_string())));
+        cut = cut.max(row.archived_above.unwrap_or(row.history.silent_through()).floor());
+        writes = writes.saturating_add(row.revision_count);
     }
     held.sort_unstable();
     held_once(world, &held);

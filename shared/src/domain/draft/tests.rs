@@ -50,8 +50,9 @@ fn versions_follow_the_counter_and_an_edge_dies_before_its_task() {
     let mut draft = draft();
     draft.delete(key("tasks#a"));
     draft.delete(key("dependencies#e"));
-    let plan = draft.plan().expect("a plan");
-    let order: Vec<_> = plan.iter().map(|p| (p.row.key.to_string(), p.row.version.get(), p.condition)).collect();
+    let planned_writes = draft.planned_writes().expect("planned writes");
+    let order: Vec<_> =
+        planned_writes.iter().map(|p| (p.row.key.to_string(), p.row.version.get(), p.condition)).collect();
     assert_eq!(
         order,
         [("dependencies#e".to_owned(), 3, Some(version(2))), ("tasks#a".to_owned(), 4, Some(version(1)))]
@@ -74,7 +75,7 @@ fn a_decision_sees_its_own_writes() {
     assert_eq!(draft.all::<Dependency>().expect("edges").len(), 1);
     draft.delete(key("dependencies#f"));
     assert!(draft.all::<Dependency>().expect("edges").is_empty());
-    assert_eq!(draft.plan().expect("a plan").len(), 1, "made and deleted at once is no row");
+    assert_eq!(draft.planned_writes().expect("planned writes").len(), 1, "made and deleted at once is no row");
 }
 
 #[test]
@@ -96,8 +97,12 @@ fn a_project_is_deleted_with_its_row() {
     assert_eq!(draft.counter().map(|counter| counter.current), Some(version(2)));
     draft.delete_project();
     assert!(draft.deletes_project());
-    let plan = draft.plan().expect("a plan");
-    assert!(plan.len() == 1 && plan[0].row.key == key("projects#p") && plan[0].row.live().is_none());
+    let planned_writes = draft.planned_writes().expect("planned writes");
+    assert!(
+        planned_writes.len() == 1
+            && planned_writes[0].row.key == key("projects#p")
+            && planned_writes[0].row.live().is_none()
+    );
 }
 
 #[test]
@@ -112,7 +117,7 @@ fn rows_beyond_the_named_ones_take_room() {
 #[test]
 fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     let counter = |current: u64, last: &[(&str, u64)], deleted_at| Counter {
-        last: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
+        write_set: last.iter().map(|(k, v)| (key(k), version(*v))).collect(),
         deleted_at,
         ..Counter::at(version(current))
     };
@@ -130,7 +135,7 @@ fn a_draft_stands_on_top_of_one_commit_that_touched_nothing_it_looked_at() {
     let mut rebased = draft();
     rebased.delete(key("tasks#a"));
     assert!(rebased.rebase(counter(3, &[("tasks#x", 3)], None)));
-    assert_eq!(rebased.plan().expect("a plan")[0].row.version, version(4));
+    assert_eq!(rebased.planned_writes().expect("planned writes")[0].row.version, version(4));
 }
 
 #[test]
@@ -138,18 +143,18 @@ fn a_commit_takes_the_old_row_out_of_the_checksums_and_the_new_one_in() {
     let mut draft = draft();
     draft.delete(key("dependencies#e"));
     draft.put("f".parse().expect("an id"), &edge("b")).expect("a row");
-    let plan = draft.plan().expect("a plan");
+    let planned_writes = draft.planned_writes().expect("planned writes");
     let expected = [(&key("tasks#a"), version(1)), (&key("dependencies#f"), version(4))];
-    assert_eq!(draft.checksums(&plan), Checksums::of(expected));
+    assert_eq!(draft.checksums(&planned_writes), Checksums::of(expected));
     draft.writes.clear();
-    draft.read.extend(plan.into_iter().map(|planned| (planned.row.key.clone(), Some(planned.row))));
+    draft.read.extend(planned_writes.into_iter().map(|planned| (planned.row.key.clone(), Some(planned.row))));
     let counter = draft.counter.as_mut().expect("a counter");
     (counter.current, counter.checksums) = (version(4), Checksums::of(expected));
     draft.writes.insert(key("dependencies#e"), put(r#"{"predecessor": "a", "successor": "b"}"#));
-    let plan = draft.plan().expect("a plan");
-    let revived = plan[0].row.version;
-    let expected = expected.into_iter().chain([(&plan[0].row.key, revived)]);
-    assert_eq!(draft.checksums(&plan), Checksums::of(expected), "a tombstone was not in them");
+    let planned_writes = draft.planned_writes().expect("planned writes");
+    let revived = planned_writes[0].row.version;
+    let expected = expected.into_iter().chain([(&planned_writes[0].row.key, revived)]);
+    assert_eq!(draft.checksums(&planned_writes), Checksums::of(expected), "a tombstone was not in them");
 }
 
 #[test]
@@ -158,16 +163,16 @@ fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
     draft.delete(key("tasks#a"));
     let before = draft.counter.clone().expect("a counter");
     let (other, at) = (key("tasks#x"), version(3));
-    let mut between = Counter { current: at, last: vec![(other.clone(), at)], ..before };
+    let mut between = Counter { current: at, write_set: vec![(other.clone(), at)], ..before };
     between.checksums.add(&other, at);
     assert!(draft.rebase(between));
     let expected = [(&key("dependencies#e"), version(2)), (&other, at)];
-    assert_eq!(draft.checksums(&draft.plan().expect("a plan")), Checksums::of(expected));
+    assert_eq!(draft.checksums(&draft.planned_writes().expect("planned writes")), Checksums::of(expected));
 }
 
 #[test]
 fn what_was_read_in_order_is_no_condition_and_still_not_to_be_touched_by_a_commit_that_came_between() {
-    let counter = |last: &str| Counter { last: vec![(key(last), version(3))], ..Counter::at(version(3)) };
+    let counter = |last: &str| Counter { write_set: vec![(key(last), version(3))], ..Counter::at(version(3)) };
     assert_eq!(draft().read_in_order().looked_at().count(), 0);
     assert!(draft().read_in_order().rebase(counter("tasks#x")));
     assert!(!draft().read_in_order().rebase(counter("tasks#b")), "a named row");
@@ -251,8 +256,8 @@ fn a_row_is_written_again_as_it_is_dead_or_alive() {
         let mut draft = Draft::new("p".parse().expect("a project"), counter, named, HashSet::new(), vec![], 10);
         draft.rewrite(key);
         assert!(draft.bytes_written() > 0, "it takes its place in the transaction");
-        let plan = draft.plan().expect("a plan");
-        let live: Vec<bool> = plan.iter().map(|planned| planned.row.live().is_some()).collect();
+        let planned_writes = draft.planned_writes().expect("planned writes");
+        let live: Vec<bool> = planned_writes.iter().map(|planned| planned.row.live().is_some()).collect();
         (live, draft.deletes_project())
     };
     let (task, project) = (key("tasks#a"), key("projects#p"));
@@ -262,7 +267,7 @@ fn a_row_is_written_again_as_it_is_dead_or_alive() {
     assert_eq!(rewritten(&project, Write::Delete), (vec![false], true));
     let mut absent = draft();
     absent.rewrite(&key("tasks#b"));
-    assert!(absent.plan().expect("a plan").is_empty());
+    assert!(absent.planned_writes().expect("planned writes").is_empty());
 }
 
 #[test]
@@ -279,10 +284,12 @@ fn a_row_that_was_lost_is_buried_and_a_project_with_it_deleted() {
     draft.bury(&lost("projects#p"));
     assert!(draft.deletes_project());
     assert!(draft.bytes_written() > 2_000, "what is buried counts: {}", draft.bytes_written());
-    let plan = draft.plan().expect("a plan");
-    assert_eq!(plan.len(), 2);
-    assert!(plan.iter().all(|planned| planned.row.live().is_none() && planned.row.columns().contains_key("name")));
-    assert!(plan.iter().all(|planned| planned.row.unknown.names().eq(["colour"])));
+    let planned_writes = draft.planned_writes().expect("planned writes");
+    assert_eq!(planned_writes.len(), 2);
+    assert!(
+        planned_writes.iter().all(|planned| planned.row.live().is_none() && planned.row.columns().contains_key("name"))
+    );
+    assert!(planned_writes.iter().all(|planned| planned.row.unknown.names().eq(["colour"])));
 }
 
 #[test]
@@ -309,7 +316,7 @@ fn a_new_project_begins_above_the_marks_that_a_restore_took_back() {
     let new = |draft: Draft| {
         let mut draft = draft;
         draft.bury(&Row::written(None, key("projects#p"), Write::Put(columns(r#"{"name": "P"}"#)), version(1)));
-        (draft.plan().expect("a plan")[0].row.version, draft.skips_at_creation())
+        (draft.planned_writes().expect("planned writes")[0].row.version, draft.skips_at_creation())
     };
     let draft = |counter| Draft::new("p".parse().expect("a project"), counter, named(), HashSet::new(), vec![], 10);
     assert_eq!(new(draft(None)), (version(1), None));
@@ -325,8 +332,8 @@ fn a_new_project_begins_above_the_marks_that_a_restore_took_back() {
 fn state(draft: &Draft) -> String {
     let (a, graph) = ("a".parse().expect("an id"), draft.graph().expect("a graph"));
     let edges: Vec<_> = graph.edges_at(&a).collect();
-    let plan = draft.plan().expect("a plan");
-    format!("{plan:?} {} {} {edges:?}", draft.bytes_written(), draft.deletes_project())
+    let planned_writes = draft.planned_writes().expect("planned writes");
+    format!("{planned_writes:?} {} {} {edges:?}", draft.bytes_written(), draft.deletes_project())
 }
 
 type Change<'a> = &'a dyn Fn(&mut Draft, &str);

@@ -30,10 +30,10 @@ use http_body_util::BodyExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::super::feed_row::{FeedPage, FeedRow, PageCursor, RowVersions, Superseding};
+use super::super::feed_row::{FeedPage, FeedRow, PageCursor, RowHistory, RowVersions};
 use super::super::table::unavailable;
 use super::rows::{Taken, WithoutRows};
-use crate::domain::{Error, RowKey, ServerVersion, Superseded};
+use crate::domain::{Error, Mark, RowKey, ServerVersion, VersionHistory};
 use crate::storage::raw::Escaped;
 
 /// What a query's items are read as.
@@ -318,46 +318,57 @@ impl Attributes<'_> {
         entity.parse().map_err(|_| self.corrupt("entity"))
     }
 
-    fn writes(&self) -> Result<u64, Error> {
+    fn revision_count(&self) -> Result<u64, Error> {
         let writes = self.writes.as_ref().and_then(|Number::N(digits)| digits.parse().ok());
         writes.ok_or_else(|| self.corrupt("writes"))
     }
 
-    fn superseded(&self, version: ServerVersion) -> Result<Superseded, Error> {
-        let Some(Base64::B(text)) = &self.superseded else { return Ok(Superseded::default()) };
+    fn history(&self, version: ServerVersion) -> Result<VersionHistory, Error> {
+        let Some(Base64::B(text)) = &self.superseded else { return Ok(VersionHistory::default()) };
         let bytes = base64::decode(text.as_ref()).ok();
-        let list = bytes.and_then(|bytes| Superseded::decode(&bytes, version).ok());
+        let list = bytes.and_then(|bytes| VersionHistory::decode(&bytes, version).ok());
         list.ok_or_else(|| self.corrupt("superseded"))
+    }
+
+    fn archived_above(&self) -> Result<Option<Mark>, Error> {
+        let Some(Number::N(digits)) = &self.archived_from else { return Ok(None) };
+        let above = digits.parse().ok().and_then(|from| Mark::below_floor(from).ok());
+        above.map(Some).ok_or_else(|| self.corrupt("archived_from"))
     }
 }
 
 impl FromItem for FeedRow {
     fn from_item(item: &Attributes<'_>, row: Option<Escaped>) -> Result<Self, Error> {
         let version = item.version()?;
-        let superseded = item.superseded(version)?;
+        let history = item.history(version)?;
         let is_deleted = matches!(item.is_deleted, Some(Bool::Bool(true)));
         if item.row.is_some() != row.is_some() || is_deleted == row.is_some() {
             return Err(item.corrupt("row"));
         }
-        let integer = |number: &Option<Number<'_>>| number.as_ref().map(|Number::N(digits)| digits.parse().ok());
-        let archived_from = integer(&item.archived_from).map(|from| from.ok_or_else(|| item.corrupt("archived_from")));
-        let archived_from = archived_from.transpose()?;
-        Ok(Self { key: item.key()?, version, writes: item.writes()?, superseded, archived_from, json: row })
+        let archived_above = item.archived_above()?;
+        Ok(Self {
+            key: item.key()?,
+            version,
+            revision_count: item.revision_count()?,
+            history,
+            archived_above,
+            json: row,
+        })
     }
 }
 
 impl FromItem for RowVersions {
     fn from_item(item: &Attributes<'_>, _row: Option<Escaped>) -> Result<Self, Error> {
-        let (version, writes) = (item.version()?, item.writes()?);
-        let is_buried = writes == 1 && matches!(item.is_deleted, Some(Bool::Bool(true)));
-        Ok(Self { key: item.key()?, version, writes, superseded: item.superseded(version)?, is_buried })
+        let (version, revision_count) = (item.version()?, item.revision_count()?);
+        let is_buried = revision_count == 1 && matches!(item.is_deleted, Some(Bool::Bool(true)));
+        Ok(Self { key: item.key()?, version, revision_count, history: item.history(version)?, is_buried })
     }
 }
 
-impl FromItem for Superseding {
+impl FromItem for RowHistory {
     fn from_item(item: &Attributes<'_>, _row: Option<Escaped>) -> Result<Self, Error> {
         let version = item.version()?;
-        Ok(Self { version, superseded: item.superseded(version)? })
+        Ok(Self { version, history: item.history(version)? })
     }
 }
 
@@ -508,16 +519,16 @@ mod tests {
         }
 
         #[test]
-        fn what_rows_superseded_is_the_same_with_and_without_their_content(body in page()) {
+        fn the_histories_of_rows_are_the_same_with_and_without_their_content(body in page()) {
             let whole: FeedPage = read(&service(200, body.clone())).expect("a page");
             let mut body: Value = serde_json::from_str(&body).expect("JSON");
             for item in body["Items"].as_array_mut().expect("items") {
                 let wanted = ["entity", "server_version", "superseded"];
                 item.as_object_mut().expect("an item").retain(|name, _| wanted.contains(&name.as_str()));
             }
-            let without: FeedPage<Superseding> = read(&service(200, body.to_string())).expect("a page");
+            let without: FeedPage<RowHistory> = read(&service(200, body.to_string())).expect("a page");
             let rows = whole.rows.into_iter();
-            let expected = rows.map(|FeedRow { version, superseded, .. }| Superseding { version, superseded });
+            let expected = rows.map(|FeedRow { version, history, .. }| RowHistory { version, history });
             prop_assert_eq!(without.rows, expected.collect::<Vec<_>>());
             prop_assert_eq!(without.next.map(|next| next.0), whole.next.map(|next| next.0));
         }

@@ -1,18 +1,32 @@
 //! The version history of a row, which the proof of a pull needs.
 
-use super::ServerVersion;
+use super::{Mark, ServerVersion};
 
-/// The version history of a row: the versions that it had before its current one, newest first, and the floor below which the
-/// history is incomplete.
+/// The version history of a row: the versions that it had before its current one, newest first.
 ///
-/// On the table: LEB128 varints. The first is the floor; 0 means that the history is complete. Then each version follows as its
-/// distance to the next newer one, beginning with the distance to the row's current version. The history has at most
-/// [`Superseded::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
+/// It has little room, so the oldest ones may have been dropped. It is silent up to a mark, and names every version above it.
+///
+/// ```
+/// use shared::domain::{Mark, ServerVersion, VersionHistory};
+///
+/// let [second, fifth, ninth] = [2, 5, 9].map(|number| ServerVersion::try_from(number).expect("a version"));
+/// // A row that was written at 2, at 5 and at 9.
+/// let history = VersionHistory::default().superseding(second, fifth, VersionHistory::MAX_BYTES);
+/// let history = history.superseding(fifth, ninth, VersionHistory::MAX_BYTES);
+/// assert_eq!(history.versions(), [fifth, second]);
+/// assert_eq!(history.silent_through(), Mark::NOTHING);
+/// assert_eq!(VersionHistory::decode(&history.encode(ninth), ninth), Ok(history));
+/// ```
+///
+/// On the table: LEB128 varints. The first is the floor, the version from which on the history is complete; 0 if it always is.
+/// Then each version follows as its distance to the next newer one, beginning with the distance to the row's current version.
+/// The history has at most
+/// [`VersionHistory::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
 /// [`ArchivedVersions`](super::ArchivedVersions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Superseded {
-    floor: u64,
-    newest_first: Vec<u64>,
+pub struct VersionHistory {
+    silent_through: Mark,
+    newest_first: Vec<ServerVersion>,
 }
 
 /// Bytes that are not a valid version history.
@@ -20,40 +34,38 @@ pub struct Superseded {
 #[error("the version history is corrupt")]
 pub struct CorruptHistory;
 
-impl Superseded {
+impl VersionHistory {
     /// The maximum size on the table, so that a row with many writes does not enlarge the index.
     pub const MAX_BYTES: usize = 256;
 
     /// The listed versions, newest first.
-    pub fn versions(&self) -> &[u64] {
+    pub fn versions(&self) -> &[ServerVersion] {
         &self.newest_first
     }
 
-    /// The history is incomplete below this version. 0 if it is complete.
-    pub fn floor(&self) -> u64 {
-        self.floor
+    /// The history does not say which versions up to here the row had. [`Mark::NOTHING`] if it is complete.
+    pub fn silent_through(&self) -> Mark {
+        self.silent_through
     }
 
     /// Whether the row never had another version.
     pub fn is_empty(&self) -> bool {
-        self.newest_first.is_empty() && self.floor == 0
+        self.newest_first.is_empty() && self.silent_through == Mark::NOTHING
     }
 
-    /// Whether a row with this history, the version `current` and the revision count `writes` existed at the version `then`. None
+    /// Whether a row with this history, the version `current` and this revision count existed at the version `then`. None
     /// if the history does not say.
-    pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, writes: u64) -> Option<bool> {
-        let then = then.get();
-        let oldest_known = self.newest_first.last().copied().unwrap_or(current.get());
+    pub fn existed_at(&self, then: ServerVersion, current: ServerVersion, revision_count: u64) -> Option<bool> {
+        let oldest_known = self.newest_first.last().copied().unwrap_or(current);
         if oldest_known <= then {
             return Some(true);
         }
-        let dropped = writes.saturating_sub(self.newest_first.len() as u64 + 1);
+        let dropped = revision_count.saturating_sub(self.newest_first.len() as u64 + 1);
         if dropped == 0 {
             return Some(false);
         }
-        // They are different versions below the floor, so that one at least is not above `then` when there are more of them
-        // than lie between the two.
-        let above = self.floor.saturating_sub(1).saturating_sub(then);
+        // The history is silent about so many versions above `then`. Of more dropped versions than that, one at least is not above it.
+        let above = self.silent_through.above(then.into());
         if dropped > above { Some(true) } else { None }
     }
 
@@ -62,14 +74,14 @@ impl Superseded {
     ///
     /// `old` is never dropped. Dropped versions must be archived before the commit, and until then `old` is the current version.
     pub fn superseding(&self, old: ServerVersion, new: ServerVersion, max_bytes: usize) -> Self {
-        debug_assert!(old < new && self.newest_first.first().is_none_or(|v| *v < old.get()));
+        debug_assert!(old < new && self.newest_first.first().is_none_or(|v| *v < old));
         let mut next = Self {
-            floor: self.floor,
-            newest_first: std::iter::once(old.get()).chain(self.newest_first.iter().copied()).collect(),
+            silent_through: self.silent_through,
+            newest_first: std::iter::once(old).chain(self.newest_first.iter().copied()).collect(),
         };
         if next.encode(new).len() > max_bytes {
             while next.newest_first.len() > 1 && next.encode(new).len() > max_bytes / 2 {
-                next.floor = next.newest_first.pop().map_or(next.floor, |dropped| dropped + 1);
+                next.silent_through = next.newest_first.pop().map_or(next.silent_through, Mark::from);
             }
         }
         next
@@ -78,30 +90,40 @@ impl Superseded {
     /// The bytes for the table, for a row whose current version is `current`.
     pub fn encode(&self, current: ServerVersion) -> Vec<u8> {
         let mut bytes = Vec::new();
-        write_varint(&mut bytes, self.floor);
-        let mut newer = current.get();
-        for version in &self.newest_first {
-            write_varint(&mut bytes, newer - version);
-            newer = *version;
-        }
+        write_varint(&mut bytes, self.silent_through.floor());
+        write_distances(&mut bytes, current, &self.newest_first);
         bytes
     }
 
-    /// Decodes the bytes of [`Superseded::encode`]. Other bytes are an error.
+    /// Decodes the bytes of [`VersionHistory::encode`]. Other bytes are an error.
     pub fn decode(mut bytes: &[u8], current: ServerVersion) -> Result<Self, CorruptHistory> {
-        let floor = read_varint(&mut bytes)?;
-        let mut newer = current.get();
+        let silent_through = Mark::below_floor(read_varint(&mut bytes)?).map_err(|_| CorruptHistory)?;
+        let mut newer = current;
         let mut newest_first = Vec::new();
         while !bytes.is_empty() {
             let distance = read_varint(&mut bytes)?;
-            newer = match newer.checked_sub(distance) {
-                Some(version) if distance > 0 && version > 0 && version >= floor => version,
+            newer = match before(newer, distance)? {
+                version if distance > 0 && !silent_through.covers(version) => version,
                 _ => return Err(CorruptHistory),
             };
             newest_first.push(newer);
         }
-        Ok(Self { floor, newest_first })
+        Ok(Self { silent_through, newest_first })
     }
+}
+
+/// Appends each version as its distance to the next newer one, which for the first is `newer`.
+pub(super) fn write_distances(bytes: &mut Vec<u8>, mut newer: ServerVersion, newest_first: &[ServerVersion]) {
+    for version in newest_first {
+        write_varint(bytes, newer.get() - version.get());
+        newer = *version;
+    }
+}
+
+/// The version that lies so far before another one.
+pub(super) fn before(newer: ServerVersion, distance: u64) -> Result<ServerVersion, CorruptHistory> {
+    let version = newer.get().checked_sub(distance).ok_or(CorruptHistory)?;
+    version.try_into().map_err(|_| CorruptHistory)
 }
 
 /// Appends `number` as LEB128.
@@ -138,9 +160,9 @@ mod tests {
     }
 
     /// A row written at each of these rising versions.
-    fn history(versions: &[u64]) -> Superseded {
-        versions.windows(2).fold(Superseded::default(), |list, pair| {
-            list.superseding(version(pair[0]), version(pair[1]), Superseded::MAX_BYTES)
+    fn history(versions: &[u64]) -> VersionHistory {
+        versions.windows(2).fold(VersionHistory::default(), |list, pair| {
+            list.superseding(version(pair[0]), version(pair[1]), VersionHistory::MAX_BYTES)
         })
     }
 
@@ -152,8 +174,8 @@ mod tests {
             let versions: Vec<u64> = versions.into_iter().collect();
             let list = history(&versions);
             let bytes = list.encode(current);
-            prop_assert!(bytes.len() <= Superseded::MAX_BYTES);
-            prop_assert_eq!(Superseded::decode(&bytes, current), Ok(list));
+            prop_assert!(bytes.len() <= VersionHistory::MAX_BYTES);
+            prop_assert_eq!(VersionHistory::decode(&bytes, current), Ok(list));
         }
 
         #[test]
@@ -162,15 +184,15 @@ mod tests {
         ) {
             let versions: Vec<u64> = versions.into_iter().collect();
             let list = history(&versions);
-            let expected: Vec<u64> = versions[..versions.len() - 1]
-                .iter().rev().copied().filter(|v| *v >= list.floor()).collect();
+            let expected: Vec<_> = versions[..versions.len() - 1]
+                .iter().rev().map(|v| version(*v)).filter(|v| !list.silent_through().covers(*v)).collect();
             prop_assert_eq!(list.versions(), expected);
-            prop_assert_eq!(list.floor() == 0, list.versions().len() == versions.len() - 1);
+            prop_assert_eq!(list.silent_through() == Mark::NOTHING, list.versions().len() == versions.len() - 1);
         }
 
         #[test]
         fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), current in 1..=ServerVersion::MAX) {
-            let _ = Superseded::decode(&bytes, version(current));
+            let _ = VersionHistory::decode(&bytes, version(current));
         }
     }
 
@@ -184,7 +206,7 @@ mod tests {
             let list = history(&versions);
             let said = list.existed_at(version(then), last, versions.len() as u64);
             prop_assert!(said.is_none_or(|existed| existed == (first <= then)), "{said:?}");
-            prop_assert!(said.is_some() || (list.floor() > 0 && then < list.floor()));
+            prop_assert!(said.is_some() || list.silent_through().covers(version(then)));
         }
     }
 
@@ -197,23 +219,23 @@ mod tests {
         assert_eq!([4, 5, 6, 9].map(|then| existed(&[5, 9], then)), [Some(false), Some(true), Some(true), Some(true)]);
         let busy: Vec<u64> = (1_000..2_000).collect();
         assert_eq!([1, 999].map(|then| existed(&busy, then)), [None, None]);
-        let floor = history(&busy).floor();
-        assert_eq!(existed(&busy, floor - 1), Some(true), "the newest one that was dropped lies below the floor");
+        let silent_through = history(&busy).silent_through().get();
+        assert_eq!(existed(&busy, silent_through), Some(true), "the newest one that was dropped is there");
         assert_eq!(existed(&(1..=1_000).collect::<Vec<_>>(), 1), Some(true), "as many as there are versions");
     }
 
     #[test]
     fn a_busy_row_keeps_its_newest_versions_and_says_where_it_is_silent() {
         let list = history(&(1..=1000).collect::<Vec<_>>());
-        assert_eq!(list.versions().first(), Some(&999));
-        assert_eq!(list.versions().last(), Some(&list.floor()));
+        assert_eq!(list.versions().first(), Some(&version(999)));
+        assert_eq!(list.versions().last(), list.silent_through().plus(1).version().as_ref());
         assert!(list.versions().len() > 120, "one byte for each neighbouring version");
     }
 
     #[test]
     fn only_a_row_that_was_written_once_has_an_empty_list() {
         assert!(history(&[7]).is_empty() && !history(&[7, 8]).is_empty());
-        let silent = Superseded { floor: 3, newest_first: vec![] };
+        let silent = VersionHistory { silent_through: version(2).into(), newest_first: vec![] };
         assert!(!silent.is_empty());
     }
 
@@ -221,23 +243,28 @@ mod tests {
     fn a_list_may_take_all_of_its_bytes() {
         // One for the floor, one for each neighbour.
         let full = history(&(1..=256).collect::<Vec<_>>());
-        assert_eq!((full.encode(version(256)).len(), full.floor()), (Superseded::MAX_BYTES, 0));
+        assert_eq!(
+            (full.encode(version(256)).len(), full.silent_through()),
+            (VersionHistory::MAX_BYTES, Mark::NOTHING)
+        );
         let cut = history(&(1..=257).collect::<Vec<_>>());
-        assert_eq!(cut.encode(version(257)).len(), Superseded::MAX_BYTES / 2);
-        assert_eq!((cut.versions().first(), cut.versions().last()), (Some(&256), Some(&cut.floor())));
+        assert_eq!(cut.encode(version(257)).len(), VersionHistory::MAX_BYTES / 2);
+        let oldest = cut.silent_through().plus(1).version();
+        assert_eq!((cut.versions().first(), cut.versions().last()), (Some(&version(256)), oldest.as_ref()));
     }
 
     #[test]
     fn however_little_room_there_is_the_version_that_is_superseded_stays() {
-        let list = Superseded::default().superseding(version(5), version(9), 0).superseding(version(9), version(12), 0);
-        assert_eq!((list.versions(), list.floor()), (&[9][..], 6));
+        let list =
+            VersionHistory::default().superseding(version(5), version(9), 0).superseding(version(9), version(12), 0);
+        assert_eq!((list.versions(), list.silent_through()), (&[version(9)][..], version(5).into()));
     }
 
     #[test]
     fn versions_fall_stay_above_0_and_do_not_fall_below_the_floor() {
-        let decode = |bytes: &[u8]| Superseded::decode(bytes, version(5)).map(|list| list.newest_first);
-        assert_eq!(decode(&[0, 1, 3]), Ok(vec![4, 1]));
-        assert_eq!(decode(&[4, 1]), Ok(vec![4]));
+        let decode = |bytes: &[u8]| VersionHistory::decode(bytes, version(5)).map(|list| list.newest_first);
+        assert_eq!(decode(&[0, 1, 3]), Ok([4, 1].map(version).into()));
+        assert_eq!(decode(&[4, 1]), Ok(vec![version(4)]));
         for bytes in [&[0, 0][..], &[0, 1, 0], &[0, 5], &[0, 6], &[4, 2], &[4, 1, 1]] {
             assert_eq!(decode(bytes), Err(CorruptHistory), "{bytes:?}");
         }

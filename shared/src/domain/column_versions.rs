@@ -1,6 +1,6 @@
 //! Column versions: the version that last changed each column of a row.
 
-use super::superseded::{read_varint, write_varint};
+use super::version_history::{read_varint, write_varint};
 use super::{Columns, CorruptHistory, ServerVersion};
 
 /// Column versions: for each column of a collection, in the collection's order, the version that last changed it.
@@ -9,9 +9,9 @@ use super::{Columns, CorruptHistory, ServerVersion};
 /// column. A column that was added to the collection later counts as last changed by the oldest version listed. Columns that this
 /// code does not know come after those that it knows: see [`UnknownColumns`](super::UnknownColumns).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Changed(Vec<u64>);
+pub struct ColumnVersions(Vec<u64>);
 
-impl Changed {
+impl ColumnVersions {
     /// The column versions after a write at `version` that replaced `old` with `new`. Without `old`, all columns are new. Columns
     /// that this code does not know keep their versions: a write does not change them, and a new row has none.
     pub fn after(&self, columns: &[&str], old: Option<&Columns>, new: &Columns, version: ServerVersion) -> Self {
@@ -39,7 +39,7 @@ impl Changed {
         bytes
     }
 
-    /// Decodes the bytes of [`Changed::encode`]. Other bytes are an error.
+    /// Decodes the bytes of [`ColumnVersions::encode`]. Other bytes are an error.
     pub fn decode(mut bytes: &[u8], current: ServerVersion) -> Result<Self, CorruptHistory> {
         let mut versions = Vec::new();
         while !bytes.is_empty() {
@@ -70,16 +70,16 @@ mod tests {
     fn only_the_columns_that_a_write_changes_take_its_version() {
         let first = columns(json!({"a": 1, "b": null}));
         let second = columns(json!({"a": 2, "b": null}));
-        let changed = Changed::default().after(COLUMNS, None, &first, version(3));
+        let changed = ColumnVersions::default().after(COLUMNS, None, &first, version(3));
         let changed = changed.after(COLUMNS, Some(&first), &second, version(9));
         assert_eq!((changed.version_of(0), changed.version_of(1)), (Some(9), Some(3)));
-        assert_eq!(Changed::decode(&changed.encode(version(9)), version(9)), Ok(changed));
+        assert_eq!(ColumnVersions::decode(&changed.encode(version(9)), version(9)), Ok(changed));
     }
 
     #[test]
     fn a_column_added_later_counts_as_old_as_the_oldest() {
         let row = columns(json!({"a": 1}));
-        let changed = Changed::default().after(&["a"], None, &row, version(3));
+        let changed = ColumnVersions::default().after(&["a"], None, &row, version(3));
         let wider = columns(json!({"a": 2, "b": null}));
         let narrow_with_null = columns(json!({"a": 1, "b": null}));
         let changed = changed.after(COLUMNS, Some(&narrow_with_null), &wider, version(8));
@@ -89,16 +89,16 @@ mod tests {
     #[test]
     fn what_is_said_of_columns_of_a_newer_version_stays_unless_the_row_is_new() {
         let (first, second) = (columns(json!({"a": 1, "b": 2, "c": 3})), columns(json!({"a": 9, "b": 2, "c": 3})));
-        let by_newer = Changed::default().after(&["a", "b", "c"], None, &first, version(3));
+        let by_newer = ColumnVersions::default().after(&["a", "b", "c"], None, &first, version(3));
         let by_older = by_newer.after(COLUMNS, Some(&first), &second, version(8));
-        assert_eq!(by_older, Changed(vec![8, 3, 3]));
-        assert_eq!(by_older.after(COLUMNS, None, &second, version(9)), Changed(vec![9, 9]));
+        assert_eq!(by_older, ColumnVersions(vec![8, 3, 3]));
+        assert_eq!(by_older.after(COLUMNS, None, &second, version(9)), ColumnVersions(vec![9, 9]));
     }
 
     #[test]
     fn a_version_before_the_first_one_is_corrupt() {
-        assert_eq!(Changed::decode(&[2], version(3)), Ok(Changed(vec![1])));
-        assert_eq!(Changed::decode(&[3], version(3)), Err(CorruptHistory));
-        assert_eq!(Changed::decode(&[4], version(3)), Err(CorruptHistory));
+        assert_eq!(ColumnVersions::decode(&[2], version(3)), Ok(ColumnVersions(vec![1])));
+        assert_eq!(ColumnVersions::decode(&[3], version(3)), Err(CorruptHistory));
+        assert_eq!(ColumnVersions::decode(&[4], version(3)), Err(CorruptHistory));
     }
 }

@@ -1,0 +1,84 @@
+//! One line of JSON for each event, which CloudWatch also takes for metrics (its embedded metric format), as for requests.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+/// A metric of a line: its name, its unit as CloudWatch spells it, and its value.
+pub type Metric = (&'static str, &'static str, f64);
+
+/// Where a function's lines go.
+#[derive(Clone)]
+pub struct LiveLog {
+    function: &'static str,
+    stage: Arc<str>,
+    write: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl LiveLog {
+    /// The log of a deployed function: the standard output. The stage is the environment's `STAGE`, or `dev`.
+    pub fn of_function(function: &'static str) -> Self {
+        let stage = std::env::var("STAGE").ok().filter(|stage| !stage.is_empty());
+        Self::new(function, stage.as_deref().unwrap_or("dev"), |line| {
+            // Nobody reads it any more: no reason not to answer.
+            let _ = writeln!(std::io::stdout().lock(), "{line}");
+        })
+    }
+
+    /// A log that hands each line to `write`, without its end.
+    pub fn new(function: &'static str, stage: &str, write: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { function, stage: stage.into(), write: Arc::new(write) }
+    }
+
+    /// A log that nobody reads.
+    pub fn silent(function: &'static str) -> Self {
+        Self::new(function, "dev", |_| {})
+    }
+
+    /// The stage's name.
+    pub fn stage(&self) -> &str {
+        &self.stage
+    }
+
+    /// Writes a line with these metrics and what else `said` has: an object.
+    pub fn write(&self, metrics: &[Metric], said: Value) {
+        let names: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let mut line = json!({
+            "_aws": {
+                "Timestamp": u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis())
+                    .unwrap_or_default(),
+                "CloudWatchMetrics": [{
+                    "Namespace": "TruePPM/Sync", "Dimensions": [["Stage", "Function"]], "Metrics": names,
+                }],
+            },
+            "Stage": &*self.stage, "Function": self.function, "version": env!("CARGO_PKG_VERSION"),
+        });
+        if let (Some(line), Value::Object(said)) = (line.as_object_mut(), said) {
+            line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
+            line.extend(said);
+        }
+        (self.write)(&line.to_string());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_its_metrics_and_what_else_is_said() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&lines);
+        let log = LiveLog::new("poke", "prod", move |line| written.lock().expect("lines").push(line.to_owned()));
+        log.write(&[("Pokes", "Count", 3.0)], json!({"event": "batch"}));
+        let line: Value = serde_json::from_str(&lines.lock().expect("lines")[0]).expect("JSON");
+        assert_eq!((&line["Pokes"], &line["event"], &line["Function"]), (&json!(3.0), &json!("batch"), &json!("poke")));
+        let metrics = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(metrics["Metrics"], json!([{"Name": "Pokes", "Unit": "Count"}]));
+        assert_eq!((&metrics["Namespace"], &line["Stage"]), (&json!("TruePPM/Sync"), &json!("prod")));
+    }
+}

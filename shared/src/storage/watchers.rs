@@ -1,0 +1,338 @@
+//! Who watches which project, by which open connection.
+//!
+//! **Watch**, `project_id = live#<project>#<n>`, `entity = <connection>`: `watcher` S (the user), `until` N (seconds since 1970:
+//! when the token expires), `expires_at` N. A project's watches are spread over a few partitions, by a hash of the connection: see
+//! [`PARTITIONS`].
+//!
+//! **Connection**, `project_id = connection#<connection>`, `entity = connection`: `projects` L of S (what it watches),
+//! `expires_at` N. It is how a connection that ends finds its watches.
+//!
+//! **Unwatched**, `project_id = unwatched#<n>`, `entity = <milliseconds since 1970, 16 digits>#<connection>`: `expires_at` N. A
+//! connection that has watched nothing yet, sorted by when it was opened, so that a sweep reads those that are due and no others.
+//!
+//! `expires_at` is at most 2 hours and 10 minutes away, when the gateway has ended the connection: DynamoDB removes what nobody
+//! else removed. No index has any of these items. The user is not called `user_id`, which would put the watch into `by_user`.
+//!
+//! A watch is written before the project's version is read that the watcher is told. And it is read strongly by whoever tells
+//! watchers of a commit. So each commit either is in that version, or finds the watch.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use tokio::time::Instant;
+
+use super::batch_write::{delete, put};
+use super::layout::{self, CONNECTION, COUNTER, Item, LIVE, UNWATCHED, key_of_row, number, string, text};
+use super::table::{Table, unavailable};
+use crate::domain::{ConnectionId, Counter, Error, ProjectId, Role, Row, RowKey, ServerVersion, UserId, authorize};
+
+/// The partitions over which the watches of a project are spread, and so are unwatched connections. One takes 1,000 writes a
+/// second, twice what the gateway opens for an account; whoever tells watchers reads each of them, one unit at least.
+const PARTITIONS: u32 = 4;
+/// The longest that a watch lasts, in seconds: as long as the gateway keeps a connection.
+pub const MAX_WATCH_SECONDS: i64 = 2 * 60 * 60;
+/// What items outlast a connection by, at most, in seconds.
+const MARGIN: i64 = 10 * 60;
+/// How long writes that DynamoDB leaves unprocessed are repeated.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The most unwatched connections that one sweep reads of a partition.
+const MAX_SWEPT: i32 = 100;
+const ENTITY: &str = "connection";
+
+/// Whoever is to hear of the commits of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watcher {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// The user.
+    pub user: UserId,
+    /// When the watch ends, in seconds since 1970.
+    pub until: i64,
+}
+
+/// A connection that was noted when it was opened and has watched nothing since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unwatched {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// When it was opened, in milliseconds since 1970.
+    pub opened_at: u64,
+}
+
+impl Unwatched {
+    fn key(&self) -> Item {
+        keyed(format!("{UNWATCHED}{}", shard(&self.connection)), format!("{:016}#{}", self.opened_at, self.connection))
+    }
+
+    fn of(item: &Item) -> Result<Self, Error> {
+        let parts = string(item, "entity")?.split_once('#');
+        let read = parts.and_then(|(at, id)| Some(Self { connection: id.parse().ok()?, opened_at: at.parse().ok()? }));
+        read.ok_or_else(|| layout::corrupt(item, "entity"))
+    }
+}
+
+fn keyed(partition: String, entity: impl Into<String>) -> Item {
+    [("project_id".to_owned(), text(partition)), ("entity".to_owned(), text(entity))].into()
+}
+
+fn watch_key(project: &ProjectId, connection: &ConnectionId) -> Item {
+    keyed(partition_of(project, shard(connection)), connection.as_str())
+}
+
+fn partition_of(project: &ProjectId, shard: u32) -> String {
+    format!("{LIVE}{project}#{shard}")
+}
+
+fn connection_key(connection: &ConnectionId) -> Item {
+    keyed(format!("{CONNECTION}{connection}"), ENTITY)
+}
+
+/// FNV-1a, which every version of this code must agree on.
+fn shard(connection: &ConnectionId) -> u32 {
+    let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    connection.as_str().bytes().fold(0x811c_9dc5, hash) % PARTITIONS
+}
+
+fn expiring(mut item: Item, now: i64) -> Item {
+    item.insert("expires_at".to_owned(), number(now + MAX_WATCH_SECONDS + MARGIN));
+    item
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+fn deadline() -> Instant {
+    Instant::now() + PATIENCE
+}
+
+impl Table {
+    /// Notes that a connection was opened, so that it is closed if it watches nothing. One write unit.
+    pub async fn note_connection(&self, opened: &Unwatched) -> Result<(), Error> {
+        self.write_each(vec![put(expiring(opened.key(), now()))?], deadline()).await
+    }
+
+    /// Of these projects, those of which the user is a live member as far as this instance knows, or by a strong read of the
+    /// memberships alone. It lets nobody in: see [`Self::versions_for`].
+    pub async fn members_among(&self, user: &UserId, projects: &[ProjectId]) -> Result<Vec<ProjectId>, Error> {
+        let unknown: Vec<&ProjectId> = projects.iter().filter(|project| !self.members.knows(project, user)).collect();
+        let keys = unknown.iter().map(|project| key_of_row(project, &RowKey::membership(project, user))).collect();
+        let mut live = HashSet::new();
+        for item in self.batch_get_with(keys, true).await?.items {
+            if !layout::is_deleted(&item) {
+                live.insert(string(&item, "project_id")?.to_owned());
+            }
+        }
+        for project in unknown.iter().filter(|project| live.contains(project.as_str())) {
+            self.members.remember(project, user);
+        }
+        let members = projects.iter().filter(|project| self.members.knows(project, user));
+        Ok(members.cloned().collect())
+    }
+
+    /// The current version of those of these projects that the user may see, by strong reads of counter and membership.
+    pub async fn versions_for(
+        &self,
+        user: &UserId,
+        projects: &[ProjectId],
+    ) -> Result<HashMap<ProjectId, ServerVersion>, Error> {
+        let keys = projects.iter().flat_map(|project| {
+            [layout::key(project, COUNTER), key_of_row(project, &RowKey::membership(project, user))]
+        });
+        let mut counters: HashMap<String, Counter> = HashMap::new();
+        let mut memberships: HashMap<String, Row> = HashMap::new();
+        for item in self.batch_get_with(keys.collect(), true).await?.items {
+            let project = string(&item, "project_id")?.to_owned();
+            if string(&item, "entity")? == COUNTER {
+                counters.insert(project, layout::counter(&item)?);
+            } else {
+                memberships.insert(project, layout::row(&item)?);
+            }
+        }
+        let mut versions = HashMap::new();
+        for project in projects {
+            let (counter, membership) = (counters.get(project.as_str()), memberships.get(project.as_str()));
+            self.note(project, user, membership);
+            match authorize(counter, membership, user, Role::Viewer) {
+                Ok(_) => drop(counter.map(|counter| versions.insert(project.clone(), counter.current))),
+                Err(Error::NotAMember | Error::MembershipRevoked | Error::ProjectDeleted) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(versions)
+    }
+
+    /// Has the connection watch these projects and no others.
+    pub async fn watch(&self, watcher: &Watcher, opened_at: u64, projects: &[ProjectId]) -> Result<(), Error> {
+        let Watcher { connection, user, until } = watcher;
+        let now = now();
+        let before = self.watched_by(connection).await?;
+        let mut writes = Vec::with_capacity(projects.len() + 2);
+        let mut own = expiring(connection_key(connection), now);
+        let listed = projects.iter().map(|project| text(project.as_str())).collect();
+        own.insert("projects".to_owned(), AttributeValue::L(listed));
+        writes.push(put(own)?);
+        for project in projects {
+            let mut watch = expiring(watch_key(project, connection), now);
+            watch.insert("watcher".to_owned(), text(user.as_str()));
+            watch.insert("until".to_owned(), number(until.min(&(now + MAX_WATCH_SECONDS))));
+            writes.push(put(watch)?);
+        }
+        for project in before.iter().filter(|project| !projects.contains(project)) {
+            writes.push(delete(watch_key(project, connection))?);
+        }
+        writes.push(delete(Unwatched { connection: connection.clone(), opened_at }.key())?);
+        self.write_each(writes, deadline()).await
+    }
+
+    /// What the connection watches.
+    async fn watched_by(&self, connection: &ConnectionId) -> Result<Vec<ProjectId>, Error> {
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(connection_key(connection)));
+        let item = get.consistent_read(true).send().await.map_err(unavailable)?.item;
+        let Some(item) = item else { return Ok(vec![]) };
+        let Some(AttributeValue::L(projects)) = item.get("projects") else {
+            return Err(layout::corrupt(&item, "projects"));
+        };
+        let project = |value: &AttributeValue| value.as_s().ok()?.parse().ok();
+        projects.iter().map(project).collect::<Option<_>>().ok_or_else(|| layout::corrupt(&item, "projects"))
+    }
+
+    /// Removes everything about a connection that has ended.
+    pub async fn forget_connection(&self, closed: &Unwatched) -> Result<(), Error> {
+        let watched = self.watched_by(&closed.connection).await?;
+        let mut keys = vec![closed.key(), connection_key(&closed.connection)];
+        keys.extend(watched.iter().map(|project| watch_key(project, &closed.connection)));
+        self.write_each(keys.into_iter().map(delete).collect::<Result<_, _>>()?, deadline()).await
+    }
+
+    /// Who watches a project, expired watches among them; read strongly. A read unit for each partition, and for every 4 KB.
+    pub async fn watchers(&self, project: &ProjectId) -> Result<Vec<Watcher>, Error> {
+        let partitions = (0..PARTITIONS).map(|shard| self.watchers_in(partition_of(project, shard)));
+        let partitions = futures_util::future::try_join_all(partitions).await?;
+        Ok(partitions.into_iter().flatten().collect())
+    }
+
+    async fn watchers_in(&self, partition: String) -> Result<Vec<Watcher>, Error> {
+        let (mut watchers, mut start) = (Vec::new(), None);
+        loop {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .consistent_read(true)
+                .key_condition_expression("project_id = :partition")
+                .expression_attribute_values(":partition", text(&partition))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(unavailable)?;
+            for item in output.items() {
+                match watcher(item) {
+                    Some(watcher) => watchers.push(watcher),
+                    None => tracing::error!(alarm = "corrupt", partition, "a watch cannot be read"),
+                }
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() {
+                return Ok(watchers);
+            }
+        }
+    }
+
+    /// Ends the watches of a project by these connections.
+    pub async fn end_watches<'a>(
+        &self,
+        project: &ProjectId,
+        connections: impl IntoIterator<Item = &'a ConnectionId>,
+    ) -> Result<(), Error> {
+        let deletes = connections.into_iter().map(|connection| delete(watch_key(project, connection)));
+        self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
+    }
+
+    /// Ends a watch that has expired, unless it was renewed since it was read. Has it ended?
+    pub async fn end_expired_watch(&self, project: &ProjectId, watcher: &Watcher) -> Result<bool, Error> {
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(watch_key(project, &watcher.connection)))
+            .condition_expression("#until = :read")
+            .expression_attribute_names("#until", "until")
+            .expression_attribute_values(":read", number(watcher.until));
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Ok(false)
+            }
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Connections that were opened before this time, in milliseconds since 1970, and watch nothing: 400 at most.
+    pub async fn unwatched_before(&self, time: u64) -> Result<Vec<Unwatched>, Error> {
+        let mut found = Vec::new();
+        for shard in 0..PARTITIONS {
+            let output = self
+                .client
+                .query()
+                .table_name(&self.name)
+                .key_condition_expression("project_id = :partition AND entity < :time")
+                .expression_attribute_values(":partition", text(format!("{UNWATCHED}{shard}")))
+                .expression_attribute_values(":time", text(format!("{time:016}")))
+                .limit(MAX_SWEPT)
+                .send()
+                .await
+                .map_err(unavailable)?;
+            for item in output.items() {
+                found.push(Unwatched::of(item)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes these off the list of unwatched connections, and says which of them do not watch anything to this moment.
+    pub async fn sweep(&self, unwatched: Vec<Unwatched>) -> Result<Vec<ConnectionId>, Error> {
+        let keys = unwatched.iter().map(|unwatched| connection_key(&unwatched.connection)).collect();
+        let mut watching = HashSet::new();
+        for item in self.batch_get_with(keys, true).await?.items {
+            watching.insert(string(&item, "project_id")?.to_owned());
+        }
+        let deletes = unwatched.iter().map(|unwatched| delete(unwatched.key())).collect::<Result<_, _>>()?;
+        self.write_each(deletes, deadline()).await?;
+        let watches = |id: &ConnectionId| watching.contains(&format!("{CONNECTION}{id}"));
+        Ok(unwatched.into_iter().map(|unwatched| unwatched.connection).filter(|id| !watches(id)).collect())
+    }
+}
+
+fn watcher(item: &Item) -> Option<Watcher> {
+    Some(Watcher {
+        connection: string(item, "entity").ok()?.parse().ok()?,
+        user: string(item, "watcher").ok()?.parse().ok()?,
+        until: item.get("until")?.as_n().ok()?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_spread_over_all_partitions_and_each_stays_in_its_own() {
+        let mut counts = [0_u32; PARTITIONS as usize];
+        for n in 0..10_000 {
+            let id = format!("L0SM9cOFvHc{n}=").parse().expect("an id");
+            counts[shard(&id) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (2_000..3_000).contains(count)), "{counts:?}");
+        assert_eq!(shard(&"L0SM9cOFvHcCIhw=".parse().expect("an id")), 1, "older and newer code must agree");
+    }
+
+    #[test]
+    fn an_unwatched_connection_is_found_by_the_time_of_its_key() {
+        let opened = Unwatched { connection: "a=".parse().expect("an id"), opened_at: 1_772_438_400_000 };
+        assert_eq!(Unwatched::of(&opened.key()).expect("readable"), opened);
+        let entity = |at| string(&Unwatched { opened_at: at, ..opened.clone() }.key(), "entity").map(str::to_owned);
+        assert!(entity(999).expect("a key") < entity(1_000).expect("a key"));
+    }
+}
