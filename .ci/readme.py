@@ -41,10 +41,16 @@ TYPED = {
     "cargo run -q -p trueppm -- pull --project lakehouse --since 9": {},
     "cargo run -q -p trueppm -- export target/plan --project lakehouse": {},
     "cargo run -q -p trueppm -- import target/plan --project copy": {},
+    "cargo run -q -p trueppm -- import infra/cli/examples/boathouse.xml --map-users infra/cli/examples/users.csv --add-members": {},
+    "cargo run -q -p trueppm -- export target/boathouse.xml --project boathouse --force": {},
     "cargo run -q -p trueppm -- verify --dynamodb-url http://127.0.0.1:8000": {},
     # Until Ctrl-C.
     "cargo run -q -p trueppm -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
         "cargo": "timeout --preserve-status --signal INT 5 cargo"
+    },
+    # A small one does for a try.
+    "cargo run -q -p trueppm -- import target/large.xml": {
+        "cargo": "python3 infra/cli/examples/large.py 300 400 > target/large.xml && cargo"
     },
     "cargo run -p trueppm -- token --user mia": {},
     "cargo run -p trueppm -- verify --table-name T": {"T": "trueppm"},
