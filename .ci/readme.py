@@ -110,6 +110,7 @@ NOT_HERE = {
     "sam deploy --stack-name trueppm-dev --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides Architecture=x86_64 "
     "Revision=$(date +%s)": "the same",
     "sam delete --stack-name <stack>": "the same",
+    "sam build --template-file moved.yaml": "builds a template that exists while a stack moves to another table",
     "cargo mutants -p shared -f 'shared/src/domain/**/*.rs' -- --lib": "takes hours",
     "cargo mutants -p sync -f 'functions/sync/src/{proof,pull,ranges,body,strong_reads,encoding,migration,outcome}.rs' -- --workspace --lib": (
         "the same"
