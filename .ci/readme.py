@@ -52,6 +52,7 @@ TYPED = {
     "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
     "cargo test -p tests --test it reference::": {},
     "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
+    "ADVERSARY_SEED=7 ADVERSARY_TRACE=200 cargo test -p tests --test adversary converge -- --nocapture": {},
     "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
     # What is compiled already does for a try; the figures of the documents are those of the release profile.
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
@@ -75,6 +76,7 @@ STAGES = {
     "cargo test -p tests --test adversary lag -- --nocapture": "test",
     "CONTENTION_SECONDS=30 cargo test -p tests --test adversary contention -- --nocapture": "test",
     "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "test",
+    "cargo test -p tests --test adversary a_seed_is_one_course_of_events": "test",
     "npm run stack": "stack",
     "npm run example": "package",
     "BASE_URL=… JWT_SECRET=… npm test": "lambda",
@@ -120,10 +122,11 @@ NOT_HERE = {
 
 def commands_of(text):
     """Every command of a document, those of blocks line by line without their comments. A line of a longer one is part of it."""
-    for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S):
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.M | re.S):
+        lines = [line.strip() for line in block.splitlines()]
         if "call " not in block:
-            yield from (re.sub(r"\s+#.*", "", line) for line in block.splitlines() if COMMAND.match(line))
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+            yield from (re.sub(r"\s+#.*", "", line) for line in lines if COMMAND.match(line))
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
     for span in re.findall(r"`([^`]+)`", prose):
         if COMMAND.match(span):
             yield re.sub(r"\s+", " ", span)
