@@ -29,14 +29,14 @@ pub(crate) async fn list(State(app): State<App>, Caller(caller): Caller, params:
 pub(crate) async fn create(State(app): State<App>, mutation: Mutation<()>) -> Result<Answered, Problem> {
     let Mutation { caller, body: mut fields, request, .. } = mutation;
     let project = take_id(&mut fields)?;
-    // With a key, always the same id: that is where the record of the first try lies.
+    // A request with a key and no id always gets the same id, because the record of the first try is stored under that project.
     let derived = || request.as_ref().map(KeyedRequest::project_id);
-    // An id that may have been a project's before: of the client's choice, or made of the key.
+    // A project may have had this id before: the client chose it, or it was derived from the key.
     let known = project.or_else(derived);
     let may_be_known = known.is_some();
     let project = known.unwrap_or_else(ProjectId::generate);
     let key = RowKey::project(&project);
-    // Before the project is looked at: whether its id is taken is not for a request that makes no sense.
+    // Check the request before the project is read. An invalid request must not reveal whether an id is taken.
     parse::<Project>(&Project::complete(fields.clone()))?;
     let read_set = Project::look_for_create(ReadSet::by_creator(&project, &caller), &project, &fields);
     let read_set = read_set.at([key.clone()]).keyed(request);
@@ -122,7 +122,7 @@ impl Rules for Project {
         draft.authorize(caller, Role::Owner).map(|_| ())
     }
 
-    /// The project's tombstone and the mark on its counter; every other row stays as it is.
+    /// Writes the project's tombstone and `deleted_at` on its counter. All other rows stay as they are.
     fn delete(_: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
         draft.delete_project();
         Ok(Step::Last(()))

@@ -30,8 +30,8 @@ pub(crate) async fn read<R: Resource>(
 ) -> Result<RestAnswer, Problem> {
     app.table.expect_member(&project_id, &caller).await?;
     let key = RowKey::new(R::COLLECTION, id);
-    // The row before the membership, in two calls, for one is not one moment: what was written after a removal is read by
-    // someone whose membership is dead by then.
+    // Read the row first, then the membership. One call does not read both at the same moment. If the caller was removed before
+    // the row was written, the second read sees the removal.
     let row = app.table.row(&project_id, &key).await;
     app.table.authorize(&project_id, &caller, Role::Viewer).await?;
     let row = row?.filter(|row| row.live().is_some()).ok_or(Error::NotFound(key))?;

@@ -75,11 +75,11 @@ impl FromStr for Collection {
     }
 }
 
-/// The name of a collection that this code does not know: a newer version of it, at work on the same table during a canary
-/// or before a roll-back, has rows there.
+/// The name of a collection that this code does not know. A newer version of the code has rows there. It works on the same table
+/// during a canary, or did so before a roll-back.
 ///
-/// 1 to 32 of `a` to `z` and `_`, the first no `_`: what begins with `_` on the table is no row. Kept in place, since a name
-/// is as small as what would point to it, twice.
+/// A name has 1 to 32 characters of `a` to `z` and `_`. It does not begin with `_`, because such a key on the table is no row.
+/// The name is stored inline: it takes 32 bytes, and a `String` would take 24 and an allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnknownCollection([u8; Self::MAX_LENGTH]);
 
@@ -222,8 +222,8 @@ pub enum Write {
     Put(Columns),
     /// The row shall be a tombstone.
     Delete,
-    /// A row that is not live shall be a tombstone with this content, its last one elsewhere. What is known of earlier removals is
-    /// forgotten: who held the row elsewhere may know everything up to now.
+    /// A row that is not live shall be a tombstone with this content, which is the row's last content in a lost table. What is
+    /// known of earlier removals is forgotten, because a member of the lost table may know everything up to now.
     Bury(Columns, UnknownColumns),
 }
 

@@ -20,11 +20,11 @@
 //! [`Row::was_removed_at`]. A dependency has `live_edge` S, its id, while it is live, which puts it into `live_edges`: see
 //! `live_edges.rs`. `written_at` N (seconds since 1970) and `written_by` S, a user's id, or `written_by_operator` S,
 //! the name of a command: the last write. No reader but an audit depends on them. Older code leaves them out, and an erasure
-//! takes `written_by` away. `archived_from` N once versions of it were archived: each version from there on that its list
-//! does not name is in an archive. Not in the index, and gone when code writes the row that does not know of it: then the
-//! list's floor counts.
+//! takes `written_by` away. `archived_from` N once versions of it were archived: each version from there on that its
+//! version history does not name is in an archive. It is not in the index. Code that does not know `archived_from` writes the
+//! row without it, and then the floor of the version history counts.
 //!
-//! **Archive**, `entity = _dropped#<newest version, 16 digits>`: versions that rows' lists have no room for, see `archive.rs`.
+//! **Archive**, `entity = _dropped#<newest version, 16 digits>`: versions for which version histories have no room, see `archive.rs`.
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `idempotency.rs`.
 //!

@@ -1,9 +1,9 @@
-//! Who may cause dear reads: callers of whom this instance knows that they are members.
+//! Who may cause expensive reads.
 //!
 //! A request reads the counter, the caller's membership and the rows that it names in one call, and is judged afterwards.
-//! That is one call fewer, but the reads are paid for by then, and a row may take 100 read units. So whoever is not known
-//! here as a member of the project is asked for first, alone: one call and one read unit, the same for a project that
-//! exists and for one that does not. To be known lets nobody in: each request reads the membership again.
+//! That saves a call. But the reads are paid for by then, and a row may take 100 read units. So each instance remembers callers
+//! who are members. For any other caller it first reads the membership alone. That takes one call and one read unit, whether the
+//! project exists or not. Being remembered here grants no access. Each request reads the membership again.
 
 use super::layout;
 use super::table::{Table, unavailable};

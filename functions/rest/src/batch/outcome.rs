@@ -11,20 +11,20 @@ use super::operation::{Decided, Operation};
 #[serde(untagged)]
 pub(crate) enum Outcome<'a> {
     Accepted {
-        /// As a single request would have been answered.
+        /// The status that a single request would get.
         status: u16,
         id: &'a RowId,
-        /// Where the row is after the batch; null when the batch both made and deleted it.
+        /// The row's version after the batch, or null if the batch both created and deleted the row.
         server_version: Option<u64>,
-        /// What others changed since the operation's base and it leaves alone.
+        /// The fields that others changed since the operation's base, and that the operation does not name.
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         merged_fields: &'a [String],
     },
     Refused {
         status: u16,
-        /// None when it cannot be told.
+        /// None if the operation does not say which row it means.
         id: Option<&'a RowId>,
-        /// What the single request would have been answered.
+        /// The problem that a single request would get.
         problem: &'a Value,
     },
     NotAttempted {
