@@ -331,7 +331,7 @@ impl Draft {
         rows.filter_map(|key| self.sizes.get(key)).fold((0, 0), |(rows, bytes), size| (rows + 1, bytes + size))
     }
 
-    /// The row shall be written like this and then takes so many bytes, or shall not be written.
+    /// Drafts this write of the row with the size that the row will have, or no write.
     fn set(&mut self, key: RowKey, write: Option<(Write, usize)>) {
         let (write, size) = write.unzip();
         let write_before = match write {
@@ -347,7 +347,7 @@ impl Draft {
         }
     }
 
-    /// Has the graph show an edge as the draft does.
+    /// Updates an edge in the graph to what the draft has.
     fn restore_edge(&mut self, key: &RowKey) {
         if key.collection != Collection::Dependencies {
             return;
@@ -355,16 +355,16 @@ impl Draft {
         let Some(mut graph) = self.graph.take() else { return };
         match self.live(key).map(understand) {
             Some(Ok(edge)) => put_edge(&mut graph, key.id.clone(), edge),
-            // Whoever asks for it next makes it anew, and is told.
+            // The next caller of `graph` builds it anew, and gets the error.
             Some(Err(_)) => return,
             None => graph.remove(&key.id),
         }
         self.graph = OnceLock::from(graph);
     }
 
-    /// The task shall be a tombstone, and with it every live dependency that names it. Dependencies go first: those that
-    /// do not fit into this commit stay for the next ones, and so does the task, so that at no version a live dependency
-    /// names a dead task.
+    /// Drafts the task as a tombstone, together with every live dependency that names it. Dependencies go first. Those
+    /// that do not fit into this commit stay for the next commits, and so does the task. So at no version does a live
+    /// dependency name a dead task.
     pub fn delete_task(&mut self, id: &RowId) -> Result<Step<()>, Error> {
         let edges: Vec<RowId> = self.graph()?.edges_at(id).cloned().collect();
         let room = self.room();
@@ -385,13 +385,13 @@ impl Draft {
         self.row(key).map_or(0, |row| row.stored_size(&self.project) + signs.saturating_sub(signature(row)))
     }
 
-    /// The project shall be deleted.
+    /// Drafts the deletion of the project.
     pub fn delete_project(&mut self) {
         self.delete(RowKey::project(&self.project));
         self.deletes_project = true;
     }
 
-    /// The row shall be written again as it is, dead or alive; nothing for a row that is not there.
+    /// Drafts the row again unchanged, dead or alive. Does nothing if there is no such row.
     pub fn rewrite(&mut self, key: &RowKey) {
         match self.row(key).map(|row| row.live().cloned()) {
             Some(Some(columns)) => {
@@ -404,7 +404,7 @@ impl Draft {
         }
     }
 
-    /// A row that is not live shall be a tombstone whose last content is that of `last`, see [`Write::Bury`].
+    /// Drafts a row that is not live as a tombstone with the content of `last`, see [`Write::Bury`].
     pub fn bury(&mut self, last: &Row) {
         let key = last.key.clone();
         debug_assert!(self.row(&key).and_then(Row::live).is_none(), "{key} is live");
@@ -413,23 +413,24 @@ impl Draft {
         self.set(key, Some((tombstone, last.stored_size(&self.project))));
     }
 
-    /// Does this draft delete the project?
+    /// Whether this draft deletes the project.
     pub fn deletes_project(&self) -> bool {
         self.deletes_project
     }
 
-    /// How many more rows fit into the transaction; one that takes a place in it anyway always does.
+    /// How many more rows fit into the transaction. A row that has a place in it anyway always fits.
     pub fn room(&self) -> usize {
         let beyond = self.writes.keys().filter(|key| !self.conditions.contains(*key)).count();
         self.room.saturating_sub(beyond)
     }
 
-    /// How many rows are written.
+    /// How many rows the draft writes.
     pub fn rows_written(&self) -> usize {
         self.writes.len()
     }
 
-    /// What they take on the table, in bytes, and never less: each as it was or as it shall be, whichever is more.
+    /// An upper bound of the bytes that these rows take on the table. Each row counts as it was or as it will be,
+    /// whichever is larger.
     pub fn bytes_written(&self) -> usize {
         self.sizes.values().sum()
     }
@@ -449,7 +450,8 @@ impl Draft {
         (before, after)
     }
 
-    /// The rows that were named and are not written, each with the version that was read: the commit's other conditions.
+    /// The named rows that are not written, each with the version that was read. They are the commit's other
+    /// conditions.
     pub fn looked_at(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
         self.conditions
             .iter()
@@ -457,7 +459,7 @@ impl Draft {
             .map(|key| (key, self.row(key).map(|row| row.version)))
     }
 
-    /// Is this the counter of the very next commit after what was read?
+    /// Whether this is the counter of the next commit after the one that was read.
     pub fn is_followed_by(&self, counter: &Counter) -> bool {
         let Some(read) = &self.counter else { return false };
         let came_between = read.current.get() + 1..=counter.current.get();
@@ -465,11 +467,11 @@ impl Draft {
             && counter.write_set.len() as u64 == counter.current.get().saturating_sub(read.current.get())
     }
 
-    /// Puts the draft on top of a commit that came between; false when it has to be made again.
+    /// Moves the draft on top of a commit that came between. Returns false if the decision must be made again.
     ///
-    /// It stands when exactly one commit came between and that one wrote no row that the decision looked at, nor one in a
-    /// collection that it listed, and left no deletion unfinished: that comes first. The commit's rows (`last`) must then be
-    /// conditions of this one.
+    /// The decision stands if exactly one commit came between, and that commit wrote no row that the decision read and
+    /// no row of a collection that it listed. The commit must not have left a deletion unfinished either, because that
+    /// deletion comes first. The rows of that commit (`last`) must then be conditions of this one.
     pub fn rebase(&mut self, counter: Counter) -> bool {
         let one_commit = self.is_followed_by(&counter);
         let untouched =
@@ -481,7 +483,7 @@ impl Draft {
         stands
     }
 
-    /// The checksums of the project's live rows once the planned writes are committed, by the counter that the draft is on top of.
+    /// The checksums of the project's live rows after the planned writes, computed from those of the draft's counter.
     pub fn checksums(&self, planned_writes: &[PlannedWrite]) -> Checksums {
         let mut checksums = self.counter.as_ref().map(|counter| counter.checksums.clone()).unwrap_or_default();
         for PlannedWrite { row, .. } in planned_writes {
@@ -522,7 +524,7 @@ fn put_edge(graph: &mut Graph, id: RowId, edge: Understood<Dependency>) {
     }
 }
 
-/// Names the column that takes the most.
+/// The error names the column that takes the most.
 fn too_large(columns: &Columns, size: usize) -> Error {
     let longest = columns.iter().max_by_key(|(_, value)| value.to_string().len());
     let field = longest.map(|(name, _)| name.clone()).unwrap_or_default();

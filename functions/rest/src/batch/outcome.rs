@@ -1,4 +1,4 @@
-//! What became of an operation, as the answer says it.
+//! The outcome of an operation, as the answer shows it.
 
 use serde_json::Value;
 use shared::domain::RowId;
@@ -28,7 +28,7 @@ pub(crate) enum Outcome<'a> {
         problem: &'a Value,
     },
     NotAttempted {
-        /// 0: there is no answer.
+        /// The status 0 says that there is no answer.
         status: u16,
         id: Option<&'a RowId>,
         code: &'static str,
@@ -36,7 +36,7 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    /// Of an operation that is made by this commit, or was made before.
+    /// The outcome of an operation that this commit makes, or that was made before.
     pub(crate) fn accepted<T>(operation: &'a Operation, decided: &'a Decided, committed: &Committed<'_, T>) -> Self {
         Self::Accepted {
             status: decided.status.as_u16(),
