@@ -1,4 +1,4 @@
-//! What a success looks like.
+//! The answers of requests that succeed.
 
 use std::collections::BTreeMap;
 

@@ -6,11 +6,12 @@ use shared::domain::{
 };
 use shared::storage::ReadSet;
 
-/// What a resource's rows must obey beyond their own fields.
+/// The rules for a resource's rows beyond the checks of single fields.
 pub(crate) trait Rules: Resource {
-    /// At least this role may create and change, and delete unless [`Rules::may_delete`] says otherwise.
+    /// The lowest role that may create and change rows. It may also delete them unless [`Rules::may_delete`] says
+    /// otherwise.
     const WRITER: Role;
-    /// Does a creation bring a deleted row with its id back?
+    /// Whether a creation revives a deleted row with its id.
     const REVIVES: bool = false;
 
     /// The id of a new row that was given this one, if that can be told before its fields are judged.
@@ -56,19 +57,19 @@ pub(crate) trait Rules: Resource {
     fn delete(id: &RowId, draft: &mut Draft) -> Result<Step<()>, Error>;
 }
 
-/// What a creation came to.
+/// The result of a creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Creation {
     /// A new row.
     Created,
-    /// The same row was there already: the request was sent again.
+    /// The same row exists already: the request was sent again.
     Repeated,
 }
 
 /// A new row with the client's id or the server's: which one, and what the creation came to.
 ///
-/// The same id again: `Repeated` when every field that is named has that value, `IdTaken` otherwise, `IdDeleted` when the
-/// row is dead and stays so.
+/// Judges a creation whose id exists. It is `Repeated` if every named field has the same value, and `IdTaken`
+/// otherwise. It is `IdDeleted` if the row is dead and stays dead.
 pub(crate) fn create<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
@@ -158,14 +159,15 @@ fn check_change<R: Rules>(
     concurrent_changes::<R>(row, columns, base, restored_through, patch, || row.rest_json(draft.project()))
 }
 
-/// The same for a deletion, for which every field of the row counts: see [`expect_seen`].
+/// Judges a deletion in the same way. Every field of the row counts, see [`expect_seen`].
 fn check_deletion(draft: &Draft, key: &RowKey, precondition: &Precondition) -> Result<(), Error> {
     let Some((row, columns, base)) = unsettled(draft, key, precondition)? else { return Ok(()) };
     let restored_through = draft.counter().map_or(0, Counter::restored_through);
     expect_seen(row, columns, base, restored_through, || row.rest_json(draft.project()))
 }
 
-/// What is still to be judged field by field: the row as it was read, its columns with the draft's own writes, and the base.
+/// What remains to be judged field by field: the row as it was read, its columns with the draft's own writes, and the
+/// base.
 fn unsettled<'a>(
     draft: &'a Draft,
     key: &RowKey,
@@ -280,12 +282,12 @@ pub(crate) mod testing {
             self.with(&format!("dependencies#{id}"), edge)
         }
 
-        /// … whose project is deleted.
+        /// The same world with its project deleted.
         pub(crate) fn deleted(self) -> Self {
             Self { is_deleted: true, ..self }
         }
 
-        /// … with a tombstone without content in the place of this row.
+        /// The same world with a tombstone without content in place of this row.
         pub(crate) fn erased(mut self, key: &RowKey) -> Self {
             self.version += 1;
             let version = ServerVersion::try_from(self.version).expect("a version");

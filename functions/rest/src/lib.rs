@@ -26,7 +26,7 @@ mod projects;
 mod resource;
 mod tasks;
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone)]
 pub struct App {
     /// The table.

@@ -10,7 +10,7 @@ use crate::decide::{Rules, refuse};
 
 impl Rules for Membership {
     const WRITER: Role = Role::Admin;
-    /// Who was removed and is added again has the same row.
+    /// A member who was removed and is added again has the same row.
     const REVIVES: bool = true;
 
     fn choose_id(given: Option<RowId>) -> Option<RowId> {
@@ -51,8 +51,8 @@ impl Rules for Membership {
 
     /// A member goes: by themselves, or by someone who may take the role.
     ///
-    /// Of a deleted project every member may leave, its last owner too: nobody needs an owner there, and it is the way out
-    /// for whoever was made one against their will. Nothing else is written in a deleted project.
+    /// Every member may leave a deleted project, its last owner included. Nobody needs an owner there, and somebody may
+    /// have been made one against their will. Nothing else is written in a deleted project.
     fn may_delete(draft: &Draft, caller: &UserId, key: &RowKey) -> Result<(), Error> {
         let actor = match draft.authorize(caller, Role::Viewer) {
             Err(Error::ProjectDeleted) if *key == RowKey::membership(draft.project(), caller) => return Ok(()),

@@ -1,4 +1,4 @@
-//! What a request that changes something says, before anything is read for it.
+//! A request that changes something, before anything is read for it.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::Method;

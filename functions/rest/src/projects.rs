@@ -63,7 +63,7 @@ pub(crate) async fn delete(app: State<App>, mutation: Mutation<InProject>) -> Re
     resource::delete::<Project>(app, of_row(mutation)).await
 }
 
-/// The same of the project's row.
+/// The same request, for the project's row.
 fn of_row(mutation: Mutation<InProject>) -> Mutation<OneRow> {
     let Mutation { caller, path: InProject { project_id }, precondition, body, request } = mutation;
     let id = project_id.row_id();

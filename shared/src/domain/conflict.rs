@@ -74,8 +74,8 @@ fn changed_since<'a>(
     Ok(fields.filter(is_newer).map(|(_, field)| field).collect())
 }
 
-/// Is this what the field holds already? As the resource reads it: 8 hours are 8.0, and what is left out inside a field has
-/// its default.
+/// Whether the field has this value already. Values are compared as the resource reads them: 8 hours are 8.0, and what
+/// is left out inside a field has its default.
 fn is_same<R: Resource>(columns: &Columns, field: &str, client: &Value, server: &Value) -> bool {
     client == server
         || client.as_f64().is_some_and(|number| server.as_f64() == Some(number))
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_column_of_a_newer_version_is_named_when_it_was_changed_since() {
         let unknown = UnknownColumns::of(r#"{"colour":"red","size":2}"#, |_| false).expect("columns");
-        // Of user, role, colour and size.
+        // The columns are user, role, colour and size.
         let column_versions = ColumnVersions::decode(&[4, 0, 2, 0], version(7)).expect("versions");
         let row = Row { unknown, column_versions, ..row() };
         assert_eq!(on(&row, 3, json!({"user": "bob"})).expect("no conflict"), ["role", "colour", "size"]);

@@ -39,9 +39,9 @@ impl<T> Step<T> {
 pub enum RowState<'a> {
     /// There never was such a row, or the decision itself created and deleted it.
     Absent,
-    /// With these columns.
+    /// The row is live, with these columns.
     Live(&'a Columns),
-    /// Deleted.
+    /// The row is deleted.
     Dead,
 }
 
@@ -80,15 +80,15 @@ pub struct Draft {
     /// The live edges, own writes included, once they were asked for.
     graph: OnceLock<Graph>,
     writes: BTreeMap<RowKey, Write>,
-    /// What each row that is written takes on the table, before or after, whichever is more.
+    /// The size of each written row on the table, before or after the write, whichever is larger.
     sizes: HashMap<RowKey, usize>,
-    /// What [`Draft::or_undo`] would go back to.
+    /// The state to which [`Draft::or_undo`] would return.
     undo: Option<Undo>,
     deletes_project: bool,
     room: usize,
-    /// What the rows that it writes are signed with.
+    /// The author and the time that the written rows get.
     last_write: Option<LastWrite>,
-    /// The versions of a project that is not there yet begin above this one.
+    /// The versions of a project that does not exist yet begin above this one.
     starts_above: u64,
     max_history_bytes: usize,
 }

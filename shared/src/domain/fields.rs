@@ -152,7 +152,7 @@ pub fn patched<R: Resource>(columns: &Columns, patch: &Columns) -> Result<Patche
     Ok(Patched { before, after, kept, changes })
 }
 
-/// What is stored of a field when a row with these columns is given this value for it; none when it is wrong.
+/// The value that is stored if a row with these columns gets this value for a field. None if the value is invalid.
 pub(super) fn canonical<R: Resource>(columns: &Columns, field: &str, value: &Value) -> Option<Value> {
     let mut patched = columns.clone();
     patched.insert(field.to_owned(), value.clone());

@@ -277,7 +277,7 @@ mod tests {
         })
     }
 
-    /// What looks like JSON, and mostly is none.
+    /// Texts that look like JSON, and mostly are not.
     fn almost_json() -> impl Strategy<Value = Vec<u8>> {
         let pieces = prop::sample::select(vec![
             "{",

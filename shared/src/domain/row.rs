@@ -289,7 +289,7 @@ impl Row {
         Self::written_within(old, key, write, version, VersionHistory::MAX_BYTES)
     }
 
-    /// The same with another limit for its version history than [`VersionHistory::MAX_BYTES`].
+    /// The row after a write, with another limit for its version history than [`VersionHistory::MAX_BYTES`].
     pub fn written_within(
         old: Option<&Self>,
         key: RowKey,
@@ -430,7 +430,7 @@ impl Row {
         columns.retain(|name, _| collection.columns().contains(&name.as_str()));
         if collection == Collection::Calendars
             && let Some(Value::String(exceptions)) = columns.get("exceptions")
-            // What is no JSON, a newer version means otherwise: it stays the text that it is.
+            // A newer version may have written text that is no JSON. It stays a text.
             && let Ok(exceptions) = serde_json::from_str(exceptions)
         {
             columns.insert("exceptions".to_owned(), exceptions);
@@ -492,14 +492,15 @@ pub struct Counter {
 pub struct UnfinishedDeletion {
     /// The task. It is live until the last commit.
     pub task: RowId,
-    /// What the last commit keeps for the request that asked for it, if that has a key.
+    /// The answer that the last commit stores for the request, if the request has a key.
     pub promised: Option<PromisedAnswer>,
-    /// Who asked for it; none when older code noted it.
+    /// Who asked for it. None if older code noted it.
     pub by: Option<UserId>,
 }
 
 impl UnfinishedDeletion {
-    /// Is it the same deletion? Who asked for it does not count: older code drops that from the note, and an erasure may.
+    /// Whether it is the same deletion. The author does not count, because older code drops it from the note, and an
+    /// erasure may.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.task == other.task && self.promised == other.promised
     }

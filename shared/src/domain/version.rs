@@ -198,9 +198,9 @@ impl fmt::Display for Mark {
 /// The versions above one mark, up to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VersionSpan {
-    /// Only versions above it.
+    /// The span has only versions above this mark.
     pub after: Mark,
-    /// Only versions that it covers.
+    /// The span has only versions that this mark covers.
     pub through: Mark,
 }
 

@@ -1,4 +1,4 @@
-//! What each call to the table consumes, as DynamoDB itself says.
+//! The capacity that each call to the table consumes, as DynamoDB reports it.
 
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeSerializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,

@@ -58,7 +58,7 @@ pub const MAX_BYTES: usize = 4_000_000;
 /// The rows as a commit leaves them, for whoever makes its answer.
 #[derive(Debug)]
 pub struct Committed<'a, T> {
-    /// What was decided.
+    /// The result of the decision.
     pub decided: &'a T,
     draft: &'a Draft,
     planned_writes: &'a [PlannedWrite],

@@ -1,4 +1,4 @@
-//! What a pull reads: rows in the order of their versions from the index, or all of them from the table.
+//! The reads of a pull: rows in the order of their versions from the index, or all rows from the table.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -97,17 +97,18 @@ impl Table {
     }
 }
 
-/// What a [`FeedRow`](super::FeedRow) is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
+/// The attributes from which a [`FeedRow`](super::FeedRow) is read. The table also has `archived_from`. `row` is a
+/// reserved word.
 const CONTENT: &str = "entity, server_version, writes, superseded, is_deleted, #row";
 
-/// What [`RowVersions`] is read from.
+/// The attributes from which [`RowVersions`] is read.
 const VERSIONS: &str = "entity, server_version, writes, superseded, is_deleted";
 
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
     query.projection_expression(CONTENT).expression_attribute_names("#row", "row")
 }
 
-/// What the sort keys of a collection's rows begin with.
+/// The prefix of the sort keys of a collection's rows.
 pub(super) fn collection_prefix(collection: crate::domain::Collection) -> AttributeValue {
     text(format!("{}#", collection.name()))
 }

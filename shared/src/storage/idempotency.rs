@@ -95,7 +95,7 @@ impl IdempotencyRecord {
     }
 }
 
-/// Where the record of a request goes. When it was read, no valid record was there.
+/// The slot of a request's record. When the slot was read, it held no valid record.
 #[derive(Debug)]
 pub(super) struct IdempotencySlot {
     record_id: String,

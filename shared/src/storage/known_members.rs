@@ -15,7 +15,7 @@ pub(super) struct KnownMembers(Mutex<Known>);
 #[derive(Debug, Default)]
 struct Known {
     members: HashSet<(ProjectId, UserId)>,
-    /// The same, oldest first; also some that were forgotten since.
+    /// The same members, oldest first. Some of them may have been forgotten since.
     oldest_first: VecDeque<(ProjectId, UserId)>,
 }
 

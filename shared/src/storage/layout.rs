@@ -1,4 +1,4 @@
-//! What the items of the table look like.
+//! The items of the table and their attributes.
 //!
 //! Keys: `project_id` (S) and `entity` (S). `_` sorts before every collection's name, so `entity >= "a"` finds the rows
 //! and nothing else.
@@ -470,7 +470,7 @@ mod tests {
         "p".parse().expect("a project")
     }
 
-    /// What happened to a membership: its role after each write, or none for a removal, at rising versions.
+    /// The writes of a membership at rising versions: its role after each write, or none for a removal.
     fn life() -> impl Strategy<Value = Row> {
         prop::collection::vec((1..1_000_u64, prop::option::of(prop::sample::select(vec![1, 100, 400]))), 1..60)
             .prop_map(|writes| {
@@ -522,7 +522,8 @@ mod tests {
         }
     }
 
-    /// What DynamoDB counts of an item: names, UTF-8, a byte for two digits and one more, three for each nesting.
+    /// The size of an item as DynamoDB counts it: names, UTF-8, a byte for two digits and one more, three for each
+    /// nesting.
     fn size(item: &Item) -> usize {
         fn of(value: &AttributeValue) -> usize {
             match value {

@@ -15,7 +15,7 @@ use super::table::{LIVE_EDGES, Table, unavailable};
 use crate::domain::{Checksums, Collection, Counter, Error, ProjectId, Row};
 
 impl StoredItem {
-    /// Is this item in the index of live dependencies if it is to be there, and only then? `row` is what the item says.
+    /// Whether this item is in the index of live dependencies exactly if it should be. `row` is the item's row.
     pub fn agrees_on_live_edge(&self, project: &ProjectId, row: &Row) -> bool {
         self.0.get(LIVE_EDGE) == layout::row_item(project, row).get(LIVE_EDGE)
     }
@@ -81,7 +81,7 @@ impl Table {
     }
 }
 
-/// Does it show a commit after the counter? Then nothing is decided on it.
+/// Whether it shows a commit after the counter. Then nothing may be decided from it.
 fn is_newer(rows: &[Row], counter: &Counter) -> bool {
     rows.iter().any(|row| row.version > counter.current)
 }

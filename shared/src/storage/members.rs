@@ -22,7 +22,8 @@ impl Table {
         }
     }
 
-    /// The same for a request that has an answer for removed members: whether the caller is still one.
+    /// Does the same for a request that has an answer for removed members. Returns whether the caller is still a
+    /// member.
     pub async fn expect_member_or_removed(&self, project: &ProjectId, user: &UserId) -> Result<bool, Error> {
         if self.members.knows(project, user) {
             return Ok(true);
@@ -45,9 +46,10 @@ impl Table {
         Ok(is_member)
     }
 
-    /// Lets a member in, see [`authorize`](crate::domain::authorize), by counter and membership as they are now.
+    /// Checks the user's membership and role, see [`authorize`](crate::domain::authorize), by counter and membership as
+    /// they are now.
     ///
-    /// What was read before may be handed out: the caller was a member after it was.
+    /// Rows that were read before this call may be handed out, because the caller was still a member after the read.
     pub async fn authorize(&self, project: &ProjectId, user: &UserId, needed: Role) -> Result<Actor, Error> {
         let membership = RowKey::membership(project, user);
         let snapshot = self.snapshot(project, std::slice::from_ref(&membership)).await?;

@@ -1,4 +1,4 @@
-//! Where the versions of new projects begin, on a table that was restored from a backup.
+//! The version at which new projects begin, on a table that was restored from a backup.
 //!
 //! A project that was made after the backup is unknown to the restored table, but devices hold marks of it. Made again
 //! under the same id, its versions must begin above those marks. So a restore leaves one note for the whole table, which
@@ -13,7 +13,7 @@ use crate::domain::{Error, ServerVersion};
 
 const ENTITY: &str = "new_projects";
 
-/// Where the versions of new projects begin.
+/// The note that says where the versions of new projects begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewProjects {
     /// Above this version.
@@ -28,7 +28,7 @@ pub(super) fn key() -> Item {
     [("project_id".to_owned(), text(TABLE)), ("entity".to_owned(), text(ENTITY))].into()
 }
 
-/// Is this item, of whatever partition, the note?
+/// Whether this item, of any partition, is the note.
 pub(super) fn is_note(item: &Item) -> Result<bool, Error> {
     Ok(layout::string(item, "project_id")? == TABLE)
 }

@@ -1,4 +1,4 @@
-//! What it takes to make a restored table one that commits could have left behind.
+//! The reads and writes that turn a restored table into one that commits could have left.
 //!
 //! A point-in-time restore may cut a transaction in two: any of its items is there or not, the counter included. What is
 //! repaired here is the counter; rows are written by [`Table::commit`] like any others.
@@ -15,7 +15,7 @@ use crate::domain::{Checksums, Counter, Error, ProjectId, RowKey, ServerVersion}
 /// How long one write tries.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What the restoring of a project has come to, noted on its counter.
+/// The progress of a project's restore, noted on its counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restoration {
     /// The table it is about, see [`Table::identity`]: a backup of this table brings the note along.
@@ -24,7 +24,7 @@ pub struct Restoration {
     pub raised: (u64, u64),
     /// `resync_through` as it was before.
     pub resync_before: Option<ServerVersion>,
-    /// Is every row above the range?
+    /// Whether every row is above the range.
     pub done: bool,
 }
 
@@ -38,7 +38,7 @@ impl StoredItem {
         layout::counter(&item)
     }
 
-    /// What a counter says of the project's restoring; none when it never began.
+    /// The progress that a counter notes of the project's restore. None if it never began.
     pub fn restoration(&self) -> Result<Option<Restoration>, Error> {
         let Some(AttributeValue::M(note)) = self.0.get("restored") else { return Ok(None) };
         Ok(Some(Restoration {
@@ -68,7 +68,7 @@ fn noted(restoration: &Restoration) -> AttributeValue {
 }
 
 impl Table {
-    /// What tells this table from every other, one with the same name at another time included.
+    /// The identity of this table. A table with the same name at another time has another one.
     pub async fn identity(&self) -> Result<String, Error> {
         let output = self.client.describe_table().table_name(&self.name).send().await.map_err(unavailable)?;
         let identity = output.table.and_then(|table| table.table_id.or(table.table_arn));

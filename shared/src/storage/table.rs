@@ -91,7 +91,7 @@ impl Table {
     /// How the SDK is set up here: connections, retries and time limits. Credentials, region and endpoint are added, by
     /// default from wherever the SDK looks for them.
     pub fn sdk_config() -> ConfigLoader {
-        // Where the system names no authorities, those that the functions trust will do.
+        // If the system names no authorities, use those that the functions trust.
         let client = outbound::client_of_the_system().unwrap_or_else(|_| outbound::client());
         aws_config::defaults(BehaviorVersion::latest())
             .http_client(Connector(client))

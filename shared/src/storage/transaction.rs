@@ -34,7 +34,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// The most items a transaction holds.
 pub(super) const MAX_ITEMS: usize = 100;
 
-/// What an item must be like when the transaction is made: as it was read.
+/// The condition of an item in a transaction: it must be as it was read.
 #[derive(Debug)]
 pub(super) enum Condition {
     /// The item does not exist.
@@ -97,7 +97,7 @@ pub(super) fn unbuilt(error: BuildError) -> Error {
     Error::Bug("a request to the table lacks a part")
 }
 
-/// What became of a transaction.
+/// The result of a transaction.
 pub(super) enum Fate {
     Committed,
     /// A condition failed, or there was a conflict: nothing was written, and nothing will be. With the counter, if it had moved.
@@ -155,18 +155,18 @@ impl Table {
     }
 }
 
-/// What a failed try says about the transaction.
+/// What the error of a failed try says about the transaction.
 enum Meaning {
     /// A condition does not hold, and never will again, since versions only rise. Says nothing about an earlier try, whose own write
     /// may have failed it.
     ConditionFailed,
     /// Another transaction had one of the items, or one of them was throttled. Says nothing about an earlier try.
     Conflict,
-    /// Not executed.
+    /// The try was not executed.
     Throttled,
-    /// May have been executed, or may be yet.
+    /// The try may have been executed, or may still be.
     Lost,
-    /// It makes no sense to try again.
+    /// Another try would not help.
     Fault,
 }
 

@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use crate::decide::testing::{OWNER, World, fields, user, written};
 
-    /// What is written, in the order of the versions, and what became of each operation: its status, or 0.
+    /// The written rows in the order of their versions, and the status of each operation, or 0.
     fn play(world: &World, list: &[Value], quotas: Quotas) -> (Vec<String>, Vec<u16>) {
         let entries: Vec<_> = list.iter().map(|sent| Entry::read(fields(sent.clone()))).collect();
         let mut draft = world.draft_with_room(usize::MAX);

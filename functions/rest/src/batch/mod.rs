@@ -29,7 +29,7 @@ const MAX_BODY: usize = 2 * 1024 * 1024;
 /// The largest number of operations. One commit writes as many rows.
 const MAX_OPERATIONS: usize = MAX_ROWS;
 
-/// What the client sends.
+/// The body that the client sends.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch {
@@ -159,7 +159,7 @@ mod tests {
         super::understood(batch(fields(json!({ "operations": list })))?.operations)
     }
 
-    /// What the batch writes, in the order of the versions, and the statuses.
+    /// The rows that the batch writes, in the order of their versions, and the statuses.
     fn play(world: &World, list: impl IntoIterator<Item = Value>) -> Result<(Vec<String>, Vec<u16>), Error> {
         let operations = understood(list.into_iter().collect())?;
         let mut draft = world.draft_with_room(usize::MAX);
