@@ -19,7 +19,7 @@ pub(crate) trait Rules: Resource {
         Some(given.unwrap_or_else(RowId::generate))
     }
 
-    /// The id of a new row with these fields; `chosen` is what [`Rules::choose_id`] says.
+    /// The id of a new row with these fields. `chosen` is the result of [`Rules::choose_id`].
     fn new_id(_: &ProjectId, chosen: Option<&RowId>, _: &Columns) -> Result<RowId, Error> {
         chosen.cloned().ok_or(Error::Bug("no id was chosen for a new row"))
     }
@@ -45,7 +45,8 @@ pub(crate) trait Rules: Resource {
     /// Looks also at what deleting a row may affect.
     fn look_for_delete(read_set: ReadSet, project: &ProjectId) -> ReadSet;
 
-    /// Refuses the row if it does not fit the others, or if the actor may not make it so; `before` is what it was.
+    /// Refuses the row if it does not fit the others, or if the actor may not change it like this. `before` is the row
+    /// before the change.
     fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error>;
 
     /// Refuses whoever may not delete this row, which may be dead or not there.
@@ -106,8 +107,8 @@ pub(crate) fn repeated<R: Resource>(
     }
 }
 
-/// The row with some fields changed; nothing is written when they all have their values already. With the fields that
-/// others changed since the version that the caller's change was made on, see [`check_change`].
+/// Changes some fields of the row. Writes nothing if they all have their values already. With the fields that others
+/// changed since the version that the caller's change was made on, see [`check_change`].
 pub(crate) fn update<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
@@ -127,7 +128,7 @@ pub(crate) fn update<R: Rules>(
     Ok(Step::Last(merged))
 }
 
-/// A tombstone for the row and for what goes with it; again: nothing.
+/// Deletes the row and what goes with it. Writes nothing if the row is deleted already.
 pub(crate) fn delete<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,

@@ -68,7 +68,7 @@ pub(super) enum Source {
     Issuer(Box<Issuer>),
 }
 
-/// The keys that variables name; an empty variable counts as not set. Keys of a URL are not fetched yet.
+/// The keys that variables name. An empty variable counts as not set. Keys of a URL are not fetched yet.
 pub(super) fn source(set: &impl Fn(&str) -> Option<String>) -> Result<Source, ConfigError> {
     match (set("JWT_SECRET"), set("JWT_JWKS"), set("JWT_JWKS_URL")) {
         (Some(_), None, None) => {

@@ -3,10 +3,10 @@
 use super::version_history::{before, read_varint, write_distances};
 use super::{CorruptHistory, Row, RowKey, ServerVersion};
 
-/// Superseded versions that a version history has no room for, newest first; at least one.
+/// Superseded versions for which a version history has no room, newest first. There is at least one.
 ///
-/// An archive never becomes false. Each of its versions was in the version history of a committed row, so no row has it as its
-/// current version. A version can also be in a version history, or in a second archive; it counts once.
+/// An archive never becomes false. Each of its versions was in the version history of a committed row, so no row has it
+/// as its current version. A version can also be in a version history, or in a second archive. It counts once.
 ///
 /// On the table: LEB128 varints. Each is the distance of a version to the next newer one, beginning with 0 for the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -5,12 +5,12 @@ use serde_json::Value;
 use super::fields::canonical;
 use super::{Base, Columns, Error, FieldConflict, Resource, Row, json};
 
-/// The fields that were changed after their base and that the patch leaves alone, in the collection's order: with those as
-/// they are now, the patch still applies. Those that this code does not know come last; no patch can set them.
+/// The fields that were changed after their base and that the patch does not set, in the collection's order. The patch
+/// applies on top of them. Fields that this code does not know come last. No patch can set them.
 ///
-/// `Conflict` when a field that it sets was changed after its base to another value, `Stale` when the row has never been at
-/// a version that the base names yet. A field of which it is not known when it was changed counts as changed by the row's
-/// last write.
+/// Fails with `Conflict` if a field that the patch sets was changed to another value after its base. Fails with `Stale`
+/// if the base names a version that the row has not reached yet. If it is not known when a field was changed, the field
+/// counts as changed by the row's last write.
 ///
 /// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a
 /// restore: what the row held then may have been taken back, so the field counts as changed after it.

@@ -15,7 +15,7 @@ pub enum Step<T> {
     /// This commit is the last one, and this is the answer.
     Last(T),
     /// This commit is the first of several. The others delete what is left of this task, by [`Draft::delete_task`] and
-    /// without another decision; this is the answer once they are made.
+    /// without another decision. This is the answer once they are made.
     More {
         /// The task that is being deleted.
         task: RowId,

@@ -20,7 +20,7 @@ pub struct FieldConflict {
     pub field: String,
     /// Its current value.
     pub server: Value,
-    /// The value in the request; null if the request deletes the row.
+    /// The value in the request. Null if the request deletes the row.
     pub client: Value,
 }
 

@@ -54,8 +54,8 @@ impl FieldErrors {
 
 /// Reads a resource from its columns and checks it: known fields, their types, and the resource's own rules.
 ///
-/// One error names all unknown and missing fields; or else the first field of a wrong type; or else all fields that break
-/// a rule. No message is empty.
+/// One error names all unknown and missing fields. If there are none, it names the first field of a wrong type. If
+/// there is none, it names all fields that break a rule. No message is empty.
 pub fn parse<R: Resource>(columns: &Columns) -> Result<R, Error> {
     parse_but::<R>(columns, |_| false)
 }

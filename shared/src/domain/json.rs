@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// The smallest stack that a thread of the product has; a function's own is larger.
+    /// The smallest stack that a thread of the product has. A function's own stack is larger.
     const STACK: usize = 2 * 1024 * 1024;
 
     fn refusal(text: &str) -> String {

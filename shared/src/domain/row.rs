@@ -422,7 +422,7 @@ impl Row {
         let mut columns: Columns = serde_json::from_str(device_json)?;
         let of_all = ["id", "server_version", "project"];
         let is_known = |name: &str| of_all.contains(&name) || collection.columns().contains(&name);
-        // A second reading, of the few rows that have one.
+        // Only the few rows that have unknown columns are read a second time.
         let unknown = match columns.keys().any(|name| !is_known(name)) {
             true => UnknownColumns::of(device_json, is_known)?,
             false => UnknownColumns::default(),
@@ -527,7 +527,7 @@ impl Counter {
             .map(move |(first, last)| VersionSpan { after: mark(first.saturating_sub(1)), through: mark(*last) })
     }
 
-    /// The version that the latest restore raised the counter to; 0 when there was no restore.
+    /// The version to which the latest restore raised the counter. 0 if there was no restore.
     ///
     /// A version up to here may have been handed out for content that the restore took back. Every row is above it.
     pub fn restored_through(&self) -> u64 {

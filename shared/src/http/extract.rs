@@ -159,7 +159,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     }
 }
 
-/// The versions that `If-Match` names; none when any will do.
+/// The versions that `If-Match` names. None if any version will do.
 fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, Problem> {
     let values = headers.get_all(header::IF_MATCH).iter();
     let tags: Vec<&str> = values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
@@ -196,7 +196,7 @@ fn base_fields(headers: &HeaderMap) -> Result<Option<BTreeMap<String, u64>>, Pro
     })
 }
 
-/// A header's value, empty if it is not ASCII; 400 when the header is repeated.
+/// A header's value, empty if it is not ASCII. A repeated header is a 400.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -19,7 +19,8 @@ use lambda_http::{Body as EventBody, Context, Error, RequestExt, service_fn};
 
 use super::Problem;
 
-/// The longest path and query together. The gateway takes 10 KB; the library counts to 64 KB, and encodes some bytes as three.
+/// The longest path and query together. The gateway takes 10 KB. The library counts to 64 KB, and encodes some bytes as
+/// three.
 const MAX_TARGET: usize = 20 * 1024;
 
 /// An extension of a request whose query was no part of a URI. The query was left out.

@@ -68,7 +68,8 @@ impl Table {
         Ok(())
     }
 
-    /// Writes archives, and returns once all of them are on the table. `Busy` at the deadline; some may be there by then.
+    /// Writes archives, and returns once all of them are on the table. Fails with `Busy` at the deadline. Some archives
+    /// may be on the table by then.
     pub async fn put_archive(
         &self,
         project: &ProjectId,
@@ -150,7 +151,7 @@ fn archived(item: &Item) -> Result<ArchivedVersions, Error> {
     let newest = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|newest| newest.try_into().ok());
     let newest: ServerVersion = newest.ok_or_else(|| corrupt("entity"))?;
     let row = match item.get("row_entity") {
-        // A key that this code cannot read: then the archive counts as anonymous.
+        // If this code cannot read the key, the archive counts as anonymous.
         Some(_) => layout::string(item, "row_entity")?.parse().ok(),
         None => None,
     };

@@ -80,7 +80,7 @@ impl StoredItem {
 }
 
 impl Table {
-    /// The partitions of the whole table, read strongly; one may be named more than once.
+    /// The partitions of the whole table, read strongly. One may be named more than once.
     ///
     /// A `Scan`: it is charged for every byte of the table, whatever it returns.
     pub async fn partitions_page(

@@ -69,7 +69,8 @@ impl Table {
         Ok(Snapshot::of_nothing(&read_set.rows).starting_above(note.unwrap_or(0)))
     }
 
-    /// Counts a project that the user makes now, on the condition that there is room for it; nothing without a quota.
+    /// Counts a project that the user creates now, on the condition that the quota allows it. Does nothing without a
+    /// quota.
     pub(super) fn count_creation(&self, creator: &UserId) -> Result<Option<TransactWriteItem>, Error> {
         let max = self.quotas.max_projects_a_day;
         if max == 0 {

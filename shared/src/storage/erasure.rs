@@ -24,7 +24,7 @@ impl StoredItem {
         key.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// The body of the answer that an idempotency record keeps; none when it cannot be read.
+    /// The body of the answer in an idempotency record. None if it cannot be read.
     pub fn answer_body(&self) -> Option<String> {
         kept_body::body_of(&self.0)
     }

@@ -195,7 +195,7 @@ pub struct KeptRequest {
 #[derive(Debug)]
 pub struct KeptAnswer {
     key: Item,
-    /// The versions that the answer speaks of; none when it cannot be read.
+    /// The versions that the answer names. None if it cannot be read.
     pub versions: Option<Vec<u64>>,
 }
 

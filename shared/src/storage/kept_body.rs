@@ -42,7 +42,7 @@ fn gzip(body: &str) -> io::Result<Vec<u8>> {
     gzip.finish()
 }
 
-/// The body that an item keeps; none when it cannot be read.
+/// The body that an item holds. None if it cannot be read.
 pub(super) fn body_of(item: &Item) -> Option<String> {
     match item.get(BODY) {
         None | Some(AttributeValue::Null(true)) => Some(String::new()),

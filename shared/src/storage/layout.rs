@@ -507,7 +507,7 @@ mod tests {
             };
             row.last_write = author.map(|author| LastWrite { author, at });
             if row.columns().is_empty() {
-                // A tombstone of what never was; its columns read back as null.
+                // This is a tombstone of a row that never existed. Its columns read back as null.
                 row.state = State::Dead(json!({"user": null, "role": null}).as_object().expect("columns").clone());
             }
             prop_assert_eq!(super::row(&row_item(&project(), &row)).expect("a row"), row);

@@ -43,7 +43,7 @@ impl Table {
         ))
     }
 
-    /// Every live row of a collection; of dependencies, those that a decision on this counter must see.
+    /// Every live row of a collection. Of dependencies, it is those that a decision on this counter must see.
     pub(super) async fn list_completely(
         &self,
         project: &ProjectId,
@@ -55,7 +55,7 @@ impl Table {
         if is_newer(&rows, counter) || adds_up(&rows, counter) {
             return Ok(rows);
         }
-        // One was deleted since the counter was read, or is not in the index.
+        // A dependency was deleted since the counter was read, or is not in the index.
         let all = self.list_all_in_table(project, collection).await?;
         let is_missing =
             |row: &&Row| row.version <= counter.current && !rows.iter().any(|listed| listed.key == row.key);

@@ -18,7 +18,8 @@ const ENTITY: &str = "new_projects";
 pub struct NewProjects {
     /// Above this version.
     pub start_above: u64,
-    /// The restored table that this was written for, see [`Table::identity`]; a backup of that table brings it along.
+    /// The restored table for which this was written, see [`Table::identity`]. A backup of that table brings the note
+    /// along.
     pub restored: String,
     /// `start_above` as the restore found it.
     pub before: u64,
@@ -42,7 +43,7 @@ pub(super) fn start_above(note: &Item) -> Result<u64, Error> {
 }
 
 impl Table {
-    /// The note about new projects; none on a table that was never restored.
+    /// The note about new projects. None on a table that was never restored.
     pub async fn new_projects(&self) -> Result<Option<NewProjects>, Error> {
         let get = self.client.get_item().table_name(&self.name).set_key(Some(key())).consistent_read(true);
         let Some(note) = get.send().await.map_err(unavailable)?.item else { return Ok(None) };

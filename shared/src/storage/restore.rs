@@ -1,7 +1,7 @@
 //! The reads and writes that turn a restored table into one that commits could have left.
 //!
-//! A point-in-time restore may cut a transaction in two: any of its items is there or not, the counter included. What is
-//! repaired here is the counter; rows are written by [`Table::commit`] like any others.
+//! A point-in-time restore may cut a transaction in two: any of its items is there or not, the counter included. What
+//! is repaired here is the counter. [`Table::commit`] writes the rows, like any others.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use tokio::time::{Duration, Instant};

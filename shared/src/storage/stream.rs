@@ -61,7 +61,7 @@ fn change(record: &Value) -> Change {
     let (Some(project), Some(entity)) = (keys["project_id"]["S"].as_str(), keys["entity"]["S"].as_str()) else {
         return Change::Unreadable;
     };
-    // No item that counts here is ever removed; and other partitions than projects' have a `#`.
+    // No item that counts here is ever removed. Partitions that are not those of projects have a `#`.
     let (Ok(project), false) = (project.parse(), record["eventName"] == "REMOVE") else { return Change::Other };
     let collection = entity.split_once('#').map(|(collection, _)| collection);
     if entity == COUNTER {
