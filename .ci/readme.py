@@ -41,16 +41,23 @@ TYPED = {
     "cargo run -q -p trueppm -- pull --project lakehouse --since 9": {},
     "cargo run -q -p trueppm -- export target/plan --project lakehouse": {},
     "cargo run -q -p trueppm -- import target/plan --project copy": {},
+    "cargo run -q -p trueppm -- import infra/cli/examples/boathouse.xml --map-users infra/cli/examples/users.csv --add-members": {},
+    "cargo run -q -p trueppm -- export target/boathouse.xml --project boathouse --force": {},
     "cargo run -q -p trueppm -- verify --dynamodb-url http://127.0.0.1:8000": {},
     # Until Ctrl-C.
     "cargo run -q -p trueppm -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
         "cargo": "timeout --preserve-status --signal INT 5 cargo"
+    },
+    # A small one does for a try.
+    "cargo run -q -p trueppm -- import target/large.xml": {
+        "cargo": "python3 infra/cli/examples/large.py 300 400 > target/large.xml && cargo"
     },
     "cargo run -p trueppm -- token --user mia": {},
     "cargo run -p trueppm -- verify --table-name T": {"T": "trueppm"},
     "cargo run -p trueppm -- restore --table-name T": {"T": "trueppm"},
     "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
     "cargo test -p tests --test it reference::": {},
+    "cargo test -p tests --test it live_socket:: -- --nocapture": {},
     "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
     "ADVERSARY_SEED=7 ADVERSARY_TRACE=200 cargo test -p tests --test adversary converge -- --nocapture": {},
     "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
@@ -58,6 +65,7 @@ TYPED = {
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
     "cargo bench -p tests --bench reference": {"bench": "bench --profile dev"},
     "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
+    "cargo bench -p tests --bench herd": {"bench": "bench --profile dev", "herd": "herd -- 4000 30"},
     "cargo bench -p tests --bench start": {"bench": "bench --profile dev"},
     "tests/mutants/run": {"tests/mutants/run": "SEEDS=0..2 tests/mutants/run mark_without_proof"},
 }

@@ -26,6 +26,10 @@ pub(crate) struct Given {
     pub(crate) min_version: u64,
     /// The version of the user's membership that a strong read would have seen when the pull began; 0 if none.
     pub(crate) membership_at_start: u64,
+    /// … and of the counter.
+    pub(crate) counter_at_start: u64,
+    /// The index shows each row as it is.
+    pub(crate) index_is_current: bool,
 }
 
 const COLLECTIONS: [&str; 5] = ["projects", "tasks", "dependencies", "calendars", "memberships"];
@@ -86,6 +90,10 @@ impl Device {
         ensure(mark >= since, || format!("the mark went back from {since} to {mark}"))?;
         ensure(!has_more || mark > since, || "more, but no step forward".to_owned())?;
         ensure(has_more || mark >= given.min_version, || format!("{mark} is less than was asked for"))?;
+        ensure(has_more || mark >= given.counter_at_start, || {
+            format!("{mark} is said to be everything, and {} was there", given.counter_at_start)
+        })?;
+        ensure(!answer.deleted.contains(&self.membership), || "a member is told that they were removed".to_owned())?;
         self.expect_right_to_it(answer, history, given)?;
         for (row, version, content) in &answer.updated {
             let entry = history.entry(*version).filter(|entry| entry.row == *row);
@@ -93,6 +101,11 @@ impl Device {
             ensure(entry.live.as_deref() == Some(content), || format!("{row} never was so at {version}"))?;
             ensure(*version > since, || format!("{row}@{version} again"))?;
             ensure(!has_more || *version <= mark, || format!("{row}@{version} behind the cut"))?;
+            let newer = history.rows()[row].iter().find(|newer| *newer > version);
+            let is_older_than_the_reader = newer.is_some_and(|newer| *newer <= given.membership_at_start);
+            ensure(!(given.index_is_current && is_older_than_the_reader), || {
+                format!("{row}@{version} is from before the reader was let in at {}", given.membership_at_start)
+            })?;
             self.rows.insert(row.clone(), *version);
         }
         ensure(!(given.turbo && since == 0) || answer.deleted.is_empty(), || "tombstones in turbo mode".to_owned())?;

@@ -18,13 +18,16 @@ pub(crate) struct Device {
     /// The key of the user's membership: `memberships#<id>`.
     pub(crate) membership: String,
     token: String,
-    router: Router,
-    /// Starts the function anew, on the table that there is then.
-    instance: Box<dyn Fn() -> Router + Send>,
+    /// The instances that answer it. Each keeps pages of its own, for all devices.
+    routers: [Router; 2],
+    /// Starts the function anew, on the table that there is then. The pages are still there, as where an instance is not stopped.
+    instances: Box<dyn Fn() -> [Router; 2] + Send>,
+    /// Whether the index is current, so that nothing from before its user was let in is right.
+    index_is_current: bool,
     /// How many restores there had been when it got its mark, and when the function was started.
     restores: u64,
     incarnation: u64,
-    /// Of the instance that answers this device and nobody else.
+    /// Of the calls for this device and nobody else.
     meter: Arc<Meter>,
     table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
@@ -52,20 +55,21 @@ impl Device {
     pub(crate) fn new(
         name: String,
         (membership, token): (String, String),
-        instance: Box<dyn Fn() -> Router + Send>,
+        (instances, index_is_current): (Box<dyn Fn() -> [Router; 2] + Send>, bool),
         meter: Arc<Meter>,
         table: Arc<UnreliableTable>,
         rng: Rng,
     ) -> Self {
-        let router = instance();
+        let routers = instances();
         let (rows, updates) = (BTreeMap::new(), 2);
         let (incarnation, restores) = (0, 0);
         Self {
             name,
             membership,
             token,
-            router,
-            instance,
+            routers,
+            instances,
+            index_is_current,
             restores,
             incarnation,
             meter,
@@ -82,7 +86,7 @@ impl Device {
         self.table.is_open().await;
         let incarnation = self.table.state().incarnation;
         if self.incarnation != incarnation {
-            (self.router, self.incarnation) = ((self.instance)(), incarnation);
+            (self.routers, self.incarnation) = ((self.instances)(), incarnation);
         }
     }
 
@@ -115,7 +119,9 @@ impl Device {
             let state = self.table.state();
             let min_version = if reads_own_write { state.acknowledged } else { 0 };
             let membership_at_start = state.seen_version(PROJECT, &self.membership, now);
-            Given { turbo, migrates, min_version, membership_at_start }
+            let counter_at_start = state.seen_counter(PROJECT, now);
+            let index_is_current = self.index_is_current;
+            Given { turbo, migrates, min_version, membership_at_start, counter_at_start, index_is_current }
         };
         if reads_own_write {
             path.push_str(&format!("&min_version={}", given.min_version));
@@ -124,7 +130,8 @@ impl Device {
         let ask = Ask::get(path, &self.token);
         // What an earlier pull, killed, still called is not counted.
         self.meter.take();
-        let asked = self.table.unless_closed(ask.send(&self.router));
+        let router = &self.routers[usize::from(self.rng.bool())];
+        let asked = self.table.unless_closed(ask.send(router));
         let reply = match patience {
             None => asked.await,
             Some(patience) => timeout(Duration::from_millis(patience), asked).await.ok().flatten(),

@@ -67,7 +67,7 @@ impl Figures {
 
     /// How often each way to an answer was taken, of the pulls that read rows.
     pub(crate) fn ways(&self) -> String {
-        let ways = ["first_read", "asked_again", "caught_up", "busy", "strong", "503 not_proven"];
+        let ways = ["kept", "first_read", "asked_again", "caught_up", "busy", "strong", "503 not_proven"];
         let taken = |way: &str| self.pulls.get(way).copied().unwrap_or(0);
         let all: u64 = ways.iter().map(|way| taken(way)).sum();
         let share = |way: &&str| format!("{way} {:.1} %", 100.0 * taken(way) as f64 / all.max(1) as f64);

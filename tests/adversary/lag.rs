@@ -47,6 +47,7 @@ fn everyday(device_pause: u64) -> Scenario {
         faults: REALISTIC,
         newer_writes: 0,
         restores: 0,
+        kept: None,
     }
 }
 

@@ -22,6 +22,7 @@ fn hot_rows(max_history_bytes: usize) -> Scenario {
         hubs: 0,
         newer_writes: 0,
         restores: 0,
+        kept: None,
         writer_pause: 40,
         device_pause: 800,
         weights,

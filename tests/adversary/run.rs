@@ -12,6 +12,7 @@ use shared::auth::Verifier;
 use shared::domain::{RowKey, UserId};
 use shared::storage::Table;
 use stack::token::{LOCAL_SECRET, sign};
+use sync::KeptPages;
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, sleep};
 
@@ -64,7 +65,8 @@ pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<(Figu
         if scenario.restores > 0 {
             table.keep_backups();
         }
-        let play = Play { seed, scenario: scenario.clone(), table: Arc::clone(&table) };
+        let kept = || Arc::new(scenario.kept.map_or_else(KeptPages::off, KeptPages::new));
+        let play = Play { seed, scenario: scenario.clone(), table: Arc::clone(&table), kept: [kept(), kept()] };
         let failed = async {
             while table.failure().is_none() {
                 sleep(Duration::from_millis(500)).await;
@@ -99,6 +101,8 @@ struct Play {
     seed: u64,
     scenario: Scenario,
     table: Arc<UnreliableTable>,
+    /// The pages that each of two instances keeps.
+    kept: [Arc<KeptPages>; 2],
 }
 
 impl Play {
@@ -196,13 +200,18 @@ impl Play {
         let meter = Arc::new(Meter::default());
         let wipe_pages = [1, 3, 10, usize::MAX][rng.usize(0..4)];
         let (table, metered) = (Arc::clone(&self.table), Arc::clone(&meter));
-        let instance = move || -> Router {
-            let instance = Table::new(table.metered_client(&SDK, Arc::clone(&metered)), NAME);
-            sync::router(sync::App::new(instance, Arc::clone(&VERIFIER)).with_wipe_pages_of(wipe_pages))
+        let kept = self.kept.clone();
+        let instances = move || {
+            kept.clone().map(|kept| -> Router {
+                let instance = Table::new(table.metered_client(&SDK, Arc::clone(&metered)), NAME);
+                let app = sync::App::new(instance, Arc::clone(&VERIFIER)).with_wipe_pages_of(wipe_pages);
+                sync::router(app.keeping(kept))
+            })
         };
+        let instances = (Box::new(instances) as Box<_>, self.scenario.index_is_current());
         let name = format!("device {number} of {}", USERS[user].0);
         let user = (membership(user), TOKENS[user].clone());
-        Device::new(name, user, Box::new(instance), meter, Arc::clone(&self.table), rng)
+        Device::new(name, user, instances, meter, Arc::clone(&self.table), rng)
     }
 
     /// The project with its members and the first rows.

@@ -1,7 +1,10 @@
 //! What a seed plays: who writes how much of what, who pulls, and how bad the table is.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use shared::domain::VersionHistory;
+use sync::Limits;
 
 use crate::operations::Kind;
 use crate::table::{Delays, Faults, Lag};
@@ -9,6 +12,9 @@ use crate::table::{Delays, Faults, Lag};
 /// The users of a project, with the role they begin with; the last one is nobody yet.
 pub(crate) const USERS: [(&str, i64); 7] =
     [("olga", 400), ("otto", 400), ("adam", 300), ("sofia", 200), ("mia", 100), ("vic", 1), ("nora", 0)];
+
+/// Seeds in which many devices are given pages that were kept.
+pub(crate) const HERD: &str = "herd";
 
 /// Seeds in which the table is restored.
 pub(crate) const RESTORES: &str = "restores";
@@ -40,6 +46,8 @@ pub(crate) struct Scenario {
     pub(crate) newer_writes: u64,
     /// So often the table is lost and restored from a backup.
     pub(crate) restores: usize,
+    /// What instances keep of pages, if they do.
+    pub(crate) kept: Option<Limits>,
 }
 
 /// How often each kind of operation is asked for.
@@ -124,10 +132,50 @@ impl Scenario {
             // In every other seed.
             newer_writes: if seed % 2 == 1 { 60 } else { 0 },
             restores: 0,
+            kept: None,
         };
         let everyday = everyday.with_short_lists(&mut Rng::with_seed(seed ^ 0xa2c_417e));
         let drawn = everyday.of_a_kind(&mut rng);
-        drawn.with_restores(&mut Rng::with_seed(seed ^ 0x8e5_704e))
+        drawn
+            .with_restores(&mut Rng::with_seed(seed ^ 0x8e5_704e))
+            .with_kept_pages(&mut Rng::with_seed(seed ^ 0x4e2_d000))
+    }
+
+    /// In every other seed instances keep pages, however small. A third of these are a herd: many devices whose users are removed and
+    /// added again quickly, over an index that is current, so that a page from before somebody was let in is told from a late one.
+    fn with_kept_pages(self, rng: &mut Rng) -> Self {
+        if rng.bool() {
+            return self;
+        }
+        // Bounds that are met now and then.
+        let bytes = [64_000, 1_000_000][rng.usize(..2)];
+        let age = Duration::from_millis([500, 4_000, 55_000][rng.usize(..3)]);
+        let limits = Limits { age, min_rows: 1, rounded_part: rng.usize(2..=8), ..Limits::of_bytes(bytes) };
+        let keeping = Self { kept: Some(limits), ..self };
+        if rng.u8(..3) > 0 || keeping.name == "emulator" {
+            return keeping;
+        }
+        let faults =
+            Faults { lag: Lag::Drawn(Delays::NONE), overlap: Delays::NONE, tear: Delays::NONE, ..keeping.faults };
+        Self {
+            name: HERD,
+            devices: 8,
+            device_pause: 100,
+            weights: Weights::with(&[
+                (Kind::ChangeTask, 60),
+                (Kind::DeleteTask, 20),
+                (Kind::CreateTask, 20),
+                (Kind::AddMember, 90),
+                (Kind::RemoveMember, 50),
+            ]),
+            faults,
+            ..keeping
+        }
+    }
+
+    /// Whether an answer shows only what was there when it was asked for: then nothing from before its reader was let in.
+    pub(crate) fn index_is_current(&self) -> bool {
+        self.name == HERD || self.name == "emulator"
     }
 
     /// In one seed of six the table is restored, whatever else is played.

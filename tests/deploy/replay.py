@@ -1,6 +1,6 @@
-"""Plays recorded events, and others like them, to the two functions as they are deployed, on the local stack's engine.
+"""Plays recorded events, and others like them, to the functions as they are deployed, on the local stack's engine.
 
-    python3 tests/deploy/replay.py target/ci/sam-build/{RestFunction,SyncFunction}/bootstrap target/debug/trueppm
+    python3 tests/deploy/replay.py target/ci/sam-build target/debug/trueppm
 
 Standard library only. Shows of itself that it notices a response that is too large, and a wrong secret.
 """
@@ -15,32 +15,25 @@ import pathlib
 import random
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import time
 
-from runtime import RESPONSE_LIMIT, Failed, Function, InvocationFailed
+import replay_live
+from runtime import RESPONSE_LIMIT, Failed, Function, InvocationFailed, check, short
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 EVENTS = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "tests/events").glob("*.json"))}
 SECRET = re.search(r"^JWT_SECRET=(.+)$", (ROOT / "infra/watch.env").read_text(), re.MULTILINE)[1]
 COLLECTIONS = ("projects", "tasks", "dependencies", "calendars", "memberships")
+FUNCTIONS = ("rest", "sync", "live", "poke")
 SEED = 20260302
 # A cold start loads the program first.
 LARGEST_BINARY = 6_000_000
 # What the library that reads events does with a body that is said to be Base64 and is not; no gateway sends one. The runtime
 # makes an error of it.
 UNDECODABLE = "/aws_lambda_events-"
-
-
-def check(is_so, otherwise):
-    if not is_so:
-        raise Failed(otherwise)
-
-
-def short(value):
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 300 else f"{text[:300]}…"
 
 
 class Answer:
@@ -182,11 +175,23 @@ def plain_and_base64_bodies(pair):
     brings(compressed, 4, tasks=(rows, []))
 
 
-def sizes(rest, sync):
-    for binary in (rest, sync):
-        size = pathlib.Path(binary).stat().st_size
+def sizes(binaries):
+    for binary in binaries.values():
+        size = binary.stat().st_size
         check(size <= LARGEST_BINARY, f"{binary} has {size} bytes, more than {LARGEST_BINARY}")
         print(f"    {binary}: {size} bytes", flush=True)
+
+
+def starts(functions):
+    """From the start of the process until it asks for an event: the connection to the table included, loading it from S3 not."""
+    for name, start in functions.items():
+        took = []
+        for _ in range(5):
+            with start() as function:
+                began = time.monotonic()
+                check(function.start().asked.wait(10), f"{name} does not ask for an event")
+                took.append(1000 * (time.monotonic() - began))
+        print(f"    {name}: median {statistics.median(took):.0f} ms of {len(took)} starts", flush=True)
 
 
 def fill(pair):
@@ -313,15 +318,20 @@ def fails(what, reason, part, *arguments):
         raise Failed(f"{what}: nothing failed")
 
 
-def play(pair, rest, sync):
+def play(pair, live, make):
+    rest, sync = make["rest"], make["sync"]
     passes(f"{len(EVENTS)} recorded events", recorded_events, pair)
     passes("plain and Base64 bodies", plain_and_base64_bodies, pair)
     passes("unknown routes", unknown_routes, pair)
     passes("malformed events", malformed_events, pair)
     rows = passes(f"more rows than a response holds (seed {SEED})", fill, pair)
     passes("pages of them, plain and compressed", every_row_of_both, pair, rows)
-    passes("wrong environments", wrong_environments, (rest, sync))
-    for one in (pair.rest, pair.sync):
+    passes("changes told to connections", replay_live.watched_and_told, live, "large", len(rows) + 2)
+    passes("messages that are refused", replay_live.refused_messages, live, "large")
+    passes("malformed events of live and poke", replay_live.malformed_live_events, live)
+    passes("wrong environments", wrong_environments, (rest, sync, make["live"]))
+    passes("wrong environments of poke", replay_live.poke_without_environment, make["poke"], SECRET)
+    for one in (pair.rest, pair.sync, live.live, live.poke):
         panics = [line for line in one.output().splitlines() if "panicked at" in line and UNDECODABLE not in line]
         check(not panics, f"{one.name}: {panics}")
         print(f"    {one.name}: {len(one.sizes)} responses of at most {max(one.sizes)} bytes, {one.started} instances", flush=True)
@@ -331,24 +341,34 @@ def play(pair, rest, sync):
     with rest(JWT_SECRET=SECRET[::-1]) as wrong_rest, sync(JWT_SECRET=SECRET[::-1]) as wrong_sync:
         fails("rest with another secret", "answered 401", recorded_events, Pair(wrong_rest, pair.sync))
         fails("sync with another secret", "answered 401", every_row, Pair(pair.rest, wrong_sync), rows, "identity")
+    with make["live"](JWT_SECRET=SECRET[::-1]) as wrong_live:
+        other = replay_live.Live(wrong_live, live.poke, live.gateway, live.token)
+        fails("live with another secret", "token_invalid", replay_live.watched_and_told, other, "large", len(rows) + 2)
 
 
-def main(rest, sync, local):
-    passes("programs that are small", sizes, rest, sync)
-    with engine(local) as variables:
+def main(built, local):
+    binaries = {name: pathlib.Path(built).resolve() / f"{name.title()}Function/bootstrap" for name in FUNCTIONS}
+    passes("programs that are small", sizes, binaries)
+    gateway = replay_live.Gateway()
+    with contextlib.ExitStack() as stack:
+        stack.callback(gateway.close)
+        variables = stack.enter_context(engine(local)) | {"LIVE_API_URL": gateway.url}
 
-        def function(name, binary, limit=RESPONSE_LIMIT, **changes):
-            return Function(name, pathlib.Path(binary).resolve(), variables | changes, limit)
+        def function(name, limit=RESPONSE_LIMIT, **changes):
+            return Function(name, binaries[name], variables | changes, limit)
 
-        make_rest, make_sync = functools.partial(function, "rest", rest), functools.partial(function, "sync", sync)
-        with make_rest() as resting, make_sync() as syncing:
-            try:
-                play(Pair(resting, syncing), make_rest, make_sync)
-            except Failed:
-                for one in (resting, syncing):
-                    lines = [line[-500:] for line in one.output().splitlines()[-10:]]
-                    print(f"--- the end of what {one.name} says", *lines, sep="\n", flush=True)
-                raise
+        make = {name: functools.partial(function, name) for name in FUNCTIONS}
+        passes("starts", starts, make)
+        running = {name: stack.enter_context(start()) for name, start in make.items()}
+        token = EVENTS["05-pull-everything"]["headers"]["authorization"].removeprefix("Bearer ")
+        try:
+            live = replay_live.Live(running["live"], running["poke"], gateway, token)
+            play(Pair(running["rest"], running["sync"]), live, make)
+        except Failed:
+            for one in running.values():
+                lines = [line[-500:] for line in one.output().splitlines()[-10:]]
+                print(f"--- the end of what {one.name} says", *lines, sep="\n", flush=True)
+            raise
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Needs sam on the PATH, and what `npm ci` installs in tests/client.
 import base64
 import hashlib
 import hmac
+import itertools
 import json
 import pathlib
 import subprocess
@@ -33,10 +34,10 @@ def token(secret, user):
 class Tried:
     """A deployed template, and how it does."""
 
-    def __init__(self, stack, template):
-        outputs = stack.deploy(template)
-        self.secret = stack.secret
-        self.front = Front(stack.ministack, outputs["BaseUrl"].removeprefix("https://").split(".")[0])
+    def __init__(self, stack, template, **changed):
+        self.outputs = stack.deploy(template, **changed)
+        self.ministack, self.secret = stack.ministack, stack.secret
+        self.front = Front(stack.ministack, self.outputs["BaseUrl"].removeprefix("https://").split(".")[0])
         self.environment = dict(stack.ministack.environment, BASE_URL=self.front.url)
 
     def smoke(self):
@@ -44,6 +45,13 @@ class Tried:
         # A 503 is not put off for long: nothing here gets better by itself.
         command = [TESTS / "smoke", "--patience", "5"]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+    def live(self, patience):
+        api = self.outputs["LiveUrl"].removeprefix("wss://").split(".")[0]
+        url = f"{self.ministack.endpoint.replace('http', 'ws')}/_aws/execute-api/{api}/live"
+        environment = dict(self.environment, LIVE_URL=url, JWT_SECRET=self.secret, PATIENCE=str(patience))
+        command = [self.ministack.python, TESTS / "deploy/live.py"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
     def client(self):
         environment = dict(self.environment, JWT_SECRET=self.secret)
@@ -56,14 +64,14 @@ class Tried:
 
 def without_action(role, action):
     def change(template):
-        statements = template["Resources"][role]["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]
-        for statement in statements:
-            if isinstance(statement["Action"], str):
-                statement["Action"] = [statement["Action"]]
-            if action in statement["Action"]:
-                statement["Action"].remove(action)
-        for statement in [statement for statement in statements if not statement["Action"]]:
-            statements.remove(statement)
+        policies = template["Resources"][role]["Properties"]["Policies"]
+        for policy in policies:
+            document = policy["PolicyDocument"]
+            for statement in document["Statement"]:
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                statement["Action"] = [allowed for allowed in actions if allowed != action]
+            document["Statement"] = [statement for statement in document["Statement"] if statement["Action"]]
+        policies[:] = [policy for policy in policies if policy["PolicyDocument"]["Statement"]]
 
     return change
 
@@ -86,8 +94,9 @@ def with_variable(name, value):
 
 WRONG = {
     "sync may not Query": without_action("SyncRole", "dynamodb:Query"),
-    "rest may not ConditionCheckItem": without_action("RestRole", "dynamodb:ConditionCheckItem"),
     "no route to sync": without_route("SyncFunction", "Sync"),
+    "sync may not BatchGetItem": without_action("SyncRole", "dynamodb:BatchGetItem"),
+    "rest may not ConditionCheckItem": without_action("RestRole", "dynamodb:ConditionCheckItem"),
     "no route to rest": without_route("RestFunction", "Rest"),
     "no routes": without_routes,
     "a wrong TABLE_NAME": with_variable("TABLE_NAME", "another"),
@@ -95,29 +104,65 @@ WRONG = {
 }
 
 
-def good(stack):
-    """The template as it is, which passes the smoke test."""
+# Likewise, of what tells devices of changes; and what the phone then misses.
+WRONG_LIVE = {
+    "poke may not ManageConnections": (without_action("PokeRole", "execute-api:ManageConnections"), "was not told"),
+    "live may not BatchWriteItem": (without_action("LiveRole", "dynamodb:BatchWriteItem"), "FAILED"),
+    "poke is not woken": (without_route("PokeFunction", "Commits"), "was not told"),
+}
+
+
+def passed(run):
+    print(run.stdout, run.stderr, sep="", flush=True)
+    run.check_returncode()
+
+
+def failed(what, run, reason="FAILED"):
+    lines = [line for line in (run.stdout + run.stderr).splitlines() if line.startswith("FAILED")]
+    if run.returncode != 1 or not lines or reason not in lines[0]:
+        raise SystemExit(f"{what}: the test did not fail as it should\n{run.stdout}{run.stderr}")
+    print(f"{what}: {lines[0]}", flush=True)
+
+
+def with_live(stack):
+    """The template as it is: the smoke test passes, phones are told of changes, and nothing is left of their connections."""
     tried = Tried(stack, stack.template())
-    smoke = tried.smoke()
-    print(smoke.stdout, smoke.stderr, sep="", flush=True)
-    smoke.check_returncode()
-    return tried
+    passed(tried.smoke())
+    passed(tried.live(patience=30))
+    for _ in range(50):
+        if not (left := stack.connections()):
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"nobody is connected, and the table has {left}")
+
+
+def without_live(stack):
+    """With Live off nothing is left of it, and everything else is as before."""
+    tried = Tried(stack, stack.template(), Live="off")
+    if (left := stack.left_of_live()) or "LiveUrl" in tried.outputs:
+        raise SystemExit(f"with Live off there is still {left}")
+    passed(tried.smoke())
+    tried.client()
 
 
 def main(python, built):
     log = pathlib.Path(built).parent / "deploy.log"
     with Ministack(python, log) as ministack:
         stack = Stack(ministack, built)
-        good(stack)
-        for what, change in WRONG.items():
+        with_live(stack)
+        # Both at once, since a deployment takes longer than a try: the first of WRONG keep nobody from being told.
+        for wrong, wrong_live in itertools.zip_longest(WRONG.items(), WRONG_LIVE.items()):
             template = stack.template()
+            what, change = wrong
             change(template)
-            smoke = Tried(stack, template).smoke()
-            failed = [line for line in (smoke.stdout + smoke.stderr).splitlines() if line.startswith("FAILED")]
-            if smoke.returncode != 1 or not failed:
-                raise SystemExit(f"{what}: the smoke test did not fail\n{smoke.stdout}{smoke.stderr}")
-            print(f"{what}: {failed[0]}", flush=True)
-        good(stack).client()
+            if wrong_live:
+                what_live, (change_live, reason) = wrong_live
+                change_live(template)
+            tried = Tried(stack, template)
+            failed(what, tried.smoke())
+            if wrong_live:
+                failed(what_live, tried.live(patience=8), reason)
+        without_live(stack)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,16 @@ class Failed(Exception):
     """What is wrong with a function, as a sentence."""
 
 
+def check(is_so, otherwise):
+    if not is_so:
+        raise Failed(otherwise)
+
+
+def short(value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 300 else f"{text[:300]}…"
+
+
 class InvocationFailed(Failed):
     """What Lambda calls a function error: there is no response, or none that it takes."""
 

@@ -29,6 +29,7 @@ class Ministack:
 
     def __init__(self, python, log):
         port = free_port()
+        self.python = python
         self.endpoint = f"http://127.0.0.1:{port}"
         # Its own credentials are the account's: everyone else has what a role allows.
         self.environment = {
@@ -93,16 +94,20 @@ class Stack:
         for name, resource in template["Resources"].items():
             if resource["Properties"].pop("DeploymentPreference", None) and not self.revision:
                 print(f"left out: DeploymentPreference of {name} (ministack has no AWS::CodeDeploy)")
+        # Where ministack has the connections of a WebSocket API.
+        variables = template["Resources"]["PokeFunction"]["Properties"]["Environment"]["Variables"]
+        variables["LIVE_API_URL"] = {"Fn::Sub": f"{self.ministack.endpoint}/_aws/execute-api/${{LiveApi}}/live"}
         return template
 
-    def deploy(self, template):
-        """Deploys a template and answers the outputs."""
+    def deploy(self, template, **changed):
+        """Deploys a template, with parameters that differ from the usual ones, and answers the outputs."""
         self.revision += 1
         file = self.built / "deployed.yaml"
         file.write_text(yaml_dump(template))
         parameters = {"Architecture": "x86_64", "JwtSecretArn": self.secret_arn, "Revision": self.revision}
         # One user writes the largest rows there are, twenty at a time.
         parameters["CallerUnitsBurst"] = 10_000_000
+        parameters |= {"Live": "on"} | changed
         command = ["sam", "deploy", "--template-file", file, "--stack-name", STACK, "--s3-bucket", BUCKET]
         command += ["--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--parameter-overrides"]
         command += [f"{name}={value}" for name, value in parameters.items()]
@@ -111,6 +116,31 @@ class Stack:
             raise SystemExit(f"sam deploy failed:\n{done.stdout}\n{done.stderr}")
         described = self.ministack.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
         return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+    def left_of_live(self):
+        """What is deployed of Live, by logical name or description."""
+        listed = self.ministack.client("cloudformation").list_stack_resources(StackName=STACK)["StackResourceSummaries"]
+        left = [resource["LogicalResourceId"] for resource in listed]
+        left = [name for name in left if name.startswith(("Live", "Poke"))]
+        for api in self.ministack.client("apigatewayv2").get_apis()["Items"]:
+            if api["ProtocolType"] == "WEBSOCKET":
+                left.append(f"the API {api['ApiId']}")
+        for mapping in self.ministack.client("lambda").list_event_source_mappings()["EventSourceMappings"]:
+            left.append(f"the mapping of {mapping['EventSourceArn']}")
+        table = self.ministack.client("dynamodb").describe_table(TableName=self.table())["Table"]
+        if table.get("StreamSpecification", {}).get("StreamEnabled"):
+            left.append("the stream")
+        return left
+
+    def table(self):
+        listed = self.ministack.client("cloudformation").list_stack_resources(StackName=STACK)["StackResourceSummaries"]
+        return next(resource["PhysicalResourceId"] for resource in listed if resource["LogicalResourceId"] == "Table")
+
+    def connections(self):
+        """The items that say who is connected and watches what."""
+        pages = self.ministack.client("dynamodb").get_paginator("scan").paginate(TableName=self.table())
+        keys = [(item["project_id"]["S"], item["entity"]["S"]) for page in pages for item in page["Items"]]
+        return [key for key in keys if key[0].startswith(("live#", "connection#", "unwatched#"))]
 
 
 class Front(http.server.ThreadingHTTPServer):
@@ -122,6 +152,7 @@ class Front(http.server.ThreadingHTTPServer):
     def __init__(self, ministack, api):
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # headers and body are two writes
 
             def forward(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))

@@ -9,8 +9,8 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 /// Metrics that only the service itself can drive up.
 const OF_THE_SERVICE: [&str; 6] =
     ["Errors", "Duration", "ServerError", "KeysUnavailable", "StrongFallback", "NotProven"];
-/// Metrics that anyone can drive up, with bad tokens, with a token of no project, or by sending much.
-const OF_ANYONE: [&str; 8] = [
+/// Metrics that anyone can drive up, with bad tokens, with a token of no project, by sending much, or by not reading.
+const OF_ANYONE: [&str; 11] = [
     "Unauthorized",
     "Forbidden",
     "RateLimited",
@@ -19,7 +19,12 @@ const OF_ANYONE: [&str; 8] = [
     "WriteThrottleEvents",
     "ConsumedReadCapacityUnits",
     "ConsumedWriteCapacityUnits",
+    "IteratorAge",
+    "PokesFailed",
+    "ConnectCount",
 ];
+/// The functions, and how many alarms of the service each has at least.
+const FUNCTIONS: [(&str, usize); 4] = [("Sync", 4), ("Rest", 4), ("Live", 4), ("Poke", 2)];
 /// It sees the same as `Errors` and `ServerError`, and belongs to the API, which is made after the functions' deployments.
 const OF_THE_API: &str = "5xx";
 
@@ -69,13 +74,13 @@ fn a_deployment_is_rolled_back_by_exactly_those_alarms_that_no_stranger_can_caus
             |metric: &&str| OF_THE_SERVICE.contains(metric) || OF_ANYONE.contains(metric) || *metric == OF_THE_API;
         assert!(!metrics.is_empty() && metrics.iter().all(is_known), "{name}: who can cause {metrics:?}?");
     }
-    for function in ["Sync", "Rest"] {
+    for (function, at_least) in FUNCTIONS {
         let no_stranger = |alarm: &Yaml| {
             metrics(alarm).iter().all(|metric| OF_THE_SERVICE.contains(metric)) && is_about(alarm, function)
         };
         let expected: BTreeSet<&str> =
             alarms.iter().filter(|(_, alarm)| no_stranger(alarm)).map(|(name, _)| *name).collect();
-        assert!(expected.len() >= 4, "only {expected:?} are about {function}");
+        assert!(expected.len() >= at_least, "only {expected:?} are about {function}");
         assert_eq!(roll_back(template, function), expected, "{function}");
     }
 }
@@ -93,7 +98,7 @@ fn each_alarm_tells_whoever_is_on_call() {
 #[test]
 fn the_runbook_has_each_alarm_and_says_which_of_them_roll_back() {
     let (template, runbook) = (&template(), read("infra/docs/operate.md"));
-    let roll_back = &roll_back(template, "Sync") | &roll_back(template, "Rest");
+    let roll_back: BTreeSet<&str> = FUNCTIONS.iter().flat_map(|(function, _)| roll_back(template, function)).collect();
     let rows: Vec<&str> = runbook.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next()).collect();
     for (name, alarm) in alarms(template) {
         let shown = alarm["AlarmName"].as_str().and_then(|name| name.strip_prefix("${AWS::StackName}-${Stage}-"));
@@ -119,4 +124,24 @@ fn a_refusal_of_the_gateway_or_of_a_function_is_counted() {
     }
     let format = template["Resources"]["Api"]["Properties"]["AccessLogSettings"]["Format"][0].as_str();
     assert!(format.is_some_and(|format| format.contains(r#""status":$context.status,"#)), "{format:?}");
+}
+
+#[test]
+fn with_live_off_nothing_of_it_is_left() {
+    let template = &template();
+    let resources = template["Resources"].as_hash().expect("resources");
+    let of_live = resources.iter().filter(|(name, _)| {
+        let name = name.as_str().expect("a name");
+        name.starts_with("Live") || name.starts_with("Poke")
+    });
+    let mut conditions = BTreeSet::new();
+    for (name, resource) in of_live {
+        let condition = resource["Condition"].as_str().unwrap_or_else(|| panic!("{name:?} is always there"));
+        conditions.insert(condition);
+    }
+    assert_eq!(Vec::from_iter(conditions), ["IsLive", "LogsLiveAccess"]);
+    assert_eq!(template["Conditions"]["LogsLiveAccess"][0].as_str(), Some("IsLive"), "one of all that have to hold");
+    let stream = &template["Resources"]["Table"]["Properties"]["StreamSpecification"];
+    assert_eq!((stream[0].as_str(), stream[2].as_str()), (Some("IsLive"), Some("AWS::NoValue")));
+    assert_eq!(template["Outputs"]["LiveUrl"]["Condition"].as_str(), Some("IsLive"));
 }

@@ -1,4 +1,5 @@
-//! Least privilege: what each function asks of DynamoDB is what its policy in template.yaml allows, no more and no less.
+//! Least privilege: what each function asks of DynamoDB, and of the gateway, is what its policy in template.yaml allows, no more
+//! and no less.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,8 +9,14 @@ use aws_sdk_dynamodb::error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
 use axum::http::Method;
+use live::{Event, Live};
+use poke::Poke;
 use serde_json::{Value, json};
-use shared::domain::{Role, ServerVersion};
+use shared::auth::Verifier;
+use shared::domain::{ConnectionId, Role, ServerVersion};
+use shared::live::{Connections, Delivery};
+use shared::storage::Unwatched;
+use stack::token::LOCAL_SECRET;
 use tests::support::{OWNER, Pull, TestApp, TestProject, TestTable};
 use yaml_rust2::{Yaml, YamlLoader};
 
@@ -17,6 +24,13 @@ use crate::batch::{batch, edge, task};
 
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
 const DEPLOY_ROLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/deploy-role.yaml");
+/// What Lambda asks in the name of a function's role to hand it a stream.
+const READING_A_STREAM: [(&str, &str); 4] = [
+    ("dynamodb:DescribeStream", "stream"),
+    ("dynamodb:GetRecords", "stream"),
+    ("dynamodb:GetShardIterator", "stream"),
+    ("dynamodb:ListStreams", "*"),
+];
 
 /// A template as it is written: `!Ref X` is `X`.
 fn parsed(path: &str) -> Yaml {
@@ -31,6 +45,8 @@ type Actions = BTreeSet<(String, String)>;
 #[derive(Debug, Clone, Default)]
 struct Witness {
     seen: Arc<Mutex<Actions>>,
+    /// Actions, each with a partition that was asked for.
+    partitions: Arc<Mutex<Actions>>,
     index_lags: Arc<AtomicBool>,
 }
 
@@ -38,6 +54,9 @@ impl Witness {
     fn look(&self, operation: &str, request: &mut HttpRequest) -> Result<(), BoxError> {
         let mut body: Value = serde_json::from_slice(request.body().bytes().ok_or("no body")?)?;
         self.seen.lock().expect("what was seen").extend(needed(operation, &body));
+        let action = format!("dynamodb:{operation}");
+        let partitions = partitions(operation, &body).into_iter().map(|partition| (action.clone(), partition));
+        self.partitions.lock().expect("what was seen").extend(partitions);
         if body["IndexName"] == "by_version" && self.index_lags.load(Ordering::Relaxed) {
             // As if no row had arrived there yet. The engine does not check signatures.
             body["ExpressionAttributeValues"][":after"] = json!({"N": ServerVersion::MAX.to_string()});
@@ -66,6 +85,40 @@ fn needed(operation: &str, body: &Value) -> Actions {
     }
 }
 
+/// The partitions of a call that is not a transaction: what IAM calls its leading keys.
+fn partitions(operation: &str, body: &Value) -> Vec<String> {
+    let of_table = || body["RequestItems"].as_object().into_iter().flat_map(|tables| tables.values());
+    let keys: Vec<&Value> = match operation {
+        "GetItem" | "DeleteItem" => vec![&body["Key"]["project_id"]],
+        "Query" => vec![&body["ExpressionAttributeValues"][":partition"]],
+        "BatchGetItem" => of_table()
+            .flat_map(|table| table["Keys"].as_array().into_iter().flatten())
+            .map(|key| &key["project_id"])
+            .collect(),
+        "BatchWriteItem" => of_table()
+            .flat_map(|writes| writes.as_array().into_iter().flatten())
+            .flat_map(|write| {
+                [&write["PutRequest"]["Item"]["project_id"], &write["DeleteRequest"]["Key"]["project_id"]]
+            })
+            .collect(),
+        _ => vec![],
+    };
+    keys.into_iter().filter_map(|key| Some(key["S"].as_str()?.to_owned())).collect()
+}
+
+/// The patterns of partitions to which a role's statement limits an action; none where it does not.
+fn limits(template: &Yaml, function: &str, action: &str) -> Vec<String> {
+    let policies = &template["Resources"][format!("{function}Role").as_str()]["Properties"]["Policies"];
+    let statements = policies.as_vec().into_iter().flatten();
+    let statements = statements.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_vec().into_iter().flatten());
+    let limited = statements.filter(|statement| texts(&statement["Action"]).contains(&action));
+    let patterns = limited.flat_map(|statement| {
+        let keys = &statement["Condition"]["ForAllValues:StringLike"]["dynamodb:LeadingKeys"];
+        keys.as_vec().into_iter().flatten().filter_map(Yaml::as_str).map(str::to_owned)
+    });
+    patterns.collect()
+}
+
 /// What a role of the template allows on the table.
 fn allowed(template: &Yaml, function: &str) -> Actions {
     let resources = &template["Resources"];
@@ -81,9 +134,11 @@ fn allowed(template: &Yaml, function: &str) -> Actions {
             for action in texts(&statement["Action"]) {
                 assert!(!action.contains('*'), "{name}: {action}");
                 for resource in texts(&statement["Resource"]) {
-                    // X-Ray knows no resources.
-                    assert!(!resource.contains('*') || action.starts_with("xray:"), "{name}: {action} on {resource}");
-                    if action.starts_with("dynamodb:") {
+                    // X-Ray knows no resources, nor does a list of streams, and the gateway chooses the ids of connections.
+                    let may_be_any = action.starts_with("xray:") || action == "dynamodb:ListStreams";
+                    let named = resource.strip_suffix("/@connections/*").unwrap_or(resource);
+                    assert!(!named.contains('*') || may_be_any, "{name}: {action} on {resource}");
+                    if action.starts_with("dynamodb:") || action.starts_with("execute-api:") {
                         actions.insert((action.to_owned(), resource_in_words(resource)));
                     }
                 }
@@ -98,9 +153,16 @@ fn texts(yaml: &Yaml) -> Vec<&str> {
     texts.into_iter().map(|text| text.expect("a text")).collect()
 }
 
-/// `!GetAtt Table.Arn` and `!Sub ${Table.Arn}/index/…`.
+/// `!GetAtt Table.Arn`, `!GetAtt Table.StreamArn`, `!Sub ${Table.Arn}/index/…`, and of the gateway what follows the stage.
 fn resource_in_words(resource: &str) -> String {
-    if resource == "Table.Arn" { "table".to_owned() } else { resource.replace("${Table.Arn}", "table") }
+    match resource {
+        "Table.Arn" => "table".to_owned(),
+        "Table.StreamArn" => "stream".to_owned(),
+        _ => match resource.split_once(":${LiveApi}/live/") {
+            Some((_, of_connections)) => of_connections.to_owned(),
+            None => resource.replace("${Table.Arn}", "table"),
+        },
+    }
 }
 
 /// Both functions, each behind a witness.
@@ -170,15 +232,106 @@ async fn pull(project: &TestProject, witness: &Witness) {
     Pull::of(&project.sync(&format!("since={mark}")).await);
 }
 
+/// Connections that take what they are told, but for [`DEAD`] ones.
+#[derive(Clone)]
+struct Sockets(Witness);
+
+const DEAD: &str = "dead";
+
+impl Sockets {
+    fn note(&self, method: &str) {
+        let of_connections = format!("{method}/@connections/*");
+        let mut seen = self.0.seen.lock().expect("what was seen");
+        seen.insert(("execute-api:ManageConnections".to_owned(), of_connections));
+    }
+}
+
+impl Connections for Sockets {
+    async fn send(&self, to: &ConnectionId, _: &str) -> Delivery {
+        self.note("POST");
+        if to.as_str().starts_with(DEAD) { Delivery::Gone } else { Delivery::Sent }
+    }
+
+    async fn close(&self, _: &ConnectionId) -> Delivery {
+        self.note("DELETE");
+        Delivery::Sent
+    }
+}
+
+fn connection(id: &str) -> Unwatched {
+    Unwatched { connection: id.parse().expect("an id"), opened_at: 0 }
+}
+
+/// Everything that a connection may say, and everything that the stream may.
+async fn watch_and_poke(project: &TestProject) -> [(&'static str, Witness); 2] {
+    let table = TestTable::of_this_process().await;
+    let [of_live, of_poke] = [(); 2].map(|()| Witness::default());
+    let behind =
+        async |witness: Witness| table.seen_by(move |operation, request| witness.look(operation, request)).await;
+    let verifier = Verifier::configured(|name| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned()));
+    let live = Live::new(behind(of_live.clone()).await, Arc::new(verifier.expect("a verifier")));
+    let seen_by_poke = behind(of_poke.clone()).await;
+    seen_by_poke.connect().await;
+    let poke = Poke::new(seen_by_poke, Arc::new(Sockets(of_poke.clone())));
+
+    // Tests at the same time share the table.
+    let [open, dead, expired] = ["open", DEAD, "expired"].map(|kind| format!("{kind}-{}", project.id));
+    for id in [&open, &dead, &expired] {
+        live.answer(&connection(id), Event::Opened).await;
+        let watch = json!({"action": "watch", "token": TestApp::token(OWNER), "projects": [project.id]});
+        let answer = live.answer(&connection(id), Event::Said(watch.to_string())).await.message.expect("an answer");
+        assert!(answer.contains("watching"), "{answer}");
+    }
+    expire(project, &expired).await;
+    poke.handle(&of_stream(project, "_counter", json!({"current_version": {"N": "9"}}))).await;
+    let removed = json!({"is_deleted": {"BOOL": true}, "deleted_row": {"S": json!({"user": OWNER}).to_string()}});
+    poke.handle(&of_stream(project, "memberships#m", removed)).await;
+    live.answer(&connection(&open), Event::Ended).await;
+    // Another test's sweep may come first.
+    for id in 0.. {
+        live.answer(&connection(&format!("silent{id}-{}", project.id)), Event::Opened).await;
+        if poke.sweep().await.expect("a sweep") > 0 {
+            break;
+        }
+    }
+    [("Live", of_live), ("Poke", of_poke)]
+}
+
+fn of_stream(project: &TestProject, entity: &str, image: Value) -> Value {
+    let keys = json!({"project_id": {"S": project.id}, "entity": {"S": entity}});
+    let dynamodb = json!({"Keys": keys, "NewImage": image, "SequenceNumber": "1"});
+    json!({"Records": [{"eventName": "MODIFY", "dynamodb": dynamodb}]})
+}
+
+/// Ends a watch's time, past the product.
+async fn expire(project: &TestProject, connection: &str) {
+    let text = |value: String| aws_sdk_dynamodb::types::AttributeValue::S(value);
+    let mut found = 0;
+    for partition in 0..4 {
+        let update = project.app.look_into().update_item().table_name(&TestTable::of_this_process().await.name);
+        let key = [("project_id", format!("live#{}#{partition}", project.id)), ("entity", connection.to_owned())];
+        let update = key.into_iter().fold(update, |update, (name, value)| update.key(name, text(value)));
+        let zero = aws_sdk_dynamodb::types::AttributeValue::N("0".to_owned());
+        let update = update.update_expression("SET #until = :zero").expression_attribute_names("#until", "until");
+        let update = update.expression_attribute_values(":zero", zero).condition_expression("attribute_exists(entity)");
+        found += usize::from(update.send().await.is_ok());
+    }
+    assert_eq!(found, 1, "a watch is in one partition");
+}
+
 #[tokio::test]
 async fn each_function_may_do_what_it_does_and_nothing_else() {
     let (app, rest, sync) = watched().await;
     let project = app.with_project().await;
     edit(&project).await;
+    let [live, poke] = watch_and_poke(&project).await;
     pull(&project, &sync).await;
     let template = &parsed(TEMPLATE);
-    for (function, witness) in [("Sync", sync), ("Rest", rest)] {
-        let seen = witness.seen.lock().expect("what was seen").clone();
+    for (function, witness) in [("Sync", sync), ("Rest", rest), live, poke] {
+        let mut seen = witness.seen.lock().expect("what was seen").clone();
+        if function == "Poke" {
+            seen.extend(READING_A_STREAM.map(|(action, on)| (action.to_owned(), on.to_owned())));
+        }
         let allowed = allowed(template, function);
         let [lacks, surplus] = [seen.difference(&allowed), allowed.difference(&seen)].map(Vec::from_iter);
         assert!(lacks.is_empty() && surplus.is_empty(), "{function}: lacks {lacks:?}, has needlessly {surplus:?}");
@@ -194,7 +347,7 @@ fn the_boundary_of_a_deployment_leaves_the_functions_what_they_may_do_and_nothin
         statements.flat_map(|statement| texts(&statement["Action"])).map(str::to_owned).collect()
     };
     let mut allowed = BTreeSet::new();
-    for role in ["SyncRole", "RestRole"] {
+    for role in ["SyncRole", "RestRole", "LiveRole", "PokeRole"] {
         let properties = &template["Resources"][role]["Properties"];
         assert!(!properties["PermissionsBoundary"].is_badvalue(), "{role} could not be made by the deployment");
         for policy in properties["Policies"].as_vec().expect("policies") {
@@ -202,4 +355,28 @@ fn the_boundary_of_a_deployment_leaves_the_functions_what_they_may_do_and_nothin
         }
     }
     assert_eq!(actions(boundary), allowed);
+}
+
+#[tokio::test]
+async fn live_and_poke_write_and_delete_in_partitions_of_connections_only() {
+    let (app, ..) = watched().await;
+    let project = app.with_project().await;
+    let template = &parsed(TEMPLATE);
+    for (function, witness) in watch_and_poke(&project).await {
+        let asked = witness.partitions.lock().expect("what was seen").clone();
+        let writes = ["dynamodb:BatchWriteItem", "dynamodb:DeleteItem"];
+        let limited: Vec<_> =
+            asked.iter().filter(|(action, _)| function == "Poke" || writes.contains(&action.as_str())).collect();
+        assert!(!limited.is_empty());
+        for (action, partition) in limited {
+            let patterns = limits(template, function, action);
+            let fits = |pattern: &String| match pattern.strip_suffix('*') {
+                Some(start) => partition.starts_with(start),
+                None => partition == pattern,
+            };
+            assert!(!patterns.is_empty(), "{function}: {action} is not limited to partitions");
+            assert!(patterns.iter().any(fits), "{function}: {action} in {partition}, and may in {patterns:?}");
+            assert!(patterns.iter().all(|pattern| pattern == "_" || pattern.ends_with("#*")), "{patterns:?}");
+        }
+    }
 }

@@ -15,7 +15,8 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use shared::domain::Role;
 use shared::storage::Table;
-use tests::support::{Answer, Pull, TestApp, TestProject, TestTable};
+use sync::Limits;
+use tests::support::{Answer, Device, Pull, TestApp, TestProject, TestTable};
 
 /// What the table is like, and what was asked of it.
 #[derive(Default)]
@@ -130,12 +131,18 @@ impl Weather {
 
 /// Projects with rows, seen by one instance whose index lags.
 async fn projects(count: usize) -> (Vec<TestProject>, Arc<Mutex<Weather>>) {
+    projects_with_pages(count, Limits::of_bytes(0)).await
+}
+
+/// … and which keeps pages.
+async fn projects_with_pages(count: usize, limits: Limits) -> (Vec<TestProject>, Arc<Mutex<Weather>>) {
     let table = TestTable::of_this_process().await;
     let weather = Arc::new(Mutex::new(Weather { index_lags: true, ..Weather::default() }));
     let client = table.client().await;
     let inner = client.config().http_client().expect("an HTTP client");
     let config = client.config().to_builder().http_client(Way { inner, weather: Arc::clone(&weather) });
-    let seen = TestApp::on(table, Table::new(Client::from_conf(config.build()), &table.name)).await;
+    let seen = Table::new(Client::from_conf(config.build()), &table.name);
+    let seen = TestApp::on_keeping(table, seen, limits).await;
     let mut projects = Vec::new();
     for _ in 0..count {
         projects.push(TestApp::new().await.with_project().with_tasks(2).await.seen_by(seen.clone()));
@@ -253,4 +260,21 @@ async fn a_strong_reading_adds_up_although_a_row_is_written_more_often_meanwhile
     assert_eq!((pull.path.as_str(), pull.mark, pull.len()), ("strong", 4, 2));
     assert_eq!(weather.lock().expect("the weather").strong, [true], "it was not read a second time");
     assert!(pull.checksums.is_none() && pull.versions().iter().any(|version| *version > 4));
+}
+
+/// All rows are in hand then, so that no page of the herd takes another strong reading.
+#[tokio::test]
+async fn one_strong_reading_fills_all_pages_that_follow() {
+    let limits = Limits { min_rows: 1, ..Limits::of_bytes(1024 * 1024) };
+    let (projects, weather) = projects_with_pages(1, limits).await;
+    for n in 0..6 {
+        projects[0].create("tasks", json!({"id": format!("n{n}"), "name": "N"})).await;
+    }
+    let (mut device, mut outcomes) = (Device::default(), vec![]);
+    while device.mark < projects[0].current_version().await {
+        outcomes.push(device.synchronize(&projects[0], Some(4)).await.path);
+    }
+    assert_eq!(outcomes, ["strong", "kept", "kept"]);
+    assert_eq!(weather.lock().expect("the weather").strong.len(), 1);
+    assert_eq!(device.rows, projects[0].live_rows().await);
 }

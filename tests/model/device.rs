@@ -17,6 +17,14 @@ pub(crate) struct Device {
     /// Whether it was ever told of a removal although the membership that the same pull had read was newer, and no
     /// newer than S.
     pub(crate) told_of_an_undone_removal: bool,
+    /// Whether it was ever told, without a removal, that the membership of its own user is dead.
+    pub(crate) told_of_own_tombstone: bool,
+    /// Whether it was ever shown a row as it was before its user was let in.
+    pub(crate) shown_from_before: bool,
+    /// Whether an answer with `has_more` ever had a row from beyond its mark.
+    pub(crate) shown_beyond_a_page: bool,
+    /// Whether it was ever told that there is no more, though the counter that its pull had read was beyond.
+    pub(crate) told_that_was_all: bool,
 }
 
 /// What the device was told last.
@@ -40,6 +48,8 @@ pub(crate) struct How {
     pub(crate) resync: bool,
     /// Whether the archive was read.
     pub(crate) archive: bool,
+    /// Whether it was a page that was kept.
+    pub(crate) kept: bool,
 }
 
 impl Device {
@@ -52,6 +62,10 @@ impl Device {
             told_removed_at: 0,
             mark_went_back: false,
             told_of_an_undone_removal: false,
+            told_of_own_tombstone: false,
+            shown_from_before: false,
+            shown_beyond_a_page: false,
+            told_that_was_all: false,
         }
     }
 
@@ -66,6 +80,7 @@ impl Device {
         self.answer = answer;
         for (entity, row) in rows {
             self.rows[entity] = shown(Some(row));
+            self.shown_beyond_a_page |= matches!(answer, Answer::Cut(_)) && row.server_version > mark;
         }
     }
 

@@ -25,6 +25,7 @@
 //! - The index: see [`hand::Hand::from_index`].
 //! - One device that pulls as often as it likes: proof by held versions, those included that are known by a row's list alone,
 //!   proof by the sum, busy answers, cut pages, removal of its user, and the full resync of a user who is added again.
+//! - A page that an instance keeps of another device's pull ([`kept`]).
 //!
 //! # How it is kept small
 //!
@@ -58,6 +59,7 @@ mod commit;
 mod decision;
 mod device;
 mod hand;
+mod kept;
 mod mutants;
 mod proof;
 mod properties;

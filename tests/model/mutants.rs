@@ -8,7 +8,7 @@ use crate::decision::Job::{self, AddEdge, DeleteTask, Patch, PatchByOlderCode};
 use crate::properties::Always;
 use crate::row::Entity::{Edge, Membership, Task};
 use crate::rules::{
-    CASCADE, EACH, EMULATOR, HOT_ROW, OLDER_CODE, OVERFLOW, PAGED_OVERFLOW, PARTS, REMOVAL, RESTORED, TWO_WRITERS,
+    CASCADE, EACH, EMULATOR, HOT_ROW, KEPT, OLDER_CODE, OVERFLOW, PAGED_OVERFLOW, PARTS, REMOVAL, RESTORED, TWO_WRITERS,
 };
 use crate::scenario::{Index, Last, Mutant, Scenario};
 
@@ -400,4 +400,53 @@ fn a_busy_answer_at_the_version_of_a_removal_makes_the_mark_go_back() {
 fn a_member_added_again_gets_an_empty_answer_where_the_resync_is_looked_for_last() {
     let mutants = &[Mutant::EmptyAnswerBeforeTheResync];
     breaks(Scenario { mutants, ..REMOVAL }, Always::EveryRowUpToTheMarkIsOnTheDevice);
+}
+
+// A page that is kept.
+
+/// What was replaced before the member was added is none of their business, and the page was made when they were none.
+#[test]
+fn a_page_for_a_younger_member_shows_what_is_from_before_they_were_let_in() {
+    let mutants = &[Mutant::PageGivenToAYoungerMember];
+    let always = &[Always::NothingFromBeforeTheReaderWasLetIn];
+    breaks(Scenario { mutants, index: Index::Current, always, ..KEPT }, always[0]);
+}
+
+/// It was made for somebody else of an index that lagged, and the member is back.
+#[test]
+fn a_page_with_the_own_tombstone_tells_a_member_of_a_removal_that_is_over() {
+    let mutants = &[Mutant::PageGivenWithTheOwnTombstone];
+    breaks(Scenario { mutants, ..KEPT }, Always::NoMemberIsToldOfTheirOwnTombstone);
+}
+
+#[test]
+fn a_page_that_is_given_before_the_membership_is_read_is_given_to_a_removed_member() {
+    let mutants = &[Mutant::PageGivenWithoutTheMembership];
+    breaks(Scenario { mutants, ..KEPT }, Always::NothingIsDeliveredAfterARemoval);
+}
+
+/// A pull's counter may be older than a page that was made since: the next pull reads the counter anew. The product gives no such page
+/// all the same, as a restore takes the counter back.
+#[test]
+fn a_page_that_is_newer_than_the_counter_of_its_pull_does_no_harm() {
+    let mutants = &[Mutant::PageGivenAheadOfTheCounter];
+    holds(Scenario { mutants, limit: 1, keeps_a_page: true, ..TWO_WRITERS });
+}
+
+#[test]
+fn a_page_kept_before_its_counter_is_read_is_followed_by_a_wrong_exact_answer() {
+    let mutants = &[Mutant::PageKeptBeforeItsCounter];
+    breaks(Scenario { mutants, limit: 1, keeps_a_page: true, ..TWO_WRITERS }, Always::AnExactAnswerIsTheStateAtTheMark);
+}
+
+#[test]
+fn a_final_page_that_is_repeated_later_says_that_there_is_no_more() {
+    let mutants = &[Mutant::FinalPageRepeatedLater];
+    breaks(Scenario { mutants, keeps_a_page: true, ..TWO_WRITERS }, Always::WhatIsSaidToBeAllIsAll);
+}
+
+#[test]
+fn a_busy_answer_that_is_kept_shows_rows_from_beyond_the_mark() {
+    let mutants = &[Mutant::BusyAnswerKept];
+    breaks(Scenario { mutants, keeps_a_page: true, ..TWO_WRITERS }, Always::NoPageShowsWhatIsBeyondItsMark);
 }

@@ -24,19 +24,24 @@ pub(crate) enum Verdict {
 }
 
 pub(crate) fn judge(view: View<'_>, found: Found) -> Verdict {
+    let verdict = judge_for_another(view, found);
+    match own_removal(view, found) {
+        Some(version) if verdict != Verdict::Short => Verdict::Removed(version),
+        _ => verdict,
+    }
+}
+
+/// The same for a member whose membership is none of the rows.
+pub(crate) fn judge_for_another(view: View<'_>, found: Found) -> Verdict {
     let Found { request, hand, .. } = found;
     let proven = proven_to(view, found);
     let rows = hand.after(view.table, request.since);
-    let verdict = match page(view, &rows, proven) {
+    match page(view, &rows, proven) {
         Some(page) => page,
         None if proven < request.current => Verdict::Short,
         None if rows.len() > view.scenario.limit => Verdict::TooManyNewer,
         None if newest(view, found) > request.current || rests_on_anonymous(view, found) => Verdict::Newer,
         None => Verdict::Exact,
-    };
-    match own_removal(view, found) {
-        Some(version) if verdict != Verdict::Short => Verdict::Removed(version),
-        _ => verdict,
     }
 }
 

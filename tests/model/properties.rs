@@ -28,6 +28,14 @@ pub(crate) enum Always {
     NothingIsDeliveredAfterARemoval,
     /// Nor is what others wrote later shown beside an answer that accounts for less.
     NothingWrittenAfterARemovalIsDelivered,
+    /// Of rows that were replaced before the reader was let in, none is shown. Only an index that is current can promise this.
+    NothingFromBeforeTheReaderWasLetIn,
+    /// A member's own membership is not among the deleted rows of an answer.
+    NoMemberIsToldOfTheirOwnTombstone,
+    /// An answer with `has_more` has no row that is newer than its mark.
+    NoPageShowsWhatIsBeyondItsMark,
+    /// An answer without `has_more` accounts for the counter that its pull read.
+    WhatIsSaidToBeAllIsAll,
     /// Nobody is told of a removal that was undone at S.
     NoMemberIsTakenForRemoved,
     /// At no version, as a pull may end at any.
@@ -59,6 +67,9 @@ impl Always {
         Self::NothingIsDeliveredAfterARemoval,
         Self::NothingWrittenAfterARemovalIsDelivered,
         Self::NoMemberIsTakenForRemoved,
+        Self::NoMemberIsToldOfTheirOwnTombstone,
+        Self::NoPageShowsWhatIsBeyondItsMark,
+        Self::WhatIsSaidToBeAllIsAll,
         Self::NoDeadTaskHasALiveEdge,
         Self::EachVersionIsHeldByOneRow,
         Self::NoArchivedVersionIsCurrent,
@@ -104,6 +115,18 @@ impl Always {
             }
             Self::NothingWrittenAfterARemovalIsDelivered => {
                 ("nothing written after a removal is delivered", nothing_written_after_a_removal_is_delivered)
+            }
+            Self::NothingFromBeforeTheReaderWasLetIn => {
+                ("nothing from before the reader was let in is shown", |_, state| !state.pull.device.shown_from_before)
+            }
+            Self::NoMemberIsToldOfTheirOwnTombstone => {
+                ("no member is told of their own tombstone", |_, state| !state.pull.device.told_of_own_tombstone)
+            }
+            Self::NoPageShowsWhatIsBeyondItsMark => {
+                ("no page shows what is beyond its mark", |_, state| !state.pull.device.shown_beyond_a_page)
+            }
+            Self::WhatIsSaidToBeAllIsAll => {
+                ("what is said to be all is all", |_, state| !state.pull.device.told_that_was_all)
             }
             Self::NoMemberIsTakenForRemoved => {
                 ("no member is taken for removed", |_, state| !state.pull.device.told_of_an_undone_removal)
@@ -255,6 +278,8 @@ pub(crate) enum Sometimes {
     AVersionIsHealed,
     ARemovalIsTold,
     AMemberAddedAgainIsResynced,
+    AKeptPageIsGiven,
+    AFinalPageIsRepeated,
 }
 
 impl Sometimes {
@@ -316,6 +341,10 @@ impl Sometimes {
                 let table = &state.table;
                 let named = |row: &Row| row.superseded().without(table.archive.named()) != row.superseded();
                 table.rows.iter().filter_map(|item| item.committed()).any(named)
+            }),
+            Self::AKeptPageIsGiven => ("a kept page is given", |_, state| how(state).is_some_and(|how| how.kept)),
+            Self::AFinalPageIsRepeated => ("a final page is repeated", |_, state| {
+                matches!(state.pull.device.answer, Answer::Exact(How { kept: true, .. }))
             }),
             Self::ARemovalIsTold => ("a removal is told", |_, state| state.pull.device.answer == Answer::Removed),
             Self::AMemberAddedAgainIsResynced => {

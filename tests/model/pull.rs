@@ -3,8 +3,9 @@
 use crate::archive::Archive;
 use crate::device::{Answer, Device, How};
 use crate::hand::Hand;
+use crate::kept::{Form, KeptPage};
 use crate::proof::{Verdict, judge, newest};
-use crate::row::{Entity, Overflow, PerRow, Version};
+use crate::row::{Entity, Overflow, PerRow, Row, Version};
 use crate::scenario::{Mutant, View};
 use crate::table::{Moment, Table};
 
@@ -86,6 +87,8 @@ impl Head {
 pub(crate) struct Pull {
     pub(crate) device: Device,
     pub(crate) phase: Phase,
+    /// The page that the instance keeps.
+    pub(crate) kept: Option<KeptPage>,
 }
 
 /// Where the pull is.
@@ -117,6 +120,10 @@ pub(crate) enum Step {
     Recount(Head, Busy),
     /// 503 at the deadline.
     GiveUp,
+    /// Another device's pull leaves a page.
+    Keep(KeptPage),
+    /// The page that is kept is given.
+    GiveKept,
 }
 
 /// What to do about a project that does not stand still.
@@ -128,10 +135,21 @@ pub(crate) enum Busy {
 
 impl Pull {
     pub(crate) fn new(table: &Table, mark: Version) -> Self {
-        Self { device: Device::at(table, mark), phase: Phase::Start { begin: Head::now(table) } }
+        Self { device: Device::at(table, mark), phase: Phase::Start { begin: Head::now(table) }, kept: None }
     }
 
     pub(crate) fn steps(&self, view: View<'_>) -> Vec<Step> {
+        let mut steps = self.own_steps(view);
+        if view.scenario.keeps_a_page && self.kept.is_none() {
+            steps.extend(KeptPage::any(view, self.device.mark).into_iter().map(Step::Keep));
+        }
+        if self.kept.is_some() {
+            steps.push(Step::GiveKept);
+        }
+        steps
+    }
+
+    fn own_steps(&self, view: View<'_>) -> Vec<Step> {
         match self.phase {
             Phase::Start { begin } => begin.until_now(view.table).map(Step::Start).collect(),
             Phase::Query { request } => {
@@ -183,6 +201,8 @@ impl Pull {
             (Step::Recount(head, busy), Phase::Recount { found, .. }) => {
                 self.recount(view, head, found, busy)?;
             }
+            (Step::Keep(page), _) => self.kept = Some(page),
+            (Step::GiveKept, _) => self.give_kept(view)?,
             (Step::GiveUp, _) => self.phase = Phase::Start { begin: Head::now(view.table) },
             _ => return None,
         }
@@ -290,10 +310,50 @@ impl Pull {
         Some(())
     }
 
+    /// Gives the page that is kept, after all that comes before the index.
+    fn give_kept(&mut self, view: View<'_>) -> Option<()> {
+        let page = self.kept?;
+        let (request, form) = match self.phase {
+            Phase::Query { request } => (request, page.form_for(view, request)?),
+            Phase::Start { .. } if view.scenario.is(Mutant::PageGivenWithoutTheMembership) => {
+                let request = Request::new(self.device.mark, view.table.visible_version());
+                (request, page.form_for_anybody(view, request.since)?)
+            }
+            _ => return None,
+        };
+        let resync = request.since < self.device.mark;
+        let how = How { source: Source::Index, resync, archive: false, kept: true };
+        let rows: Vec<_> = page.rows(view).collect();
+        self.note(view, request, |entity| page.copy(entity), &rows);
+        self.device.told_that_was_all |= form == Form::Exact && page.mark() < request.current;
+        let answer = if form == Form::Exact { Answer::Exact(how) } else { Answer::Cut(how) };
+        self.device.tell(answer, page.mark(), rows);
+        self.phase = Phase::Start { begin: Head::now(view.table) };
+        Some(())
+    }
+
+    /// Notes what no member is to be shown.
+    fn note(&mut self, view: View<'_>, request: Request, copy: impl Fn(Entity) -> Moment, rows: &[(Entity, &Row)]) {
+        let let_in = view.table.rows[Entity::Membership].at(request.membership).map_or(0, |row| row.server_version);
+        for (entity, row) in rows {
+            let next = view.table.rows[*entity].at(copy(*entity) + 1);
+            self.device.shown_from_before |= next.is_some_and(|next| next.server_version <= let_in);
+            self.device.told_of_own_tombstone |= *entity == Entity::Membership && row.is_deleted && let_in > 0;
+        }
+    }
+
     fn answer(&mut self, view: View<'_>, found: Found, verdict: Verdict) {
         let Found { request, source, hand, archive } = found;
-        let how = How { source, resync: request.since < self.device.mark, archive: archive.is_some() };
+        let how = How { source, resync: request.since < self.device.mark, archive: archive.is_some(), kept: false };
         let rows = hand.after(view.table, request.since);
+        match verdict {
+            Verdict::Short | Verdict::Removed(_) => {}
+            Verdict::Cut { last, .. } => {
+                let page: Vec<_> = rows.iter().copied().filter(|(_, row)| row.server_version <= last).collect();
+                self.note(view, request, |entity| hand.copy(entity), &page);
+            }
+            _ => self.note(view, request, |entity| hand.copy(entity), &rows),
+        }
         match verdict {
             Verdict::Exact => self.device.tell(Answer::Exact(how), request.current, rows),
             Verdict::Cut { last, mark } => {

@@ -22,6 +22,7 @@ pub(crate) const TWO_WRITERS: Scenario = Scenario {
     answers_get_lost: false,
     transaction_rows: 3,
     tokens_are_forgotten: false,
+    keeps_a_page: false,
     application: Application::ItemByItem,
     index: Index::Free,
     mutants: &[],
@@ -56,6 +57,9 @@ pub(crate) const REMOVAL: Scenario = Scenario {
     limit: 1,
     ..TWO_WRITERS
 };
+
+/// The same where an instance keeps a page.
+pub(crate) const KEPT: Scenario = Scenario { keeps_a_page: true, ..REMOVAL };
 
 /// One row is written again and again while another one is written once.
 pub(crate) const HOT_ROW: Scenario =
@@ -260,6 +264,26 @@ fn a_removed_member_gets_nothing_and_one_added_again_everything() {
         ..REMOVAL
     });
     holds(Scenario { writers: &[&[RemoveMember, AddMemberAgain], &[AddEdge], &[DeleteTask]], sometimes, ..REMOVAL });
+}
+
+#[test]
+fn a_device_keeps_up_with_pages_that_were_kept() {
+    let sometimes = &[Sometimes::AKeptPageIsGiven, Sometimes::APageIsCut];
+    holds(Scenario { keeps_a_page: true, limit: 1, sometimes, ..TWO_WRITERS });
+    holds(Scenario { keeps_a_page: true, limit: 2, sometimes, ..TWO_WRITERS });
+    let sometimes = &[Sometimes::AFinalPageIsRepeated];
+    holds(Scenario { keeps_a_page: true, sometimes, ..TWO_WRITERS });
+}
+
+#[test]
+fn a_kept_page_is_given_to_whoever_could_have_been_given_it_when_it_was_made() {
+    let sometimes = &[Sometimes::AKeptPageIsGiven, Sometimes::ARemovalIsTold, Sometimes::AMemberAddedAgainIsResynced];
+    holds(Scenario { sometimes, ..KEPT });
+    holds(Scenario { limit: 3, sometimes, ..KEPT });
+    // Of an index that is current, each row of an answer is from a time when its reader was a member.
+    let always = &[Always::NothingFromBeforeTheReaderWasLetIn];
+    holds(Scenario { index: Index::Current, always, sometimes, ..KEPT });
+    holds(Scenario { index: Index::Current, limit: 3, always, sometimes, ..KEPT });
 }
 
 #[test]

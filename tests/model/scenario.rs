@@ -34,6 +34,8 @@ pub(crate) struct Scenario {
     pub(crate) transaction_rows: usize,
     /// Whether a request may be repeated so late that its token is forgotten.
     pub(crate) tokens_are_forgotten: bool,
+    /// Whether an instance keeps a page of another device's pull.
+    pub(crate) keeps_a_page: bool,
     pub(crate) application: Application,
     pub(crate) index: Index,
     pub(crate) mutants: &'static [Mutant],
@@ -127,6 +129,14 @@ pub(crate) enum Mutant {
     MembershipNotReadAgain,
     BusyAnswerAtARemoval,
     EmptyAnswerBeforeTheResync,
+    // Of a page that is kept.
+    PageGivenToAYoungerMember,
+    PageGivenWithTheOwnTombstone,
+    PageGivenWithoutTheMembership,
+    PageGivenAheadOfTheCounter,
+    PageKeptBeforeItsCounter,
+    FinalPageRepeatedLater,
+    BusyAnswerKept,
 }
 
 impl Scenario {

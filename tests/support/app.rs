@@ -8,7 +8,7 @@ use axum::http::Method;
 use shared::auth::Verifier;
 use shared::storage::Table;
 use stack::token::{LOCAL_SECRET, sign};
-use sync::PullOutcomes;
+use sync::{KeptPages, Limits, PullOutcomes};
 
 use super::{Call, Setup, TestTable};
 
@@ -53,6 +53,20 @@ impl TestApp {
         let verifier = Arc::new(Verifier::configured(variable).expect("a verifier"));
         let seen = table.table().await;
         let sync = sync::App::new(seen.clone(), Arc::clone(&verifier)).with_wipe_pages_of(ids);
+        Self::of(table, rest::App { table: seen, verifier }, sync).await
+    }
+
+    /// On this process's table; its instance of the sync function keeps pages.
+    pub async fn keeping(limits: Limits) -> Self {
+        let table = TestTable::of_this_process().await;
+        Self::on_keeping(table, table.table().await, limits).await
+    }
+
+    /// … on a table that the product sees as `seen`.
+    pub async fn on_keeping(table: &TestTable, seen: Table, limits: Limits) -> Self {
+        let variable = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
+        let verifier = Arc::new(Verifier::configured(variable).expect("a verifier"));
+        let sync = sync::App::new(seen.clone(), Arc::clone(&verifier)).keeping(Arc::new(KeptPages::new(limits)));
         Self::of(table, rest::App { table: seen, verifier }, sync).await
     }
 

@@ -7,6 +7,7 @@
 //! - [`documented`]: the OpenAPI document, which every answer is held against
 //! - [`Pull`] and [`Device`]: what a device gets and what it holds then
 //! - [`Newer`]: what a newer version of the product writes beside this one
+//! - [`LiveApp`] and [`Clients`]: the functions `live` and `poke` over one table, and whoever is connected
 //! - [`Stored`]: what the table holds, read strongly
 //! - [`tls`]: a server that nobody vouches for
 //! - [`Reference`] and [`Replay`]: the straightforward pull, and a table without an engine
@@ -15,6 +16,7 @@ mod app;
 mod call;
 pub mod documented;
 mod faults;
+mod live;
 mod newer;
 mod project;
 mod pull;
@@ -27,6 +29,7 @@ pub mod tls;
 pub use app::TestApp;
 pub use call::{Answer, Call};
 pub use faults::Fault;
+pub use live::{Clients, LiveApp, moved, removed, stream_event};
 pub use newer::Newer;
 pub use project::{OWNER, Setup, TestProject};
 pub use pull::{Device, Pull};

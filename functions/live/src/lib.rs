@@ -171,6 +171,7 @@ impl Live {
                 ("WriteUnits", "Count", cost.write_units),
                 ("ServerError", "Count", is(answered.is_err() || code.is_some_and(|code| unavailable.contains(&code)))),
                 ("Unauthorized", "Count", is(code.is_some_and(|code| code.starts_with("token_")))),
+                ("KeysUnavailable", "Count", is(code == Some("keys_unavailable"))),
                 ("RateLimited", "Count", is(code == Some("rate_limited"))),
             ],
             json!({

@@ -81,7 +81,7 @@ mod tests {
                 break wait;
             }
         };
-        advance(wait).await;
+        advance(wait + Duration::from_millis(1)).await;
         assert!(rates.admit(&id(1)).is_ok());
     }
 

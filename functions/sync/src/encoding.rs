@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, header};
 
 /// The encoding of a body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Encoding {
     Identity,
     Gzip,

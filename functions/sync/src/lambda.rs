@@ -164,7 +164,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_compressed_body_is_in_base64() {
-        let payload = payload(EncodedBody::Gzip(vec![0, 255, 7, 1]).into_response()).await;
+        let payload = payload(EncodedBody::Gzip(vec![0, 255, 7, 1].into()).into_response()).await;
         assert_eq!((&payload["isBase64Encoded"], &payload["body"]), (&json!(true), &json!("AP8HAQ==")));
         assert_eq!(payload["headers"]["content-encoding"], "gzip");
     }

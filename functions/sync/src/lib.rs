@@ -17,6 +17,7 @@ use shared::storage::Table;
 
 mod body;
 mod encoding;
+mod kept;
 mod lambda;
 mod migration;
 mod outcome;
@@ -28,11 +29,13 @@ mod throttle;
 mod wipe;
 
 pub use body::MAX_RESPONSE;
-use body::{Budget, Encoded, IdBudget, Unwritten};
+use body::{Budget, Encoded, EncodedBody, IdBudget, Unwritten};
 use encoding::Encoding;
+use kept::GivenPage;
+pub use kept::{KeptPages, Limits};
 pub use lambda::run;
 pub use outcome::{PullOutcome, PullOutcomes};
-use pull::{Pull, pull};
+use pull::{NewPage, Pull, Pulled, pull};
 use strong_reads::StrongReads;
 
 /// What the handler needs.
@@ -42,13 +45,21 @@ pub struct App {
     verifier: Arc<Verifier>,
     outcomes: Arc<PullOutcomes>,
     strong: Arc<StrongReads>,
+    kept: Arc<KeptPages>,
     wipe_page: usize,
 }
 
 impl App {
-    /// An app that has counted nothing yet.
+    /// An app that has counted nothing yet, and keeps no pages.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
-        Self { table, verifier, outcomes: Arc::default(), strong: Arc::default(), wipe_page: usize::MAX }
+        let kept = Arc::new(KeptPages::off());
+        Self { table, verifier, outcomes: Arc::default(), strong: Arc::default(), kept, wipe_page: usize::MAX }
+    }
+
+    /// … that keeps pages here. They are of one table: two apps may share them only if they have the same.
+    #[must_use]
+    pub fn keeping(self, kept: Arc<KeptPages>) -> Self {
+        Self { kept, ..self }
     }
 
     /// … whose wipes have at most `ids` ids in one response. For tests, which do not have 90,000 rows.
@@ -116,23 +127,56 @@ async fn sync(
         caller,
         since,
         budget: Budget::new(limit.unwrap_or(usize::MAX), encoding),
+        encoding,
         wipe_page: IdBudget::new(app.wipe_page),
         turbo: params.get("turbo")? == Some("true"),
         needs_everything: migration::needs_everything(&params)?,
         min_version: mark_in(&params, "min_version")?,
     };
+    let logged_as = |mark: Mark, rows, outcome: PullOutcome| LoggedOutcome {
+        mark: Some(mark.get()),
+        rows: Some(rows),
+        pull: Some(outcome.name()),
+    };
     let (body, logged, outcome) = loop {
-        let (answer, outcome) = pull(&app.table, &app.strong, &wanted).await?;
-        let rows = answer.rows.len() + answer.deleted.len();
-        let logged = LoggedOutcome { mark: Some(answer.mark.get()), rows: Some(rows), pull: Some(outcome.name()) };
-        match answer.encode(encoding, wanted.budget)? {
-            Encoded::Fits(body) => break (body, logged, outcome),
+        let made = match pull(&app.table, &app.strong, &app.kept, &wanted).await? {
+            Pulled::Made(made) => made,
+            Pulled::Given(GivenPage { body, is_gzip, mark, rows }) => {
+                let body = if is_gzip { EncodedBody::Gzip(body) } else { EncodedBody::Plain(body) };
+                break (body, logged_as(mark, rows, PullOutcome::Kept), PullOutcome::Kept);
+            }
+        };
+        let rows = made.answer.rows.len() + made.answer.deleted.len();
+        let logged = logged_as(made.answer.mark, rows, made.outcome);
+        match made.answer.encode(encoding, wanted.budget)? {
+            Encoded::Fits(body) => {
+                made.page.into_iter().for_each(|page| keep(&app.kept, page, &body, wanted.budget));
+                break (body, logged, made.outcome);
+            }
             // Pull again: a smaller page needs a proof of its own.
             Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };
     app.outcomes.count(outcome);
     Ok((Extension(logged), body))
+}
+
+/// Keeps a page that was made, and those that follow on it.
+fn keep(kept: &KeptPages, page: NewPage<'_>, body: &EncodedBody, budget: Budget) {
+    let NewPage { page, reading, following } = page;
+    if page.rows < kept.limits().min_rows {
+        return;
+    }
+    for (key, page, answer) in following.into_iter().filter(|(_, page, _)| page.rows >= kept.limits().min_rows) {
+        if let Ok(Encoded::Fits(body)) = answer.encode(key.encoding, budget)
+            && let Ok((body, is_gzip)) = body.written()
+        {
+            kept.keep(key, page, body, is_gzip);
+        }
+    }
+    if let Ok((body, is_gzip)) = body.written() {
+        reading.keep(page, body, is_gzip);
+    }
 }
 
 /// The response with its body.

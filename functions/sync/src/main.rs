@@ -6,7 +6,7 @@ use lambda_http::Error;
 use shared::auth::Verifier;
 use shared::http::log_to_stdout;
 use shared::storage::Table;
-use sync::{App, run};
+use sync::{App, KeptPages, run};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -14,5 +14,5 @@ async fn main() -> Result<(), Error> {
     let verifier = Arc::new(Verifier::from_env().await?);
     let table = Table::from_env()?;
     table.connect().await;
-    run(App::new(table, verifier)).await
+    run(App::new(table, verifier).keeping(Arc::new(KeptPages::from_env()?))).await
 }

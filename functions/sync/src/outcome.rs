@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum PullOutcome {
     /// The device is up to date: the index was not read.
     Unchanged,
+    /// A page that this instance keeps was given: the index was not read.
+    Kept,
     /// The project is deleted, or the caller was removed: ids only.
     Wiped,
     /// The first read of the index was proven complete.
@@ -23,13 +25,22 @@ pub enum PullOutcome {
 
 impl PullOutcome {
     /// All outcomes, the cheapest first.
-    pub const ALL: [Self; 7] =
-        [Self::Unchanged, Self::Wiped, Self::FirstRead, Self::AskedAgain, Self::CaughtUp, Self::Busy, Self::Strong];
+    pub const ALL: [Self; 8] = [
+        Self::Unchanged,
+        Self::Kept,
+        Self::Wiped,
+        Self::FirstRead,
+        Self::AskedAgain,
+        Self::CaughtUp,
+        Self::Busy,
+        Self::Strong,
+    ];
 
     /// The name in headers and logs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unchanged => "unchanged",
+            Self::Kept => "kept",
             Self::Wiped => "wiped",
             Self::FirstRead => "first_read",
             Self::AskedAgain => "asked_again",
@@ -67,6 +78,7 @@ mod tests {
         let taken = PullOutcome::ALL.map(|outcome| (outcome.name(), outcomes.taken(outcome)));
         let expected = [
             ("unchanged", 0),
+            ("kept", 0),
             ("wiped", 0),
             ("first_read", 0),
             ("asked_again", 0),

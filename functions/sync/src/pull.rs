@@ -23,6 +23,7 @@
 //!    index is read: for a moment, the answer to a mutation can be seen before its counter is.
 //! 10. An answer that is exactly the state at the counter carries the checksums that were read with it. So does an empty answer:
 //!     the device has the counter's version, and anything newer would have moved the counter.
+//! 11. After all that comes before the index, and not sooner, a page that this instance keeps may be given instead: `kept/`.
 
 use std::time::Duration;
 
@@ -33,11 +34,13 @@ use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Budget, IdBudget, PullAnswer};
+use crate::encoding::Encoding;
+use crate::kept::{Found, GivenPage, KeptPages, Page, PageKey, Reader, Reading, rounded};
 use crate::outcome::PullOutcome;
 use crate::proof::Proof;
 use crate::ranges::{FromTheEnd, Range, Ranges, versions_in};
 use crate::strong_reads::StrongReads;
-use crate::throttle::unthrottled;
+use crate::throttle::{unthrottled, unthrottled_unless};
 use crate::wipe::{Ended, Wipe};
 
 /// How long a pull tries to prove its answer.
@@ -59,6 +62,8 @@ pub(crate) struct Pull {
     pub(crate) since: Mark,
     /// How much the answer may hold.
     pub(crate) budget: Budget,
+    /// How it will be written.
+    pub(crate) encoding: Encoding,
     /// How much a page of a wipe may hold.
     pub(crate) wipe_page: IdBudget,
     pub(crate) turbo: bool,
@@ -68,10 +73,40 @@ pub(crate) struct Pull {
     pub(crate) min_version: Mark,
 }
 
+/// What becomes of a pull.
+pub(crate) enum Pulled<'a> {
+    Made(Box<Made<'a>>),
+    /// A page that was kept.
+    Given(GivenPage),
+}
+
+/// An answer, how it was proven, and what of it is worth keeping.
+pub(crate) struct Made<'a> {
+    pub(crate) answer: PullAnswer,
+    pub(crate) outcome: PullOutcome,
+    pub(crate) page: Option<NewPage<'a>>,
+}
+
+impl Made<'_> {
+    fn unkept(answer: PullAnswer, outcome: PullOutcome) -> Self {
+        Self { answer, outcome, page: None }
+    }
+}
+
+/// A page that was read and may be kept.
+pub(crate) struct NewPage<'a> {
+    pub(crate) page: Page,
+    pub(crate) reading: Reading<'a>,
+    /// The pages after it, when all rows are in hand.
+    pub(crate) following: Vec<(PageKey, Page, PullAnswer)>,
+}
+
 /// Why a pull ends without rows.
 enum Stop {
     Ended(Ended),
     Failed(Error),
+    /// There is a page by now.
+    Given(GivenPage),
 }
 
 impl From<Error> for Stop {
@@ -87,7 +122,12 @@ impl From<Ended> for Stop {
 }
 
 /// Answers a pull, and says how the answer was proven.
-pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Result<(PullAnswer, PullOutcome), Error> {
+pub(crate) async fn pull<'a>(
+    table: &Table,
+    strong: &StrongReads,
+    kept: &'a KeptPages,
+    pull: &Pull,
+) -> Result<Pulled<'a>, Error> {
     table.expect_member_or_removed(&pull.project, &pull.caller).await?;
     let membership = RowKey::membership(&pull.project, &pull.caller);
     let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
@@ -96,14 +136,15 @@ pub(crate) async fn pull(table: &Table, strong: &StrongReads, pull: &Pull) -> Re
     };
     expect_no_resync(counter, pull.since)?;
     let in_doubt = snapshot.was_read_in_several_calls();
-    match Gathering::answer(table, strong, pull, counter.clone(), membership, in_doubt).await {
-        Ok(answered) => Ok(answered),
+    match Gathering::answer(table, strong, kept, pull, counter.clone(), membership, in_doubt).await {
+        Ok(made) => Ok(Pulled::Made(Box::new(made))),
+        Err(Stop::Given(page)) => Ok(Pulled::Given(page)),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => {
             let Pull { ref project, since, wipe_page, .. } = *pull;
             let wipe =
                 Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
-            Ok((wipe.answer(ended).await?, PullOutcome::Wiped))
+            Ok(Pulled::Made(Box::new(Made::unkept(wipe.answer(ended).await?, PullOutcome::Wiped))))
         }
     }
 }
@@ -131,10 +172,11 @@ impl Pull {
     }
 }
 
-/// A pull under way.
-struct Gathering<'a> {
+/// A pull under way. It ends before the pages that are kept do.
+struct Gathering<'a, 'k> {
     table: &'a Table,
     strong: &'a StrongReads,
+    kept: &'k KeptPages,
     pull: &'a Pull,
     membership: &'a Row,
     counter: Counter,
@@ -150,16 +192,17 @@ struct Gathering<'a> {
     deadline: Instant,
 }
 
-impl<'a> Gathering<'a> {
+impl<'a, 'k> Gathering<'a, 'k> {
     async fn answer(
         table: &'a Table,
         strong: &'a StrongReads,
+        kept: &'k KeptPages,
         pull: &'a Pull,
         counter: Counter,
         membership: &'a Row,
         // Whether the counter may have been read long after the membership.
         mut in_doubt: bool,
-    ) -> Result<(PullAnswer, PullOutcome), Stop> {
+    ) -> Result<Made<'k>, Stop> {
         // Step 7: the mark of a device that was wiped, or is being wiped.
         let wiped = membership.was_removed_at(pull.since) || pull.since.wipe_place().is_some();
         let held = if wiped { Mark::NOTHING } else { pull.since };
@@ -167,6 +210,7 @@ impl<'a> Gathering<'a> {
         let mut gathering = Self {
             table,
             strong,
+            kept,
             pull,
             membership,
             since,
@@ -201,9 +245,9 @@ impl<'a> Gathering<'a> {
         let current = gathering.counter.current;
         if since == current.into() {
             let checksums = Some(gathering.counter.checksums.clone());
-            return Ok((PullAnswer { checksums, ..PullAnswer::empty(current) }, PullOutcome::Unchanged));
+            return Ok(Made::unkept(PullAnswer { checksums, ..PullAnswer::empty(current) }, PullOutcome::Unchanged));
         }
-        gathering.gather().await
+        gathering.find_or_gather().await
     }
 
     /// Reads the counter until it is at `min_version`. From then on no final answer ends below.
@@ -225,8 +269,49 @@ impl<'a> Gathering<'a> {
         Ok(())
     }
 
+    /// What a page for this pull has to have in common with it; none where none is worth keeping.
+    fn page_key(&self) -> Option<PageKey> {
+        let counter = &self.counter;
+        self.kept.may_have(Mark::from(counter.current).above(self.since)).then(|| PageKey {
+            project: self.pull.project.clone(),
+            skipped: counter.skipped.clone(),
+            resync_through: counter.resync_through,
+            since: self.since,
+            without_tombstones: self.pull.leaves_tombstones_out(),
+            limit: self.pull.budget.max_rows(),
+            encoding: self.pull.encoding,
+        })
+    }
+
+    fn reader(&self) -> Reader<'a> {
+        let (counter, min_version) = (self.counter.current.into(), self.pull.min_version);
+        Reader { since: self.since, counter, min_version, membership: self.membership }
+    }
+
+    /// Is a page kept that this device may be given? Whoever waits for a throttled partition looks again, since somebody else may have
+    /// read the page meanwhile.
+    fn look(&self) -> Result<(), Stop> {
+        let page = self.page_key().and_then(|key| self.kept.look(&key, &self.reader()));
+        page.map_or(Ok(()), |page| Err(Stop::Given(page)))
+    }
+
+    /// Gives a page that is kept, or gathers one, which others wait for.
+    async fn find_or_gather(self) -> Result<Made<'k>, Stop> {
+        let Some(key) = self.page_key() else { return self.gather(None).await };
+        let (kept, reader) = (self.kept, self.reader());
+        match kept.find(key.clone(), &reader).await {
+            Found::Page(page) => Err(Stop::Given(page)),
+            Found::None(reading) => match self.gather(Some(reading)).await {
+                Err(Stop::Failed(error @ (Error::Overloaded | Error::Unavailable(_)))) => {
+                    Err(kept.look(&key, &reader).map_or(Stop::Failed(error), Stop::Given))
+                }
+                gathered => gathered,
+            },
+        }
+    }
+
     /// Reads, proves, and answers.
-    async fn gather(mut self) -> Result<(PullAnswer, PullOutcome), Stop> {
+    async fn gather(mut self, reading: Option<Reading<'k>>) -> Result<Made<'k>, Stop> {
         let mut retries = MAX_RETRIES;
         let mut cut = self.read_index(self.since).await?;
         loop {
@@ -236,13 +321,11 @@ impl<'a> Gathering<'a> {
             self.expect_not_removed()?;
             if let Some(cut) = cut {
                 self.wait_for_counter().await?;
-                return Ok(self.finish(cut, true));
+                return Ok(self.finish_cut(cut, reading));
             }
             let counter = self.counter.current;
             if self.proof.is_state_at(counter) {
-                let checksums = Some(self.counter.checksums.clone());
-                let (answer, outcome) = self.finish(counter, false);
-                return Ok((PullAnswer { checksums, ..answer }, outcome));
+                return Ok(self.finish_exact(counter, reading));
             }
             if self.proof.exceeds(&self.pull.budget) {
                 // There is nowhere to cut: each proven version was replaced by a row newer than the counter.
@@ -255,7 +338,7 @@ impl<'a> Gathering<'a> {
                 self.wait_for_counter().await?;
                 let membership = self.read_membership().await?;
                 if !membership.was_removed_at(counter.into()) {
-                    return Ok(self.finish(counter, false));
+                    return Ok(self.finish_busy(counter));
                 }
                 if Instant::now() >= self.deadline {
                     return Err(Error::NotProven.into());
@@ -415,7 +498,8 @@ impl<'a> Gathering<'a> {
     async fn read_all_rows(&mut self) -> Result<(), Stop> {
         let mut cursor = None;
         loop {
-            let page = unthrottled(self.deadline, || self.table.rows_page(&self.pull.project, cursor.clone())).await?;
+            let page_at = || self.table.rows_page(&self.pull.project, cursor.clone());
+            let page = unthrottled_unless(self.deadline, page_at, || self.look()).await?;
             page.rows.into_iter().for_each(|row| self.proof.add_without_page(row));
             cursor = page.next;
             if cursor.is_none() {
@@ -513,13 +597,96 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    /// The answer that is complete up to `mark`. It has newer rows, too, unless it is cut.
-    fn finish(self, mark: ServerVersion, cut: bool) -> (PullAnswer, PullOutcome) {
-        let mut rows = self.proof.into_rows(if cut { mark.into() } else { Mark::EVERYTHING });
-        if self.pull.leaves_tombstones_out() {
-            rows.retain(|row| row.json.is_some());
+    /// The answer up to `mark`, proven, with newer rows beside. It is not to be kept.
+    fn finish_busy(self, mark: ServerVersion) -> Made<'k> {
+        let rows = without_tombstones_for(self.pull, self.proof.into_rows(Mark::EVERYTHING));
+        Made::unkept(PullAnswer { rows, ..PullAnswer::empty(mark) }, self.outcome)
+    }
+
+    /// The answer that is exactly the state at `mark`, a counter that was read.
+    fn finish_exact(self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
+        let rows = self.proof.into_rows(Mark::EVERYTHING);
+        let page = Page::of(&rows, self.since, mark.into(), mark.into(), true);
+        let (rows, checksums) = (without_tombstones_for(self.pull, rows), Some(self.counter.checksums));
+        let page = Page { rows: rows.len(), ..page };
+        let page = reading.map(|reading| NewPage { page, reading, following: vec![] });
+        Made { answer: PullAnswer { rows, checksums, ..PullAnswer::empty(mark) }, outcome: self.outcome, page }
+    }
+
+    /// The answer that is cut at `mark`, or before, where pages are kept.
+    fn finish_cut(mut self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
+        let covered = Mark::from(self.counter.current);
+        // A page is not kept while there is a sign of a row that the counter does not cover.
+        let Some(reading) = reading.filter(|_| !self.proof.has_newer(self.counter.current)) else {
+            let rows = without_tombstones_for(self.pull, self.proof.into_rows(mark.into()));
+            return Made::unkept(PullAnswer { rows, has_more: true, ..PullAnswer::empty(mark) }, self.outcome);
+        };
+        // After a strong reading all rows are in hand, and those of the pages after this one need not be read again.
+        let is_all = self.outcome == PullOutcome::Strong;
+        let proven = if is_all { self.proof.proven().min(covered) } else { mark.into() };
+        let mut rows = self.proof.into_rows(proven);
+        let rest = rows.split_off(rows.partition_point(|row| row.version <= mark));
+        let pages = Pages { kept: self.kept, since: self.since, covered };
+        let (page, rest) = pages.first(rows, rest);
+        let following = Pages { since: page.0.mark, ..pages }.all(if is_all { rest } else { vec![] }, self.pull.budget);
+        let key_of = |page: &Page| PageKey { since: page.after, without_tombstones: false, ..reading.key().clone() };
+        let following = following.into_iter().map(|(page, answer)| (key_of(&page), page, answer)).collect();
+        let (page, answer) = page;
+        let answer = PullAnswer { rows: without_tombstones_for(self.pull, answer.rows), ..answer };
+        let page = Page { rows: answer.rows.len(), ..page };
+        Made { answer, outcome: self.outcome, page: Some(NewPage { page, reading, following }) }
+    }
+}
+
+fn without_tombstones_for(pull: &Pull, mut rows: Vec<FeedRow>) -> Vec<FeedRow> {
+    if pull.leaves_tombstones_out() {
+        rows.retain(|row| row.json.is_some());
+    }
+    rows
+}
+
+/// Cuts rows that are all proven, ascending, into pages.
+struct Pages<'k> {
+    kept: &'k KeptPages,
+    since: Mark,
+    covered: Mark,
+}
+
+impl Pages<'_> {
+    /// A page of rows that fit, and what is left with the rows after them.
+    fn first(&self, mut rows: Vec<FeedRow>, rest: Vec<FeedRow>) -> ((Page, PullAnswer), Vec<FeedRow>) {
+        let limits = self.kept.limits();
+        if rows.len() >= limits.min_rows {
+            let versions: Vec<u64> = rows.iter().map(|row| row.version.get()).collect();
+            let mut left = rows.split_off(rounded(&versions, limits.rounded_part));
+            left.extend(rest);
+            return (self.page(rows), left);
         }
-        (PullAnswer { rows, has_more: cut, ..PullAnswer::empty(mark) }, self.outcome)
+        (self.page(rows), rest)
+    }
+
+    fn page(&self, rows: Vec<FeedRow>) -> (Page, PullAnswer) {
+        let mark = rows.last().map_or(self.since, |row| row.version.into());
+        let page = Page::of(&rows, self.since, mark, self.covered, false);
+        (page, PullAnswer { rows, has_more: true, ..PullAnswer::empty(mark) })
+    }
+
+    /// Pages of all rows.
+    fn all(mut self, mut rows: Vec<FeedRow>, budget: Budget) -> Vec<(Page, PullAnswer)> {
+        let mut pages = vec![];
+        while !rows.is_empty() {
+            let mut left = budget;
+            let fitting = rows.iter().take_while(|row| left.take(row)).count();
+            if fitting == 0 {
+                break;
+            }
+            let rest = rows.split_off(fitting);
+            let (page, rest) = self.first(rows, rest);
+            self.since = page.0.mark;
+            pages.push(page);
+            rows = rest;
+        }
+        pages
     }
 }
 

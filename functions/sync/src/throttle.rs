@@ -15,14 +15,27 @@ pub(crate) async fn unthrottled<T, F>(deadline: Instant, ask: impl Fn() -> F) ->
 where
     F: Future<Output = Result<T, Error>>,
 {
+    unthrottled_unless(deadline, ask, || Ok(())).await
+}
+
+/// … unless something else stops it before it asks again.
+pub(crate) async fn unthrottled_unless<T, F, E: From<Error>>(
+    deadline: Instant,
+    ask: impl Fn() -> F,
+    before_asking_again: impl Fn() -> Result<(), E>,
+) -> Result<T, E>
+where
+    F: Future<Output = Result<T, Error>>,
+{
     let mut pause = FIRST_PAUSE;
     loop {
         match ask().await {
             Err(Error::Overloaded) if Instant::now() + pause < deadline => {
                 sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
                 pause = (pause * 2).min(MAX_PAUSE);
+                before_asking_again()?;
             }
-            other => return other,
+            other => return Ok(other?),
         }
     }
 }

@@ -32,6 +32,7 @@ use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{OpenApi, OpenApiBuilder};
 
 use problems::Documented;
+pub use rows::writer;
 pub use typescript::typescript;
 
 /// The OpenAPI document that is checked in. A test checks that the code makes the same one.

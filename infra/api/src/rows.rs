@@ -34,8 +34,8 @@ fn path_parameters(collection: Collection, row: bool) -> Result<Vec<Parameter>, 
     })
 }
 
-/// The role that it takes at least to write a row.
-pub(super) fn writer(collection: Collection) -> Role {
+/// The lowest role that may write rows of a collection.
+pub fn writer(collection: Collection) -> Role {
     match collection {
         Collection::Tasks => Role::Member,
         Collection::Dependencies => Role::Scheduler,

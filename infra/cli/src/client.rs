@@ -127,10 +127,25 @@ impl Client {
 
     /// Sends a request that is safe to repeat. Responses 429 and 503 are retried a few times.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Reply, CallError> {
+        self.repeat(&method, path, body, None).await
+    }
+
+    /// Sends a PATCH, which merges with what others changed since the version `base` of the row, if one is given.
+    pub async fn change(&self, path: &str, body: &Value, base: Option<u64>) -> Result<Reply, CallError> {
+        self.repeat(&Method::PATCH, path, Some(body), base).await
+    }
+
+    async fn repeat(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&Value>,
+        base: Option<u64>,
+    ) -> Result<Reply, CallError> {
         let body = body.map(|body| Bytes::from(body.to_string()));
         let mut tries = 1;
         loop {
-            let (status, reply) = self.once(&method, path, body.clone()).await?;
+            let (status, reply) = self.once(method, path, body.clone(), base).await?;
             let later = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
             if status.is_success() {
                 return Ok(reply);
@@ -144,13 +159,22 @@ impl Client {
         }
     }
 
-    async fn once(&self, method: &Method, path: &str, body: Option<Bytes>) -> Result<(StatusCode, Reply), CallError> {
+    async fn once(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Bytes>,
+        base: Option<u64>,
+    ) -> Result<(StatusCode, Reply), CallError> {
         let call = format!("{method} {path}");
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
             .header(header::USER_AGENT, concat!("trueppm-local/", env!("CARGO_PKG_VERSION")));
+        if let Some(base) = base {
+            request = request.header("x-base-version", base);
+        }
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }

@@ -1,7 +1,7 @@
-//! The parts of the command `trueppm`, apart from the operators' commands in `ops`: the demo, project plans as CSV files, and an
+//! The parts of the command `trueppm`, apart from the operators' commands in `ops`: the demo, project plans as files, and an
 //! HTTP client of the product.
 
 pub mod client;
-pub mod csv;
 pub mod demo;
+pub mod plan;
 pub mod reference;

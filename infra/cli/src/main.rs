@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{completions, describe, export, import, pages, pull, serve, token};
+use commands::{completions, describe, export, import, pages, pull, serve, token, watch};
 use ops::command::exit_code;
-use ops::commands::{backfill, diagnose, erase, restore, verify, watch};
+use ops::commands::{backfill, diagnose, erase, restore, verify};
 
 /// Run TruePPM sync locally, and administer projects and tables
 #[derive(Parser)]

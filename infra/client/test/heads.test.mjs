@@ -30,6 +30,10 @@ test('the first sync since the app began pulls every project, and later ones tho
   assert.deepEqual(phone.pulled(), ['p'])
   assert.equal((await phone.row('tasks', 't')).name, 'Moved')
   assert.ok(phone.sync.status$.value.projects.q.lastSyncedAt >= before)
+  await phone.sync.stop()
+  const again = new Phone({ server: phone.server, projects: 'mine', database: phone.database })
+  await again.sync.now()
+  assert.equal(again.sent.filter(({ url }) => url.includes('/sync/')).length, 5, 'it compares checksums')
 })
 
 test('an edit is sent although the project did not move', async () => {

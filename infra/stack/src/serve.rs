@@ -7,14 +7,19 @@ use axum::extract::Request;
 use axum::http::{HeaderName, Method, header};
 use shared::auth::Verifier;
 use shared::storage::Table;
+use sync::{KeptPages, Limits};
 use tower::ServiceExt;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::loopback;
 
+/// What the pages that are kept may take, as in template.yaml.
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
+
 /// The deployed routes: pulls to the sync function, everything else to the rest function, CORS for both.
 pub fn router(table: Table, verifier: Arc<Verifier>) -> Router {
-    let sync = sync::router(sync::App::new(table.clone(), Arc::clone(&verifier)));
+    let kept = Arc::new(KeptPages::new(Limits::of_bytes(KEPT_BYTES)));
+    let sync = sync::router(sync::App::new(table.clone(), Arc::clone(&verifier)).keeping(kept));
     let rest = rest::router(rest::App { table, verifier });
     // Not as nested routers, which would hand their parts of the path on to one another.
     let by_route = move |request: Request| {

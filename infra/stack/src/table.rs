@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::{BuildError, DisplayErrorContext};
+use aws_sdk_dynamodb::error::DisplayErrorContext;
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, LocalSecondaryIndex, Projection,
@@ -39,9 +39,11 @@ async fn give_a_stream(client: &Client, name: &str) {
     }
 }
 
-/// The stream that live updates read. In the template it depends on a parameter.
-fn stream() -> Result<StreamSpecification, BuildError> {
-    StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage).build()
+/// The stream that live updates read. In the template it depends on a condition: `!If [IsLive, …, !Ref AWS::NoValue]`.
+fn stream() -> Result<StreamSpecification, Box<dyn Error + Send + Sync>> {
+    let template = YamlLoader::load_from_str(TEMPLATE)?;
+    let view = text(&template[0]["Resources"]["Table"]["Properties"]["StreamSpecification"][1]["StreamViewType"])?;
+    Ok(StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::from(view)).build()?)
 }
 
 /// The request with everything that the template's table has.

@@ -180,7 +180,7 @@ mod tests {
     fn a_message_of_a_megabyte_is_refused_before_it_is_read() {
         let text = format!(r#"{{"action":"ping","x":"{}"}}"#, "x".repeat(1 << 20));
         assert_eq!(refused(&text), "message_too_large");
-        let fits = format!(r#"{{"action":"ping","x":"{}"}}"#, "x".repeat(MAX_MESSAGE - 25));
+        let fits = format!(r#"{{"action":"ping","x":"{}"}}"#, "x".repeat(MAX_MESSAGE - 24));
         assert_eq!((fits.len(), ClientMessage::parse(&fits)), (MAX_MESSAGE, Ok(ClientMessage::Ping)));
         assert_eq!(refused(&format!("{fits} ")), "message_too_large");
     }

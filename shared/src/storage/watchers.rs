@@ -163,11 +163,15 @@ impl Table {
         Ok(versions)
     }
 
-    /// Has the connection watch these projects and no others.
+    /// Has the connection watch these projects and no others. Writes nothing if it watches nothing before and after: then it stays
+    /// among the unwatched.
     pub async fn watch(&self, watcher: &Watcher, opened_at: u64, projects: &[ProjectId]) -> Result<(), Error> {
         let Watcher { connection, user, until } = watcher;
         let now = now();
         let before = self.watched_by(connection).await?;
+        if projects.is_empty() && before.is_empty() {
+            return Ok(());
+        }
         let mut writes = Vec::with_capacity(projects.len() + 2);
         let mut own = expiring(connection_key(connection), now);
         let listed = projects.iter().map(|project| text(project.as_str())).collect();

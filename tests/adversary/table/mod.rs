@@ -159,6 +159,12 @@ impl State {
         item.and_then(|item| item["server_version"]["N"].as_str()?.parse().ok()).unwrap_or(0)
     }
 
+    /// The project's version that a strong read sees at this moment; 0 if there is no project.
+    pub(crate) fn seen_counter(&self, project: &str, now: Millis) -> u64 {
+        let (_, item) = self.base.read(&(project.to_owned(), "_counter".to_owned()), now);
+        item.and_then(|item| item["current_version"]["N"].as_str()?.parse().ok()).unwrap_or(0)
+    }
+
     /// Counts a reading of several items that shows some of a transaction and not the rest.
     fn note_torn(&mut self, kind: &str, seen: &HashMap<&Key, u64>) {
         let torn = self.recent.iter().any(|transaction| {

@@ -5,6 +5,7 @@ import { createSync } from '@trueppm/sync'
 import { renewedTokenOf, tokenOf } from './api.js'
 import { createTask, deleteTask, Disk, rowsOf, schema, tables, updateTask, watermelon } from './database.js'
 import { byOutline } from './outline.js'
+import { liveUrl, socketsThatShow } from './poked.js'
 import { bringsSomething, newsIn, nothingSent, withExchange } from './wire.js'
 import { goneIn, problemIn } from './words.js'
 
@@ -14,7 +15,12 @@ const keyOf = ({ table, id }) => `${table}/${id}`
 
 export class Phone {
   online = signal(true)
+  /** Whether the phone listens to the server: as an app does while it is in front. */
   live = signal(false)
+  /** How it hears of changes: see infra/client/src/live.ts. */
+  hears = signal('polling')
+  /** How often it heard of a change. */
+  pokes = signal(0)
   user = signal('')
   /** Whether the app runs: it can be killed. */
   isRunning = signal(false)
@@ -94,11 +100,16 @@ export class Phone {
       token: ({ refresh }) => (refresh ? renewedTokenOf(this.user.value) : tokenOf(this.user.value)),
       projects: [this.project],
       network: (listener) => this.online.subscribe(listener),
+      appState: (listener) => this.live.subscribe(listener),
+      live: { url: liveUrl(), WebSocket: socketsThatShow(() => app.isAlive && (this.pokes.value += 1)) },
       fetch: (url, init) => this.#fetch(app, url, init),
     })
     const { status$, conflicts$, rejected$, aside$ } = app.sync
     const copied = (from, to) => from.subscribe((value) => (to.value = value))
-    const told = status$.subscribe(({ projects }) => this.#tell(app, projects[this.project] ?? notYet))
+    const told = status$.subscribe(({ projects, live }) => {
+      this.hears.value = live
+      this.#tell(app, projects[this.project] ?? notYet)
+    })
     const subscriptions = [told, copied(conflicts$, this.conflicts), copied(rejected$, this.rejected), copied(aside$, this.aside)]
     const unsubscribe = app.database.experimentalSubscribe(tables, () => this.#look(app))
     app.hasEnded = new Promise((resolve) => {
@@ -244,7 +255,7 @@ export class Phone {
     return this.sync()
   }
 
-  /** Word of a change on the server, as a push message would bring it. */
+  /** Word of a change on the server, as a push message would bring it: where there are no WebSockets. */
   poke(version) {
     this.#app.sync.poke({ project: this.project, version })
   }

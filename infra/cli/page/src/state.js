@@ -89,8 +89,9 @@ export async function look() {
 
 const EVERY = 1_000
 
-/** Keeps looking, and tells the devices that are live of what is new. */
+/** Keeps looking, at once when a device hears of a change. Tells those that would listen and cannot of what is new. */
 async function follow() {
+  for (const { pokes } of devices) pokes.subscribe((number) => number && look().catch(() => {}))
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, EVERY))
     if (document.hidden) continue
@@ -103,7 +104,8 @@ async function follow() {
       tag = ''
     }
     for (const device of devices) {
-      if (device.live.value && device.online.value && device.isRunning.value) device.poke(history.value?.current ?? 0)
+      const listens = device.live.value && device.online.value && device.isRunning.value
+      if (listens && device.hears.value === 'polling') device.poke(history.value?.current ?? 0)
     }
   }
 }

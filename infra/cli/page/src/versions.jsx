@@ -186,18 +186,18 @@ function Numbers({ places, x, pitch, first, last }) {
 function Flags({ x }) {
   const { current } = history.value ?? { current: 0 }
   const flags = [
-    { name: 'A', text: 'A', at: devices[0].mark.value, y: 20 },
-    { name: 'B', text: 'B', at: devices[1].mark.value, y: 20 },
+    ...devices.map(({ name, mark, pokes }) => ({ name, text: name, at: mark.value, y: 20, pokes: pokes.value })),
     ...(backup.value ? [{ name: 'backup', text: 'backup', at: backup.value.version, y: 3 }] : []),
     { name: 'head', text: 'server', at: current, y: 3 },
   ]
-  return flags.map(({ name, text, at, y }) => {
+  return flags.map(({ name, text, at, y, pokes = 0 }) => {
     const pole = x(placeOf(at) + 1) - 1
     const width = text.length * 7 + 10
     // A to the left of its pole and B to the right, so that both can be seen at one version.
     const left = name === 'A' || name === 'head' ? pole - width : pole
     return (
-      <g key={name} class={`flag-${name}`}>
+      // Another element with each poke: its flash begins anew.
+      <g key={`${name} ${pokes}`} class={`flag-${name} ${pokes ? 'poked' : ''}`} data-pokes={pokes}>
         <path class="pole" d={`M${pole} ${y}V${LINE + TICK}`} />
         <rect x={left} y={y} width={width} height={15} rx={2} />
         <text x={left + width / 2} y={y + 11.5}>

@@ -206,6 +206,9 @@ look('a device that is live gets what changes', {}, async ({ page, id, screen })
   await screen.device('B').locator('.phone-list').evaluate((list) => (list.scrollTop = 9_999))
   await screen.device('B').locator('.phone-task', { hasText: 'Keys, at last' }).waitFor()
   assert.ok((await screen.mark('A')) < (await screen.mark('B')), 'the other is not live')
+  // It heard of it over its WebSocket, and its flag flashes.
+  await page.locator('.line .flag-B.poked').waitFor()
+  assert.equal(await page.locator('.line .flag-A.poked').count(), 0)
   // Those who do not look at the phone see it on the line: A lacks the last version.
   await page.waitForFunction(() => /A lacks it, B has it/.test(document.querySelector('.told').textContent))
 })

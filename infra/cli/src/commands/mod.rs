@@ -10,6 +10,7 @@ pub(crate) mod pull;
 pub(crate) mod serve;
 pub(crate) mod text;
 pub(crate) mod token;
+pub(crate) mod watch;
 
 use clap::Args;
 use stack::token::{LOCAL_SECRET, Signer};

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
+use std::io::{IsTerminal, stdout};
 
 use anstyle::AnsiColor;
 use axum::http::HeaderMap;
 use clap::Args;
 use ops::command::{Ended, OneProject, colour, put};
-use ops::text::one_line;
+use ops::text::{one_line, visible_json};
 use serde_json::Value;
 use shared::domain::Collection;
 
@@ -56,7 +57,9 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
         let reply = client.get(&path).await.map_err(of_call)?;
         let page = reply.json().map_err(of_call)?;
         if json {
-            put(String::from_utf8_lossy(&reply.body))?;
+            let body = String::from_utf8_lossy(&reply.body);
+            // The same value, and byte for byte the same where no terminal reads it.
+            if stdout().is_terminal() { put(visible_json(&body))? } else { put(body)? }
         } else {
             put(shown(&page, since, &reply.headers))?;
         }
@@ -83,7 +86,13 @@ fn shown(page: &Value, since: u64, headers: &HeaderMap) -> String {
         if rows.is_empty() && deleted.is_empty() {
             continue;
         }
-        let _ = writeln!(text, "{bold}{collection}{bold:#}  {} updated, {} deleted", rows.len(), deleted.len());
+        let _ = writeln!(
+            text,
+            "{bold}{}{bold:#}  {} updated, {} deleted",
+            one_line(collection, WIDEST),
+            rows.len(),
+            deleted.len()
+        );
         if !rows.is_empty() {
             let _ = writeln!(text, "{}", as_table(collection, &rows));
         }

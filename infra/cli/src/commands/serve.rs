@@ -25,7 +25,7 @@ use trueppm::{demo, reference};
 
 use super::Signing;
 
-/// Run the server locally: both functions and an embedded table
+/// Run the server locally: all functions and an embedded table
 ///
 /// Press Ctrl-C to stop. Tokens are checked with the same variables as in a deployment: JWT_SECRET, JWT_SECRET_PREVIOUS,
 /// JWT_ISSUER, JWT_AUDIENCE and JWT_MAX_LIFETIME. JWT_JWKS and JWT_JWKS_URL are ignored.

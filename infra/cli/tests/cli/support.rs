@@ -13,7 +13,7 @@ use shared::storage::Table;
 use stack::token::{LOCAL_SECRET, sign};
 use stack::{engine, serve, table};
 use trueppm::client::Client;
-use trueppm::csv;
+use trueppm::plan;
 
 pub(crate) const TRUEPPM: &str = env!("CARGO_BIN_EXE_trueppm");
 
@@ -62,8 +62,8 @@ impl Stack {
         serde_json::from_slice(&reply.expect("made").body).unwrap_or_default()
     }
 
-    pub(crate) async fn contents(&self, project: &str) -> csv::Contents {
-        csv::read(&self.client(), &project.parse::<ProjectId>().expect("an id")).await.expect("a project")
+    pub(crate) async fn contents(&self, project: &str) -> plan::Contents {
+        plan::read(&self.client(), &project.parse::<ProjectId>().expect("an id")).await.expect("a project")
     }
 }
 

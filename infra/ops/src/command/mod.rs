@@ -15,6 +15,8 @@ use serde::Serialize;
 use shared::domain::ProjectId;
 use shared::storage::reasons;
 
+use crate::text::{visible_json, visible_lines};
+
 pub use table::{Rate, SomeProjects, TableOptions, WHICH_TABLE, WriteOptions};
 
 /// The exit status of a command: 0 success, 1 problems found; or the failure, whose exit status is 2.
@@ -58,9 +60,9 @@ pub fn exit_code(ended: Ended) -> ExitCode {
         Err(failure) => failure,
     };
     let red = colour(AnsiColor::Red);
-    eprintln!("{red}error:{red:#} {}", failure.what);
+    eprintln!("{red}error:{red:#} {}", visible_lines(&failure.what));
     if let Some(next) = failure.next {
-        eprintln!("  {next}");
+        eprintln!("  {}", visible_lines(&next));
     }
     ExitCode::from(2)
 }
@@ -70,12 +72,17 @@ pub fn colour(colour: AnsiColor) -> Style {
     colour.on_default().bold()
 }
 
-/// Prints a result, for people or as JSON.
+/// Prints a result, for people or as JSON. Nothing in it is an order to a terminal.
 pub fn print(result: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
-    if json { put(serde_json::to_string_pretty(result)?) } else { put(result) }
+    if json { put_json(result) } else { put(visible_lines(&result.to_string())) }
 }
 
-/// Prints a line to standard output. Ends the process if the reader has closed it (`| head`).
+/// Prints a value as JSON. Nothing in it is an order to a terminal.
+pub fn put_json(value: &impl Serialize) -> Result<(), Failure> {
+    put(visible_json(&serde_json::to_string_pretty(value)?))
+}
+
+/// Prints a line to standard output, with the orders to a terminal in it: what others have written must have been made visible. Ends the process if the reader has closed it (`| head`).
 pub fn put(text: impl Display) -> Result<(), Failure> {
     let mut output = anstream::stdout().lock();
     match writeln!(output, "{text}").and_then(|()| output.flush()) {

@@ -9,13 +9,13 @@ use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
-use shared::domain::Collection;
+use shared::domain::{Collection, ProjectId};
 use shared::http::pseudonym;
 use shared::storage::Table;
 
 use crate::command::{Ended, Failure, OneProject, TableOptions, WHICH_TABLE, colour, put};
 use crate::history::{Change, Fate, Held};
-use crate::text::one_line;
+use crate::text::{one_line, visible_json};
 use crate::watch::{Seen, Watch};
 
 /// The maximum number of rows of a collection that a line names.
@@ -48,6 +48,13 @@ pub struct Options {
     interval: u64,
 }
 
+impl Options {
+    /// The project to watch.
+    pub fn project(&self) -> &ProjectId {
+        &self.project.project
+    }
+}
+
 /// Runs the command until Ctrl-C.
 pub async fn run(options: Options, json: bool) -> Ended {
     tokio::select! {
@@ -78,7 +85,7 @@ async fn follow(options: Options, json: bool) -> Ended {
             if json {
                 let mut line = serde_json::to_value(&seen)?;
                 line["seen_at"] = json!(at.to_string());
-                put(line)?;
+                put(visible_json(&line.to_string()))?;
             } else {
                 put(line(&seen, at))?;
             }
@@ -105,7 +112,7 @@ fn line(seen: &Seen, at: Timestamp) -> String {
         if rows.is_empty() {
             continue;
         }
-        let _ = write!(line, " {collection} ");
+        let _ = write!(line, " {} ", one_line(collection, 60));
         let named: Vec<String> = rows.iter().take(NAMED).map(|held| row(held)).collect();
         line.push_str(&named.join(", "));
         if rows.len() > NAMED {

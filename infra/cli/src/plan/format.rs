@@ -19,6 +19,15 @@ pub(super) fn columns(collection: Collection) -> impl Iterator<Item = &'static s
     std::iter::once("id").chain(collection.columns().iter().copied())
 }
 
+/// The cell for a value, such that no spreadsheet takes a text for a formula: such a text begins with an apostrophe.
+///
+/// Numbers stay as they are. The signs are those that OWASP names.
+pub(super) fn cell_for_spreadsheet(value: &Value) -> String {
+    let cell = cell(value);
+    let formula = value.is_string() && cell.starts_with(['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠']);
+    if formula { format!("'{cell}") } else { cell }
+}
+
 enum Kind {
     Text,
     Integer,

@@ -14,6 +14,8 @@ pub struct Contents {
     pub mark: u64,
     /// The live rows, as REST shows their columns.
     pub rows: BTreeMap<RowKey, Columns>,
+    /// The versions of the live rows.
+    pub versions: BTreeMap<RowKey, u64>,
     /// The ids of deleted rows.
     pub dead: BTreeSet<RowKey>,
 }
@@ -37,11 +39,13 @@ impl Contents {
                 let key = key(&row["id"])?;
                 let columns = Row::columns_of(collection.into(), &row.to_string()).map(|(columns, _)| columns);
                 self.dead.remove(&key);
+                self.versions.insert(key.clone(), row["server_version"].as_u64().unwrap_or_default());
                 self.rows.insert(key, columns.map_err(|error| strange(error.to_string()))?);
             }
             for id in changes["deleted"].as_array().into_iter().flatten() {
                 let key = key(id)?;
                 self.rows.remove(&key);
+                self.versions.remove(&key);
                 self.dead.insert(key);
             }
         }

@@ -7,11 +7,17 @@ use shared::domain::{Collection, Columns, RowId};
 
 use super::PlanError;
 use super::contents::Contents;
-use super::format::{FILES, cell, columns, file_name};
+use super::format::{FILES, cell, cell_for_spreadsheet, columns, file_name};
 
 /// Writes the files into the directory, which is created if it does not exist. Returns each file with its number of rows.
-/// Existing files are an error unless `replace` is true.
-pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Vec<(String, usize)>, PlanError> {
+/// Existing files are an error unless `replace` is true. With `for_spreadsheets` texts that a spreadsheet would execute begin with an
+/// apostrophe.
+pub fn export(
+    contents: &Contents,
+    directory: &Path,
+    replace: bool,
+    for_spreadsheets: bool,
+) -> Result<Vec<(String, usize)>, PlanError> {
     std::fs::create_dir_all(directory).map_err(PlanError::file(directory))?;
     let paths = FILES.map(|collection| directory.join(file_name(collection)));
     if let Some(there) = paths.iter().find(|path| path.exists()).filter(|_| !replace) {
@@ -23,8 +29,9 @@ pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Ve
         let mut writer = csv::Writer::from_path(path).map_err(|error| PlanError::file(path)(error.into()))?;
         let header: Vec<String> = columns(collection).map(str::to_owned).collect();
         let records = rows.iter().map(|(id, row)| {
+            let cell = if for_spreadsheets { cell_for_spreadsheet } else { cell };
             let cells = collection.columns().iter().map(|column| cell(row.get(*column).unwrap_or(&Value::Null)));
-            std::iter::once(id.to_string()).chain(cells).collect()
+            std::iter::once(cell(&id.as_str().into())).chain(cells).collect()
         });
         for record in std::iter::once(header).chain(records) {
             writer.write_record(record).map_err(|error| PlanError::file(path)(error.into()))?;
@@ -36,7 +43,7 @@ pub fn export(contents: &Contents, directory: &Path, replace: bool) -> Result<Ve
 }
 
 /// The rows of a collection. Tasks are in the order of the outline; those without a `wbs_path` come last.
-fn rows(contents: &Contents, collection: Collection) -> Vec<(&RowId, &Columns)> {
+pub(super) fn rows(contents: &Contents, collection: Collection) -> Vec<(&RowId, &Columns)> {
     let mut rows: Vec<_> = contents.of(collection).collect();
     rows.sort_by_key(|(_, row)| {
         let path = row.get("wbs_path").and_then(Value::as_str);

@@ -1,0 +1,201 @@
+//! Which page may be given to whom. Rules only: no memory, no clock.
+
+use shared::domain::{Collection, CollectionName, Mark, ProjectId, Row, RowKey, ServerVersion};
+use shared::storage::FeedRow;
+
+use crate::encoding::Encoding;
+
+/// What two pulls must have in common to share a page.
+///
+/// Neither caller nor role nor `min_version` is part of it: pages look the same to all members.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PageKey {
+    pub(crate) project: ProjectId,
+    /// The epoch of the table: a restore changes these two. As on the counter that this pull read.
+    pub(crate) skipped: Vec<(u64, u64)>,
+    pub(crate) resync_through: Option<ServerVersion>,
+    /// What the device holds of what it needs: 0 for an app with new columns, and for a member who was added again.
+    pub(crate) since: Mark,
+    pub(crate) without_tombstones: bool,
+    /// The most rows.
+    pub(crate) limit: usize,
+    pub(crate) encoding: Encoding,
+}
+
+/// A proven answer, as far as it matters to whom it may be given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Page {
+    /// It has what changed above this version, …
+    pub(crate) after: Mark,
+    /// … up to this one.
+    pub(crate) mark: Mark,
+    /// A counter that was read after all that the page was made of, and is not below any of it.
+    pub(crate) covered: Mark,
+    /// How many rows and tombstones it has.
+    pub(crate) rows: usize,
+    /// The memberships that are dead in it. Noted before tombstones are left out.
+    pub(crate) dead_members: Vec<RowKey>,
+    /// It was exactly the state at its mark, and carries checksums. Otherwise it says that there is more.
+    pub(crate) is_final: bool,
+}
+
+/// Who asks. All of it was read for this pull.
+pub(crate) struct Reader<'a> {
+    /// What the device holds of what it needs.
+    pub(crate) since: Mark,
+    pub(crate) counter: Mark,
+    pub(crate) min_version: Mark,
+    /// The caller's own, live.
+    pub(crate) membership: &'a Row,
+}
+
+/// How a page may be given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    AsMade,
+    /// With `has_more` and without checksums.
+    WithMore,
+}
+
+impl Page {
+    /// A page of these rows, ascending.
+    pub(crate) fn of(rows: &[FeedRow], after: Mark, mark: Mark, covered: Mark, is_final: bool) -> Self {
+        let members = CollectionName::Known(Collection::Memberships);
+        let dead = rows.iter().filter(|row| row.json.is_none() && row.key.collection == members);
+        let dead_members = dead.map(|row| row.key.clone()).collect();
+        Self { after, mark, covered, rows: rows.len(), dead_members, is_final }
+    }
+
+    /// Whether, and how, it may be given to somebody else than it was made for.
+    pub(crate) fn form_for(&self, reader: &Reader) -> Option<Form> {
+        let fits = self.after <= reader.since && reader.since < self.mark && self.mark <= self.covered;
+        // A counter below tells of a reading that began before the page was made.
+        let is_covered = self.covered <= reader.counter && reader.min_version <= self.covered;
+        // Whoever came later must not see what was deleted before. A membership of that time may have been another one's.
+        let was_a_member = self.covered.covers(reader.membership.version);
+        let is_told_of_own_removal =
+            self.dead_members.contains(&reader.membership.key) || reader.membership.was_removed_at(self.mark);
+        if !(fits && is_covered && was_a_member) || is_told_of_own_removal {
+            return None;
+        }
+        Some(if self.is_final && reader.counter > self.mark { Form::WithMore } else { Form::AsMade })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::domain::{Columns, VersionHistory, Write};
+    use shared::storage::raw::Escaped;
+
+    use super::*;
+
+    fn version(number: u64) -> ServerVersion {
+        ServerVersion::try_from(number).expect("a version")
+    }
+
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
+
+    /// A membership that was given or, where it says so, removed at these versions.
+    fn membership(writes: &[(u64, bool)]) -> Row {
+        let key: RowKey = "memberships#m".parse().expect("a key");
+        let write = |removed| if removed { Write::Delete } else { Write::Put(Columns::new()) };
+        let written = writes.iter().fold(None, |row: Option<Row>, (at, removed)| {
+            Some(Row::written(row.as_ref(), key.clone(), write(*removed), version(*at)))
+        });
+        written.expect("a write")
+    }
+
+    fn feed_row(key: &str, at: u64, is_live: bool) -> FeedRow {
+        FeedRow {
+            key: key.parse().expect("a key"),
+            version: version(at),
+            revision_count: 1,
+            history: VersionHistory::default(),
+            archived_above: None,
+            json: is_live.then(|| Escaped::of("{}")),
+        }
+    }
+
+    /// A page of (10, 20], made when the counter was 30.
+    fn page() -> Page {
+        Page { after: mark(10), mark: mark(20), covered: mark(30), rows: 10, dead_members: vec![], is_final: false }
+    }
+
+    /// Somebody who may have it.
+    fn reader(membership: &Row) -> Reader<'_> {
+        Reader { since: mark(10), counter: mark(31), min_version: mark(0), membership }
+    }
+
+    #[test]
+    fn a_page_is_given_from_where_it_begins_up_to_before_its_mark() {
+        let member = membership(&[(2, false)]);
+        let form = |since| page().form_for(&Reader { since: mark(since), ..reader(&member) });
+        assert_eq!([9, 10, 19, 20, 21].map(|since| form(since).is_some()), [false, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_page_is_given_to_nobody_whose_counter_is_older_than_it() {
+        let member = membership(&[(2, false)]);
+        let form = |counter| page().form_for(&Reader { counter: mark(counter), ..reader(&member) });
+        assert_eq!([29, 30, 31].map(|counter| form(counter).is_some()), [false, true, true]);
+        let early = Page { covered: mark(19), ..page() };
+        assert_eq!(early.form_for(&reader(&member)), None, "nor is one that ends above what its counter covers");
+    }
+
+    #[test]
+    fn a_page_is_given_to_nobody_who_has_seen_a_newer_version() {
+        let member = membership(&[(2, false)]);
+        let form = |min_version| page().form_for(&Reader { min_version: mark(min_version), ..reader(&member) });
+        assert_eq!([30, 31].map(|min_version| form(min_version).is_some()), [true, false]);
+    }
+
+    #[test]
+    fn a_page_from_before_a_member_was_let_in_is_not_given_to_them() {
+        for (writes, is_given) in [
+            (&[(30, false)][..], true),
+            (&[(31, false)], false),
+            (&[(2, false), (25, true), (31, false)], false),
+            (&[(2, false), (25, true), (29, false)], true),
+        ] {
+            let member = membership(writes);
+            assert_eq!(page().form_for(&reader(&member)).is_some(), is_given, "{writes:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_tells_nobody_of_their_own_removal() {
+        let member = membership(&[(2, false), (15, true), (22, false)]);
+        let told = Page { dead_members: vec![member.key.clone()], ..page() };
+        assert_eq!(told.form_for(&reader(&member)), None);
+        let other = Page { dead_members: vec!["memberships#o".parse().expect("a key")], ..page() };
+        assert!(other.form_for(&reader(&member)).is_some());
+    }
+
+    #[test]
+    fn a_page_that_ends_where_the_member_was_removed_is_not_given_to_them() {
+        let member = membership(&[(2, false), (20, true), (22, false)]);
+        assert_eq!(page().form_for(&reader(&member)), None);
+    }
+
+    #[test]
+    fn a_final_page_is_repeated_while_the_counter_stands_and_says_later_that_there_is_more() {
+        let member = membership(&[(2, false)]);
+        let last = Page { mark: mark(30), is_final: true, ..page() };
+        let form = |counter| last.form_for(&Reader { counter: mark(counter), ..reader(&member) });
+        assert_eq!([29, 30, 31].map(form), [None, Some(Form::AsMade), Some(Form::WithMore)]);
+    }
+
+    #[test]
+    fn dead_memberships_are_noted_and_no_other_tombstones() {
+        let rows = [
+            feed_row("memberships#dead", 11, false),
+            feed_row("memberships#live", 12, true),
+            feed_row("tasks#dead", 13, false),
+        ];
+        let page = Page::of(&rows, mark(10), mark(13), mark(20), false);
+        assert_eq!(page.dead_members, ["memberships#dead".parse().expect("a key")]);
+        assert_eq!(page.rows, 3);
+    }
+}

@@ -1,0 +1,421 @@
+//! The pages of one instance: bounded in memory and in age, each read by one pull at a time.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use shared::domain::Mark;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::ending::with_more;
+use super::page::{Form, Page, PageKey, Reader};
+
+/// How long a pull waits for another one that reads its page.
+const MAX_WAIT: Duration = Duration::from_secs(3);
+/// What a page takes beside its body and the ids that it names.
+const PAGE_OVERHEAD: usize = 1024;
+/// What an id takes.
+const ID_SIZE: usize = 128;
+
+/// What is kept, and how long.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The most memory that kept pages take, in bytes. 0: none is kept.
+    pub bytes: usize,
+    /// How old a page may be.
+    pub age: Duration,
+    /// A page with less rows is not kept: reading it again is cheap.
+    pub min_rows: usize,
+    /// A page is no longer given when the counter is so many versions beyond it: what follows would not fit one page.
+    pub max_behind: u64,
+    /// The part of a page in which it may end: its last eighth, for 8.
+    pub rounded_part: usize,
+}
+
+impl Limits {
+    /// As deployed, with so much memory.
+    pub const fn of_bytes(bytes: usize) -> Self {
+        Self { bytes, age: Duration::from_secs(55), min_rows: 500, max_behind: 15_000, rounded_part: 8 }
+    }
+}
+
+/// The pages that an instance keeps.
+#[derive(Debug)]
+pub struct KeptPages {
+    limits: Limits,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    pages: HashMap<PageKey, KeptPage>,
+    bytes: usize,
+    kept_so_far: u64,
+    /// Pages that pulls are reading. The channel closes when one is done.
+    reading: HashMap<PageKey, watch::Receiver<()>>,
+}
+
+#[derive(Debug, Clone)]
+struct KeptPage {
+    page: Arc<Page>,
+    body: Bytes,
+    is_gzip: bool,
+    made: Instant,
+    /// Of two pages the one that was kept earlier has the lower one.
+    serial: u64,
+}
+
+impl KeptPage {
+    fn size(&self) -> usize {
+        self.body.len() + self.page.dead_members.len() * ID_SIZE + PAGE_OVERHEAD
+    }
+}
+
+/// A page that was kept, as it is given.
+#[derive(Debug)]
+pub(crate) struct GivenPage {
+    pub(crate) body: Bytes,
+    pub(crate) is_gzip: bool,
+    pub(crate) mark: Mark,
+    pub(crate) rows: usize,
+}
+
+/// What a pull finds.
+pub(crate) enum Found<'a> {
+    Page(GivenPage),
+    /// It has to read the page itself.
+    None(Reading<'a>),
+}
+
+/// A pull reads a page. Others that need it wait until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    kept: &'a KeptPages,
+    key: PageKey,
+    /// None where another pull reads the same page, and was waited for long enough.
+    others: Option<watch::Sender<()>>,
+}
+
+impl Reading<'_> {
+    pub(crate) fn key(&self) -> &PageKey {
+        &self.key
+    }
+
+    /// Keeps the page that was read.
+    pub(crate) fn keep(self, page: Page, body: Bytes, is_gzip: bool) {
+        let key = self.key.clone();
+        self.kept.keep(key, page, body, is_gzip);
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if self.others.is_some() {
+            self.kept.memory().reading.remove(&self.key);
+        }
+    }
+}
+
+impl KeptPages {
+    /// Keeps nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, memory: Mutex::default() }
+    }
+
+    /// Keeps nothing ever.
+    pub fn off() -> Self {
+        Self::new(Limits::of_bytes(0))
+    }
+
+    /// With the memory that `KEPT_PAGES_MEGABYTES` says. Unset or 0, nothing is kept.
+    pub fn from_env() -> Result<Self, String> {
+        let text = std::env::var("KEPT_PAGES_MEGABYTES").unwrap_or_default();
+        let megabytes: Option<usize> = if text.is_empty() { Some(0) } else { text.parse().ok() };
+        let bytes = megabytes.and_then(|megabytes| megabytes.checked_mul(1024 * 1024));
+        let bytes = bytes.ok_or("KEPT_PAGES_MEGABYTES must be a whole number of megabytes")?;
+        Ok(Self::new(Limits::of_bytes(bytes)))
+    }
+
+    /// What they keep at most.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether an answer with so many versions between `since` and the counter may be worth keeping.
+    pub(crate) fn may_have(&self, versions: u64) -> bool {
+        self.limits.bytes > 0 && versions >= self.limits.min_rows as u64
+    }
+
+    /// The page, or the task of reading it. Waits for whoever is reading it, once.
+    pub(crate) async fn find(&self, key: PageKey, reader: &Reader<'_>) -> Found<'_> {
+        if let Some(page) = self.look(&key, reader) {
+            return Found::Page(page);
+        }
+        let under_way = match self.begin(&key) {
+            Ok(others) => return Found::None(Reading { kept: self, key, others: Some(others) }),
+            Err(under_way) => under_way,
+        };
+        wait_for(under_way).await;
+        match self.look(&key, reader) {
+            Some(page) => Found::Page(page),
+            None => Found::None(Reading { others: self.begin(&key).ok(), kept: self, key }),
+        }
+    }
+
+    /// The page, if there is one for this reader.
+    pub(crate) fn look(&self, key: &PageKey, reader: &Reader<'_>) -> Option<GivenPage> {
+        let mut memory = self.memory();
+        memory.drop_older_than(self.limits.age);
+        let kept = memory.pages.get(key)?;
+        let page = Arc::clone(&kept.page);
+        if reader.counter.above(page.covered) > self.limits.max_behind {
+            return None;
+        }
+        let kept = match page.form_for(reader)? {
+            Form::AsMade => kept.clone(),
+            // The counter never goes back, so that nobody needs the page as it was.
+            Form::WithMore => {
+                let body = with_more(&kept.body, kept.is_gzip, page.mark.get()).ok()?;
+                let cut = Arc::new(Page { is_final: false, ..(*page).clone() });
+                let cut = KeptPage { page: cut, body, ..kept.clone() };
+                memory.put(key.clone(), cut.clone(), self.limits.bytes);
+                cut
+            }
+        };
+        Some(GivenPage { body: kept.body, is_gzip: kept.is_gzip, mark: page.mark, rows: page.rows })
+    }
+
+    /// Keeps a page in place of another one with the same key, if there is. Those that have been kept longest make room.
+    pub(crate) fn keep(&self, key: PageKey, page: Page, body: Bytes, is_gzip: bool) {
+        if self.limits.bytes == 0 || page.rows < self.limits.min_rows.max(1) {
+            return;
+        }
+        let mut memory = self.memory();
+        memory.drop_older_than(self.limits.age);
+        memory.kept_so_far += 1;
+        let (made, serial) = (Instant::now(), memory.kept_so_far);
+        let kept = KeptPage { page: Arc::new(page), body, is_gzip, made, serial };
+        memory.put(key, kept, self.limits.bytes);
+    }
+
+    /// Begins to read a page, or tells who is doing so.
+    fn begin(&self, key: &PageKey) -> Result<watch::Sender<()>, watch::Receiver<()>> {
+        let mut memory = self.memory();
+        if let Some(under_way) = memory.reading.get(key) {
+            return Err(under_way.clone());
+        }
+        let (others, under_way) = watch::channel(());
+        memory.reading.insert(key.clone(), under_way);
+        Ok(others)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn drop_older_than(&mut self, age: Duration) {
+        let old: Vec<_> =
+            self.pages.iter().filter(|(_, kept)| kept.made.elapsed() > age).map(|(key, _)| key.clone()).collect();
+        old.iter().for_each(|key| self.remove(key));
+    }
+
+    fn remove(&mut self, key: &PageKey) {
+        if let Some(kept) = self.pages.remove(key) {
+            self.bytes -= kept.size();
+        }
+    }
+
+    fn put(&mut self, key: PageKey, kept: KeptPage, max_bytes: usize) {
+        self.remove(&key);
+        let size = kept.size();
+        if size > max_bytes {
+            return;
+        }
+        while self.bytes + size > max_bytes {
+            let Some(oldest) = self.pages.iter().min_by_key(|(_, kept)| kept.serial).map(|(key, _)| key.clone()) else {
+                break;
+            };
+            self.remove(&oldest);
+        }
+        self.bytes += size;
+        self.pages.insert(key, kept);
+    }
+}
+
+/// Waits until the channel is closed, or long enough.
+async fn wait_for(mut under_way: watch::Receiver<()>) {
+    // Either way there is nothing more to wait for.
+    let _ = timeout(MAX_WAIT, under_way.changed()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use shared::domain::{Columns, Row, RowKey, ServerVersion, Write};
+
+    use super::*;
+    use crate::encoding::Encoding;
+
+    fn mark(number: u64) -> Mark {
+        Mark::try_from(number).expect("a mark")
+    }
+
+    fn member() -> Row {
+        let key: RowKey = "memberships#m".parse().expect("a key");
+        Row::written(None, key, Write::Put(Columns::new()), ServerVersion::FIRST)
+    }
+
+    fn key(project: &str, since: u64) -> PageKey {
+        PageKey {
+            project: project.parse().expect("an id"),
+            skipped: vec![],
+            resync_through: None,
+            since: mark(since),
+            without_tombstones: false,
+            limit: 1000,
+            encoding: Encoding::Identity,
+        }
+    }
+
+    fn page(after: u64) -> Page {
+        Page {
+            after: mark(after),
+            mark: mark(after + 10),
+            covered: mark(1000),
+            rows: 10,
+            dead_members: vec![],
+            is_final: false,
+        }
+    }
+
+    fn reader(membership: &Row, since: u64) -> Reader<'_> {
+        Reader { since: mark(since), counter: mark(1000), min_version: Mark::NOTHING, membership }
+    }
+
+    fn kept(bytes: usize) -> KeptPages {
+        KeptPages::new(Limits { min_rows: 10, ..Limits::of_bytes(bytes) })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_is_found_by_its_key_until_it_is_too_old() {
+        let (kept, member) = (kept(10_000), member());
+        kept.keep(key("p", 0), page(0), Bytes::from_static(b"body"), false);
+        let found = |of: &PageKey| kept.look(of, &reader(&member, of.since.get())).map(|page| page.body);
+        assert_eq!(found(&key("p", 0)).as_deref(), Some(&b"body"[..]));
+        let own = key("p", 0);
+        for other in [
+            key("q", 0),
+            PageKey { skipped: vec![(3, 4)], ..own.clone() },
+            PageKey { resync_through: Some(ServerVersion::FIRST), ..own.clone() },
+            PageKey { without_tombstones: true, ..own.clone() },
+            PageKey { limit: 7, ..own.clone() },
+            PageKey { encoding: Encoding::Gzip, ..own.clone() },
+        ] {
+            assert_eq!(found(&other), None, "{other:?}");
+        }
+        tokio::time::advance(Duration::from_secs(55)).await;
+        assert!(found(&own).is_some());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(found(&own).is_none());
+        assert_eq!(kept.memory().bytes, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_with_few_rows_is_not_kept_and_one_of_long_ago_is_not_given() {
+        let (kept, member) = (kept(10_000), member());
+        kept.keep(key("p", 0), Page { rows: 9, ..page(0) }, Bytes::new(), false);
+        assert!(kept.look(&key("p", 0), &reader(&member, 0)).is_none());
+        kept.keep(key("p", 0), page(0), Bytes::new(), false);
+        let look =
+            |counter| kept.look(&key("p", 0), &Reader { counter: mark(counter), ..reader(&member, 0) }).is_some();
+        assert_eq!([1_000, 16_000, 16_001].map(look), [true, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_where_that_is_off() {
+        let (kept, member) = (KeptPages::off(), member());
+        kept.keep(key("p", 0), Page { rows: 10_000, ..page(0) }, Bytes::new(), false);
+        assert!(kept.look(&key("p", 0), &reader(&member, 0)).is_none());
+        assert!(!kept.may_have(u64::MAX));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_final_page_is_cut_once_the_counter_has_moved_and_stays_so() {
+        let (kept, member) = (kept(10_000), member());
+        let last = Page { mark: mark(1000), is_final: true, ..page(0) };
+        let body = Bytes::from_static(br#"{"changes":{},"timestamp":1000,"checksum":{}}"#);
+        kept.keep(key("p", 0), last, body.clone(), false);
+        let given = |counter| {
+            kept.look(&key("p", 0), &Reader { counter: mark(counter), ..reader(&member, 0) }).map(|page| page.body)
+        };
+        assert_eq!(given(1000), Some(body));
+        let cut = Bytes::from_static(br#"{"changes":{},"timestamp":1000,"has_more":true}"#);
+        assert_eq!([1001, 1000].map(given), [Some(cut.clone()), Some(cut)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_pull_reads_a_page_and_the_others_get_it() {
+        let (kept, member) = (kept(10_000), member());
+        let Found::None(reading) = kept.find(key("p", 0), &reader(&member, 0)).await else { panic!("a page") };
+        let other_page = kept.find(key("p", 10), &reader(&member, 10)).await;
+        assert!(matches!(other_page, Found::None(Reading { others: Some(_), .. })), "nobody reads that one");
+        let reader = reader(&member, 0);
+        let find = || kept.find(key("p", 0), &reader);
+        let read = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            reading.keep(page(0), Bytes::from_static(b"body"), false);
+        };
+        let (one, other, ()) = tokio::join!(find(), find(), read);
+        assert!(matches!((one, other), (Found::Page(_), Found::Page(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waited_for_nothing_reads_and_does_not_wait_again() {
+        let (kept, member) = (kept(10_000), member());
+        let Found::None(reading) = kept.find(key("p", 0), &reader(&member, 0)).await else { panic!("a page") };
+        let reader = reader(&member, 0);
+        let find = || kept.find(key("p", 0), &reader);
+        let give_up = async { drop(reading) };
+        let (one, other, ()) = tokio::join!(find(), find(), give_up);
+        let (Found::None(one), Found::None(other)) = (one, other) else { panic!("a page") };
+        assert_ne!(
+            one.others.is_some(),
+            other.others.is_some(),
+            "both read, and whoever comes now waits for one of them"
+        );
+        // Nor longer than that.
+        let begin = Instant::now();
+        assert!(matches!(find().await, Found::None(Reading { others: None, .. })));
+        assert_eq!(begin.elapsed(), MAX_WAIT);
+    }
+
+    proptest! {
+        /// Whatever is kept, the memory never exceeds its bound, and what was kept last is there if it fits at all.
+        #[test]
+        fn memory_never_exceeds_its_bound(
+            max in 0..20_000_usize,
+            pages in prop::collection::vec((0..6_u64, 0..9_000_usize, 0..30_usize), 1..60),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            let _in_runtime = runtime.enter();
+            let (kept, member) = (kept(max), member());
+            for (since, bytes, dead) in pages {
+                let dead_members = (0..dead).map(|id| format!("memberships#{id}").parse().expect("a key")).collect();
+                let page = Page { dead_members, ..page(since) };
+                let size = bytes + dead * ID_SIZE + PAGE_OVERHEAD;
+                kept.keep(key("p", since), page, Bytes::from(vec![0; bytes]), false);
+                let memory = kept.memory();
+                prop_assert!(memory.bytes <= max);
+                let sum: usize = memory.pages.values().map(KeptPage::size).sum();
+                prop_assert_eq!(memory.bytes, sum);
+                drop(memory);
+                let found = kept.look(&key("p", since), &reader(&member, since)).is_some();
+                prop_assert_eq!(found, size <= max);
+            }
+        }
+    }
+}
