@@ -28,7 +28,7 @@ pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[String]) -> Rest
     answer
 }
 
-/// 201 with the row and its address, or 200 when the row was there already.
+/// 201 with the row and its address, or 200 if the row existed already.
 pub(crate) fn creation<T>(
     project: &ProjectId,
     committed: &Committed<'_, T>,

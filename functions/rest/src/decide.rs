@@ -34,22 +34,22 @@ pub(crate) trait Rules: Resource {
         fields
     }
 
-    /// Looks also at what a new row with these fields refers to.
+    /// Extends the read set by the rows to which a new row with these fields refers.
     fn look_for_create(read_set: ReadSet, project: &ProjectId, fields: &Columns) -> ReadSet;
 
-    /// Looks also at what a row refers to once it is changed like this.
+    /// Extends the read set by the rows to which a row refers after this change.
     fn look_for_change(read_set: ReadSet, project: &ProjectId, patch: &Columns) -> ReadSet {
         Self::look_for_create(read_set, project, patch)
     }
 
-    /// Looks also at what deleting a row may affect.
+    /// Extends the read set by the rows that deleting a row may affect.
     fn look_for_delete(read_set: ReadSet, project: &ProjectId) -> ReadSet;
 
     /// Refuses the row if it does not fit the others, or if the actor may not change it like this. `before` is the row
     /// before the change.
     fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error>;
 
-    /// Refuses whoever may not delete this row, which may be dead or not there.
+    /// Refuses a caller who may not delete this row. The row may be dead or not exist.
     fn may_delete(draft: &Draft, caller: &UserId, _: &RowKey) -> Result<(), Error> {
         draft.authorize(caller, Self::WRITER).map(|_| ())
     }
@@ -67,7 +67,7 @@ pub(crate) enum Creation {
     Repeated,
 }
 
-/// A new row with the client's id or the server's: which one, and what the creation came to.
+/// Creates a row with the client's id or the server's. Returns the id and the result of the creation.
 ///
 /// Judges a creation whose id exists. It is `Repeated` if every named field has the same value, and `IdTaken`
 /// otherwise. It is `IdDeleted` if the row is dead and stays dead.
@@ -93,22 +93,23 @@ pub(crate) fn create<R: Rules>(
     Ok(Step::Last((Creation::Created, key)))
 }
 
-/// The answer to a creation whose id is there, with these columns if it is live.
+/// The answer to a creation whose id exists. The row has these columns if it is live.
 pub(crate) fn repeated<R: Resource>(
     key: &RowKey,
     live: Option<&Columns>,
     fields: &Columns,
 ) -> Result<Step<Creation>, Error> {
     let Some(columns) = live else { return Err(Error::IdDeleted(key.clone())) };
-    // Compared as the resource reads them: 8 hours are 8.0, and what is left out inside a field has its default.
+    // Compare the values as the resource reads them: 8 hours are 8.0, and what is left out inside a field has its
+    // default.
     match patched::<R>(columns, fields) {
         Ok(again) if !again.changes => Ok(Step::Last(Creation::Repeated)),
         _ => Err(Error::IdTaken(key.clone())),
     }
 }
 
-/// Changes some fields of the row. Writes nothing if they all have their values already. With the fields that others
-/// changed since the version that the caller's change was made on, see [`check_change`].
+/// Changes some fields of the row. Writes nothing if they all have their values already. Returns also the fields that
+/// others changed since the base of the caller's change, see [`check_change`].
 pub(crate) fn update<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
@@ -146,9 +147,9 @@ pub(crate) fn delete<R: Rules>(
     R::delete(id, draft)
 }
 
-/// Refuses a change of a live row whose precondition does not hold: `Stale`, with the row as it was read, or `Conflict`. The
-/// fields that others changed meanwhile and that the patch leaves alone, if the precondition is about fields: see
-/// [`concurrent_changes`].
+/// Refuses a change of a live row whose precondition does not hold, with `Stale` and the row as it was read, or with
+/// `Conflict`. If the precondition is about fields, returns those that others changed meanwhile and that the patch does
+/// not set, see [`concurrent_changes`].
 fn check_change<R: Rules>(
     draft: &Draft,
     key: &RowKey,
@@ -183,12 +184,12 @@ fn unsettled<'a>(
     }
 }
 
-/// One field that does not fit the other rows.
+/// A refusal because one field does not fit the other rows.
 pub(crate) fn refuse(field: &str, message: &str) -> Error {
     Error::Invalid(vec![FieldError { field: field.to_owned(), message: message.to_owned() }])
 }
 
-/// The row that a field names, if it is one that could.
+/// The id in a field. None if the field is missing or holds no valid id.
 pub(crate) fn named<Id: std::str::FromStr>(fields: &Columns, field: &str) -> Option<Id> {
     fields.get(field)?.as_str()?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Memberships: who may do what, and who may say so.
+//! The rules of memberships: who may do what, and who may change that.
 
 use shared::domain::{
     Actor, Collection, Columns, Draft, Error, Membership, ProjectId, Role, RowId, RowKey, Step, UserId, membership_id,
@@ -38,7 +38,7 @@ impl Rules for Membership {
         read_set.at_all([Collection::Memberships])
     }
 
-    /// The actor may take the old role and give the new one.
+    /// Checks that the actor may take the old role and give the new one.
     fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error> {
         let Some(before) = before else { return expect_manages(actor, self.role) };
         if self.user != before.user {

@@ -70,7 +70,8 @@ fn of_row(mutation: Mutation<InProject>) -> Mutation<OneRow> {
     Mutation { caller, path: OneRow { project_id, id }, precondition, body, request }
 }
 
-/// A new project with its creator as the owner. An id that is there already is told apart only for its members.
+/// Creates a project with its creator as the owner. Only members of an existing project learn more than that its id is
+/// taken.
 fn decide_create(draft: &mut Draft, caller: &UserId, fields: &Columns) -> Result<Step<Creation>, Error> {
     let key = RowKey::project(draft.project());
     if draft.counter().is_some() {

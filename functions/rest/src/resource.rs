@@ -118,5 +118,5 @@ impl<Id: std::str::FromStr> Page<Id> {
     }
 }
 
-/// Rows of which collection a rule lists.
+/// The collections that dependency rules read in full.
 pub(crate) const EDGES: [Collection; 1] = [Collection::Dependencies];

@@ -27,7 +27,7 @@ use crate::domain::{ArchivedVersions, Error, Mark, PlannedWrite, ProjectId, Serv
 
 /// The keys of archives begin with it.
 const PREFIX: &str = "_dropped#";
-/// Sorts after the key of every archive.
+/// This key sorts after the key of every archive.
 const END: &str = "_dropped#~";
 /// The most items one `BatchWriteItem` takes.
 const BATCH: usize = 25;
@@ -95,7 +95,7 @@ impl Table {
         Ok(())
     }
 
-    /// Removes archives that the rows of a restored table contradict. Only while nothing else uses the table.
+    /// Removes archives that the rows of a restored table contradict. Call it only while nothing else uses the table.
     pub async fn remove_archive(&self, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<(), Error> {
         for archived in archived {
             let mut key = item(project, archived);
@@ -105,8 +105,8 @@ impl Table {
         Ok(())
     }
 
-    /// The archives with a version above `after`, read strongly. `None` if they take more than 4 pages, `Overloaded` if the read is
-    /// throttled.
+    /// The archives with a version above `after`, read strongly. None if they take more than 4 pages. Fails with
+    /// `Overloaded` if the read is throttled.
     pub async fn archived_above(
         &self,
         project: &ProjectId,

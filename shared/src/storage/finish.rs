@@ -28,7 +28,7 @@ const MAX_FINISHING: Duration = Duration::from_secs(18);
 
 /// The result of an attempt at the next part of a deletion.
 pub(super) enum Part {
-    /// It is committed, and it was not the last one.
+    /// The part is committed, and it was not the last one.
     Made,
     /// Nothing is left to do: it was the last part, another request made it, or the task of the note is gone. It has
     /// the version of the task's tombstone, if there is one.

@@ -18,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The progress of a project's restore, noted on its counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restoration {
-    /// The table it is about, see [`Table::identity`]: a backup of this table brings the note along.
+    /// The table for which the note was written, see [`Table::identity`]. A backup of this table brings the note along.
     pub table: String,
     /// The first and the last version of the range that the counter was raised over.
     pub raised: (u64, u64),
@@ -29,7 +29,7 @@ pub struct Restoration {
 }
 
 impl StoredItem {
-    /// The counter, also one whose checksums are missing or cannot be read: it has those of no row.
+    /// The counter. If its checksums are missing or cannot be read, it gets those of no row.
     pub fn counter_to_repair(&self) -> Result<Counter, Error> {
         let mut item = self.0.clone();
         if layout::checksums_of(&item).is_none() {
@@ -77,9 +77,9 @@ impl Table {
 
     /// Puts a counter in the place of the one that was read, in one transaction on the condition that nothing has moved.
     ///
-    /// `torn` are rows that the counter names and that are not there as it says, each with the version that was read: that
-    /// they still are not is another condition, and one that a transaction under way does not pass. `Busy` when something
-    /// moved: read again.
+    /// `torn` are rows that the counter names and that are not in place, each with the version that was read. That they
+    /// are still so is another condition. A transaction under way makes it fail. Fails with `Busy` if something moved.
+    /// Then read again.
     pub async fn replace_counter(
         &self,
         project: &ProjectId,
