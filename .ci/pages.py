@@ -1,6 +1,6 @@
 """Checks the Markdown of the repository: every relative link leads to a file and to a heading of it, every page is in the index, the
 code that pages show is that of a file in infra/docs/code or of the example app, errors and parameters are those of the API's
-description, and the README stays short. External links are not fetched.
+description, each mutant is in the table of mutants, and the README stays short. External links are not fetched.
 """
 
 import json
@@ -117,6 +117,16 @@ def faults_of_api(description, protocol):
         yield f"infra/docs/protocol.md: the parameters of a pull are {sorted(parameters)}, not {sorted(told)}"
 
 
+def faults_of_mutants(testing):
+    """Each rule that tests/mutants leaves out is in the table that says what catches it, and nothing else is."""
+    patches = {patch.stem for patch in (ROOT / "tests/mutants").glob("*.patch")}
+    told = {name for row in cells(testing, "| rule left out | caught by |") for name in spans(row[0])}
+    for name in sorted(patches - told):
+        yield f"infra/docs/testing.md: the table of mutants lacks {name}"
+    for name in sorted(told - patches):
+        yield f"infra/docs/testing.md: tests/mutants has no {name}.patch"
+
+
 def main():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
     tracked = {ROOT / name for name in listed.split("\0") if name and (ROOT / name).exists()}
@@ -125,6 +135,7 @@ def main():
 
     description = json.loads((ROOT / "infra/api/openapi.json").read_text())
     faults += faults_of_api(description, texts[DOCS / "protocol.md"])
+    faults += faults_of_mutants(texts[DOCS / "testing.md"])
 
     pages = {path: text for path, text in texts.items() if path.parent == DOCS}
     faults += faults_of_code({ROOT / "README.md": texts[ROOT / "README.md"]} | pages)

@@ -59,6 +59,7 @@ TYPED = {
     "cargo test -p tests --test it reference::": {},
     "cargo test -p tests --test it live_socket:: -- --nocapture": {},
     "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
+    "ADVERSARY_SEED=7 ADVERSARY_TRACE=200 cargo test -p tests --test adversary converge -- --nocapture": {},
     "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
     # What is compiled already does for a try; the figures of the documents are those of the release profile.
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
@@ -83,6 +84,7 @@ STAGES = {
     "cargo test -p tests --test adversary lag -- --nocapture": "test",
     "CONTENTION_SECONDS=30 cargo test -p tests --test adversary contention -- --nocapture": "test",
     "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "test",
+    "cargo test -p tests --test adversary a_seed_is_one_course_of_events": "test",
     "npm run stack": "stack",
     "npm run example": "package",
     "BASE_URL=… JWT_SECRET=… npm test": "lambda",
@@ -114,8 +116,11 @@ NOT_HERE = {
     "sam deploy --parameter-overrides Revision=2 …": "the same",
     "sam deploy --parameter-overrides Revision=3 JwtSecretArn=<none> …": "the same",
     "sam deploy --stack-name trueppm-dev --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides Architecture=x86_64 Stage=dev "
-    "JwtSecretArn=arn:aws:secretsmanager:… Revision=1": "the same",
+    "AlarmEmail=… JwtSecretArn=arn:aws:secretsmanager:… Revision=1": "the same",
+    "sam deploy --stack-name trueppm-dev --resolve-s3 --capabilities CAPABILITY_IAM --parameter-overrides Architecture=x86_64 "
+    "Revision=$(date +%s)": "the same",
     "sam delete --stack-name <stack>": "the same",
+    "sam build --template-file moved.yaml": "builds a template that exists while a stack moves to another table",
     "cargo mutants -p shared -f 'shared/src/domain/**/*.rs' -- --lib": "takes hours",
     "cargo mutants -p sync -f 'functions/sync/src/{proof,pull,ranges,body,strong_reads,encoding,migration,outcome}.rs' -- --workspace --lib": (
         "the same"
@@ -125,10 +130,11 @@ NOT_HERE = {
 
 def commands_of(text):
     """Every command of a document, those of blocks line by line without their comments. A line of a longer one is part of it."""
-    for block in re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S):
+    for block in re.findall(r"^ *```sh\n(.*?)^ *```", text, re.M | re.S):
+        lines = [line.strip() for line in block.splitlines()]
         if "call " not in block:
-            yield from (re.sub(r"\s+#.*", "", line) for line in block.splitlines() if COMMAND.match(line))
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+            yield from (re.sub(r"\s+#.*", "", line) for line in lines if COMMAND.match(line))
+    prose = re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S)
     for span in re.findall(r"`([^`]+)`", prose):
         if COMMAND.match(span):
             yield re.sub(r"\s+", " ", span)

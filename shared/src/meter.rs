@@ -35,7 +35,7 @@ struct Meter {
 
 impl Meter {
     fn cost(&self) -> Cost {
-        // One that was given up on the way never says that it ended.
+        // A call that was given up on the way never reports its end.
         let open = self.since.map(|since| since.elapsed()).unwrap_or_default();
         Cost { time: self.cost.time + open, ..self.cost }
     }

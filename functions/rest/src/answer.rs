@@ -1,4 +1,4 @@
-//! What a success looks like.
+//! The answers of requests that succeed.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub(crate) fn changed(project: &ProjectId, row: &Row, merged: &[String]) -> Rest
     answer
 }
 
-/// 201 with the row and its address, or 200 when the row was there already.
+/// 201 with the row and its address, or 200 if the row existed already.
 pub(crate) fn creation<T>(
     project: &ProjectId,
     committed: &Committed<'_, T>,
@@ -59,8 +59,8 @@ pub(crate) const MAX_LIST: usize = 5_000_000;
 
 /// One page of a list: `{results, next}`, with as many of the rows as fit a response.
 ///
-/// Each row is its JSON with its cursor. `rest` is the cursor behind which there is more, if they all fit; `path` makes the
-/// path of the next page of a cursor.
+/// Each row is its JSON with its cursor. `rest` is the cursor after which there is more, if they all fit. `path` makes
+/// the path of the next page of a cursor.
 pub(crate) fn list(
     mut rows: Vec<(String, String)>,
     rest: Option<String>,

@@ -6,11 +6,12 @@ use shared::domain::{
 };
 use shared::storage::ReadSet;
 
-/// What a resource's rows must obey beyond their own fields.
+/// The rules for a resource's rows beyond the checks of single fields.
 pub(crate) trait Rules: Resource {
-    /// At least this role may create and change, and delete unless [`Rules::may_delete`] says otherwise.
+    /// The lowest role that may create and change rows. It may also delete them unless [`Rules::may_delete`] says
+    /// otherwise.
     const WRITER: Role;
-    /// Does a creation bring a deleted row with its id back?
+    /// Whether a creation revives a deleted row with its id.
     const REVIVES: bool = false;
 
     /// The id of a new row that was given this one, if that can be told before its fields are judged.
@@ -18,7 +19,7 @@ pub(crate) trait Rules: Resource {
         Some(given.unwrap_or_else(RowId::generate))
     }
 
-    /// The id of a new row with these fields; `chosen` is what [`Rules::choose_id`] says.
+    /// The id of a new row with these fields. `chosen` is the result of [`Rules::choose_id`].
     fn new_id(_: &ProjectId, chosen: Option<&RowId>, _: &Columns) -> Result<RowId, Error> {
         chosen.cloned().ok_or(Error::Bug("no id was chosen for a new row"))
     }
@@ -33,21 +34,22 @@ pub(crate) trait Rules: Resource {
         fields
     }
 
-    /// Looks also at what a new row with these fields refers to.
+    /// Extends the read set by the rows to which a new row with these fields refers.
     fn look_for_create(read_set: ReadSet, project: &ProjectId, fields: &Columns) -> ReadSet;
 
-    /// Looks also at what a row refers to once it is changed like this.
+    /// Extends the read set by the rows to which a row refers after this change.
     fn look_for_change(read_set: ReadSet, project: &ProjectId, patch: &Columns) -> ReadSet {
         Self::look_for_create(read_set, project, patch)
     }
 
-    /// Looks also at what deleting a row may affect.
+    /// Extends the read set by the rows that deleting a row may affect.
     fn look_for_delete(read_set: ReadSet, project: &ProjectId) -> ReadSet;
 
-    /// Refuses the row if it does not fit the others, or if the actor may not make it so; `before` is what it was.
+    /// Refuses the row if it does not fit the others, or if the actor may not change it like this. `before` is the row
+    /// before the change.
     fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error>;
 
-    /// Refuses whoever may not delete this row, which may be dead or not there.
+    /// Refuses a caller who may not delete this row. The row may be dead or not exist.
     fn may_delete(draft: &Draft, caller: &UserId, _: &RowKey) -> Result<(), Error> {
         draft.authorize(caller, Self::WRITER).map(|_| ())
     }
@@ -56,19 +58,19 @@ pub(crate) trait Rules: Resource {
     fn delete(id: &RowId, draft: &mut Draft) -> Result<Step<()>, Error>;
 }
 
-/// What a creation came to.
+/// The result of a creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Creation {
     /// A new row.
     Created,
-    /// The same row was there already: the request was sent again.
+    /// The same row exists already: the request was sent again.
     Repeated,
 }
 
-/// A new row with the client's id or the server's: which one, and what the creation came to.
+/// Creates a row with the client's id or the server's. Returns the id and the result of the creation.
 ///
-/// The same id again: `Repeated` when every field that is named has that value, `IdTaken` otherwise, `IdDeleted` when the
-/// row is dead and stays so.
+/// Judges a creation whose id exists. It is `Repeated` if every named field has the same value, and `IdTaken`
+/// otherwise. It is `IdDeleted` if the row is dead and stays dead.
 pub(crate) fn create<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
@@ -91,22 +93,23 @@ pub(crate) fn create<R: Rules>(
     Ok(Step::Last((Creation::Created, key)))
 }
 
-/// The answer to a creation whose id is there, with these columns if it is live.
+/// The answer to a creation whose id exists. The row has these columns if it is live.
 pub(crate) fn repeated<R: Resource>(
     key: &RowKey,
     live: Option<&Columns>,
     fields: &Columns,
 ) -> Result<Step<Creation>, Error> {
     let Some(columns) = live else { return Err(Error::IdDeleted(key.clone())) };
-    // Compared as the resource reads them: 8 hours are 8.0, and what is left out inside a field has its default.
+    // Compare the values as the resource reads them: 8 hours are 8.0, and what is left out inside a field has its
+    // default.
     match patched::<R>(columns, fields) {
         Ok(again) if !again.changes => Ok(Step::Last(Creation::Repeated)),
         _ => Err(Error::IdTaken(key.clone())),
     }
 }
 
-/// The row with some fields changed; nothing is written when they all have their values already. With the fields that
-/// others changed since the version that the caller's change was made on, see [`check_change`].
+/// Changes some fields of the row. Writes nothing if they all have their values already. Returns also the fields that
+/// others changed since the base of the caller's change, see [`check_change`].
 pub(crate) fn update<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
@@ -126,7 +129,7 @@ pub(crate) fn update<R: Rules>(
     Ok(Step::Last(merged))
 }
 
-/// A tombstone for the row and for what goes with it; again: nothing.
+/// Deletes the row and what goes with it. Writes nothing if the row is deleted already.
 pub(crate) fn delete<R: Rules>(
     draft: &mut Draft,
     caller: &UserId,
@@ -144,9 +147,9 @@ pub(crate) fn delete<R: Rules>(
     R::delete(id, draft)
 }
 
-/// Refuses a change of a live row whose precondition does not hold: `Stale`, with the row as it was read, or `Conflict`. The
-/// fields that others changed meanwhile and that the patch leaves alone, if the precondition is about fields: see
-/// [`concurrent_changes`].
+/// Refuses a change of a live row whose precondition does not hold, with `Stale` and the row as it was read, or with
+/// `Conflict`. If the precondition is about fields, returns those that others changed meanwhile and that the patch does
+/// not set, see [`concurrent_changes`].
 fn check_change<R: Rules>(
     draft: &Draft,
     key: &RowKey,
@@ -158,14 +161,15 @@ fn check_change<R: Rules>(
     concurrent_changes::<R>(row, columns, base, restored_through, patch, || row.rest_json(draft.project()))
 }
 
-/// The same for a deletion, for which every field of the row counts: see [`expect_seen`].
+/// Judges a deletion in the same way. Every field of the row counts, see [`expect_seen`].
 fn check_deletion(draft: &Draft, key: &RowKey, precondition: &Precondition) -> Result<(), Error> {
     let Some((row, columns, base)) = unsettled(draft, key, precondition)? else { return Ok(()) };
     let restored_through = draft.counter().map_or(0, Counter::restored_through);
     expect_seen(row, columns, base, restored_through, || row.rest_json(draft.project()))
 }
 
-/// What is still to be judged field by field: the row as it was read, its columns with the draft's own writes, and the base.
+/// What remains to be judged field by field: the row as it was read, its columns with the draft's own writes, and the
+/// base.
 fn unsettled<'a>(
     draft: &'a Draft,
     key: &RowKey,
@@ -180,12 +184,12 @@ fn unsettled<'a>(
     }
 }
 
-/// One field that does not fit the other rows.
+/// A refusal because one field does not fit the other rows.
 pub(crate) fn refuse(field: &str, message: &str) -> Error {
     Error::Invalid(vec![FieldError { field: field.to_owned(), message: message.to_owned() }])
 }
 
-/// The row that a field names, if it is one that could.
+/// The id in a field. None if the field is missing or holds no valid id.
 pub(crate) fn named<Id: std::str::FromStr>(fields: &Columns, field: &str) -> Option<Id> {
     fields.get(field)?.as_str()?.parse().ok()
 }
@@ -280,12 +284,12 @@ pub(crate) mod testing {
             self.with(&format!("dependencies#{id}"), edge)
         }
 
-        /// … whose project is deleted.
+        /// The same world with its project deleted.
         pub(crate) fn deleted(self) -> Self {
             Self { is_deleted: true, ..self }
         }
 
-        /// … with a tombstone without content in the place of this row.
+        /// The same world with a tombstone without content in place of this row.
         pub(crate) fn erased(mut self, key: &RowKey) -> Self {
             self.version += 1;
             let version = ServerVersion::try_from(self.version).expect("a version");

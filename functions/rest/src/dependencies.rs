@@ -12,7 +12,7 @@ impl Rules for Dependency {
     fn look_for_create(read_set: ReadSet, _: &ProjectId, fields: &Columns) -> ReadSet {
         let ends = ["predecessor", "successor"].into_iter().filter_map(|field| named(fields, field));
         let read_set = read_set.at(ends.map(|id| RowKey::new(Collection::Tasks, id)));
-        // Another lag needs no look at the other edges.
+        // A change of `lag` alone cannot break a rule that reads other edges.
         let moves = ["predecessor", "successor", "dep_type"].iter().any(|field| fields.contains_key(*field));
         read_set.at_all(EDGES.into_iter().filter(|_| moves))
     }

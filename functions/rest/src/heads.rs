@@ -1,4 +1,4 @@
-//! Which of the caller's projects moved: their current versions.
+//! The current versions of the caller's projects. An app sees from them which projects moved.
 
 use axum::Json;
 use axum::extract::State;

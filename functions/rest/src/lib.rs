@@ -26,7 +26,7 @@ mod projects;
 mod resource;
 mod tasks;
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone)]
 pub struct App {
     /// The table.
@@ -68,13 +68,13 @@ async fn health() -> impl IntoResponse {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
 
-/// A gateway may give `…/sync/` to this function instead of the other one; the plain client follows the redirect.
+/// A gateway may give `…/sync/` to this function instead of the other one. The plain client follows the redirect.
 async fn to_sync_without_slash(request: Request) -> Redirect {
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
     Redirect::permanent(&format!("{}{query}", request.uri().path().trim_end_matches('/')))
 }
 
-/// Behind an `ANY` route the gateway hands preflights to the function; without a success the browser gives up. The
+/// Behind an `ANY` route the gateway hands preflights to the function. Without a success the browser gives up. The
 /// gateway adds the headers.
 async fn preflight(request: Request, next: Next) -> Response {
     if request.method() == Method::OPTIONS {

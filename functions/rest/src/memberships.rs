@@ -1,4 +1,4 @@
-//! Memberships: who may do what, and who may say so.
+//! The rules of memberships: who may do what, and who may change that.
 
 use shared::domain::{
     Actor, Collection, Columns, Draft, Error, Membership, ProjectId, Role, RowId, RowKey, Step, UserId, membership_id,
@@ -10,7 +10,7 @@ use crate::decide::{Rules, refuse};
 
 impl Rules for Membership {
     const WRITER: Role = Role::Admin;
-    /// Who was removed and is added again has the same row.
+    /// A member who was removed and is added again has the same row.
     const REVIVES: bool = true;
 
     fn choose_id(given: Option<RowId>) -> Option<RowId> {
@@ -38,7 +38,7 @@ impl Rules for Membership {
         read_set.at_all([Collection::Memberships])
     }
 
-    /// The actor may take the old role and give the new one.
+    /// Checks that the actor may take the old role and give the new one.
     fn accept(&self, id: &RowId, before: Option<&Self>, draft: &Draft, actor: &Actor) -> Result<(), Error> {
         let Some(before) = before else { return expect_manages(actor, self.role) };
         if self.user != before.user {
@@ -51,8 +51,8 @@ impl Rules for Membership {
 
     /// A member goes: by themselves, or by someone who may take the role.
     ///
-    /// Of a deleted project every member may leave, its last owner too: nobody needs an owner there, and it is the way out
-    /// for whoever was made one against their will. Nothing else is written in a deleted project.
+    /// Every member may leave a deleted project, its last owner included. Nobody needs an owner there, and somebody may
+    /// have been made one against their will. Nothing else is written in a deleted project.
     fn may_delete(draft: &Draft, caller: &UserId, key: &RowKey) -> Result<(), Error> {
         let actor = match draft.authorize(caller, Role::Viewer) {
             Err(Error::ProjectDeleted) if *key == RowKey::membership(draft.project(), caller) => return Ok(()),

@@ -1,4 +1,4 @@
-//! What a request that changes something says, before anything is read for it.
+//! A request that changes something, before anything is read for it.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::Method;
@@ -26,10 +26,10 @@ pub(crate) struct OneRow {
 /// The largest body, in bytes, unless a route says otherwise.
 const MAX_BODY: usize = 256 * 1024;
 
-/// A request that changes something at a path: who sends it, and what it says.
+/// A request that changes something at a path, with its caller and its content.
 ///
-/// Refused like its parts, in this order: the caller, the path, the headers, the body. A DELETE has no body, and a POST asks
-/// nothing of a row.
+/// Its parts are checked in this order: the caller, the path, the headers, the body. A DELETE has no body, and a POST
+/// has no precondition.
 pub(crate) struct Mutation<P, const MAX: usize = MAX_BODY> {
     pub(crate) caller: UserId,
     pub(crate) path: P,

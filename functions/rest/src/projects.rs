@@ -29,14 +29,14 @@ pub(crate) async fn list(State(app): State<App>, Caller(caller): Caller, params:
 pub(crate) async fn create(State(app): State<App>, mutation: Mutation<()>) -> Result<Answered, Problem> {
     let Mutation { caller, body: mut fields, request, .. } = mutation;
     let project = take_id(&mut fields)?;
-    // With a key, always the same id: that is where the record of the first try lies.
+    // A request with a key and no id always gets the same id, because the record of the first try is stored under that project.
     let derived = || request.as_ref().map(KeyedRequest::project_id);
-    // An id that may have been a project's before: of the client's choice, or made of the key.
+    // A project may have had this id before: the client chose it, or it was derived from the key.
     let known = project.or_else(derived);
     let may_be_known = known.is_some();
     let project = known.unwrap_or_else(ProjectId::generate);
     let key = RowKey::project(&project);
-    // Before the project is looked at: whether its id is taken is not for a request that makes no sense.
+    // Check the request before the project is read. An invalid request must not reveal whether an id is taken.
     parse::<Project>(&Project::complete(fields.clone()))?;
     let read_set = Project::look_for_create(ReadSet::by_creator(&project, &caller), &project, &fields);
     let read_set = read_set.at([key.clone()]).keyed(request);
@@ -63,14 +63,15 @@ pub(crate) async fn delete(app: State<App>, mutation: Mutation<InProject>) -> Re
     resource::delete::<Project>(app, of_row(mutation)).await
 }
 
-/// The same of the project's row.
+/// The same request, for the project's row.
 fn of_row(mutation: Mutation<InProject>) -> Mutation<OneRow> {
     let Mutation { caller, path: InProject { project_id }, precondition, body, request } = mutation;
     let id = project_id.row_id();
     Mutation { caller, path: OneRow { project_id, id }, precondition, body, request }
 }
 
-/// A new project with its creator as the owner. An id that is there already is told apart only for its members.
+/// Creates a project with its creator as the owner. Only members of an existing project learn more than that its id is
+/// taken.
 fn decide_create(draft: &mut Draft, caller: &UserId, fields: &Columns) -> Result<Step<Creation>, Error> {
     let key = RowKey::project(draft.project());
     if draft.counter().is_some() {
@@ -122,7 +123,7 @@ impl Rules for Project {
         draft.authorize(caller, Role::Owner).map(|_| ())
     }
 
-    /// The project's tombstone and the mark on its counter; every other row stays as it is.
+    /// Writes the project's tombstone and `deleted_at` on its counter. All other rows stay as they are.
     fn delete(_: &RowId, draft: &mut Draft) -> Result<Step<()>, Error> {
         draft.delete_project();
         Ok(Step::Last(()))

@@ -30,8 +30,8 @@ pub(crate) async fn read<R: Resource>(
 ) -> Result<RestAnswer, Problem> {
     app.table.expect_member(&project_id, &caller).await?;
     let key = RowKey::new(R::COLLECTION, id);
-    // The row before the membership, in two calls, for one is not one moment: what was written after a removal is read by
-    // someone whose membership is dead by then.
+    // Read the row first, then the membership. One call does not read both at the same moment. If the caller was removed before
+    // the row was written, the second read sees the removal.
     let row = app.table.row(&project_id, &key).await;
     app.table.authorize(&project_id, &caller, Role::Viewer).await?;
     let row = row?.filter(|row| row.live().is_some()).ok_or(Error::NotFound(key))?;
@@ -48,7 +48,7 @@ pub(crate) async fn list<R: Resource>(
     app.table.expect_member(&project_id, &caller).await?;
     let after = page.cursor.map(|id| RowKey::new(R::COLLECTION, id));
     let (rows, more) = app.table.list(&project_id, R::COLLECTION, after.as_ref(), page.limit, answer::MAX_LIST).await?;
-    // After the rows: what was written after a removal is not for who was removed.
+    // Check the membership after the rows were read. A removed member must not see what was written after the removal.
     app.table.authorize(&project_id, &caller, Role::Viewer).await?;
     let rest = rows.last().filter(|_| more).map(|last| last.key.id.to_string());
     let rows = rows.iter().map(|row| (row.key.id.to_string(), row.rest_json(&project_id))).collect();
@@ -100,7 +100,8 @@ where
     text.parse().map(Some).map_err(|error: Id::Err| refuse("id", &error.to_string()))
 }
 
-/// Which part of a list is asked for: `limit` 1 to 1000, default 100, and `cursor`, the last id of the page before.
+/// The part of a list that a request asks for: `limit` from 1 to 1000, by default 100, and `cursor`, the last id of the
+/// page before.
 pub(crate) struct Page<Id> {
     pub(crate) limit: usize,
     pub(crate) cursor: Option<Id>,
@@ -117,5 +118,5 @@ impl<Id: std::str::FromStr> Page<Id> {
     }
 }
 
-/// Rows of which collection a rule lists.
+/// The collections that dependency rules read in full.
 pub(crate) const EDGES: [Collection; 1] = [Collection::Dependencies];

@@ -26,7 +26,7 @@ impl Rules for Task {
         read_set.at_all(EDGES)
     }
 
-    /// Whom a task is newly assigned to must be a member; who was one may stay.
+    /// A new assignee must be a member. An assignee who was one may stay.
     fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft, _: &Actor) -> Result<(), Error> {
         let unchanged = before.is_some_and(|before| before.assignee == self.assignee);
         match &self.assignee {

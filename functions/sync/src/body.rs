@@ -69,7 +69,7 @@ impl Budget {
         }
     }
 
-    /// How many times as much as these rows would fit beside them, rounded up; 0 if they do not fit themselves.
+    /// How many times these rows fit, rounded down. 0 if they do not fit once.
     pub(crate) fn times<'a>(mut self, rows: impl Iterator<Item = &'a FeedRow>) -> usize {
         let all = self;
         if !rows.into_iter().all(|row| self.take(row)) {

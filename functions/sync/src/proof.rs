@@ -5,7 +5,8 @@
 //!
 //! - If the versions that were read account for all of `(since, t]`, then every row whose current version is in there was read
 //!   in its current copy. It does not matter how late, torn or out of order the index is.
-//! - If all rows of a project were read, their revision counts, less the versions above `s`, add up to exactly `s`.
+//! - If all rows of a project were read, their revision counts without the versions above `s`, and the number of skipped versions
+//!   up to `s`, add up to exactly `s`.
 //!
 //! A version in a version history is accounted for even if its row was not read: no row has it any more. The same holds for an
 //! archived version. A row's own version is accounted for only with the row.
@@ -283,7 +284,7 @@ impl Proof {
         !self.above_since().all(|row| left.take(row))
     }
 
-    /// How many times as much as these rows the response would hold beside them, rounded up; 0 if they exceed it.
+    /// How many times these rows fit into one response, rounded down. 0 if they do not fit once.
     pub(crate) fn times(&self, budget: &Budget) -> usize {
         budget.times(self.above_since())
     }

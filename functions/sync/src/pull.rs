@@ -8,8 +8,8 @@
 //!    versions are missing and a history is silent, read the archive. If they are still missing, read the index again, then all
 //!    rows strongly, few projects at once. If that does not prove it either: 503, never a guess.
 //! 4. If the answer is too large, cut it at the version of a row up to which everything is proven and fits. What is missing
-//!    before the last row that fits was replaced by a row further on. So the index is read once from its end, for version
-//!    histories and not for rows, until nothing that fits is missing.
+//!    before the last row that fits was mostly replaced by a later row; otherwise it is late in the index. So the index is
+//!    read once from its end, for version histories and not for rows, until nothing that fits is missing.
 //! 5. Before a busy or a cut answer, read the counter until it is not below the newest row: a commit may be in the index before
 //!    it is on the counter. A busy answer has rows that are newer than its mark, so the membership is read again, too.
 //! 6. Counter and membership are two items and not one moment. If the caller's own membership is among the rows and dead, the
@@ -511,8 +511,8 @@ impl<'a, 'k> Gathering<'a, 'k> {
         }
     }
 
-    /// Whether all rows add up. First to the counter that was read before them, then together with what their histories have dropped
-    /// since, then to the counter of now, together with the rows that are newer than the old one.
+    /// Whether the sum over all rows proves them. It is compared with the counter that was read before the rows, then again with
+    /// the archive added, then with the present counter and the rows that are newer than the old one.
     async fn prove_all_rows(&mut self) -> Result<bool, Stop> {
         let counter = self.counter.current;
         if self.proof.proves_by_sum(counter) {

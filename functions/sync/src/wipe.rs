@@ -5,10 +5,10 @@
 //! rows that a restore buried, because the device may have them from the lost table. After all of them the device has no rows.
 //! Its mark is then the version of the removal or deletion, and it is told nothing more.
 //!
-//! Ids that do not fit one response come in pages. For each page the project is read again from its beginning, strongly, and
-//! the rows before the place in the mark are left out, see [`WipePlace`]. The place cannot be a version: a mark up to the
-//! counter may be that of a device that was told nothing yet. Rows come in the order of their keys. So if rows are created
-//! before an id in the meantime, the id is named twice, but none is left out.
+//! Ids that do not fit one response come in pages. Each page reads the project again from its beginning, strongly, and
+//! leaves out the rows before the place in the mark, see [`WipePlace`]. The place cannot be a version, because a device
+//! with a version as its mark may have been told nothing yet. Rows come in the order of their keys. If rows are created
+//! meanwhile that sort before an id, that id may be named twice, but none is left out.
 
 use std::collections::{BTreeSet, HashMap};
 

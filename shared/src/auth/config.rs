@@ -11,7 +11,7 @@ use super::token::Terms;
 /// HS256 is only as strong as its secret. RFC 7518 requires at least the size of the hash.
 const MIN_SECRET: usize = 32;
 
-/// What is wrong with the configuration, in one line.
+/// A fault of the configuration, in one line.
 #[derive(PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// None of the sources of keys is set.
@@ -61,14 +61,14 @@ impl fmt::Debug for ConfigError {
     }
 }
 
-/// Where keys come from.
+/// The source of the keys.
 pub(super) enum Source {
-    /// Secrets, or keys that the configuration holds.
+    /// Secrets or keys from the configuration.
     Fixed(Arc<[Key]>),
     Issuer(Box<Issuer>),
 }
 
-/// The keys that variables name; an empty variable counts as not set. Keys of a URL are not fetched yet.
+/// The keys that variables name. An empty variable counts as not set. Keys of a URL are not fetched yet.
 pub(super) fn source(set: &impl Fn(&str) -> Option<String>) -> Result<Source, ConfigError> {
     match (set("JWT_SECRET"), set("JWT_JWKS"), set("JWT_JWKS_URL")) {
         (Some(_), None, None) => {

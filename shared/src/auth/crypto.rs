@@ -25,7 +25,7 @@ struct Check {
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    // Or a public key, which everybody knows, could be the secret of an HMAC.
+    // Otherwise a public key, which everybody knows, could be the secret of an HMAC.
     if !key.family().algorithms().contains(algorithm) {
         return Err(ErrorKind::InvalidKeyFormat.into());
     }

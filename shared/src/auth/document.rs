@@ -9,11 +9,11 @@ use lambda_http::http::{HeaderMap, Request, StatusCode, Uri, header};
 
 use crate::outbound;
 
-/// The largest document, compressed or not; what most issuers publish has a few KB.
+/// The largest document, compressed or not. Most issuers publish a few KB.
 const MAX_DOCUMENT: usize = 1024 * 1024;
-/// To the same host.
+/// How many redirects are followed, all on the same host.
 const MAX_REDIRECTS: usize = 3;
-/// Firewalls turn away who does not say what it is.
+/// Firewalls reject clients that do not name themselves.
 const USER_AGENT: &str = concat!("trueppm/", env!("CARGO_PKG_VERSION"));
 
 /// The document, fetched anew each time.
@@ -27,8 +27,8 @@ impl Document {
         Self { uri, client: outbound::client() }
     }
 
-    /// What it says now, or why that is not known. It follows a redirect on the same host, and none elsewhere: the URL in the
-    /// configuration is the one that is trusted.
+    /// Fetches the document as it is now, or says why that failed. It follows a redirect on the same host only, because
+    /// the URL in the configuration is the one that is trusted.
     pub(super) async fn fetch(&self) -> Result<Vec<u8>, String> {
         let mut uri = self.uri.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -72,7 +72,7 @@ fn decompressed(body: &[u8]) -> Result<Vec<u8>, String> {
     if document.len() > MAX_DOCUMENT { Err("it is too large".to_owned()) } else { Ok(document) }
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 fn redirected(from: &Uri, headers: &HeaderMap) -> Result<Uri, String> {
     let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok()).ok_or("it redirects nowhere")?;
     let (scheme, authority) =

@@ -72,7 +72,7 @@ impl Issuer {
         let host = uri.host().ok_or("it is not a URL")?;
         match uri.scheme_str() {
             Some("https") => {}
-            // A development server or a sidecar; anyone else's keys could be exchanged on the way.
+            // This is a development server or a sidecar. Keys from any other host could be exchanged on the way.
             Some("http") if is_loopback(host) => {}
             _ => return Err("it must begin with https://".to_owned()),
         }
@@ -86,7 +86,7 @@ impl Issuer {
     pub(super) async fn keys(&self, id: Option<&str>) -> Result<Arc<[Key]>, TokenError> {
         if self.known().is_due(id) {
             let _alone = self.fetching.lock().await;
-            // Someone else may just have fetched them.
+            // Another request may just have fetched them.
             if self.known().is_due(id) {
                 self.fetch().await;
             }

@@ -11,9 +11,9 @@ const KNOWN: [&str; 3] = [
 /// A secret of 32 random hexadecimal digits has 14 different ones or so, and hardly ever fewer than these.
 const MIN_DISTINCT_BYTES: usize = 8;
 
-/// What makes a secret one that can be guessed, if anything does.
+/// The reason why a secret can be guessed, if there is one.
 ///
-/// No random text is taken for one: the rules are about texts that were made up.
+/// A random text never matches: the rules are about texts that people made up.
 pub(super) fn weakness(secret: &str) -> Option<&'static str> {
     let bytes = secret.as_bytes();
     let neighbours = || bytes.iter().zip(bytes.iter().skip(1));

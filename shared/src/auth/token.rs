@@ -13,7 +13,7 @@ use super::keys::Key;
 use super::{TokenError, Verified, algorithm};
 use crate::domain::{Columns, json};
 
-/// The longest token, in bytes; the gateway lets 10 KB of headers in.
+/// The longest token, in bytes. The gateway lets 10 KB of headers in.
 const MAX_TOKEN: usize = 8 * 1024;
 /// Allowed clock skew of `exp`, `nbf` and `iat`, in seconds.
 const LEEWAY: f64 = 60.0;

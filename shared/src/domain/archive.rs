@@ -3,10 +3,10 @@
 use super::version_history::{before, read_varint, write_distances};
 use super::{CorruptHistory, Row, RowKey, ServerVersion};
 
-/// Superseded versions that a version history has no room for, newest first; at least one.
+/// Superseded versions for which a version history has no room, newest first. There is at least one.
 ///
-/// An archive never becomes false. Each of its versions was in the version history of a committed row, so no row has it as its
-/// current version. A version can also be in a version history, or in a second archive; it counts once.
+/// An archive never becomes false. Each of its versions was in the version history of a committed row, so no row has it
+/// as its current version. A version can also be in a version history, or in a second archive. It counts once.
 ///
 /// On the table: LEB128 varints. Each is the distance of a version to the next newer one, beginning with 0 for the newest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -117,7 +117,7 @@ mod tests {
             let mut archive = std::collections::BTreeSet::new();
             let states = life(&versions, max_history_bytes);
             for (index, (row, archived)) in states.iter().enumerate() {
-                // Before the commit, the state that is still in place must not be touched.
+                // The archive is written before the commit. So it must not touch the state that is still in place.
                 let before = index.checked_sub(1).map(|before| version(versions[before]));
                 archive.extend(archived.iter().flat_map(|archived| archived.versions().iter().copied()));
                 prop_assert!(before.is_none_or(|current| !archive.contains(&current)));
@@ -160,7 +160,7 @@ mod tests {
     fn what_was_dropped_before_there_was_an_archive_is_not_called_archived() {
         let mut states = life(&(1..=300).collect::<Vec<_>>(), 256);
         let (mut row, _) = states.pop().expect("a row");
-        // As code without an archive writes it: the same without the attribute.
+        // Code without an archive writes the same row without the attribute.
         row.archived_above = None;
         let silent_through = row.history.silent_through();
         assert!(silent_through.get() >= 100);

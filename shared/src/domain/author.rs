@@ -1,4 +1,4 @@
-//! Who wrote a row last, and when. Operators can see it; devices cannot.
+//! Who wrote a row last, and when. Operators can see it, devices cannot.
 
 use super::UserId;
 

@@ -5,12 +5,12 @@ use serde_json::Value;
 use super::fields::canonical;
 use super::{Base, Columns, Error, FieldConflict, Resource, Row, json};
 
-/// The fields that were changed after their base and that the patch leaves alone, in the collection's order: with those as
-/// they are now, the patch still applies. Those that this code does not know come last; no patch can set them.
+/// The fields that were changed after their base and that the patch does not set, in the collection's order. The patch
+/// applies on top of them. Fields that this code does not know come last. No patch can set them.
 ///
-/// `Conflict` when a field that it sets was changed after its base to another value, `Stale` when the row has never been at
-/// a version that the base names yet. A field of which it is not known when it was changed counts as changed by the row's
-/// last write.
+/// Fails with `Conflict` if a field that the patch sets was changed to another value after its base. Fails with `Stale`
+/// if the base names a version that the row has not reached yet. If it is not known when a field was changed, the field
+/// counts as changed by the row's last write.
 ///
 /// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a
 /// restore: what the row held then may have been taken back, so the field counts as changed after it.
@@ -74,8 +74,8 @@ fn changed_since<'a>(
     Ok(fields.filter(is_newer).map(|(_, field)| field).collect())
 }
 
-/// Is this what the field holds already? As the resource reads it: 8 hours are 8.0, and what is left out inside a field has
-/// its default.
+/// Whether the field has this value already. Values are compared as the resource reads them: 8 hours are 8.0, and what
+/// is left out inside a field has its default.
 fn is_same<R: Resource>(columns: &Columns, field: &str, client: &Value, server: &Value) -> bool {
     client == server
         || client.as_f64().is_some_and(|number| server.as_f64() == Some(number))
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_column_of_a_newer_version_is_named_when_it_was_changed_since() {
         let unknown = UnknownColumns::of(r#"{"colour":"red","size":2}"#, |_| false).expect("columns");
-        // Of user, role, colour and size.
+        // The columns are user, role, colour and size.
         let column_versions = ColumnVersions::decode(&[4, 0, 2, 0], version(7)).expect("versions");
         let row = Row { unknown, column_versions, ..row() };
         assert_eq!(on(&row, 3, json!({"user": "bob"})).expect("no conflict"), ["role", "colour", "size"]);

@@ -15,7 +15,7 @@ pub enum Step<T> {
     /// This commit is the last one, and this is the answer.
     Last(T),
     /// This commit is the first of several. The others delete what is left of this task, by [`Draft::delete_task`] and
-    /// without another decision; this is the answer once they are made.
+    /// without another decision. This is the answer once they are made.
     More {
         /// The task that is being deleted.
         task: RowId,
@@ -34,14 +34,14 @@ impl<T> Step<T> {
     }
 }
 
-/// How a row stands for a decision, the decision's own writes included.
+/// The state of a row for a decision, with the decision's own writes applied.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RowState<'a> {
-    /// There never was such a row, or only one that the decision itself made and deleted.
+    /// There never was such a row, or the decision itself created and deleted it.
     Absent,
-    /// With these columns.
+    /// The row is live, with these columns.
     Live(&'a Columns),
-    /// Deleted.
+    /// The row is deleted.
     Dead,
 }
 
@@ -80,44 +80,44 @@ pub struct Draft {
     /// The live edges, own writes included, once they were asked for.
     graph: OnceLock<Graph>,
     writes: BTreeMap<RowKey, Write>,
-    /// What each row that is written takes on the table, before or after, whichever is more.
+    /// The size of each written row on the table, before or after the write, whichever is larger.
     sizes: HashMap<RowKey, usize>,
-    /// What [`Draft::or_undo`] would go back to.
+    /// The state to which [`Draft::or_undo`] would return.
     undo: Option<Undo>,
     deletes_project: bool,
     room: usize,
-    /// What the rows that it writes are signed with.
+    /// The author and the time that the written rows get.
     last_write: Option<LastWrite>,
-    /// The versions of a project that is not there yet begin above this one.
+    /// The versions of a project that does not exist yet begin above this one.
     starts_above: u64,
     max_history_bytes: usize,
 }
 
-/// How a draft stood before a change of it that may be taken back.
+/// The state of a draft before a change that may be undone.
 #[derive(Debug, Default)]
 struct Undo {
-    /// Of each row that the change drafted since: its write before and its size, if it had one.
+    /// For each row that the change has drafted: its write before the change and its size, if it had one.
     rows: HashMap<RowKey, Option<(Write, usize)>>,
     deletes_project: bool,
 }
 
-/// The most that one row may take on the table, in bytes: what DynamoDB lets an item have.
+/// The largest size of one row on the table, in bytes. It is DynamoDB's limit for an item.
 const MAX_ROW_SIZE: usize = 400 * 1024;
 
 /// One row's write with its condition: the row as it was read.
 #[derive(Debug)]
 pub struct PlannedWrite {
-    /// The version that was read; none when there was no row.
+    /// The version that was read. None if there was no row.
     pub condition: Option<ServerVersion>,
-    /// The row to be.
+    /// The row as it will be.
     pub row: Row,
-    /// What the row as it was read still names and the row to be does not: to be archived before the row is written.
+    /// The versions that the row names now and will not name after the write. Archive them before the row is written.
     pub dropped: Option<ArchivedVersions>,
 }
 
 impl Draft {
-    /// A draft over what was read: the rows that were named, absent ones too, and every row of the collections in
-    /// `listed`. Up to `room` rows beyond the named ones fit into the transaction.
+    /// Makes a draft from what was read: the named rows, absent ones too, and every row of the collections in `listed`. Up to
+    /// `room` rows beyond the named ones fit into the transaction.
     pub fn new(
         project: ProjectId,
         counter: Option<Counter>,
@@ -150,36 +150,36 @@ impl Draft {
         }
     }
 
-    /// … where the versions of a project that is not there yet begin above this one: devices may hold marks up to it, from
-    /// a project with this id that a restore did not bring back.
+    /// The same draft. If the project does not exist yet, its versions begin above this one. Devices may hold marks up to it, of a
+    /// project with this id that a restore did not bring back.
     #[must_use]
     pub fn starting_above(mut self, version: u64) -> Self {
         self.starts_above = version;
         self
     }
 
-    /// … where a row's list of superseded versions may take so many bytes, and not [`VersionHistory::MAX_BYTES`].
+    /// The same draft. A row's version history has at most this many bytes instead of [`VersionHistory::MAX_BYTES`].
     #[must_use]
     pub fn with_max_history_bytes(mut self, max_history_bytes: usize) -> Self {
         self.max_history_bytes = max_history_bytes;
         self
     }
 
-    /// … where the named rows, like the listed ones, were read after the counter with the latest commit in place. Then the
-    /// counter's condition stands for theirs, and they take no place in the transaction unless they are written.
+    /// The same draft. It says that the named rows, like the listed ones, were read after the counter, when the latest commit was
+    /// in place. Then the counter's condition covers them, and they take no place in the transaction unless they are written.
     #[must_use]
     pub fn read_in_order(mut self) -> Self {
         self.conditions.clear();
         self
     }
 
-    /// … whose rows say who wrote them, and when.
+    /// The same draft. Its rows say who wrote them, and when.
     #[must_use]
     pub fn signed(self, last_write: LastWrite) -> Self {
         Self { last_write: Some(last_write), ..self }
     }
 
-    /// Who commits, if it is a user.
+    /// The user who commits, if it is a user.
     pub fn user(&self) -> Option<&UserId> {
         match self.last_write.as_ref()?.author.as_ref()? {
             Author::User(user) => Some(user),
@@ -187,37 +187,37 @@ impl Draft {
         }
     }
 
-    /// The project that is written to.
+    /// The project that the commit changes.
     pub fn project(&self) -> &ProjectId {
         &self.project
     }
 
-    /// The project's counter as it was read; none when there is no such project.
+    /// The project's counter as it was read. None if there is no such project.
     pub fn counter(&self) -> Option<&Counter> {
         self.counter.as_ref()
     }
 
-    /// The project's version as it was read; when there is no such project, the one above which its versions begin.
+    /// The project's version as it was read. If there is no such project, the version above which its versions begin.
     pub fn version(&self) -> u64 {
         self.counter.as_ref().map_or(self.starts_above, |counter| counter.current.get())
     }
 
-    /// The versions that a project which is not there yet leaves out, if it does.
+    /// The versions that a new project skips, as first and last one. None if it skips none, or exists already.
     pub fn skips_at_creation(&self) -> Option<(u64, u64)> {
         (self.counter.is_none() && self.starts_above > 0).then_some((1, self.starts_above))
     }
 
-    /// Lets a member in, see [`authorize`].
+    /// Checks the user's membership and role, see [`authorize`].
     pub fn authorize(&self, user: &UserId, needed: Role) -> Result<Actor, Error> {
         let key = RowKey::membership(&self.project, user);
         authorize(self.counter(), self.row(&key), user, needed)
     }
 
-    /// The row as it was read, own writes aside.
+    /// The row as it was read, without the draft's own writes.
     ///
     /// # Panics
     ///
-    /// When the row was neither named nor listed.
+    /// Panics if the row was neither named nor listed.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         let row = self.read.get(key);
         assert!(row.is_some() || self.lists(key.collection), "{key} was not read");
@@ -228,7 +228,7 @@ impl Draft {
         collection.known().is_some_and(|collection| self.listed.contains(&collection))
     }
 
-    /// The row as it stands, own writes included.
+    /// The state of the row, with the draft's own writes applied.
     pub fn row_state(&self, key: &RowKey) -> RowState<'_> {
         match (self.writes.get(key), self.row(key).map(|row| &row.state)) {
             (Some(Write::Put(columns)), _) | (None, Some(State::Live(columns))) => RowState::Live(columns),
@@ -237,7 +237,7 @@ impl Draft {
         }
     }
 
-    /// The columns of a live row, own writes included.
+    /// The columns of a live row, with the draft's own writes applied.
     pub fn live(&self, key: &RowKey) -> Option<&Columns> {
         match self.row_state(key) {
             RowState::Live(columns) => Some(columns),
@@ -250,7 +250,7 @@ impl Draft {
         self.live(key).ok_or_else(|| Error::NotFound(key.clone()))
     }
 
-    /// Every live row of a listed collection, own writes included, in the order of the ids.
+    /// Every live row of a listed collection, with the draft's own writes applied, in the order of the ids.
     pub fn all<R: Resource>(&self) -> Result<Vec<(RowId, Understood<R>)>, Error> {
         assert!(self.listed.contains(&R::COLLECTION), "{} was not listed", R::COLLECTION.name());
         let mut keys: Vec<_> = self.read.keys().chain(self.writes.keys()).collect();
@@ -262,7 +262,7 @@ impl Draft {
             .collect()
     }
 
-    /// The live dependencies, which must have been listed, own writes included.
+    /// The live dependencies, with the draft's own writes applied. The collection must have been listed.
     pub fn graph(&self) -> Result<&Graph, Error> {
         if let Some(graph) = self.graph.get() {
             return Ok(graph);
@@ -274,19 +274,20 @@ impl Draft {
         Ok(self.graph.get_or_init(|| graph))
     }
 
-    /// The row shall be there with these columns; `Invalid` when that takes more than 400 KB.
+    /// Drafts the row with these columns. Fails with `Invalid` if the row would take more than 400 KB.
     pub fn put<R: Resource>(&mut self, id: RowId, resource: &R) -> Result<(), Error> {
         self.put_keeping(id, resource, &Columns::new())
     }
 
-    /// … but for the columns in `kept`, which have the values there: see [`Patched`](super::Patched).
+    /// Drafts the row with these columns, except that the columns in `kept` keep the values given there, see
+    /// [`Patched`](super::Patched).
     pub fn put_keeping<R: Resource>(&mut self, id: RowId, resource: &R, kept: &Columns) -> Result<(), Error> {
         let columns = fields::merge(&fields::columns_of(resource)?, kept);
         let key = RowKey::new(R::COLLECTION, id);
         let none = UnknownColumns::default();
         let unknown = self.row(&key).filter(|row| row.live().is_some()).map_or(&none, |row| &row.unknown);
         let size = Row::size(&self.project, &key, &columns, unknown);
-        // Whoever writes the row next, to delete it say, may have the longest id.
+        // The author of the next write, such as a deletion, may have the longest id.
         if size + LastWrite::MAX_SIZE > MAX_ROW_SIZE {
             return Err(too_large(&columns, size + LastWrite::MAX_SIZE));
         }
@@ -299,7 +300,7 @@ impl Draft {
         Ok(())
     }
 
-    /// The row shall be a tombstone; or shall not be, if it was made by this draft.
+    /// Drafts the row as a tombstone. A row that this draft created is not written at all.
     pub fn delete(&mut self, key: RowKey) {
         if let Some(graph) = self.graph.get_mut().filter(|_| key.collection == Collection::Dependencies) {
             graph.remove(&key.id);
@@ -308,7 +309,7 @@ impl Draft {
         self.set(key, tombstone);
     }
 
-    /// Makes a change, all of it or nothing: when it is refused, the draft is as it was before.
+    /// Makes a change, all of it or nothing. If the change is refused, the draft is as it was before.
     pub fn or_undo<T, E>(&mut self, change: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
         self.undo = Some(Undo { rows: HashMap::new(), deletes_project: self.deletes_project });
         let result = change(self);
@@ -323,14 +324,14 @@ impl Draft {
         result
     }
 
-    /// How many rows the change that [`Draft::or_undo`] makes writes so far, and how many bytes they take: what it would take
-    /// of a commit of its own.
+    /// How many rows the change inside [`Draft::or_undo`] has written so far, and their bytes. A commit of its own would take as
+    /// much.
     pub fn written_by_change(&self) -> (usize, usize) {
         let rows = self.undo.iter().flat_map(|undo| undo.rows.keys());
         rows.filter_map(|key| self.sizes.get(key)).fold((0, 0), |(rows, bytes), size| (rows + 1, bytes + size))
     }
 
-    /// The row shall be written like this and then takes so many bytes, or shall not be written.
+    /// Drafts this write of the row with the size that the row will have, or no write.
     fn set(&mut self, key: RowKey, write: Option<(Write, usize)>) {
         let (write, size) = write.unzip();
         let write_before = match write {
@@ -346,7 +347,7 @@ impl Draft {
         }
     }
 
-    /// Has the graph show an edge as the draft does.
+    /// Updates an edge in the graph to what the draft has.
     fn restore_edge(&mut self, key: &RowKey) {
         if key.collection != Collection::Dependencies {
             return;
@@ -354,16 +355,16 @@ impl Draft {
         let Some(mut graph) = self.graph.take() else { return };
         match self.live(key).map(understand) {
             Some(Ok(edge)) => put_edge(&mut graph, key.id.clone(), edge),
-            // Whoever asks for it next makes it anew, and is told.
+            // The next caller of `graph` builds it anew, and gets the error.
             Some(Err(_)) => return,
             None => graph.remove(&key.id),
         }
         self.graph = OnceLock::from(graph);
     }
 
-    /// The task shall be a tombstone, and with it every live dependency that names it. Dependencies go first: those that
-    /// do not fit into this commit stay for the next ones, and so does the task, so that at no version a live dependency
-    /// names a dead task.
+    /// Drafts the task as a tombstone, together with every live dependency that names it. Dependencies go first. Those
+    /// that do not fit into this commit stay for the next commits, and so does the task. So at no version does a live
+    /// dependency name a dead task.
     pub fn delete_task(&mut self, id: &RowId) -> Result<Step<()>, Error> {
         let edges: Vec<RowId> = self.graph()?.edges_at(id).cloned().collect();
         let room = self.room();
@@ -384,13 +385,13 @@ impl Draft {
         self.row(key).map_or(0, |row| row.stored_size(&self.project) + signs.saturating_sub(signature(row)))
     }
 
-    /// The project shall be deleted.
+    /// Drafts the deletion of the project.
     pub fn delete_project(&mut self) {
         self.delete(RowKey::project(&self.project));
         self.deletes_project = true;
     }
 
-    /// The row shall be written again as it is, dead or alive; nothing for a row that is not there.
+    /// Drafts the row again unchanged, dead or alive. Does nothing if there is no such row.
     pub fn rewrite(&mut self, key: &RowKey) {
         match self.row(key).map(|row| row.live().cloned()) {
             Some(Some(columns)) => {
@@ -403,7 +404,7 @@ impl Draft {
         }
     }
 
-    /// A row that is not live shall be a tombstone whose last content is that of `last`, see [`Write::Bury`].
+    /// Drafts a row that is not live as a tombstone with the content of `last`, see [`Write::Bury`].
     pub fn bury(&mut self, last: &Row) {
         let key = last.key.clone();
         debug_assert!(self.row(&key).and_then(Row::live).is_none(), "{key} is live");
@@ -412,23 +413,24 @@ impl Draft {
         self.set(key, Some((tombstone, last.stored_size(&self.project))));
     }
 
-    /// Does this draft delete the project?
+    /// Whether this draft deletes the project.
     pub fn deletes_project(&self) -> bool {
         self.deletes_project
     }
 
-    /// How many more rows fit into the transaction; one that takes a place in it anyway always does.
+    /// How many more rows fit into the transaction. A row that has a place in it anyway always fits.
     pub fn room(&self) -> usize {
         let beyond = self.writes.keys().filter(|key| !self.conditions.contains(*key)).count();
         self.room.saturating_sub(beyond)
     }
 
-    /// How many rows are written.
+    /// How many rows the draft writes.
     pub fn rows_written(&self) -> usize {
         self.writes.len()
     }
 
-    /// What they take on the table, in bytes, and never less: each as it was or as it shall be, whichever is more.
+    /// An upper bound of the bytes that these rows take on the table. Each row counts as it was or as it will be,
+    /// whichever is larger.
     pub fn bytes_written(&self) -> usize {
         self.sizes.values().sum()
     }
@@ -448,7 +450,8 @@ impl Draft {
         (before, after)
     }
 
-    /// The rows that were named and are not written, each with the version that was read: the commit's other conditions.
+    /// The named rows that are not written, each with the version that was read. They are the commit's other
+    /// conditions.
     pub fn looked_at(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
         self.conditions
             .iter()
@@ -456,7 +459,7 @@ impl Draft {
             .map(|key| (key, self.row(key).map(|row| row.version)))
     }
 
-    /// Is this the counter of the very next commit after what was read?
+    /// Whether this is the counter of the next commit after the one that was read.
     pub fn is_followed_by(&self, counter: &Counter) -> bool {
         let Some(read) = &self.counter else { return false };
         let came_between = read.current.get() + 1..=counter.current.get();
@@ -464,11 +467,11 @@ impl Draft {
             && counter.write_set.len() as u64 == counter.current.get().saturating_sub(read.current.get())
     }
 
-    /// Puts the draft on top of a commit that came between; false when it has to be made again.
+    /// Moves the draft on top of a commit that came between. Returns false if the decision must be made again.
     ///
-    /// It stands when exactly one commit came between and that one wrote no row that the decision looked at, nor one in a
-    /// collection that it listed, and left no deletion unfinished: that comes first. The commit's rows (`last`) must then be
-    /// conditions of this one.
+    /// The decision stands if exactly one commit came between, and that commit wrote no row that the decision read and
+    /// no row of a collection that it listed. The commit must not have left a deletion unfinished either, because that
+    /// deletion comes first. The rows of that commit (`last`) must then be conditions of this one.
     pub fn rebase(&mut self, counter: Counter) -> bool {
         let one_commit = self.is_followed_by(&counter);
         let untouched =
@@ -480,7 +483,7 @@ impl Draft {
         stands
     }
 
-    /// The checksums of the project's live rows once the planned writes are committed, by the counter that the draft is on top of.
+    /// The checksums of the project's live rows after the planned writes, computed from those of the draft's counter.
     pub fn checksums(&self, planned_writes: &[PlannedWrite]) -> Checksums {
         let mut checksums = self.counter.as_ref().map(|counter| counter.checksums.clone()).unwrap_or_default();
         for PlannedWrite { row, .. } in planned_writes {
@@ -521,7 +524,7 @@ fn put_edge(graph: &mut Graph, id: RowId, edge: Understood<Dependency>) {
     }
 }
 
-/// Names the column that takes the most.
+/// The error names the column that takes the most.
 fn too_large(columns: &Columns, size: usize) -> Error {
     let longest = columns.iter().max_by_key(|(_, value)| value.to_string().len());
     let field = longest.map(|(name, _)| name.clone()).unwrap_or_default();

@@ -9,7 +9,7 @@ use super::{Role, RowId, RowKey, ServerVersion};
 pub struct FieldError {
     /// The field, or a path into it: `exceptions[0].end`.
     pub field: String,
-    /// What it must be.
+    /// What the field must be.
     pub message: String,
 }
 
@@ -20,7 +20,7 @@ pub struct FieldConflict {
     pub field: String,
     /// Its current value.
     pub server: Value,
-    /// The value in the request; null if the request deletes the row.
+    /// The value in the request. Null if the request deletes the row.
     pub client: Value,
 }
 
@@ -157,8 +157,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Does it say that this one change cannot be made, and nothing of the caller, the project or the server? Then another
-    /// change by the same request may be made all the same.
+    /// Whether the error is about this one change only, and not about the caller, the project or the server. Then
+    /// another change of the same request may still be made.
     pub fn refuses_the_change(&self) -> bool {
         match self {
             Self::RoleTooLow { .. }

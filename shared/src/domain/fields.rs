@@ -54,8 +54,8 @@ impl FieldErrors {
 
 /// Reads a resource from its columns and checks it: known fields, their types, and the resource's own rules.
 ///
-/// One error names all unknown and missing fields; or else the first field of a wrong type; or else all fields that break
-/// a rule. No message is empty.
+/// One error names all unknown and missing fields. If there are none, it names the first field of a wrong type. If
+/// there is none, it names all fields that break a rule. No message is empty.
 pub fn parse<R: Resource>(columns: &Columns) -> Result<R, Error> {
     parse_but::<R>(columns, |_| false)
 }
@@ -152,7 +152,7 @@ pub fn patched<R: Resource>(columns: &Columns, patch: &Columns) -> Result<Patche
     Ok(Patched { before, after, kept, changes })
 }
 
-/// What is stored of a field when a row with these columns is given this value for it; none when it is wrong.
+/// The value that is stored if a row with these columns gets this value for a field. None if the value is invalid.
 pub(super) fn canonical<R: Resource>(columns: &Columns, field: &str, value: &Value) -> Option<Value> {
     let mut patched = columns.clone();
     patched.insert(field.to_owned(), value.clone());

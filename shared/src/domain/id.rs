@@ -22,11 +22,12 @@ const KEY_RULE: &str = "must be 1 to 255 visible ASCII characters";
 /// Fits WatermelonDB's own random ids and UUIDs, needs no escaping in URLs, keys and JSON.
 fn is_row_id(text: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() | (b == b'_') | (b == b'-');
-    // Without a way out in the middle it is compiled to look at many bytes at once: a first pull checks thousands of ids.
+    // The loop has no early exit, so the compiler makes it look at many bytes at once. A first pull checks thousands of
+    // ids.
     (1..=64).contains(&text.len()) && text.bytes().fold(true, |all, b| all & allowed(b))
 }
 
-/// 255 is what OpenID Connect gives a `sub`; as UTF-8 they fit the 2,048 bytes of an index's key.
+/// OpenID Connect allows 255 characters for a `sub`. As UTF-8 they fit into the 2,048 bytes of an index's key.
 fn is_user_id(text: &str) -> bool {
     (1..=255).contains(&text.chars().count()) && !text.chars().any(|c| c.is_control() || is_unseen(c))
 }
@@ -158,7 +159,8 @@ impl ProjectId {
     }
 }
 
-/// The namespace of the ids of projects that are made with a key; any fixed value does, and this one must never change.
+/// The namespace of the ids of projects that are created with a key. Any fixed value does, but this one must never
+/// change.
 const PROJECTS: Uuid = Uuid::from_u128(0x9b0c_47e2_51d3_4f86_8e1a_60c7_d2ab_3f95);
 
 /// The id of a project that is made with a key and without an id: UUIDv5 over caller and key, so that a repetition asks for
@@ -169,7 +171,7 @@ pub fn keyed_project_id(caller: &UserId, key: &IdempotencyKey) -> ProjectId {
     ProjectId(Uuid::new_v5(&PROJECTS, format!("{key} {caller}").as_bytes()).to_string())
 }
 
-/// The namespace of membership ids; any fixed value does, and this one must never change.
+/// The namespace of membership ids. Any fixed value does, but this one must never change.
 const MEMBERSHIPS: Uuid = Uuid::from_u128(0x2f6a_91c4_7d0e_4b1c_9a53_5e1b_c0d8_64f7);
 
 /// The id of a user's membership in a project: UUIDv5 over both, so that authorising is one read by key.

@@ -167,7 +167,7 @@ mod tests {
 
     use super::*;
 
-    /// The smallest stack that a thread of the product has; a function's own is larger.
+    /// The smallest stack that a thread of the product has. A function's own stack is larger.
     const STACK: usize = 2 * 1024 * 1024;
 
     fn refusal(text: &str) -> String {
@@ -277,7 +277,7 @@ mod tests {
         })
     }
 
-    /// What looks like JSON, and mostly is none.
+    /// Texts that look like JSON, and mostly are not.
     fn almost_json() -> impl Strategy<Value = Vec<u8>> {
         let pieces = prop::sample::select(vec![
             "{",

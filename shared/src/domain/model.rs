@@ -295,7 +295,7 @@ impl Resource for Calendar {
             let field = |name: &str| format!("exceptions[{index}].{name}");
             errors.date(&field("start"), &exception.start);
             errors.date(&field("end"), &exception.end);
-            // As text, since both have one form.
+            // Compare as text, since both have one form.
             if exception.end < exception.start {
                 errors.add(field("end"), "must not be before start");
             }

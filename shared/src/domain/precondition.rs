@@ -1,8 +1,8 @@
-//! What a change of a row asks for before it is made.
+//! The preconditions of a change of a row.
 
 use std::collections::BTreeMap;
 
-/// What a row must be like for a change of it to be made.
+/// What must hold of a row before it is changed.
 ///
 /// ```
 /// use shared::domain::{Base, Precondition};
@@ -25,7 +25,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Does it ask for nothing?
+    /// Whether it asks for nothing.
     pub fn is_none(&self) -> bool {
         *self == Self::None
     }
@@ -36,9 +36,9 @@ impl Precondition {
 /// 0 is before every version: a field that nobody on the device has seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Base {
-    /// Of each field that `fields` does not name.
+    /// The version for each field that `fields` does not name.
     pub version: u64,
-    /// Of these fields.
+    /// The versions for these fields.
     pub fields: BTreeMap<String, u64>,
 }
 

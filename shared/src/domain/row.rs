@@ -13,14 +13,14 @@ use super::{
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
 pub type Columns = Map<String, Value>;
 
-/// One of the five tables of the device's database that this code has rules for; see [`CollectionName`] for the others.
+/// One of the five tables of the device's database for which this code has rules. See [`CollectionName`] for others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Collection {
     /// The project itself: one row, with the project's id.
     Projects,
     /// What is to be done.
     Tasks,
-    /// Which task waits for which.
+    /// The order of tasks: which one waits for which.
     Dependencies,
     /// When work is done.
     Calendars,
@@ -54,7 +54,7 @@ impl Collection {
         }
     }
 
-    /// Is this a column of the rows that devices get?
+    /// Whether the rows that devices get have this column.
     pub fn sends(self, column: &str) -> bool {
         column == "server_version"
             || (column == "project" && self != Self::Projects)
@@ -75,11 +75,11 @@ impl FromStr for Collection {
     }
 }
 
-/// The name of a collection that this code does not know: a newer version of it, at work on the same table during a canary
-/// or before a roll-back, has rows there.
+/// The name of a collection that this code does not know. A newer version of the code has rows there. It works on the same table
+/// during a canary, or did so before a roll-back.
 ///
-/// 1 to 32 of `a` to `z` and `_`, the first no `_`: what begins with `_` on the table is no row. Kept in place, since a name
-/// is as small as what would point to it, twice.
+/// A name has 1 to 32 characters of `a` to `z` and `_`. It does not begin with `_`, because such a key on the table is no row.
+/// The name is stored inline: it takes 32 bytes, and a `String` would take 24 and an allocation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnknownCollection([u8; Self::MAX_LENGTH]);
 
@@ -102,13 +102,13 @@ impl fmt::Debug for UnknownCollection {
 
 /// The collection that a row is in.
 ///
-/// Rules, columns and ranks are those of [`Collection`], so that each of the five has its own; a row of another collection
-/// passes through as it is.
+/// Rules, columns and ranks belong to [`Collection`], so each of the five has its own. A row of another collection
+/// passes through unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CollectionName {
-    /// One that this code has rules for.
+    /// A collection for which this code has rules.
     Known(Collection),
-    /// One of a newer version.
+    /// A collection of a newer version of the code.
     Unknown(UnknownCollection),
 }
 
@@ -121,7 +121,7 @@ impl CollectionName {
         }
     }
 
-    /// The columns that this code knows, see [`Collection::columns`]; none of an unknown collection.
+    /// The columns that this code knows, see [`Collection::columns`]. It knows none of an unknown collection.
     pub fn columns(self) -> &'static [&'static str] {
         self.known().map_or(&[], Collection::columns)
     }
@@ -164,7 +164,7 @@ impl FromStr for CollectionName {
     }
 }
 
-/// Which row of a project: `tasks#<id>`.
+/// The key of a row in its project, such as `tasks#<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RowKey {
     /// The collection the row is in.
@@ -206,7 +206,7 @@ impl FromStr for RowKey {
     }
 }
 
-/// A row's content, or its last one.
+/// The content of a row, or the last content of a tombstone.
 #[derive(Debug, Clone, PartialEq)]
 pub enum State {
     /// The row is there.
@@ -222,20 +222,20 @@ pub enum Write {
     Put(Columns),
     /// The row shall be a tombstone.
     Delete,
-    /// A row that is not live shall be a tombstone with this content, its last one elsewhere. What is known of earlier removals is
-    /// forgotten: who held the row elsewhere may know everything up to now.
+    /// A row that is not live shall be a tombstone with this content, which is the row's last content in a lost table. What is
+    /// known of earlier removals is forgotten, because a member of the lost table may know everything up to now.
     Bury(Columns, UnknownColumns),
 }
 
 impl Write {
-    /// Among the writes of one commit, those with a lower rank take the lower versions.
+    /// The rank of a write. Among the writes of one commit, those with a lower rank take the lower versions.
     ///
     /// So no reference dangles at any version: an edge's tombstone comes before its task's, a task before the edges that
     /// name it, a calendar before the project that uses it.
     ///
-    /// Rows of a collection that this code does not know are written only by a restore, each as it is. What a new row refers
-    /// to is likely one of the five, and what refers to it has yet to be: so it comes after all of them when it is put, and
-    /// goes before all of them as a tombstone. Order among the unknown ones cannot be known.
+    /// Only a restore writes rows of a collection that this code does not know, each unchanged. Such a row likely
+    /// refers to rows of the five collections, and none of these refers to it. So it comes after all of them when it is
+    /// put, and before all of them as a tombstone. The order among unknown collections cannot be known.
     pub fn rank(&self, collection: CollectionName) -> u8 {
         let CollectionName::Known(collection) = collection else {
             return if matches!(self, Self::Put(_)) { 8 } else { 0 };
@@ -255,7 +255,7 @@ impl Write {
 /// One row with the bookkeeping that proofs and merges rely on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Row {
-    /// Which row.
+    /// The key of the row.
     pub key: RowKey,
     /// The version of its last write.
     pub version: ServerVersion,
@@ -265,30 +265,31 @@ pub struct Row {
     pub history: VersionHistory,
     /// Every version above it that the history does not name is archived. None: nothing of the history was archived.
     pub archived_above: Option<Mark>,
-    /// Which version last changed each column.
+    /// For each column, the version that last changed it.
     pub column_versions: ColumnVersions,
     /// Its content.
     pub state: State,
     /// The columns that a newer version of this code gave it.
     pub unknown: UnknownColumns,
-    /// On a membership: the versions at which it was removed, oldest first; the latest [`Row::MAX_REMOVALS`] of them. See
-    /// [`Row::was_removed_at`].
+    /// On a membership, the versions at which it was removed, oldest first. It has at most the latest
+    /// [`Row::MAX_REMOVALS`]. See [`Row::was_removed_at`].
     pub removed_at: Vec<ServerVersion>,
-    /// Who wrote it last, and when; none when older code did. On the table alone: neither a device nor REST is told.
+    /// Who wrote the row last, and when. None if older code did. It stays on the table: no device and no answer of REST
+    /// has it.
     pub last_write: Option<LastWrite>,
 }
 
 impl Row {
-    /// The row after a write at `version`; `old` is the row before, if there was one.
+    /// The row after a write at `version`. `old` is the row before, if there was one.
     ///
-    /// Deleting what never was is a tombstone without content. The columns that this code does not know stay as they are, but
-    /// for a row that is revived: it is as new, and lacks them like any row that this code makes. Who writes it is for the
-    /// draft to say.
+    /// Deleting a row that never existed makes a tombstone without content. Columns that this code does not know stay
+    /// unchanged. A row that is revived is the exception: it counts as new, and lacks them like any row that this code
+    /// creates. The draft adds the author.
     pub fn written(old: Option<&Self>, key: RowKey, write: Write, version: ServerVersion) -> Self {
         Self::written_within(old, key, write, version, VersionHistory::MAX_BYTES)
     }
 
-    /// The same with another limit for its version history than [`VersionHistory::MAX_BYTES`].
+    /// The row after a write, with another limit for its version history than [`VersionHistory::MAX_BYTES`].
     pub fn written_within(
         old: Option<&Self>,
         key: RowKey,
@@ -337,20 +338,20 @@ impl Row {
         }
     }
 
-    /// So many removals a membership knows exactly.
+    /// How many removals a membership remembers exactly.
     pub const MAX_REMOVALS: usize = 16;
 
-    /// May a device of this member with this mark have been told to forget everything?
+    /// Whether a device of this member with this mark may have been told to forget everything.
     ///
-    /// When the list is full, older removals may have been dropped: then any mark up to the oldest of those that are kept
-    /// may be one. To be wrong about that costs a full pull, and to overlook one costs rows.
+    /// If the list is full, older removals may have been dropped. Then any mark up to the oldest kept one may be a
+    /// removal. A false positive costs a full pull. A false negative costs rows.
     pub fn was_removed_at(&self, mark: Mark) -> bool {
         let first_exact = self.removed_at.len().checked_sub(Self::MAX_REMOVALS);
         first_exact.is_some_and(|first| mark <= self.removed_at[first].into())
             || self.removed_at.iter().any(|version| mark == (*version).into())
     }
 
-    /// The versions that it is known to have had, newest first: the current one and those in its history.
+    /// The versions that the row is known to have had, newest first: the current one and those in its history.
     pub fn versions(&self) -> impl Iterator<Item = ServerVersion> {
         std::iter::once(self.version).chain(self.history.versions().iter().copied())
     }
@@ -363,7 +364,7 @@ impl Row {
         }
     }
 
-    /// The columns, the last ones if the row is dead.
+    /// The columns of the row, or the last ones if the row is dead.
     pub fn columns(&self) -> &Columns {
         match &self.state {
             State::Live(columns) | State::Dead(columns) => columns,
@@ -376,43 +377,44 @@ impl Row {
         Self { state: State::Dead(Columns::new()), unknown: UnknownColumns::default(), ..self }
     }
 
-    /// Is it a tombstone without content?
+    /// Whether the row is a tombstone without content.
     pub fn is_erased(&self) -> bool {
         self.live().is_none() && self.unknown.is_empty() && self.columns().values().all(Value::is_null)
     }
 
     /// The row as a device gets it: one flat JSON object with every column, nested values as JSON text.
     ///
-    /// Flat, because WatermelonDB stores an array or an object as ''.
+    /// It is flat because WatermelonDB stores an array or an object as ''.
     pub fn device_json(&self, project: &ProjectId) -> String {
         json(project, &self.key, self.version, (self.columns(), &self.unknown), flat)
     }
 
-    /// The row as REST shows it: the same, nested values as JSON; of columns that this code does not know, as they stand.
+    /// The row as REST shows it. It is like the device's, but nested values are JSON. Columns that this code does not
+    /// know are unchanged.
     pub fn rest_json(&self, project: &ProjectId) -> String {
         json(project, &self.key, self.version, (self.columns(), &self.unknown), Value::clone)
     }
 
-    /// The most that a row with these columns takes on the table, in bytes: its JSON and what goes with it, but for its
-    /// [`LastWrite`].
+    /// The largest size that a row with these columns has on the table, in bytes, without its [`LastWrite`].
     pub fn size(project: &ProjectId, key: &RowKey, columns: &Columns, unknown: &UnknownColumns) -> usize {
         json(project, key, ServerVersion::FIRST, (columns, unknown), flat).len() + Self::BESIDE_JSON
     }
 
-    /// The most that this row takes on the table, in bytes.
+    /// The largest size that this row has on the table, in bytes.
     pub fn stored_size(&self, project: &ProjectId) -> usize {
         Self::size(project, &self.key, self.columns(), &self.unknown)
             + self.removed_at.len() * Self::BYTES_PER_REMOVAL
             + self.last_write.as_ref().map_or(0, LastWrite::size)
     }
 
-    /// A version takes up to ten bytes in a list, and one more for its place.
+    /// A version takes up to ten bytes in a list, and one more as an element.
     const BYTES_PER_REMOVAL: usize = 11;
 
-    /// The most that goes with a row's JSON on the table, names and keys included, but for its [`LastWrite`].
+    /// The largest size of what a row has on the table beside its JSON, names and keys included, without its
+    /// [`LastWrite`].
     pub(super) const BESIDE_JSON: usize = 1024;
 
-    /// The columns back out of [`Row::device_json`]: those of the collection, and those that this code does not know.
+    /// Reads the columns from [`Row::device_json`]: those of the collection, and those that this code does not know.
     pub fn columns_of(
         collection: CollectionName,
         device_json: &str,
@@ -420,7 +422,7 @@ impl Row {
         let mut columns: Columns = serde_json::from_str(device_json)?;
         let of_all = ["id", "server_version", "project"];
         let is_known = |name: &str| of_all.contains(&name) || collection.columns().contains(&name);
-        // A second reading, of the few rows that have one.
+        // Only the few rows that have unknown columns are read a second time.
         let unknown = match columns.keys().any(|name| !is_known(name)) {
             true => UnknownColumns::of(device_json, is_known)?,
             false => UnknownColumns::default(),
@@ -428,7 +430,7 @@ impl Row {
         columns.retain(|name, _| collection.columns().contains(&name.as_str()));
         if collection == Collection::Calendars
             && let Some(Value::String(exceptions)) = columns.get("exceptions")
-            // What is no JSON, a newer version means otherwise: it stays the text that it is.
+            // A newer version may have written text that is no JSON. It stays a text.
             && let Ok(exceptions) = serde_json::from_str(exceptions)
         {
             columns.insert("exceptions".to_owned(), exceptions);
@@ -490,14 +492,15 @@ pub struct Counter {
 pub struct UnfinishedDeletion {
     /// The task. It is live until the last commit.
     pub task: RowId,
-    /// What the last commit keeps for the request that asked for it, if that has a key.
+    /// The answer that the last commit stores for the request, if the request has a key.
     pub promised: Option<PromisedAnswer>,
-    /// Who asked for it; none when older code noted it.
+    /// Who asked for it. None if older code noted it.
     pub by: Option<UserId>,
 }
 
 impl UnfinishedDeletion {
-    /// Is it the same deletion? Who asked for it does not count: older code drops that from the note, and an erasure may.
+    /// Whether it is the same deletion. The author does not count, because older code drops it from the note, and an
+    /// erasure may.
     pub fn is_same_as(&self, other: &Self) -> bool {
         self.task == other.task && self.promised == other.promised
     }
@@ -524,7 +527,7 @@ impl Counter {
             .map(move |(first, last)| VersionSpan { after: mark(first.saturating_sub(1)), through: mark(*last) })
     }
 
-    /// The version that the latest restore raised the counter to; 0 when there was no restore.
+    /// The version to which the latest restore raised the counter. 0 if there was no restore.
     ///
     /// A version up to here may have been handed out for content that the restore took back. Every row is above it.
     pub fn restored_through(&self) -> u64 {

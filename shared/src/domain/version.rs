@@ -95,7 +95,7 @@ impl Mark {
         self.0
     }
 
-    /// The version that the mark ends with; none of [`Mark::NOTHING`].
+    /// The last version that the mark covers. [`Mark::NOTHING`] has none.
     pub fn version(self) -> Option<ServerVersion> {
         self.0.try_into().ok()
     }
@@ -105,19 +105,19 @@ impl Mark {
         version.get() <= self.0
     }
 
-    /// The mark so many versions further on; [`Mark::EVERYTHING`] at most.
+    /// The mark this many versions further on, at most [`Mark::EVERYTHING`].
     #[must_use]
     pub fn plus(self, versions: u64) -> Self {
         Self(self.0.saturating_add(versions)).min(Self::EVERYTHING)
     }
 
-    /// The mark so many versions before; [`Mark::NOTHING`] at least.
+    /// The mark this many versions before, at least [`Mark::NOTHING`].
     #[must_use]
     pub fn minus(self, versions: u64) -> Self {
         Self(self.0.saturating_sub(versions))
     }
 
-    /// How many versions lie above `other`, up to this mark; 0 if it is not above.
+    /// How many versions lie above `other`, up to this mark. 0 if this mark is not above `other`.
     pub fn above(self, other: Self) -> u64 {
         self.0.saturating_sub(other.0)
     }
@@ -198,9 +198,9 @@ impl fmt::Display for Mark {
 /// The versions above one mark, up to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VersionSpan {
-    /// Only versions above it.
+    /// The span has only versions above this mark.
     pub after: Mark,
-    /// Only versions that it covers.
+    /// The span has only versions that this mark covers.
     pub through: Mark,
 }
 

@@ -18,11 +18,10 @@ use super::{Mark, ServerVersion};
 /// assert_eq!(VersionHistory::decode(&history.encode(ninth), ninth), Ok(history));
 /// ```
 ///
-/// On the table: LEB128 varints. The first is the floor, the version from which on the history is complete; 0 if it always is.
-/// Then each version follows as its distance to the next newer one, beginning with the distance to the row's current version.
-/// The history has at most
-/// [`VersionHistory::MAX_BYTES`]. A longer one is cut to half of that, and the versions that it loses are archived before, see
-/// [`ArchivedVersions`](super::ArchivedVersions).
+/// On the table: LEB128 varints. The first is the floor, the version from which on the history is complete. It is 0 if
+/// the history is always complete. Then each version follows as its distance to the next newer one, beginning with the
+/// distance to the row's current version. The history has at most [`VersionHistory::MAX_BYTES`]. A longer one is cut to
+/// half of that, and the versions that it loses are archived before, see [`ArchivedVersions`](super::ArchivedVersions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VersionHistory {
     silent_through: Mark,
@@ -241,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_list_may_take_all_of_its_bytes() {
-        // One for the floor, one for each neighbour.
+        // The list has one varint for the floor, and one for each neighbour.
         let full = history(&(1..=256).collect::<Vec<_>>());
         assert_eq!(
             (full.encode(version(256)).len(), full.silent_through()),

@@ -35,7 +35,7 @@ where
         let authorization = match (headers.next(), headers.next()) {
             (Some(value), None) => Some(value.to_str().map_err(|_| TokenError::Invalid)?),
             (None, _) => None,
-            // With two tokens, it is not clear which one a gateway has checked.
+            // If there are two tokens, it is not clear which one a gateway has checked.
             (Some(_), Some(_)) => return Err(TokenError::Invalid.into()),
         };
         let caller = Arc::<Verifier>::from_ref(state).caller(authorization).await?;
@@ -140,9 +140,9 @@ impl Params {
 const BASE_VERSION: &str = "X-Base-Version";
 const BASE_FIELDS: &str = "X-Base-Fields";
 
-/// What the headers of a PATCH or DELETE ask of the row: `If-Match`, which is strict, or `X-Base-Version`, the version up to
-/// which the user has seen its fields, and `X-Base-Fields`, the same for single fields, to merge the change field by field
-/// with what others changed since. 400 for both at once.
+/// The precondition in the headers of a PATCH or DELETE. `If-Match` is strict. `X-Base-Version` is the version up to
+/// which the user has seen the row's fields, and `X-Base-Fields` is the same for single fields. With these two the
+/// change is merged field by field with what others changed since. `If-Match` and `X-Base-Version` at once are a 400.
 impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     type Rejection = Problem;
 
@@ -159,7 +159,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     }
 }
 
-/// The versions that `If-Match` names; none when any will do.
+/// The versions that `If-Match` names. None if any version will do.
 fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, Problem> {
     let values = headers.get_all(header::IF_MATCH).iter();
     let tags: Vec<&str> = values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
@@ -196,7 +196,7 @@ fn base_fields(headers: &HeaderMap) -> Result<Option<BTreeMap<String, u64>>, Pro
     })
 }
 
-/// A header's value, empty if it is not ASCII; 400 when the header is repeated.
+/// A header's value, empty if it is not ASCII. A repeated header is a 400.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -251,7 +251,7 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
     }
 
-    /// What an extractor makes of a request, or the status and code with which it refuses it.
+    /// The value that an extractor makes of a request, or the status and code of its refusal.
     fn extracted<T: FromRequest<(), M, Rejection = Problem>, M>(request: Request<Body>) -> Result<T, StatusCode> {
         block_on(T::from_request(request, &())).map_err(|problem| problem.into_response().status())
     }

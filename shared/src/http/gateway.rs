@@ -1,4 +1,4 @@
-//! What the gateway hands over, as a request that the router can take.
+//! Turns an event of the gateway into a request that the router can take.
 //!
 //! `lambda_http` panics where an event is no URI, and the gateway lets such a query through: characters that a URI has only
 //! percent-encoded. So an event is put right before the library sees it.
@@ -19,14 +19,16 @@ use lambda_http::{Body as EventBody, Context, Error, RequestExt, service_fn};
 
 use super::Problem;
 
-/// The longest path and query together. The gateway takes 10 KB; the library counts to 64 KB, and encodes some bytes as three.
+/// The longest path and query together. The gateway takes 10 KB. The library counts to 64 KB, and encodes some bytes as
+/// three.
 const MAX_TARGET: usize = 20 * 1024;
 
-/// In a request's extensions: its query was no part of a URI, and was left out.
+/// An extension of a request whose query was no part of a URI. The query was left out.
 #[derive(Debug, Clone, Copy)]
 struct NotAUri;
 
-/// What a custom domain has before the API's own path, as in `/plans/api/v1/…`: the key of its API mapping. Empty without one.
+/// The key of a custom domain's API mapping, which stands before the API's own path, as in `/plans/api/v1/…`. Empty
+/// without one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MappingKey(String);
 
@@ -130,7 +132,7 @@ async fn edge(request: Request, next: Next) -> Response {
     response
 }
 
-/// Is a body as it was sent, and not encoded?
+/// Whether a body is as it was sent, and not encoded.
 pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().all(|encoding| text(encoding).eq_ignore_ascii_case("identity"))
 }

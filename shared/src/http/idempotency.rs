@@ -10,15 +10,17 @@ use crate::idempotency::KeyedRequest;
 
 /// Headers that change what a mutation means.
 const MEANING: [HeaderName; 2] = [header::IF_MATCH, HeaderName::from_static("x-base-version")];
-/// One that came later: a request without it says what it said before there was one, so that a record is found again.
+/// A header that was added later. A request without it has the same fingerprint as before there was one, so its record
+/// is still found.
 const LATER: HeaderName = HeaderName::from_static("x-base-fields");
 
-/// The `Idempotency-Key` of a mutation, if it has one, and what the request says besides its body; 400 when it is no key.
+/// The `Idempotency-Key` of a mutation, if it has one, and the parts of the request besides its body. An invalid key is
+/// a 400.
 #[derive(Debug)]
 pub struct Idempotency(Option<(IdempotencyKey, Vec<Vec<u8>>)>);
 
 impl Idempotency {
-    /// The request, once it is known whose it is and what its body says; a DELETE says nothing.
+    /// The keyed request, made from the caller and the body. A DELETE has no body.
     pub fn request(self, caller: &UserId, body: &Columns) -> Option<KeyedRequest> {
         self.0.map(|(key, head)| KeyedRequest::new(caller.clone(), key, &head, body))
     }
@@ -35,7 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
             (Some(key), None) => key,
             (Some(_), Some(_)) => return Err(refuse("must be sent once")),
         };
-        // What is not ASCII is no key either.
+        // A text that is not ASCII is no key either.
         let key: IdempotencyKey = key.to_str().unwrap_or("").parse().map_err(|error| refuse(&format!("{error}")))?;
         let path = parts.uri.path().trim_end_matches('/');
         let mut head = vec![parts.method.as_str().as_bytes().to_vec(), path.as_bytes().to_vec()];

@@ -26,7 +26,7 @@ pub fn log_to_stdout() {
     tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
 }
 
-/// Where a function's lines go. Layered around its router as an extension.
+/// The destination of a function's log lines. It is an extension, layered around the router.
 #[derive(Clone)]
 pub struct RequestLog {
     function: &'static str,
@@ -60,8 +60,8 @@ impl RequestLog {
     }
 }
 
-/// What the lines of a stage call a user, as `caller`: the first 16 hexadecimal digits of SHA-256 over
-/// `<stage>:<user>`. Not a secret to whoever knows the users' ids.
+/// The pseudonym of a user in the lines of a stage (`caller`): the first 16 hexadecimal digits of SHA-256 over
+/// `<stage>:<user>`. It hides nothing from people who know the users' ids.
 pub fn pseudonym(stage: &str, user: &str) -> String {
     let digest = Sha256::digest(format!("{stage}:{user}"));
     digest.iter().take(8).fold(String::with_capacity(16), |mut text, byte| {
@@ -161,7 +161,7 @@ fn milliseconds(seconds: f64) -> f64 {
     (seconds * 1e5).round() / 100.0
 }
 
-/// What makes metrics of a line.
+/// The part of a line that CloudWatch turns into metrics.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Aws {

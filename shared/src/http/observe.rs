@@ -1,4 +1,4 @@
-//! What everyone may know about a request: `Server-Timing` on its answer, and one line in the log.
+//! Two reports about each request: `Server-Timing` on its answer, and one line in the log.
 
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;

@@ -9,7 +9,7 @@ use axum::http::Method;
 use crate::domain::{ProjectId, UserId};
 use crate::meter::Cost;
 
-/// What the log says of the outcome of a request. It is in the response's extensions.
+/// The outcome of a request for the log. It is in the response's extensions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoggedOutcome {
     /// The mark of a pull, or the version that a change committed.
@@ -55,7 +55,7 @@ impl Seen {
             trace_id: context.and_then(|context| context.xray_trace_id.clone()),
             method: known(request.method()),
             route: route.unwrap_or("none").to_owned(),
-            // What is no id may be anything.
+            // A text that is no id may be anything.
             project: project.filter(|id| id.parse::<ProjectId>().is_ok()).map(str::to_owned),
             caller: CallerSlot::default(),
             status: 0,

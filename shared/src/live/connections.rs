@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::domain::ConnectionId;
 
-/// What became of a message, or of a request to close.
+/// The result of sending a message, or of a request to close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
     /// The connection was open a moment ago. Whether the client got the message is not known.

@@ -69,7 +69,7 @@ impl Connections for Gateway {
     }
 }
 
-/// By the status: not every gateway names the error.
+/// Go by the status, because not every gateway names the error.
 fn delivery<T, E>(answer: Result<T, SdkError<E, HttpResponse>>) -> Delivery
 where
     E: std::error::Error + Send + Sync + 'static,

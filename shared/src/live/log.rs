@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// A metric of a line: its name, its unit as CloudWatch spells it, and its value.
 pub type Metric = (&'static str, &'static str, f64);
 
-/// Where a function's lines go.
+/// The destination of a function's log lines.
 #[derive(Clone)]
 pub struct LiveLog {
     function: &'static str,

@@ -1,4 +1,4 @@
-//! What is said over a WebSocket: JSON objects, one in each text frame.
+//! The messages over a WebSocket: JSON objects, one in each text frame.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,7 +12,7 @@ pub const MAX_MESSAGE: usize = 32 * 1024;
 /// The most projects that one connection watches.
 pub const MAX_PROJECTS: usize = 100;
 
-/// What a client says.
+/// A message of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum ClientMessage {
     /// Watch these projects and no others. Nothing about the token and the projects is checked yet.
@@ -26,7 +26,7 @@ pub enum ClientMessage {
     Ping,
 }
 
-/// What a server says. A message of a kind that a client does not know is for other clients.
+/// A message of the server. A client ignores kinds that it does not know, because they are for other clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum ServerMessage {
@@ -112,9 +112,9 @@ impl ClientMessage {
 }
 
 impl ServerMessage {
-    /// As it is sent.
+    /// The message as it is sent.
     pub fn to_json(&self) -> String {
-        // Numbers and texts alone: it cannot fail.
+        // It cannot fail, because there are only numbers and texts.
         serde_json::to_string(self).unwrap_or_default()
     }
 
@@ -131,7 +131,7 @@ impl Refusal {
     }
 }
 
-/// The same codes and words as REST's.
+/// The codes and words are those of REST.
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         Self { retry_after: problem.retry_after(), ..Self::new(problem.code(), problem.detail()) }

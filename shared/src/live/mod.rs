@@ -1,4 +1,4 @@
-//! What the functions `live` and `poke` share: what is said over a WebSocket, and how a server sends to one.
+//! The functions `live` and `poke` share this: the messages over a WebSocket, and how a server sends one.
 //!
 //! A poke tells a watcher that a project moved, and to which version. It carries no data, and it may be lost, repeated or early:
 //! the pull that follows proves for itself that it is complete.

@@ -27,7 +27,7 @@ use crate::domain::{ArchivedVersions, Error, Mark, PlannedWrite, ProjectId, Serv
 
 /// The keys of archives begin with it.
 const PREFIX: &str = "_dropped#";
-/// Sorts after the key of every archive.
+/// This key sorts after the key of every archive.
 const END: &str = "_dropped#~";
 /// The most items one `BatchWriteItem` takes.
 const BATCH: usize = 25;
@@ -68,7 +68,8 @@ impl Table {
         Ok(())
     }
 
-    /// Writes archives, and returns once all of them are on the table. `Busy` at the deadline; some may be there by then.
+    /// Writes archives, and returns once all of them are on the table. Fails with `Busy` at the deadline. Some archives
+    /// may be on the table by then.
     pub async fn put_archive(
         &self,
         project: &ProjectId,
@@ -94,7 +95,7 @@ impl Table {
         Ok(())
     }
 
-    /// Removes archives that the rows of a restored table contradict. Only while nothing else uses the table.
+    /// Removes archives that the rows of a restored table contradict. Call it only while nothing else uses the table.
     pub async fn remove_archive(&self, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<(), Error> {
         for archived in archived {
             let mut key = item(project, archived);
@@ -104,8 +105,8 @@ impl Table {
         Ok(())
     }
 
-    /// The archives with a version above `after`, read strongly. `None` if they take more than 4 pages, `Overloaded` if the read is
-    /// throttled.
+    /// The archives with a version above `after`, read strongly. None if they take more than 4 pages. Fails with
+    /// `Overloaded` if the read is throttled.
     pub async fn archived_above(
         &self,
         project: &ProjectId,
@@ -150,7 +151,7 @@ fn archived(item: &Item) -> Result<ArchivedVersions, Error> {
     let newest = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|newest| newest.try_into().ok());
     let newest: ServerVersion = newest.ok_or_else(|| corrupt("entity"))?;
     let row = match item.get("row_entity") {
-        // A key that this code cannot read: then the archive counts as anonymous.
+        // If this code cannot read the key, the archive counts as anonymous.
         Some(_) => layout::string(item, "row_entity")?.parse().ok(),
         None => None,
     };

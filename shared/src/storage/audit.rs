@@ -1,4 +1,4 @@
-//! What an audit reads: every item as it lies there, before anything is made of it.
+//! The reads of an audit: every item as it is stored, not interpreted.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -18,7 +18,7 @@ pub struct StoredItem(pub Item);
 pub struct StoredPage {
     /// The items.
     pub items: Vec<StoredItem>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<PageCursor>,
 }
 
@@ -33,12 +33,12 @@ impl StoredItem {
         self.text("entity").unwrap_or_default()
     }
 
-    /// Is this the project's counter?
+    /// Whether this is the project's counter.
     pub fn is_counter(&self) -> bool {
         self.entity() == COUNTER
     }
 
-    /// Is this a row, whatever is in it?
+    /// Whether this is a row, whatever is in it.
     pub fn is_row(&self) -> bool {
         !self.is_counter() && !self.is_archive()
     }
@@ -53,7 +53,7 @@ impl StoredItem {
         layout::row(&self.0)
     }
 
-    /// Is there such an attribute?
+    /// Whether there is such an attribute.
     pub fn has(&self, attribute: &str) -> bool {
         self.0.contains_key(attribute)
     }
@@ -80,7 +80,7 @@ impl StoredItem {
 }
 
 impl Table {
-    /// The partitions of the whole table, read strongly; one may be named more than once.
+    /// The partitions of the whole table, read strongly. One may be named more than once.
     ///
     /// A `Scan`: it is charged for every byte of the table, whatever it returns.
     pub async fn partitions_page(
@@ -120,7 +120,8 @@ impl Table {
         Ok(StoredPage { items, next: page.next.map(PageCursor) })
     }
 
-    /// The same in one, for whoever needs them together. The counter sorts first, so it is read before the rows.
+    /// The same in one call, for callers that need them together. The counter sorts first, so it is read before the
+    /// rows.
     pub async fn stored(&self, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
         all(partition(self.client.query().consistent_read(true), &self.name, project.as_str())).await
     }

@@ -21,7 +21,8 @@ impl Backoff {
         Self { deadline, ceiling: FIRST }
     }
 
-    /// Waits a little; false when there is no time left for another attempt, be it that the process was stopped meanwhile.
+    /// Waits a little. Returns false if no time is left for another attempt. That is also so if the process was frozen during the
+    /// wait.
     pub(super) async fn wait(&mut self) -> bool {
         let pause = self.ceiling.mul_f64(fastrand::f64());
         self.ceiling = (self.ceiling * 2).min(LONGEST);
@@ -35,12 +36,13 @@ impl Backoff {
 
 /// Whose turn it is when many commit to one project.
 ///
-/// Of several transactions on one counter the first always wins, and whoever was refused and tries again at once is next:
-/// a few that do so keep the project at its full speed, and each more of them costs one refused transaction per commit.
-/// So those few should be the ones that wait the longest, since they were first refused. Each commit leaves on the
-/// counter how long its request had been waiting; whoever is refused sees that, and goes on when it has waited nearly as
-/// long itself. How many others there are need not be known: where more go on than are served, they wait longer, and so
-/// does who comes after them.
+/// Of several transactions on one counter the first always wins. A request that was refused and tries again at once is next. A few
+/// requests that do so keep the project at its full speed. Each further one costs one refused transaction per commit. So the few
+/// should be those that have waited longest since they were first refused.
+///
+/// Each commit leaves on the counter how long its request had waited. A refused request sees that, and goes on when it has waited
+/// nearly as long itself. It need not know how many others there are. If more go on than are served, they wait longer, and those
+/// that come after them wait longer, too.
 #[derive(Debug)]
 pub(super) struct Contention {
     first_refused: Option<Instant>,
@@ -49,12 +51,13 @@ pub(super) struct Contention {
     ceiling: Duration,
 }
 
-/// So much sooner than those who were served last it is a request's turn: a few round trips, for each of which it is
-/// likely to be refused once.
+/// A request goes on when it has waited this much less than the request that committed last. It is the time of a few round trips,
+/// and the request is likely to be refused once in each.
 const HEAD_START: Duration = Duration::from_millis(40);
-/// And at least so much: 1/8 of the time they waited. Lets the waiting end soon after what caused it.
+/// The head start is at least this share, 1/8, of the time that the other request waited. So the waiting ends soon after its cause
+/// is gone.
 const HEAD_START_SHARE: u32 = 8;
-/// Refused so often in a row, a request makes room: there are more who try than it takes.
+/// After this many refusals in a row a request waits for the others, because more try than are needed for full speed.
 const REFUSALS: u32 = 7;
 const FIRST_STEP: Duration = Duration::from_millis(50);
 const LONGEST_STEP: Duration = Duration::from_secs(1);
@@ -73,8 +76,8 @@ impl Contention {
         self.first_refused.map_or(Duration::ZERO, |first| first.elapsed())
     }
 
-    /// Others are being served that waited for `served`: true when it is this request's turn. If not, waits until it is;
-    /// `Busy` when that is too late.
+    /// Returns true if it is this request's turn, when the latest commit's request had waited for `served`. Otherwise waits until it
+    /// is, and returns false. Fails with `Busy` if that is too late.
     pub(super) async fn has_its_turn(&mut self, served: Duration) -> Result<bool, Error> {
         let due = served.saturating_sub(HEAD_START.max(served / HEAD_START_SHARE));
         let early = due.saturating_sub(self.waited());
@@ -85,8 +88,8 @@ impl Contention {
         self.pause(early).await.map(|()| false)
     }
 
-    /// Refused, in favour of one that waited for `served` if that is known. Returns whether to try again at once; if not,
-    /// it has waited.
+    /// Notes a refusal. `served` is how long the request that committed had waited, if that is known. Returns whether to try again
+    /// at once. If it returns false, the wait is over.
     pub(super) async fn tries_at_once(&mut self, served: Option<Duration>) -> Result<bool, Error> {
         self.refusals += 1;
         self.first_refused.get_or_insert_with(Instant::now);
@@ -95,7 +98,7 @@ impl Contention {
         }
         if self.refusals > REFUSALS {
             self.refusals = 0;
-            // The less time is left, the shorter.
+            // The pause is shorter if less time is left.
             let ceiling = self.ceiling.min(self.deadline.saturating_duration_since(Instant::now()) / 4);
             self.ceiling = (self.ceiling * 2).min(LONGEST_STEP);
             return self.pause(ceiling.mul_f64(fastrand::f64())).await.map(|()| false);

@@ -1,4 +1,4 @@
-//! What each call to the table consumes, as DynamoDB itself says.
+//! The capacity that each call to the table consumes, as DynamoDB reports it.
 
 use aws_sdk_dynamodb::config::interceptors::{
     BeforeSerializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
@@ -19,7 +19,7 @@ use crate::meter;
 
 /// Asks with each call of a request what it consumes, and tells the request's [`meter`].
 ///
-/// Knows the operations that the functions use; an operator's others pass uncounted.
+/// It knows the operations that the functions use. Other operations of an operator are not counted.
 #[derive(Debug)]
 pub(super) struct AskForCapacity;
 

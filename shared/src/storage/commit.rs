@@ -19,11 +19,11 @@
 //! as above. Whoever commits next makes the others, see `finish.rs`. So a decision starts only if the counter notes no
 //! unfinished deletion.
 //!
-//! **Idempotency.** A request with a key takes effect once. Its record is read in step 1. If it is there, its answer is sent
-//! again, to members only. The answer is stored in the transaction of step 4, on the condition that the record is as it was
-//! read. Of two requests at once, one is refused, reads again and finds the answer. A torn read may show the effect of the first
-//! try without its record. So a decision that would write nothing puts that condition to the table before it is believed: a
-//! success stores its answer, a refusal checks the condition alone.
+//! **Idempotency.** A request with a key takes effect once. Its record is read in step 1. If it is there, its answer is
+//! sent again, to members only. The answer is stored in the transaction of step 4, on the condition that the record is
+//! as it was read. Of two requests at once, one is refused, reads again and finds the answer. A torn read may show the
+//! effect of the first try without its record. So a decision that would write nothing is not trusted before the table
+//! has checked that condition. A success stores its answer. A refusal checks the condition alone.
 //!
 //! **One commit** ([`ReadSet::in_one_commit`]). A batch must be one commit, however many rows it looks at. It reads the counter
 //! first, then the named rows together with those of `last`, which must be in place, then the collections. What is read after
@@ -51,14 +51,14 @@ use crate::idempotency::{Answered, RestAnswer};
 const MAX_SETTLING: Duration = Duration::from_secs(2);
 /// The most rows that one commit writes. The counter and the idempotency record need the other two places.
 pub const MAX_ROWS: usize = MAX_ITEMS - 2;
-/// The most bytes that these rows take on the table. Of each row the old or the new state counts, whichever is larger. DynamoDB
-/// allows 4,194,304 for a transaction; the rest is for the counter and the idempotency record.
+/// The most bytes that these rows take on the table. Of each row the old or the new state counts, whichever is larger.
+/// DynamoDB allows 4,194,304 for a transaction. The rest is for the counter and the idempotency record.
 pub const MAX_BYTES: usize = 4_000_000;
 
 /// The rows as a commit leaves them, for whoever makes its answer.
 #[derive(Debug)]
 pub struct Committed<'a, T> {
-    /// What was decided.
+    /// The result of the decision.
     pub decided: &'a T,
     draft: &'a Draft,
     planned_writes: &'a [PlannedWrite],
@@ -196,13 +196,13 @@ impl Table {
         course: &mut Course,
         deletion: UnfinishedDeletion,
     ) -> Result<Attempt, Error> {
-        // Maybe this very request has begun it, and asks again what became of it.
+        // This very request may have begun the deletion, and asks again for its outcome.
         let is_own = read_set.names(&RowKey::new(Collection::Tasks, deletion.task.clone()));
         course.begun |= is_own;
         match self.finish_part(project, &deletion, &mut course.contention).await {
             Ok(Part::Over(_)) => course.over = Some(deletion.task),
             Ok(Part::Made | Part::Retry) => {}
-            // It is another request's commit of which it is not known.
+            // The commit with the unknown outcome is another request's.
             Err(Error::OutcomeUnknown) if !is_own => return Err(Error::Busy),
             Err(error) => return Err(error),
         }

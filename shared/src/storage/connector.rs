@@ -23,7 +23,7 @@ use crate::outbound::Client;
 #[derive(Debug, Clone)]
 pub(crate) struct Connector(pub(crate) Client);
 
-/// Without limits of its own for connecting and reading: the SDK's for an attempt bounds both.
+/// It has no time limits of its own for connecting and reading. The SDK's limit for an attempt bounds both.
 impl HttpClient for Connector {
     fn http_connector(
         &self,
@@ -41,7 +41,8 @@ impl HttpConnector for Connector {
             let mut request = plain(request)?;
             let connection = capture_connection(&mut request);
             if let Some(slot) = request.extensions().get::<CaptureSmithyConnection>() {
-                // After an answer like 500 the SDK asks not to use the connection again: the next may lead to another host.
+                // After an answer like 500 the SDK asks not to use the connection again, because a new one may lead to
+                // another host.
                 slot.set_connection_retriever(move || {
                     let connection = connection.clone();
                     let poison = move || {
@@ -67,7 +68,7 @@ impl HttpConnector for Connector {
     }
 }
 
-/// What DynamoDB sends at most: 16 MB of items, by `BatchGetItem`, and their JSON around.
+/// The largest answer of DynamoDB: 16 MB of items by `BatchGetItem`, with the JSON around them.
 const LONGEST: usize = 32 * 1024 * 1024;
 
 /// The request with its body in one piece, which is how the SDK makes DynamoDB's.

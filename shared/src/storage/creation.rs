@@ -1,8 +1,8 @@
-//! What is read before a project is made, and how many a user makes.
+//! The reads before a project is created, and the count of projects that a user creates.
 //!
-//! Whoever creates a project names its id, and need not be a member of anything. So an id that is taken is looked at
-//! cheaply: the counter alone, with the caller's record and count, eventually consistent. Where there is no counter there
-//! are no rows either, and none is read; the transaction checks all of that. Where there is one, only a member goes on.
+//! A user who creates a project chooses its id, and need not be a member of anything. So the first read is cheap: the
+//! counter alone, with the caller's record and count, eventually consistent. If there is no counter, there are no rows
+//! either, and none is read. The transaction checks all of that. If there is a counter, only a member goes on.
 //!
 //! **Count**, `project_id = user#<user>`, `entity = created#<day>`: `created` N (projects that the user created on that
 //! day, UTC), `expires_at` N. It is kept only where there is a quota, in the transaction that makes the project.
@@ -23,8 +23,9 @@ use crate::domain::{Error, ProjectId, RowKey, UserId};
 const COUNT_TTL: i64 = 2 * 24 * 60 * 60;
 
 impl Table {
-    /// What a decision to make a project starts from: `IdTaken` when it is there and the caller is no member,
-    /// `QuotaExceeded` when the caller has made as many as a day allows. `again` when what was read last was outdated.
+    /// The start of a decision to create a project. Fails with `IdTaken` if the project exists and the caller is no
+    /// member, and with `QuotaExceeded` if the caller has created as many as a day allows. `again` says that the last
+    /// read was outdated.
     pub(super) async fn read_new_project(
         &self,
         project: &ProjectId,
@@ -68,7 +69,8 @@ impl Table {
         Ok(Snapshot::of_nothing(&read_set.rows).starting_above(note.unwrap_or(0)))
     }
 
-    /// Counts a project that the user makes now, on the condition that there is room for it; nothing without a quota.
+    /// Counts a project that the user creates now, on the condition that the quota allows it. Does nothing without a
+    /// quota.
     pub(super) fn count_creation(&self, creator: &UserId) -> Result<Option<TransactWriteItem>, Error> {
         let max = self.quotas.max_projects_a_day;
         if max == 0 {

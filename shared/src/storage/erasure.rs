@@ -1,5 +1,5 @@
-//! What an erasure changes in place, without a new version: attributes and contents that neither a device, nor a proof, nor a
-//! decision reads.
+//! The changes of an erasure. They are made in place, without a new version, to attributes and contents that no device,
+//! no proof and no decision reads.
 //!
 //! Each write is on the condition that the item still is the one that was read. A commit that comes between writes the whole
 //! item anew; then nothing is changed, and whoever erases reads again.
@@ -12,7 +12,7 @@ use super::table::{Table, unavailable};
 use crate::domain::{Error, ProjectId, Row, ServerVersion, UserId};
 
 impl StoredItem {
-    /// Was this row written last by the user, or is this a counter that notes the user's unfinished deletion?
+    /// Whether the user wrote this row last, or this is a counter that notes the user's unfinished deletion.
     pub fn names_as_author(&self, user: &UserId) -> bool {
         let note = self.0.get(UNFINISHED).and_then(|note| note.as_m().ok());
         let by = note.and_then(|note| layout::string(note, "by").ok());
@@ -24,7 +24,7 @@ impl StoredItem {
         key.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// The body of the answer that an idempotency record keeps; none when it cannot be read.
+    /// The body of the answer in an idempotency record. None if it cannot be read.
     pub fn answer_body(&self) -> Option<String> {
         kept_body::body_of(&self.0)
     }

@@ -1,4 +1,4 @@
-//! What a pull reads: rows in the order of their versions from the index, or all of them from the table.
+//! The reads of a pull: rows in the order of their versions from the index, or all rows from the table.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -12,9 +12,9 @@ use crate::domain::{Error, ProjectId, VersionSpan};
 impl Table {
     /// A page of the rows of a project with a `server_version` in the span, ascending, as the index has them now.
     ///
-    /// Rows may be missing, old, there twice, or gone on a later page: the index is eventually consistent. If several spans
-    /// are read in parallel, one of them must have no end. A row that is newer than the counter still accounts for the
-    /// versions that it held before.
+    /// The index is eventually consistent, so rows may be missing, old, there twice, or gone on a later page. If
+    /// several spans are read in parallel, one of them must have no end. A row that is newer than the counter still
+    /// accounts for the versions that it held before.
     pub async fn feed_page(
         &self,
         project: &ProjectId,
@@ -26,8 +26,8 @@ impl Table {
 
     /// A page of the version histories of the rows with a `server_version` in the span, descending, as the index has them now.
     ///
-    /// Eventually consistent like the feed. DynamoDB reads 1 MB for a page and then leaves out the rows without a history. So
-    /// a page may be empty and not be the last one.
+    /// The read is eventually consistent like the feed. DynamoDB reads 1 MB for a page and then leaves out the rows
+    /// without a history. So a page may be empty and not be the last one.
     pub async fn histories_page(
         &self,
         project: &ProjectId,
@@ -74,7 +74,7 @@ impl Table {
         raw::send_once_if_throttled(query).await
     }
 
-    /// The same with the keys and versions of the rows alone.
+    /// A page of all rows of a project, read in the same way, with their keys and versions alone.
     pub async fn versions_page(
         &self,
         project: &ProjectId,
@@ -97,17 +97,18 @@ impl Table {
     }
 }
 
-/// What a [`FeedRow`](super::FeedRow) is read from, and no more; in the table there is also `archived_from`. `row` is a reserved word.
+/// The attributes from which a [`FeedRow`](super::FeedRow) is read. The table also has `archived_from`. `row` is a
+/// reserved word.
 const CONTENT: &str = "entity, server_version, writes, superseded, is_deleted, #row";
 
-/// What [`RowVersions`] is read from.
+/// The attributes from which [`RowVersions`] is read.
 const VERSIONS: &str = "entity, server_version, writes, superseded, is_deleted";
 
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
     query.projection_expression(CONTENT).expression_attribute_names("#row", "row")
 }
 
-/// What the sort keys of a collection's rows begin with.
+/// The prefix of the sort keys of a collection's rows.
 pub(super) fn collection_prefix(collection: crate::domain::Collection) -> AttributeValue {
     text(format!("{}#", collection.name()))
 }

@@ -18,9 +18,10 @@ pub struct FeedRow {
     pub revision_count: u64,
     /// The versions that it had before.
     pub history: VersionHistory,
-    /// Of a copy from the table: every version above it that the history does not name is archived. The index does not have it.
+    /// Every version above it that the history does not name is archived. Only a copy from the table has it, not one
+    /// from the index.
     pub archived_above: Option<Mark>,
-    /// The row as a device gets it; none for a tombstone.
+    /// The row as a device gets it. None for a tombstone.
     pub json: Option<Escaped>,
 }
 
@@ -76,12 +77,12 @@ impl RowVersions {
     }
 }
 
-/// Where the next page of a query begins.
+/// The start of the next page of a query.
 #[derive(Debug, Clone)]
 pub struct PageCursor(pub(super) HashMap<String, AttributeValue>);
 
 impl PageCursor {
-    /// In the index, the version of the row that the page ended with; none if the cursor is of the table.
+    /// In the index, the version of the last row of the page. None if the cursor is of the table.
     pub fn version(&self) -> Option<ServerVersion> {
         self.0.get("server_version")?.as_n().ok()?.parse::<u64>().ok()?.try_into().ok()
     }
@@ -92,7 +93,7 @@ impl PageCursor {
 pub struct FeedPage<R = FeedRow> {
     /// The rows. From the index in the order of their versions, ascending or descending; from the table in the order of their keys.
     pub rows: Vec<R>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page, if there is one.
     pub next: Option<PageCursor>,
 }
 

@@ -28,10 +28,10 @@ const MAX_FINISHING: Duration = Duration::from_secs(18);
 
 /// The result of an attempt at the next part of a deletion.
 pub(super) enum Part {
-    /// It is committed, and it was not the last one.
+    /// The part is committed, and it was not the last one.
     Made,
-    /// Nothing is left to do: it was the last part, another request made it, or the task of the note is gone. With the version of
-    /// the task's tombstone, if there is one.
+    /// Nothing is left to do: it was the last part, another request made it, or the task of the note is gone. It has
+    /// the version of the task's tombstone, if there is one.
     Over(Option<ServerVersion>),
     /// Another commit was faster, or the read was torn.
     Retry,
@@ -87,7 +87,7 @@ impl Table {
         // Older code may have stored an answer of its own.
         let promised = promised.as_ref().filter(|_| record.as_ref().is_none_or(|record| !record.is_valid()));
         let slot = promised.map(|promised| IdempotencySlot::of_promise(project, promised, record.as_ref()));
-        // Whoever commits it, its author is the user who asked for it.
+        // Its author is the user who asked for it, even if another request commits it.
         let author = by.clone().map(Author::User);
         let read_set = ReadSet::signed(author, [key]).at_all([Collection::Dependencies]);
         let reading = self.complete(project, &read_set, snapshot, slot, contention.deadline()).await?;

@@ -68,7 +68,7 @@ impl IdempotencyRecord {
         std::iter::once(self.version.get()).chain(in_body).collect()
     }
 
-    /// Whether it still counts. DynamoDB may remove it long after it expired.
+    /// Whether the record still counts. DynamoDB may remove it long after it expired.
     pub(super) fn is_valid(&self) -> bool {
         self.expires_at > now()
     }
@@ -95,23 +95,23 @@ impl IdempotencyRecord {
     }
 }
 
-/// Where the record of a request goes. When it was read, no valid record was there.
+/// The slot of a request's record. When the slot was read, it held no valid record.
 #[derive(Debug)]
 pub(super) struct IdempotencySlot {
     record_id: String,
     fingerprint: Vec<u8>,
     key: Item,
-    /// When the record that was there expired.
+    /// The time at which the record in the slot expired.
     expired: Option<i64>,
 }
 
 impl IdempotencySlot {
-    /// For a request.
+    /// The slot of a request.
     pub(super) fn new(project: &ProjectId, request: &KeyedRequest, expired: Option<&IdempotencyRecord>) -> Self {
         Self::at(project, request.record_id(), request.fingerprint().to_vec(), expired)
     }
 
-    /// For a request that was promised an answer.
+    /// The slot of a request that was promised an answer.
     pub(super) fn of_promise(
         project: &ProjectId,
         promised: &PromisedAnswer,
@@ -187,15 +187,15 @@ pub struct KeptRequest {
     pub version: ServerVersion,
     /// Until when a repeated request gets the answer, in seconds since 1970. The record may be there longer.
     pub expires_at: i64,
-    /// The answer. Without the body, if nothing had to be written and the row is long.
+    /// The answer. It lacks the body if nothing had to be written and the row is long.
     pub answer: RestAnswer,
 }
 
-/// An idempotency record, as a restore looks at it.
+/// An idempotency record as a restore reads it.
 #[derive(Debug)]
 pub struct KeptAnswer {
     key: Item,
-    /// The versions that the answer speaks of; none when it cannot be read.
+    /// The versions that the answer names. None if it cannot be read.
     pub versions: Option<Vec<u64>>,
 }
 
@@ -222,7 +222,7 @@ impl Table {
         Ok(Some(KeptRequest { version, expires_at, answer }))
     }
 
-    /// The idempotency records of a project, read strongly, and where the next page begins.
+    /// The idempotency records of a project, read strongly, and the start of the next page.
     pub async fn kept_answers(
         &self,
         project: &ProjectId,
@@ -237,7 +237,7 @@ impl Table {
         Ok((page.items.into_iter().map(kept).collect(), page.next))
     }
 
-    /// Removes idempotency records. Only while nothing else uses the table.
+    /// Removes idempotency records. Call it only while nothing else uses the table.
     pub async fn drop_answers(&self, answers: Vec<KeptAnswer>) -> Result<(), Error> {
         let mut backoff = Backoff::until(Instant::now() + DEADLINE);
         let mut deletes = Vec::with_capacity(answers.len());

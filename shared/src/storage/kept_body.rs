@@ -9,7 +9,7 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 
-/// As in `layout.rs`, which reads bodies from here.
+/// The same name as in `layout.rs`, which reads bodies from here.
 type Item = HashMap<String, AttributeValue>;
 
 pub(super) const BODY: &str = "body";
@@ -27,7 +27,7 @@ pub(super) fn kept(body: &str) -> AttributeValue {
     gzip(body).map_or_else(|_| AttributeValue::S(body.to_owned()), |bytes| AttributeValue::B(Blob::new(bytes)))
 }
 
-/// Does an item hold the body that is in it?
+/// Whether an item holds the body that is in it.
 pub(super) fn fits(item: &Item) -> bool {
     match item.get(BODY) {
         Some(AttributeValue::B(compressed)) => compressed.as_ref().len() <= MAX_KEPT_BODY,
@@ -42,7 +42,7 @@ fn gzip(body: &str) -> io::Result<Vec<u8>> {
     gzip.finish()
 }
 
-/// The body that an item keeps; none when it cannot be read.
+/// The body that an item holds. None if it cannot be read.
 pub(super) fn body_of(item: &Item) -> Option<String> {
     match item.get(BODY) {
         None | Some(AttributeValue::Null(true)) => Some(String::new()),

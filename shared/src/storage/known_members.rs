@@ -1,21 +1,22 @@
-//! Members whom an instance has met, see `members.rs`.
+//! The members that an instance remembers, see `members.rs`.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ProjectId, UserId};
 
-/// The most members that an instance knows. The one known the longest is forgotten first, and asked for again.
+/// The largest number of members that an instance remembers. It forgets the oldest first, and reads that membership
+/// again.
 const MAX_KNOWN: usize = 10_000;
 
-/// Members whom an instance has met.
+/// The members that an instance remembers.
 #[derive(Debug, Default)]
 pub(super) struct KnownMembers(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
     members: HashSet<(ProjectId, UserId)>,
-    /// The same, oldest first; also some that were forgotten since.
+    /// The same members, oldest first. Some of them may have been forgotten since.
     oldest_first: VecDeque<(ProjectId, UserId)>,
 }
 

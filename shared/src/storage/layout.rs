@@ -1,6 +1,7 @@
-//! What the items of the table look like.
+//! The items of the table and their attributes.
 //!
-//! Keys: `project_id` (S) and `entity` (S). `_` sorts before every collection's name, so `entity >= "a"` is the rows.
+//! Keys: `project_id` (S) and `entity` (S). `_` sorts before every collection's name, so `entity >= "a"` finds the rows
+//! and nothing else.
 //!
 //! **Counter**, `entity = _counter`: `current_version` N (not `server_version`, which would put it into the index),
 //! `last` M (entity to version, the rows of the latest commit), `deleted_at` N once the project is deleted, `skipped` L of
@@ -12,19 +13,25 @@
 //! the last one: `task` S (its id) and, if the request has a key, `record` M: what its record is going to say, with `entity` S,
 //! where it goes (see `idempotency.rs`); and `by` S, who asked for it.
 //!
-//! **Row**, `entity = <collection>#<id>`: `server_version` N, `row` S (its JSON exactly as a device gets it), `writes` N
-//! (how many versions it ever held), `superseded` B and `changed` B (see [`VersionHistory`] and [`ColumnVersions`]; `superseded` is
-//! left out while it is empty). A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of
-//! `row`, so that the last content stays in the table but not in the index. A membership has `user_id` S while it is live,
-//! which puts it into `by_user`, and `removed_at` L of N once it was removed: its latest removals, see
-//! [`Row::was_removed_at`]. A dependency has `live_edge` S, its id, while it is live, which puts it into `live_edges`: see
-//! `live_edges.rs`. `written_at` N (seconds since 1970) and `written_by` S, a user's id, or `written_by_operator` S,
-//! the name of a command: the last write. No reader but an audit depends on them. Older code leaves them out, and an erasure
-//! takes `written_by` away. `archived_from` N once versions of it were archived: each version from there on that its list
-//! does not name is in an archive. Not in the index, and gone when code writes the row that does not know of it: then the
-//! list's floor counts.
+//! **Row**, `entity = <collection>#<id>`:
 //!
-//! **Archive**, `entity = _dropped#<newest version, 16 digits>`: versions that rows' lists have no room for, see `archive.rs`.
+//! - `server_version` N, and `row` S, its JSON exactly as a device gets it.
+//! - `writes` N: how many versions it ever held.
+//! - `superseded` B, its version history (see [`VersionHistory`]), left out while it is empty. `changed` B, its column
+//!   versions (see [`ColumnVersions`]).
+//! - A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of `row`. So the last content stays in
+//!   the table but not in the index.
+//! - A membership has `user_id` S while it is live, which puts it into `by_user`. It has `removed_at` L of N once it was removed:
+//!   its latest removals, see [`Row::was_removed_at`].
+//! - A dependency has `live_edge` S, its id, while it is live, which puts it into `live_edges`, see `live_edges.rs`.
+//! - `written_at` N (seconds since 1970), and `written_by` S (a user's id) or `written_by_operator` S (the name of a command)
+//!   tell of the last write. Only an audit reads them. Older code leaves them out, and an erasure removes `written_by`.
+//! - `archived_from` N once versions of it were archived: each version from there on that its version history does not name is in
+//!   an archive. It is not in the index. Code that does not know `archived_from` writes the row without it, and then the floor of
+//!   the version history counts.
+//!
+//! **Archive**, `entity = _dropped#<newest version, 16 digits>`: versions for which version histories have no room. See
+//! `archive.rs`.
 //!
 //! **Request**, `project_id = request#<project>`: an idempotency record, see `idempotency.rs`.
 //!
@@ -53,31 +60,31 @@ use crate::idempotency::RestAnswer;
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 pub(super) const COUNTER: &str = "_counter";
-/// Milliseconds, on the counter.
+/// How long the latest commit's request had waited, in milliseconds, on the counter.
 pub(super) const WAITED: &str = "waited_ms";
 /// The deletion that is not finished, on the counter.
 pub(super) const UNFINISHED: &str = "unfinished";
-/// Who wrote a row last.
+/// The user who wrote a row last.
 pub(super) const WRITTEN_BY: &str = "written_by";
-/// What puts a live dependency into the index of these.
+/// The attribute that puts a live dependency into the index of live dependencies.
 pub(super) const LIVE_EDGE: &str = "live_edge";
 const WRITTEN_BY_OPERATOR: &str = "written_by_operator";
 const WRITTEN_AT: &str = "written_at";
-/// Where the rows of a project begin, behind its counter.
+/// The sort key at which the rows of a project begin. The counter sorts before it.
 pub(super) const FIRST_ROW: &str = "a";
-/// What template.yaml puts into `by_version`, keys of the table aside.
+/// The attributes that template.yaml puts into `by_version`, beside the table's keys.
 pub(super) const PROJECTED: [&str; 5] = ["server_version", "row", "superseded", "writes", "is_deleted"];
-/// What the partitions of idempotency records begin with; no project's id has a `#`.
+/// The prefix of partitions of idempotency records. No project's id has a `#`.
 const REQUESTS: &str = "request#";
-/// What the partitions of users begin with.
+/// The prefix of partitions of users.
 const USERS: &str = "user#";
-/// What the partitions begin with that say who watches a project.
+/// The prefix of partitions that say who watches a project.
 pub(super) const LIVE: &str = "live#";
-/// What the partitions of connections begin with.
+/// The prefix of partitions of connections.
 pub(super) const CONNECTION: &str = "connection#";
-/// What the partitions begin with of connections that have watched nothing yet.
+/// The prefix of partitions of connections that have watched nothing yet.
 pub(super) const UNWATCHED: &str = "unwatched#";
-/// The partition of what is about the table as a whole.
+/// The partition of items about the table as a whole.
 pub(super) const TABLE: &str = "table#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
@@ -103,24 +110,24 @@ pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
     key(project, row.to_string())
 }
 
-/// What shares a partition key.
+/// A kind of partition: items that share a partition key.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Partition {
     /// The counter, the archive and the rows of a project.
     Project(ProjectId),
     /// Idempotency records of a project.
     Requests(ProjectId),
-    /// What is counted of a user.
+    /// The counts of users.
     Counts,
-    /// Open connections, and who watches what by them. Gone within hours.
+    /// Open connections, and who watches what on them. Such items are gone within hours.
     Live,
-    /// What is about the table as a whole.
+    /// Items about the table as a whole.
     Table,
-    /// Nothing that is ever written here.
+    /// A partition that this code never writes.
     Unknown(String),
 }
 
-/// What is in the partition with this key.
+/// The kind of the partition with this key.
 pub(super) fn partition(project_id: &str) -> Partition {
     if project_id.starts_with(USERS) {
         return Partition::Counts;
@@ -143,7 +150,7 @@ pub(super) fn requests(project: &ProjectId) -> String {
     format!("{REQUESTS}{project}")
 }
 
-/// The partition of what is counted of a user.
+/// The partition of a user's counts.
 pub(super) fn counts(user: &UserId) -> String {
     format!("{USERS}{user}")
 }
@@ -228,7 +235,7 @@ fn archived_above(item: &Item) -> Result<Option<Mark>, Error> {
     item.contains_key("archived_from").then(|| integer(item, "archived_from").and_then(above)).transpose()
 }
 
-/// Who wrote a row last, as far as its item says so. What cannot be read is left out: no row is refused for it.
+/// Who wrote a row last, if its item says so. An unreadable value is left out. The row is not refused for it.
 fn last_write(item: &Item) -> Option<LastWrite> {
     let at = item.get(WRITTEN_AT)?.as_n().ok()?.parse().ok()?;
     let user = string(item, WRITTEN_BY).ok().and_then(|user| user.parse().ok()).map(Author::User);
@@ -236,7 +243,7 @@ fn last_write(item: &Item) -> Option<LastWrite> {
     Some(LastWrite { author: user.or_else(operator), at })
 }
 
-/// The row of an item as a pull needs it: what [`super::page`] reads without making an item first.
+/// The row of an item as a pull needs it. [`super::page`] reads the same without making an item first.
 #[cfg(test)]
 pub(super) fn feed_row(mut item: Item) -> Result<FeedRow, Error> {
     let version = version_of(&item, "server_version")?;
@@ -326,7 +333,7 @@ fn unfinished_of(note: &AttributeValue) -> Option<UnfinishedDeletion> {
     Some(UnfinishedDeletion { task: string(note, "task").ok()?.parse().ok()?, promised, by })
 }
 
-/// What an idempotency record says of the request and its answer.
+/// The attributes of an idempotency record that describe the request and its answer.
 pub(super) fn kept_answer(fingerprint: &[u8], answer: &RestAnswer) -> Item {
     let headers = answer.headers.iter().map(|(name, value)| (name.clone(), text(value))).collect();
     let mut kept: Item = [
@@ -341,8 +348,8 @@ pub(super) fn kept_answer(fingerprint: &[u8], answer: &RestAnswer) -> Item {
     kept
 }
 
-/// The same of a request that had nothing to write: where the answer shows a row, only which one. A body of no type says so
-/// to code that does not know of it.
+/// The same attributes for a request that had nothing to write. If its answer shows a row, they only name the row. A
+/// body of no type tells this to code that does not know such records.
 pub(super) fn kept_without_body(fingerprint: &[u8], answer: &RestAnswer) -> Item {
     let mut kept = kept_answer(fingerprint, answer);
     if let Some(row) = &answer.row {
@@ -379,8 +386,8 @@ pub(super) fn checksums(checksums: &Checksums) -> AttributeValue {
     AttributeValue::M(named.collect())
 }
 
-/// None when they are missing or cannot be read. A collection that they do not name has no rows: whoever wrote them did not
-/// know it.
+/// None if they are missing or cannot be read. A collection that they do not name has no rows, because the code that
+/// wrote them did not know it.
 pub(super) fn checksums_of(item: &Item) -> Option<Checksums> {
     let by_collection = item.get("checksums")?.as_m().ok()?;
     let mut checksums = Checksums::default();
@@ -406,7 +413,7 @@ fn range_of(value: &AttributeValue) -> Option<(u64, u64)> {
     }
 }
 
-/// What a row's item says it is: the key that its sort key spells.
+/// The key of a row's item, parsed from its sort key.
 pub(super) fn row_key(item: &Item) -> Result<RowKey, Error> {
     string(item, "entity")?.parse().map_err(|_| corrupt(item, "entity"))
 }
@@ -445,7 +452,7 @@ fn version_history(item: &Item, version: ServerVersion) -> Result<VersionHistory
     }
 }
 
-/// Names the item and the attribute, never the content.
+/// The error names the item and the attribute, never the content.
 pub(super) fn corrupt(item: &Item, what: &str) -> Error {
     let part = |name: &str| item.get(name).and_then(|v| v.as_s().ok()).map_or("?", String::as_str);
     Error::Corrupt(format!("{}/{}: {what}", part("project_id"), part("entity")))
@@ -463,7 +470,7 @@ mod tests {
         "p".parse().expect("a project")
     }
 
-    /// What happened to a membership: its role after each write, or none for a removal, at rising versions.
+    /// The writes of a membership at rising versions: its role after each write, or none for a removal.
     fn life() -> impl Strategy<Value = Row> {
         prop::collection::vec((1..1_000_u64, prop::option::of(prop::sample::select(vec![1, 100, 400]))), 1..60)
             .prop_map(|writes| {
@@ -500,7 +507,7 @@ mod tests {
             };
             row.last_write = author.map(|author| LastWrite { author, at });
             if row.columns().is_empty() {
-                // A tombstone of what never was; its columns read back as null.
+                // This is a tombstone of a row that never existed. Its columns read back as null.
                 row.state = State::Dead(json!({"user": null, "role": null}).as_object().expect("columns").clone());
             }
             prop_assert_eq!(super::row(&row_item(&project(), &row)).expect("a row"), row);
@@ -515,7 +522,8 @@ mod tests {
         }
     }
 
-    /// What DynamoDB counts of an item: names, UTF-8, a byte for two digits and one more, three for each nesting.
+    /// The size of an item as DynamoDB counts it: names, UTF-8, a byte for two digits and one more, three for each
+    /// nesting.
     fn size(item: &Item) -> usize {
         fn of(value: &AttributeValue) -> usize {
             match value {

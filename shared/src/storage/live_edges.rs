@@ -15,7 +15,7 @@ use super::table::{LIVE_EDGES, Table, unavailable};
 use crate::domain::{Checksums, Collection, Counter, Error, ProjectId, Row};
 
 impl StoredItem {
-    /// Is this item in the index of live dependencies if it is to be there, and only then? `row` is what the item says.
+    /// Whether this item is in the index of live dependencies exactly if it should be. `row` is the item's row.
     pub fn agrees_on_live_edge(&self, project: &ProjectId, row: &Row) -> bool {
         self.0.get(LIVE_EDGE) == layout::row_item(project, row).get(LIVE_EDGE)
     }
@@ -43,7 +43,7 @@ impl Table {
         ))
     }
 
-    /// Every live row of a collection; of dependencies, those that a decision on this counter must see.
+    /// Every live row of a collection. Of dependencies, it is those that a decision on this counter must see.
     pub(super) async fn list_completely(
         &self,
         project: &ProjectId,
@@ -55,7 +55,7 @@ impl Table {
         if is_newer(&rows, counter) || adds_up(&rows, counter) {
             return Ok(rows);
         }
-        // One was deleted since the counter was read, or is not in the index.
+        // A dependency was deleted since the counter was read, or is not in the index.
         let all = self.list_all_in_table(project, collection).await?;
         let is_missing =
             |row: &&Row| row.version <= counter.current && !rows.iter().any(|listed| listed.key == row.key);
@@ -81,7 +81,7 @@ impl Table {
     }
 }
 
-/// Does it show a commit after the counter? Then nothing is decided on it.
+/// Whether it shows a commit after the counter. Then nothing may be decided from it.
 fn is_newer(rows: &[Row], counter: &Counter) -> bool {
     rows.iter().any(|row| row.version > counter.current)
 }

@@ -1,9 +1,9 @@
-//! Who may cause dear reads: callers of whom this instance knows that they are members.
+//! Who may cause expensive reads.
 //!
 //! A request reads the counter, the caller's membership and the rows that it names in one call, and is judged afterwards.
-//! That is one call fewer, but the reads are paid for by then, and a row may take 100 read units. So whoever is not known
-//! here as a member of the project is asked for first, alone: one call and one read unit, the same for a project that
-//! exists and for one that does not. To be known lets nobody in: each request reads the membership again.
+//! That saves a call. But the reads are paid for by then, and a row may take 100 read units. So each instance remembers callers
+//! who are members. For any other caller it first reads the membership alone. That takes one call and one read unit, whether the
+//! project exists or not. Being remembered here grants no access. Each request reads the membership again.
 
 use super::layout;
 use super::table::{Table, unavailable};
@@ -22,7 +22,8 @@ impl Table {
         }
     }
 
-    /// The same for a request that has an answer for removed members: whether the caller is still one.
+    /// Does the same for a request that has an answer for removed members. Returns whether the caller is still a
+    /// member.
     pub async fn expect_member_or_removed(&self, project: &ProjectId, user: &UserId) -> Result<bool, Error> {
         if self.members.knows(project, user) {
             return Ok(true);
@@ -45,9 +46,10 @@ impl Table {
         Ok(is_member)
     }
 
-    /// Lets a member in, see [`authorize`](crate::domain::authorize), by counter and membership as they are now.
+    /// Checks the user's membership and role, see [`authorize`](crate::domain::authorize), by counter and membership as
+    /// they are now.
     ///
-    /// What was read before may be handed out: the caller was a member after it was.
+    /// Rows that were read before this call may be handed out, because the caller was still a member after the read.
     pub async fn authorize(&self, project: &ProjectId, user: &UserId, needed: Role) -> Result<Actor, Error> {
         let membership = RowKey::membership(project, user);
         let snapshot = self.snapshot(project, std::slice::from_ref(&membership)).await?;

@@ -1,11 +1,11 @@
 //! The one table, and the only module that names DynamoDB.
 //!
 //! - [`layout`](self): what an item looks like, documented in `layout.rs`
-//! - [`Table::expect_member`]: asked before anything that a stranger could make dear
+//! - [`Table::expect_member`]: called before any read that a stranger could make expensive
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`], [`Table::heads_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
 //! - [`Table::feed_page`], [`Table::histories_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
-//! - [`Table::put_archive`], [`Table::archived_above`]: versions that rows' lists have no room for
+//! - [`Table::put_archive`], [`Table::archived_above`]: versions for which version histories have no room
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`], [`Table::kept_request`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
 //!   repairs a restored table

@@ -1,4 +1,4 @@
-//! Where the versions of new projects begin, on a table that was restored from a backup.
+//! The version at which new projects begin, on a table that was restored from a backup.
 //!
 //! A project that was made after the backup is unknown to the restored table, but devices hold marks of it. Made again
 //! under the same id, its versions must begin above those marks. So a restore leaves one note for the whole table, which
@@ -13,12 +13,13 @@ use crate::domain::{Error, ServerVersion};
 
 const ENTITY: &str = "new_projects";
 
-/// Where the versions of new projects begin.
+/// The note that says where the versions of new projects begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewProjects {
     /// Above this version.
     pub start_above: u64,
-    /// The restored table that this was written for, see [`Table::identity`]; a backup of that table brings it along.
+    /// The restored table for which this was written, see [`Table::identity`]. A backup of that table brings the note
+    /// along.
     pub restored: String,
     /// `start_above` as the restore found it.
     pub before: u64,
@@ -28,7 +29,7 @@ pub(super) fn key() -> Item {
     [("project_id".to_owned(), text(TABLE)), ("entity".to_owned(), text(ENTITY))].into()
 }
 
-/// Is this item, of whatever partition, the note?
+/// Whether this item, of any partition, is the note.
 pub(super) fn is_note(item: &Item) -> Result<bool, Error> {
     Ok(layout::string(item, "project_id")? == TABLE)
 }
@@ -42,7 +43,7 @@ pub(super) fn start_above(note: &Item) -> Result<u64, Error> {
 }
 
 impl Table {
-    /// The note about new projects; none on a table that was never restored.
+    /// The note about new projects. None on a table that was never restored.
     pub async fn new_projects(&self) -> Result<Option<NewProjects>, Error> {
         let get = self.client.get_item().table_name(&self.name).set_key(Some(key())).consistent_read(true);
         let Some(note) = get.send().await.map_err(unavailable)?.item else { return Ok(None) };

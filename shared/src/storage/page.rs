@@ -15,7 +15,7 @@ use super::layout::Item;
 /// A page of items.
 pub(super) struct ItemPage {
     pub(super) items: Vec<Item>,
-    /// Where the next page begins, if there is one.
+    /// The start of the next page, if there is one.
     pub(super) next: Option<Item>,
 }
 

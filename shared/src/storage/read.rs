@@ -16,68 +16,70 @@ use super::table::{BY_USER, LIVE_EDGES, Table, unavailable};
 use super::transaction::unbuilt;
 use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
 
-/// The most keys one `BatchGetItem` takes.
+/// The largest number of keys in one `BatchGetItem`.
 const BATCH: usize = 100;
-/// More rows than fit a page, so that each call returns as much as DynamoDB gives.
+/// A limit above what fits a page, so that each call returns as much as DynamoDB gives.
 const ALL: usize = 1_000_000;
-/// A list looks at so many items a call at least, however few rows it may have: most may be tombstones.
+/// The smallest number of items that a list reads in a call, even if it needs fewer rows, because most items may be
+/// tombstones.
 const MIN_PAGE: usize = 100;
-/// So many projects of a user are confirmed at once. A page of the list of projects looks at as many memberships at least,
-/// however few projects it may hold: most may be of deleted projects.
+/// The largest number of a user's projects that are confirmed at once. A page of the list of projects looks at least at
+/// this many memberships, even if it needs fewer projects, because most may be of deleted projects.
 const MAX_CONFIRMED: usize = 100;
-/// How long keys that DynamoDB leaves unprocessed are asked for again.
+/// How long a read asks again for keys that DynamoDB left unprocessed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A counter and some rows, each read strongly, but not as of one moment: a commit may be seen in one and not yet in
-/// another.
+/// A counter and some rows. Each is read strongly, but they are not of one moment: a commit may show in one of them and
+/// not yet in another.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// None when there is no such project.
+    /// None if there is no such project.
     pub counter: Option<Counter>,
     /// How long the latest commit's request had waited since it was first refused.
     pub(super) waited: Duration,
     rows: HashMap<RowKey, Option<Row>>,
-    /// The record of the request that was asked for, if it is there.
+    /// The idempotency record that was asked for, if it exists.
     pub(super) record: Option<IdempotencyRecord>,
-    /// It took more than one: too many keys, or DynamoDB left some unprocessed.
+    /// Whether the read took several calls, because of too many keys or because DynamoDB left some unprocessed.
     in_several_calls: bool,
     /// The version above which a new project begins, if that was asked for.
     pub(super) start_above: u64,
 }
 
 impl Snapshot {
-    /// Of a project that is not there.
+    /// The snapshot of a project that does not exist.
     pub(super) fn of_nothing(rows: &[RowKey]) -> Self {
         let rows = rows.iter().map(|key| (key.clone(), None)).collect();
         Self { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls: false, start_above: 0 }
     }
 
-    /// The same, where a new project's versions begin above this one.
+    /// The same snapshot. The versions of a new project begin above this one.
     pub(super) fn starting_above(self, start_above: u64) -> Self {
         Self { start_above, ..self }
     }
 
-    /// A row that was asked for, if it is there, dead or alive.
+    /// A row that was asked for, dead or alive. None if it does not exist.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         self.rows.get(key).and_then(Option::as_ref)
     }
 
-    /// Were some of the items read later than others, by more than it takes to answer a call?
+    /// Whether some of the items were read in a later call than others.
     pub fn was_read_in_several_calls(&self) -> bool {
         self.in_several_calls
     }
 
-    /// Lets a member in, see [`authorize`]; their membership must have been asked for.
+    /// Checks the user's membership and role, see [`authorize`]. The membership must have been asked for.
     pub fn authorize(&self, project: &ProjectId, user: &UserId, needed: Role) -> Result<Actor, Error> {
         authorize(self.counter.as_ref(), self.row(&RowKey::membership(project, user)), user, needed)
     }
 
-    /// Was this row asked for?
+    /// Whether this row was asked for.
     pub(super) fn has(&self, key: &RowKey) -> bool {
         self.rows.contains_key(key)
     }
 
-    /// Is each row that was asked for, and that the latest commit wrote, there as it left it or newer?
+    /// Whether each row that was asked for, and that the latest commit wrote, has at least the version that the commit
+    /// gave it.
     pub(super) fn shows_its_predecessor(&self) -> bool {
         let last = self.counter.iter().flat_map(|counter| &counter.write_set);
         last.filter(|(key, _)| self.has(key))
@@ -95,12 +97,12 @@ impl Snapshot {
 }
 
 impl Table {
-    /// Reads a project's counter and the rows named, in one call up to 99 rows.
+    /// Reads a project's counter and the named rows. It takes one call for up to 99 rows.
     pub async fn snapshot(&self, project: &ProjectId, rows: &[RowKey]) -> Result<Snapshot, Error> {
         self.snapshot_with(project, rows, None).await
     }
 
-    /// … and the idempotency record with this id in the same call.
+    /// Reads the same, and the idempotency record with this id in the same call.
     pub(super) async fn snapshot_with(
         &self,
         project: &ProjectId,
@@ -129,7 +131,7 @@ impl Table {
         Ok(snapshot)
     }
 
-    /// Reads a project's counter alone; none when there is no such project.
+    /// Reads a project's counter alone. None if there is no such project.
     pub async fn counter(&self, project: &ProjectId) -> Result<Option<Counter>, Error> {
         let item = self.get(key(project, COUNTER)).await?;
         item.as_ref().map(layout::counter).transpose()
@@ -146,8 +148,8 @@ impl Table {
         Ok(get.send().await.map_err(unavailable)?.item)
     }
 
-    /// Live rows of a collection in the order of their ids, and whether there are more: at most `limit`, and no more once
-    /// their JSON exceeds `bytes`, which the last one does then.
+    /// Lists live rows of a collection in the order of their ids, and says whether there are more. It returns at most
+    /// `limit` rows. It stops after the row with which their JSON exceeds `bytes`.
     pub async fn list(
         &self,
         project: &ProjectId,
@@ -170,7 +172,8 @@ impl Table {
         let mut room = Some(bytes);
         let mut start = after.map(|after| list.place(after));
         loop {
-            // One more than asked for tells whether there are more. Tombstones count here and are filtered later.
+            // It reads one more than was asked for, to know whether there are more. Tombstones count here and are
+            // filtered later.
             let page = (limit.saturating_sub(rows.len()) + 1).max(MIN_PAGE);
             let query = list.query(self).limit(i32::try_from(page).unwrap_or(i32::MAX));
             let found = self::page(query, start).await.map_err(unavailable)?;
@@ -187,12 +190,12 @@ impl Table {
         }
     }
 
-    /// Every live row of a collection.
+    /// Lists every live row of a collection.
     pub(super) async fn list_all(&self, project: &ProjectId, collection: Collection) -> Result<Vec<Row>, Error> {
         Ok(self.list_in(List::of(project, collection), None, ALL, usize::MAX).await?.0)
     }
 
-    /// The same from the table, whether there is an index for it or not: it pays for tombstones too.
+    /// Lists the same from the table, even if the collection has an index. It pays for tombstones too.
     pub(super) async fn list_all_in_table(
         &self,
         project: &ProjectId,
@@ -202,15 +205,16 @@ impl Table {
         Ok(self.list_in(list, None, ALL, usize::MAX).await?.0)
     }
 
-    /// Live projects that have the user as a member, in the order of their ids, and the id to go on behind if there are
-    /// more: at most `limit`, and no more once their JSON exceeds `bytes`.
+    /// Lists live projects of which the user is a member, in the order of their ids. Returns also the id after which to
+    /// go on, if there are more. It returns at most `limit` projects, and none after their JSON exceeds `bytes`.
     ///
-    /// It looks at `limit` memberships, or at 100 if that is more. When most of them are of deleted projects, it returns
-    /// fewer projects than `limit`, or none, and an id to go on behind. So what others have made the user a member of does
-    /// not decide what a page costs: two read units for each membership, and more only for projects that are shown.
+    /// It looks at `limit` memberships, or at 100 if that is more. If most of them are of deleted projects, it returns
+    /// fewer projects than `limit`, or none, and an id after which to go on. A page costs two read units for each
+    /// membership, and more only for projects that it shows. So others cannot make it expensive by adding the user to
+    /// projects.
     ///
-    /// Found by an index that lags, so a membership of this moment may not be listed yet; each hit is confirmed by a strong
-    /// read, so nothing is listed that the user may not see.
+    /// The index that finds them lags, so a new membership may not be listed yet. A strong read confirms each hit, so
+    /// nothing is listed that the user may not see.
     pub async fn projects_of(
         &self,
         user: &UserId,
@@ -224,7 +228,7 @@ impl Table {
         let mut page = 0;
         let mut left = limit.max(MAX_CONFIRMED);
         loop {
-            // Where many of them are deleted, more are looked at with each call.
+            // If many of them are deleted, each call looks at more.
             page = (limit - rows.len()).max(page * 2).min(MAX_CONFIRMED).min(left);
             let (found, next) = self.memberships_of(user, after.as_ref(), page).await?;
             // A page of the index may be empty and not be the last one.
@@ -271,7 +275,7 @@ impl Table {
             id.map_err(|_| Error::Corrupt("by_user names no project".to_owned()))
         };
         let projects = page.items.iter().map(project).collect::<Result<_, _>>()?;
-        // Not the last item: a page may be empty and not be the last one.
+        // Go by DynamoDB's key, not by the last item: a page may be empty and not be the last one.
         let next = page.next.as_ref().map(project).transpose()?;
         Ok((projects, next))
     }
@@ -279,7 +283,7 @@ impl Table {
     /// The project rows of those projects that are live and have the user as a live member, in the order given, each with
     /// the length of its JSON.
     ///
-    /// The rows are read before the memberships: nothing is shown that was written after the user was removed.
+    /// The rows are read before the memberships. So nothing is shown that was written after the user was removed.
     async fn confirm(&self, user: &UserId, projects: Vec<ProjectId>) -> Result<Vec<(ProjectId, Row, usize)>, Error> {
         let own = |project: &ProjectId| key_of_row(project, &RowKey::project(project));
         let mut rows = self.live_by_project(projects.iter().map(own).collect()).await?;
@@ -294,7 +298,8 @@ impl Table {
         Ok(confirmed.collect())
     }
 
-    /// Of these rows, of a project each, the live ones, each with the length of its JSON.
+    /// The live ones among these rows, by project, each with the length of its JSON. Each row must be of another
+    /// project.
     async fn live_by_project(&self, keys: Vec<Item>) -> Result<HashMap<String, (Row, usize)>, Error> {
         let mut live = HashMap::new();
         for item in self.batch_get(keys).await?.items {
@@ -306,12 +311,12 @@ impl Table {
         Ok(live)
     }
 
-    /// Reads items strongly, in any order; those that are not there are left out.
+    /// Reads items strongly, in any order. Items that do not exist are left out.
     pub(super) async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
         self.batch_get_with(keys, true).await
     }
 
-    /// … or, for half of the price, as they were a moment ago.
+    /// Reads items strongly, or eventually consistent for half of the price.
     pub(super) async fn batch_get_with(&self, keys: Vec<Item>, strongly: bool) -> Result<Found, Error> {
         let mut found = Found { items: Vec::with_capacity(keys.len()), calls: 0 };
         for chunk in keys.chunks(BATCH) {
@@ -346,11 +351,11 @@ impl Table {
     }
 }
 
-/// What is listed, and where it is read.
+/// The collection to list, and where to read it.
 struct List<'a> {
     project: &'a ProjectId,
     collection: Collection,
-    /// In the index of live dependencies, and not in the table.
+    /// Whether to read the index of live dependencies instead of the table.
     indexed: bool,
 }
 
@@ -374,7 +379,7 @@ impl<'a> List<'a> {
             .expression_attribute_values(":project", text(self.project.as_str()))
     }
 
-    /// Where the query goes on behind a row.
+    /// The start key with which the query goes on after a row.
     fn place(&self, after: &RowKey) -> Item {
         let mut place = key_of_row(self.project, after);
         if self.indexed {
@@ -384,13 +389,14 @@ impl<'a> List<'a> {
     }
 }
 
-/// The items that were there, and how many calls it took.
+/// The items that exist, and how many calls the read took.
 pub(super) struct Found {
     pub(super) items: Vec<Item>,
     calls: usize,
 }
 
-/// The length of a live row's JSON. As REST shows it inside the function's response, escaped, it is no shorter.
+/// The length of a live row's JSON. What REST sends is no shorter, because it is escaped inside the function's
+/// response.
 fn json_len(item: &Item) -> usize {
     layout::string(item, "row").map_or(0, str::len)
 }

@@ -1,4 +1,4 @@
-//! What a decision starts from: its read set, read strongly with the predecessor in place.
+//! The start of a decision: its read set, read strongly with the predecessor in place.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::idempotency::{Answered, KeyedRequest};
 /// Up to this many rows of the latest commit become conditions, which saves a call. If there are more, it is cheaper to read them.
 const MAX_CONDITIONS_ON_LAST: usize = 4;
 
-/// The rows and collections that a decision may look at.
+/// The rows and collections that a decision may read.
 #[derive(Debug, Clone)]
 pub struct ReadSet {
     author: Option<Author>,
-    /// Who asks. None for an operator.
+    /// The user who asks. None for an operator.
     caller: Option<UserId>,
-    /// The project is to be created, so the caller need not be a member.
+    /// Whether the project is to be created. Then the caller need not be a member.
     creates: bool,
     pub(super) rows: Vec<RowKey>,
     sets: Vec<Collection>,
@@ -35,7 +35,7 @@ pub struct ReadSet {
 }
 
 impl ReadSet {
-    /// The caller's membership, which every decision looks at.
+    /// A read set with the caller's membership, which every decision reads.
     pub fn by(project: &ProjectId, caller: &UserId) -> Self {
         Self {
             caller: Some(caller.clone()),
@@ -43,31 +43,32 @@ impl ReadSet {
         }
     }
 
-    /// The same for the creation of the project, of which the caller need not be a member.
+    /// A read set for the creation of the project. The caller need not be a member.
     pub fn by_creator(project: &ProjectId, caller: &UserId) -> Self {
         Self { creates: true, ..Self::by(project, caller) }
     }
 
-    /// These rows and nothing else, for an operator, who needs no membership. The rows that are written name the command.
+    /// A read set of these rows and nothing else, for an operator, who needs no membership. The written rows name the
+    /// command.
     pub fn of_operator(command: &str, rows: impl IntoIterator<Item = RowKey>) -> Self {
         Self::signed(Some(Author::Operator(command.to_owned())), rows)
     }
 
-    /// These rows. What is written is signed by `author`.
+    /// A read set of these rows. The written rows name `author`.
     pub(super) fn signed(author: Option<Author>, rows: impl IntoIterator<Item = RowKey>) -> Self {
         let rows = rows.into_iter().collect();
         let (creates, one_commit, start_above) = Default::default();
         Self { author, caller: None, creates, rows, sets: vec![], request: None, one_commit, start_above }
     }
 
-    /// … and these rows, whether they exist or not.
+    /// Adds these rows, whether they exist or not.
     #[must_use]
     pub fn at(mut self, rows: impl IntoIterator<Item = RowKey>) -> Self {
         self.rows.extend(rows);
         self
     }
 
-    /// … and all live rows of these collections.
+    /// Adds all live rows of these collections.
     #[must_use]
     pub fn at_all(mut self, sets: impl IntoIterator<Item = Collection>) -> Self {
         self.sets.extend(sets);
@@ -76,23 +77,23 @@ impl ReadSet {
         self
     }
 
-    /// … for exactly one commit, however many rows it looks at. The decision must keep to [`MAX_ROWS`](super::MAX_ROWS) and
-    /// [`MAX_BYTES`](super::MAX_BYTES). It costs one call more.
+    /// Makes the read set one for exactly one commit, however many rows it reads. The decision must keep to
+    /// [`MAX_ROWS`](super::MAX_ROWS) and [`MAX_BYTES`](super::MAX_BYTES). It costs one call more.
     #[must_use]
     pub fn in_one_commit(mut self) -> Self {
         self.one_commit = true;
         self
     }
 
-    /// … and the version at which new projects begin. For the creation of a project: its id may be that of a project that a restore
-    /// did not bring back.
+    /// Adds the version at which new projects begin. The creation of a project needs it: its id may be that of a
+    /// project that a restore did not bring back.
     #[must_use]
     pub fn at_the_start_of_versions(mut self) -> Self {
         self.start_above = true;
         self
     }
 
-    /// … and the idempotency record of this request, if it has a key.
+    /// Adds the idempotency record of this request, if it has a key.
     #[must_use]
     pub fn keyed(mut self, request: Option<KeyedRequest>) -> Self {
         self.request = request;
@@ -120,9 +121,9 @@ impl ReadSet {
     }
 }
 
-/// What a decision starts from.
+/// The start of a decision.
 pub(super) enum Start {
-    /// The predecessor was not in place, or another commit was faster: read again.
+    /// The predecessor was not in place, or another commit won. Read again.
     Torn,
     /// The request was answered before.
     Answered(Answered),
@@ -131,12 +132,12 @@ pub(super) enum Start {
     Reading(Box<Reading>),
 }
 
-/// What was read for a decision.
+/// The rows and items that were read for a decision.
 pub(super) struct Reading {
     pub(super) draft: Draft,
     /// The rows of the latest commit that were not seen. They become conditions.
     pub(super) conditions: Vec<(RowKey, ServerVersion)>,
-    /// Where the record of the request goes, if it has a key.
+    /// The slot for the record of the request, if it has a key.
     pub(super) slot: Option<IdempotencySlot>,
     /// How long the latest commit's request had waited since it was first refused.
     pub(super) waited: Duration,

@@ -1,7 +1,7 @@
-//! What it takes to make a restored table one that commits could have left behind.
+//! The reads and writes that turn a restored table into one that commits could have left.
 //!
-//! A point-in-time restore may cut a transaction in two: any of its items is there or not, the counter included. What is
-//! repaired here is the counter; rows are written by [`Table::commit`] like any others.
+//! A point-in-time restore may cut a transaction in two: any of its items is there or not, the counter included. What
+//! is repaired here is the counter. [`Table::commit`] writes the rows, like any others.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
 use tokio::time::{Duration, Instant};
@@ -15,21 +15,21 @@ use crate::domain::{Checksums, Counter, Error, ProjectId, RowKey, ServerVersion}
 /// How long one write tries.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// What the restoring of a project has come to, noted on its counter.
+/// The progress of a project's restore, noted on its counter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restoration {
-    /// The table it is about, see [`Table::identity`]: a backup of this table brings the note along.
+    /// The table for which the note was written, see [`Table::identity`]. A backup of this table brings the note along.
     pub table: String,
     /// The first and the last version of the range that the counter was raised over.
     pub raised: (u64, u64),
     /// `resync_through` as it was before.
     pub resync_before: Option<ServerVersion>,
-    /// Is every row above the range?
+    /// Whether every row is above the range.
     pub done: bool,
 }
 
 impl StoredItem {
-    /// The counter, also one whose checksums are missing or cannot be read: it has those of no row.
+    /// The counter. If its checksums are missing or cannot be read, it gets those of no row.
     pub fn counter_to_repair(&self) -> Result<Counter, Error> {
         let mut item = self.0.clone();
         if layout::checksums_of(&item).is_none() {
@@ -38,7 +38,7 @@ impl StoredItem {
         layout::counter(&item)
     }
 
-    /// What a counter says of the project's restoring; none when it never began.
+    /// The progress that a counter notes of the project's restore. None if it never began.
     pub fn restoration(&self) -> Result<Option<Restoration>, Error> {
         let Some(AttributeValue::M(note)) = self.0.get("restored") else { return Ok(None) };
         Ok(Some(Restoration {
@@ -68,7 +68,7 @@ fn noted(restoration: &Restoration) -> AttributeValue {
 }
 
 impl Table {
-    /// What tells this table from every other, one with the same name at another time included.
+    /// The identity of this table. A table with the same name at another time has another one.
     pub async fn identity(&self) -> Result<String, Error> {
         let output = self.client.describe_table().table_name(&self.name).send().await.map_err(unavailable)?;
         let identity = output.table.and_then(|table| table.table_id.or(table.table_arn));
@@ -77,9 +77,9 @@ impl Table {
 
     /// Puts a counter in the place of the one that was read, in one transaction on the condition that nothing has moved.
     ///
-    /// `torn` are rows that the counter names and that are not there as it says, each with the version that was read: that
-    /// they still are not is another condition, and one that a transaction under way does not pass. `Busy` when something
-    /// moved: read again.
+    /// `torn` are rows that the counter names and that are not in place, each with the version that was read. That they
+    /// are still so is another condition. A transaction under way makes it fail. Fails with `Busy` if something moved.
+    /// Then read again.
     pub async fn replace_counter(
         &self,
         project: &ProjectId,

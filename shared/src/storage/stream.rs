@@ -1,4 +1,4 @@
-//! What the table's stream says: which projects moved, and who was removed from one.
+//! The table's stream, read for two things: which projects moved, and who was removed from one.
 //!
 //! The stream has every write of the table, unless the function's event source leaves some out. Here only two kinds count, and
 //! everything else is [`Change::Other`]: what other versions of the code write, what DynamoDB removes by itself, and the items
@@ -19,7 +19,7 @@ pub struct StreamRecord {
     pub change: Change,
 }
 
-/// What a record says.
+/// The meaning of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// A commit moved the project to this version.
@@ -36,9 +36,9 @@ pub enum Change {
         /// Whose membership it was.
         user: UserId,
     },
-    /// Nothing that watchers are to hear of.
+    /// A change of which watchers need not hear.
     Other,
-    /// It should say one of the first two and cannot be read.
+    /// A record that should be one of the first two, but cannot be read.
     Unreadable,
 }
 
@@ -61,7 +61,7 @@ fn change(record: &Value) -> Change {
     let (Some(project), Some(entity)) = (keys["project_id"]["S"].as_str(), keys["entity"]["S"].as_str()) else {
         return Change::Unreadable;
     };
-    // No item that counts here is ever removed; and other partitions than projects' have a `#`.
+    // No item that counts here is ever removed. Partitions that are not those of projects have a `#`.
     let (Ok(project), false) = (project.parse(), record["eventName"] == "REMOVE") else { return Change::Other };
     let collection = entity.split_once('#').map(|(collection, _)| collection);
     if entity == COUNTER {

@@ -71,14 +71,13 @@ impl Table {
         }
     }
 
-    /// The same table, of which projects and users may take only so much. Without it they may take any amount.
+    /// The same table with quotas for projects and users. Without quotas they may take any amount.
     #[must_use]
     pub fn with_quotas(self, quotas: Quotas) -> Self {
         Self { quotas, ..self }
     }
 
-    /// The same table, on which commits give a row's list of superseded versions so many bytes, and not
-    /// [`VersionHistory::MAX_BYTES`].
+    /// The same table, on which a row's version history has at most this many bytes instead of [`VersionHistory::MAX_BYTES`].
     #[must_use]
     pub fn with_max_history_bytes(self, max_history_bytes: usize) -> Self {
         Self { max_history_bytes, ..self }
@@ -92,7 +91,7 @@ impl Table {
     /// How the SDK is set up here: connections, retries and time limits. Credentials, region and endpoint are added, by
     /// default from wherever the SDK looks for them.
     pub fn sdk_config() -> ConfigLoader {
-        // Where the system names no authorities, those that the functions trust will do.
+        // If the system names no authorities, use those that the functions trust.
         let client = outbound::client_of_the_system().unwrap_or_else(|_| outbound::client());
         aws_config::defaults(BehaviorVersion::latest())
             .http_client(Connector(client))

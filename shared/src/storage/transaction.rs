@@ -34,7 +34,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 /// The most items a transaction holds.
 pub(super) const MAX_ITEMS: usize = 100;
 
-/// What an item must be like when the transaction is made: as it was read.
+/// The condition of an item in a transaction: it must be as it was read.
 #[derive(Debug)]
 pub(super) enum Condition {
     /// The item does not exist.
@@ -97,13 +97,14 @@ pub(super) fn unbuilt(error: BuildError) -> Error {
     Error::Bug("a request to the table lacks a part")
 }
 
-/// What became of a transaction.
+/// The result of a transaction.
 pub(super) enum Fate {
     Committed,
-    /// A condition failed, or there was a conflict: nothing was written, and nothing will be. With the counter, if it had moved.
+    /// A condition failed, or there was a conflict. Nothing was written, and nothing will be. It has the counter, if
+    /// the counter had moved.
     Refused(Option<Moved>),
-    /// A condition failed after a try whose answer was lost. Nothing will be written any more, but that try may have written. With
-    /// the counter, if it had moved.
+    /// A condition failed after a try whose answer was lost. Nothing will be written any more, but that try may have
+    /// written. It has the counter, if the counter had moved.
     Unsettled(Option<Moved>),
 }
 
@@ -114,11 +115,12 @@ pub(super) struct Moved {
 }
 
 impl Table {
-    /// Sends one transaction until its fate is known. `OutcomeUnknown` if it is in doubt at the deadline or at a fault.
+    /// Sends one transaction until its fate is known. Fails with `OutcomeUnknown` if the fate is in doubt at the
+    /// deadline or at a fault.
     pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Instant) -> Result<Fate, Error> {
         let token = Uuid::now_v7().to_string();
         let mut backoff = Backoff::until(deadline);
-        // An earlier try with this token may have taken effect, or may yet.
+        // An earlier try with this token may have taken effect, or may still take effect.
         let mut in_doubt = false;
         loop {
             let result = self
@@ -155,18 +157,18 @@ impl Table {
     }
 }
 
-/// What a failed try says about the transaction.
+/// What the error of a failed try says about the transaction.
 enum Meaning {
-    /// A condition does not hold, and never will again, since versions only rise. Says nothing about an earlier try, whose own write
-    /// may have failed it.
+    /// A condition does not hold, and never will again, since versions only rise. This says nothing about an earlier
+    /// try: its write may be the reason.
     ConditionFailed,
-    /// Another transaction had one of the items, or one of them was throttled. Says nothing about an earlier try.
+    /// Another transaction had one of the items, or one of them was throttled. This says nothing about an earlier try.
     Conflict,
-    /// Not executed.
+    /// The try was not executed.
     Throttled,
-    /// May have been executed, or may be yet.
+    /// The try may have been executed, or may still be.
     Lost,
-    /// It makes no sense to try again.
+    /// Another try would not help.
     Fault,
 }
 

@@ -32,15 +32,15 @@ use crate::domain::{ConnectionId, Counter, Error, ProjectId, Role, Row, RowKey, 
 const PARTITIONS: u32 = 4;
 /// The longest that a watch lasts, in seconds: as long as the gateway keeps a connection.
 pub const MAX_WATCH_SECONDS: i64 = 2 * 60 * 60;
-/// What items outlast a connection by, at most, in seconds.
+/// How long items may outlast their connection, in seconds.
 const MARGIN: i64 = 10 * 60;
-/// How long writes that DynamoDB leaves unprocessed are repeated.
+/// How long writes are repeated that DynamoDB left unprocessed.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The most unwatched connections that one sweep reads of a partition.
 const MAX_SWEPT: i32 = 100;
 const ENTITY: &str = "connection";
 
-/// Whoever is to hear of the commits of a project.
+/// A connection that is to hear of the commits of a project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Watcher {
     /// The connection.
@@ -113,8 +113,8 @@ impl Table {
         self.write_each(vec![put(expiring(opened.key(), now()))?], deadline()).await
     }
 
-    /// Of these projects, those of which the user is a live member as far as this instance knows, or by a strong read of the
-    /// memberships alone. It lets nobody in: see [`Self::versions_for`].
+    /// Those of these projects of which the user is a live member. This instance knows, or reads the memberships alone,
+    /// strongly. It grants no access, see [`Self::versions_for`].
     pub async fn members_among(&self, user: &UserId, projects: &[ProjectId]) -> Result<Vec<ProjectId>, Error> {
         let unknown: Vec<&ProjectId> = projects.iter().filter(|project| !self.members.knows(project, user)).collect();
         let keys = unknown.iter().map(|project| key_of_row(project, &RowKey::membership(project, user))).collect();
@@ -190,7 +190,7 @@ impl Table {
         self.write_each(writes, deadline()).await
     }
 
-    /// What the connection watches.
+    /// The projects that the connection watches.
     async fn watched_by(&self, connection: &ConnectionId) -> Result<Vec<ProjectId>, Error> {
         let get = self.client.get_item().table_name(&self.name).set_key(Some(connection_key(connection)));
         let item = get.consistent_read(true).send().await.map_err(unavailable)?.item;
@@ -210,7 +210,8 @@ impl Table {
         self.write_each(keys.into_iter().map(delete).collect::<Result<_, _>>()?, deadline()).await
     }
 
-    /// Who watches a project, expired watches among them; read strongly. A read unit for each partition, and for every 4 KB.
+    /// The watchers of a project, with those whose watch has expired. It reads strongly and takes a read unit for each
+    /// partition, and for every 4 KB.
     pub async fn watchers(&self, project: &ProjectId) -> Result<Vec<Watcher>, Error> {
         let partitions = (0..PARTITIONS).map(|shard| self.watchers_in(partition_of(project, shard)));
         let partitions = futures_util::future::try_join_all(partitions).await?;

@@ -10,7 +10,7 @@ use super::transaction::{self, Condition};
 use crate::domain::{Counter, Draft, Error, PlannedWrite, RowKey, ServerVersion, UnfinishedDeletion};
 
 impl Table {
-    /// The transaction of a draft: the counter, the rows, and the conditions on everything else that was looked at. The
+    /// The transaction of a draft: the counter, the rows, and the conditions on everything else that was read. The
     /// counter then notes the deletion that is `unfinished`, or none.
     pub(super) fn items(
         &self,
@@ -56,7 +56,7 @@ fn counter_update(
         .expression_attribute_names("#last", "last")
         .expression_attribute_names("#waited", layout::WAITED)
         .expression_attribute_values(":waited", number(waited.as_millis()));
-    // The checksums as values, not additions: the condition pins what they were computed from.
+    // Write the checksums as values, not as additions. The condition guarantees what they were computed from.
     let mut set = "SET current_version = :new, #last = :last, #waited = :waited, checksums = :checksums".to_owned();
     let own = RowKey::project(draft.project());
     if draft.deletes_project()
@@ -66,7 +66,7 @@ fn counter_update(
         set.push_str(", deleted_at = :deleted");
     }
     if let Some((first, last)) = draft.skips_at_creation() {
-        // A device that knows another project by this id starts over.
+        // A device that knows another project by this id must start over.
         update = update
             .expression_attribute_values(":skipped", layout::skipped(&[(first, last)]))
             .expression_attribute_values(":resync", number(last));

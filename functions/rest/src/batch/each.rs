@@ -1,12 +1,12 @@
-//! A batch of which each operation is judged by itself: what a device sends that was offline.
+//! A batch in which each operation is judged by itself. A device that was offline sends such a batch.
 //!
-//! The operations are tried in their order, on one draft. A refused one leaves no trace: the draft goes back to how it was
-//! before it, and the next ones are judged as if it had not been sent. Those that are accepted are visible to the later
-//! ones and make one commit together. Once an operation does not fit into that commit any more, it and all behind it are not
-//! attempted; one that no commit could hold is refused.
+//! The operations are tried in their order, on one draft. A refused operation leaves no trace: the draft is as it was
+//! before, and the next operations are judged as if it had not been sent. Accepted operations are visible to later
+//! ones, and together they make one commit. If an operation no longer fits into that commit, it and all later ones are
+//! not attempted. An operation that no commit could hold is refused.
 //!
-//! So the answer, with which the device goes on, is kept under the request's key whatever it says: a late duplicate must
-//! not be judged anew.
+//! The device goes on with the answer. So the answer is stored under the request's key, whatever it says. A late
+//! duplicate must not be judged anew.
 
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
@@ -20,38 +20,38 @@ use super::outcome::Outcome;
 /// The most bytes that the problems of one answer take together. The answer is kept in the transaction, which holds 4 MB and
 /// may have [`MAX_BYTES`](shared::storage::MAX_BYTES) of rows in it.
 const MAX_PROBLEMS: usize = 120_000;
-/// The members of a problem that stay when it is too long even alone.
+/// The members of a problem that are kept if the problem alone is too long.
 const SHORT: [&str; 8] = ["type", "title", "status", "code", "conflict_fields", "server_version", "id", "limit"];
 
 /// An operation as it was sent.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// Of which row, if that can be told.
+    /// The id of the row, if the operation names one.
     id: Option<RowId>,
-    /// What it asks for, or why it makes no sense.
+    /// What it asks for, or why it is invalid.
     pub(crate) operation: Result<Operation, Refusal>,
 }
 
-/// What became of an operation.
+/// The decision about an operation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Verdict {
     Accepted(Decided),
     Refused(Refusal),
-    /// The commit is full, or the answer.
+    /// The commit or the answer is full.
     NotAttempted,
 }
 
-/// What the single request would have been answered.
+/// The refusal that a single request would get.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Refusal {
     status: StatusCode,
     problem: Value,
 }
 
-/// Why a change of the draft is taken back.
+/// The reason why a change of the draft is undone.
 enum Stop {
     Error(Error),
-    /// It does not fit beside those before it.
+    /// The operation does not fit beside the earlier ones.
     Full,
 }
 
@@ -62,7 +62,7 @@ impl From<Error> for Stop {
 }
 
 impl Entry {
-    /// Makes sense of what the client sends, or not.
+    /// Reads what the client sends. An invalid operation is a refusal.
     pub(crate) fn read(sent: Columns) -> Self {
         let id = id_in(&sent);
         match Operation::read(sent) {
@@ -71,7 +71,7 @@ impl Entry {
         }
     }
 
-    /// What the answer says of it.
+    /// The element of `results` for this operation.
     pub(crate) fn outcome<'a, T>(&'a self, verdict: &'a Verdict, committed: &Committed<'_, T>) -> Outcome<'a> {
         let id = self.id.as_ref();
         match (verdict, &self.operation) {
@@ -90,7 +90,7 @@ impl Refusal {
         Self { status, problem }
     }
 
-    /// The same in few words: without values of rows and requests, which may be of any length.
+    /// The same refusal in few words, without values of rows and requests. Those may have any length.
     fn shortened(self) -> Self {
         let members = self.problem.as_object().into_iter().flatten();
         let mut short: Map<_, _> = members
@@ -106,14 +106,14 @@ impl Refusal {
     }
 }
 
-/// The id in an operation that makes no sense.
+/// The id in an invalid operation.
 fn id_in(sent: &Columns) -> Option<RowId> {
     let of_path = sent.get("path").and_then(Value::as_str).and_then(|path| path.trim_end_matches('/').split_once('/'));
     let of_body = || sent.get("body").and_then(|body| body.get("id")).and_then(Value::as_str);
     of_path.map(|(_, id)| id).or_else(of_body)?.parse().ok()
 }
 
-/// Tries all operations in their order; an error is one that is not about a single operation.
+/// Tries all operations in their order. Fails only with an error that is not about a single operation.
 pub(crate) fn decide(
     entries: &[Entry],
     draft: &mut Draft,
@@ -131,7 +131,7 @@ pub(crate) fn decide(
         if let Verdict::Refused(refusal) = &verdict {
             match room.checked_sub(refusal.problem.to_string().len()) {
                 Some(left) => room = left,
-                // The first one is always told about, or a device would not get on.
+                // The first operation always gets a verdict. Otherwise the device could not go on.
                 None if verdicts.is_empty() => (verdict, room) = (Verdict::Refused(refusal.clone().shortened()), 0),
                 None => verdict = Verdict::NotAttempted,
             }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use crate::decide::testing::{OWNER, World, fields, user, written};
 
-    /// What is written, in the order of the versions, and what became of each operation: its status, or 0.
+    /// The written rows in the order of their versions, and the status of each operation, or 0.
     fn play(world: &World, list: &[Value], quotas: Quotas) -> (Vec<String>, Vec<u16>) {
         let entries: Vec<_> = list.iter().map(|sent| Entry::read(fields(sent.clone()))).collect();
         let mut draft = world.draft_with_room(usize::MAX);
@@ -221,7 +221,7 @@ mod tests {
     }
 
     proptest! {
-        /// What was refused might as well not have been sent.
+        /// A refused operation changes as much as one that was not sent: nothing.
         #[test]
         fn a_refused_operation_leaves_no_trace(
             list in prop::collection::vec(any_operation(), 1..12),

@@ -1,8 +1,8 @@
-//! A batch: an ordered list of changes to tasks, dependencies and calendars, made by one commit: all of them or none, or
-//! each that can be made.
+//! A batch is an ordered list of changes to tasks, dependencies and calendars. One commit makes them: either all of
+//! them or none, or each that can be made.
 //!
-//! Each operation is decided by the rules of the single request, over one draft, in which it sees what those before it
-//! did. What one commit takes is the limit; a batch is never spread over several.
+//! Each operation is decided by the rules of the single request. All of them share one draft, so an operation sees the
+//! effects of earlier ones. A batch is limited to what one commit takes. It is never spread over several commits.
 
 mod each;
 mod operation;
@@ -23,13 +23,13 @@ use each::{Entry, Verdict};
 use operation::{Decided, Operation, below, expect_fits};
 use outcome::Outcome;
 
-/// The largest body, in bytes. A function takes 6 MB, in which the body is a JSON string: however much of it has to be
-/// escaped, this much arrives.
+/// The largest body, in bytes. A function takes 6 MB, and the body is a JSON string in there. A body of this size fits,
+/// however much of it has to be escaped.
 const MAX_BODY: usize = 2 * 1024 * 1024;
-/// The most operations: as many as one commit writes rows.
+/// The largest number of operations. One commit writes as many rows.
 const MAX_OPERATIONS: usize = MAX_ROWS;
 
-/// What the client sends.
+/// The body that the client sends.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch {
@@ -38,14 +38,14 @@ struct Batch {
     operations: Vec<Columns>,
 }
 
-/// What becomes of the batch when an operation is refused.
+/// What happens to the batch if an operation is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Mode {
-    /// It is refused, and nothing is written.
+    /// The batch is refused, and nothing is written.
     #[default]
     All,
-    /// The others are made.
+    /// The other operations are made.
     Each,
 }
 
@@ -83,12 +83,12 @@ pub(crate) async fn commit(
     }
 }
 
-/// Looks at what each of the operations looks at.
+/// Extends the read set by what each of the operations reads.
 fn look_at<'a>(read_set: ReadSet, project: &ProjectId, operations: impl IntoIterator<Item = &'a Operation>) -> ReadSet {
     operations.into_iter().fold(read_set, |read_set, operation| operation.extend(read_set, project))
 }
 
-/// What the client sends, as far as it is a list of some operations and not of too many.
+/// Reads the batch. Fails if it has no operations, or too many.
 fn batch(body: Columns) -> Result<Batch, Error> {
     let batch: Batch = read(body)?;
     if batch.operations.is_empty() {
@@ -100,14 +100,14 @@ fn batch(body: Columns) -> Result<Batch, Error> {
     Ok(batch)
 }
 
-/// What the client asks for, if all of it makes sense as far as can be told without the project.
+/// Reads all operations. Fails at the first that is invalid whatever the project holds.
 fn understood(operations: Vec<Columns>) -> Result<Vec<Operation>, Error> {
     let understood = |(index, sent)| Operation::read(sent).map_err(|error| refused(index, error));
     operations.into_iter().enumerate().map(understood).collect()
 }
 
-/// All operations in their order, or the refusal of the first that is refused, or of the one with which the batch became
-/// too large and stayed so.
+/// Decides all operations in their order. Fails with the first refusal. If the batch is too large in the end, fails
+/// with the operation since which it was too large.
 fn decide(operations: &[Operation], draft: &mut Draft, caller: &UserId) -> Result<Step<Vec<Decided>>, Error> {
     draft.authorize(caller, Role::Viewer)?;
     let mut decided = Vec::with_capacity(operations.len());
@@ -159,7 +159,7 @@ mod tests {
         super::understood(batch(fields(json!({ "operations": list })))?.operations)
     }
 
-    /// What the batch writes, in the order of the versions, and the statuses.
+    /// The rows that the batch writes, in the order of their versions, and the statuses.
     fn play(world: &World, list: impl IntoIterator<Item = Value>) -> Result<(Vec<String>, Vec<u16>), Error> {
         let operations = understood(list.into_iter().collect())?;
         let mut draft = world.draft_with_room(usize::MAX);

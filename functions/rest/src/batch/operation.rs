@@ -1,4 +1,4 @@
-//! One operation of a batch: from what the client sends to a decision by the rules of its collection.
+//! One operation of a batch, from what the client sends to the decision by the rules of its collection.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::resource::take_id;
 #[serde(deny_unknown_fields)]
 struct Sent {
     method: Method,
-    /// Below the project: `tasks/`, `tasks/t1/`.
+    /// The path below the project, such as `tasks/` or `tasks/t1/`.
     path: String,
     body: Option<Columns>,
     /// The version at which the row must have been before the batch.
@@ -36,7 +36,7 @@ enum Method {
     Delete,
 }
 
-/// One operation, as far as it makes sense without the project.
+/// One operation that is valid as far as can be told without the project.
 #[derive(Debug)]
 pub(crate) struct Operation {
     kind: Kind,
@@ -44,7 +44,7 @@ pub(crate) struct Operation {
     change: Change,
 }
 
-/// Of which collection.
+/// The collection of the row.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Task,
@@ -69,17 +69,17 @@ impl Kind {
     }
 }
 
-/// What an operation was decided to come to.
+/// The result of an accepted operation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Decided {
-    /// With which status the single request would be answered.
+    /// The status that a single request would get.
     pub(crate) status: StatusCode,
-    /// The fields that others changed since the operation's base and that it leaves alone.
+    /// The fields that others changed since the operation's base, and that the operation does not name.
     pub(crate) merged: Vec<String>,
 }
 
 impl Sent {
-    /// What must hold of the row, if the operation says so in a way that makes sense.
+    /// The precondition of the operation. Fails if it is contradictory.
     fn precondition(&mut self) -> Result<Precondition, Error> {
         match (self.if_match, self.base_version, self.base_fields.take()) {
             (Some(_), Some(_), _) => Err(refuse("base_version", "must not be given together with if_match")),
@@ -92,7 +92,7 @@ impl Sent {
         }
     }
 
-    /// Makes sense of it, as far as that can be done without the project.
+    /// Checks the operation as far as that can be done without the project.
     fn understood(mut self) -> Result<Operation, Error> {
         let (kind, id) = self.row()?;
         let precondition = self.precondition()?;
@@ -119,7 +119,7 @@ impl Sent {
         Ok(Operation { kind, key: RowKey::new(kind.collection(), id), change })
     }
 
-    /// What the path names: a collection, or a row of it.
+    /// The collection that the path names, and the row if it names one.
     fn row(&self) -> Result<(Kind, Option<RowId>), Error> {
         let path = self.path.strip_suffix('/').unwrap_or(&self.path);
         let (collection, id) = path.split_once('/').map_or((path, None), |(collection, id)| (collection, Some(id)));
@@ -137,7 +137,7 @@ impl Sent {
     }
 }
 
-/// The member of an operation that says what must hold of the row.
+/// The member of an operation that holds this precondition.
 fn member_of(precondition: &Precondition) -> &'static str {
     match precondition {
         Precondition::MergeSince(_) => "base_version",
@@ -155,7 +155,7 @@ impl Change {
 }
 
 impl Operation {
-    /// Out of what the client sends, if that makes sense as far as can be told without the project.
+    /// Reads an operation. Fails if it is invalid whatever the project holds.
     pub(crate) fn read(sent: Columns) -> Result<Self, Error> {
         read::<Sent>(sent)?.understood()
     }
@@ -178,8 +178,8 @@ impl Operation {
         }
     }
 
-    /// Decides as the single request would. All in one step: any number of rows may be drafted. An error about a field of the
-    /// body names it below `body`.
+    /// Decides as for the single request, but in one step: any number of rows may be drafted. An error about a field of
+    /// the body names it below `body`.
     pub(crate) fn decide(&self, draft: &mut Draft, caller: &UserId) -> Result<Decided, Error> {
         match self.kind {
             Kind::Task => self.decide_of::<Task>(draft, caller),
@@ -215,7 +215,7 @@ impl Operation {
     }
 }
 
-/// Do so many rows of so many bytes fit into one commit?
+/// Fails if this many rows and bytes do not fit into one commit.
 pub(crate) fn expect_fits(rows: usize, bytes: usize) -> Result<(), Error> {
     let too_large = |what, max| Err(Error::BatchTooLarge { what, max });
     if rows > MAX_ROWS {
@@ -227,12 +227,12 @@ pub(crate) fn expect_fits(rows: usize, bytes: usize) -> Result<(), Error> {
     }
 }
 
-/// The same error with this way to the fields that it names.
+/// The same error with this prefix on the fields that it names.
 pub(crate) fn below(way: &str, error: Error) -> Error {
     renamed(error, |field| format!("{way}{field}"))
 }
 
-/// The same error with the fields of the body named as in a request of its own.
+/// The same error with the fields of the body named as in a single request.
 pub(crate) fn of_single_request(error: Error) -> Error {
     renamed(error, |field| field.strip_prefix("body.").map_or(field.clone(), str::to_owned))
 }

@@ -1,4 +1,4 @@
-//! What became of an operation, as the answer says it.
+//! The outcome of an operation, as the answer shows it.
 
 use serde_json::Value;
 use shared::domain::RowId;
@@ -11,24 +11,24 @@ use super::operation::{Decided, Operation};
 #[serde(untagged)]
 pub(crate) enum Outcome<'a> {
     Accepted {
-        /// As a single request would have been answered.
+        /// The status that a single request would get.
         status: u16,
         id: &'a RowId,
-        /// Where the row is after the batch; null when the batch both made and deleted it.
+        /// The row's version after the batch, or null if the batch both created and deleted the row.
         server_version: Option<u64>,
-        /// What others changed since the operation's base and it leaves alone.
+        /// The fields that others changed since the operation's base, and that the operation does not name.
         #[serde(skip_serializing_if = "<[String]>::is_empty")]
         merged_fields: &'a [String],
     },
     Refused {
         status: u16,
-        /// None when it cannot be told.
+        /// None if the operation does not say which row it means.
         id: Option<&'a RowId>,
-        /// What the single request would have been answered.
+        /// The problem that a single request would get.
         problem: &'a Value,
     },
     NotAttempted {
-        /// 0: there is no answer.
+        /// The status 0 says that there is no answer.
         status: u16,
         id: Option<&'a RowId>,
         code: &'static str,
@@ -36,7 +36,7 @@ pub(crate) enum Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    /// Of an operation that is made by this commit, or was made before.
+    /// The outcome of an operation that this commit makes, or that was made before.
     pub(crate) fn accepted<T>(operation: &'a Operation, decided: &'a Decided, committed: &Committed<'_, T>) -> Self {
         Self::Accepted {
             status: decided.status.as_u16(),

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 /// JSON as it stands in a JSON string, without the quotes around it: `{\"id\":\"a\"}`.
 ///
-/// This is how DynamoDB hands out a row's JSON and how a function hands it to the gateway, so on that way it is copied and
-/// never read. Cheap to clone: the rows of a page share one text.
+/// DynamoDB sends a row's JSON like this, and a function sends it to the gateway like this. So it is copied and never
+/// parsed. A clone is cheap, because the rows of a page share one text.
 #[derive(Clone)]
 pub struct Escaped {
     page: Arc<String>,
     range: Range<usize>,
 }
 
-/// A text that does not stand in a JSON string.
+/// A text that cannot be the inside of a JSON string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no part of a JSON string")]
 pub struct NotEscaped;
@@ -27,15 +27,15 @@ impl Escaped {
         Self { range: 0..text.len(), page: Arc::new(text) }
     }
 
-    /// Part of a text that has been found to be escaped: what stands between the quotes of a JSON string.
+    /// Takes part of a text that is known to be escaped: the inside of a JSON string.
     ///
-    /// Panics when the range is not within the text.
+    /// Panics if the range is not within the text.
     pub(crate) fn part_of(page: &Arc<String>, range: Range<usize>) -> Self {
         assert!(page.get(range.clone()).is_some(), "a range of the page");
         Self { page: Arc::clone(page), range }
     }
 
-    /// The same without the rest of its page, which then need not stay.
+    /// A copy without the rest of its page, so that the page can be freed.
     #[must_use]
     pub fn detached(&self) -> Self {
         let text = self.as_str().to_owned();
@@ -55,7 +55,7 @@ impl Escaped {
             json.extend_from_slice(&rest.as_bytes()[..at]);
             match rest.as_bytes().get(at + 1) {
                 Some(character @ (b'"' | b'\\')) => json.push(*character),
-                // Nothing that the product writes needs another one, but it would be right.
+                // The product writes nothing that needs another escape. Other escapes are decoded correctly, too.
                 _ => {
                     json.truncate(start);
                     let quoted = format!("\"{}\"", self.as_str());
@@ -88,7 +88,7 @@ pub fn escape_into(json: &str, text: &mut String) {
     text.push_str(rest);
 }
 
-/// Equal is what says the same, however it is escaped.
+/// Two texts are equal if their JSON is, however it is escaped.
 impl PartialEq for Escaped {
     fn eq(&self, other: &Self) -> bool {
         let json = |escaped: &Self| {

@@ -1,9 +1,9 @@
 //! Reads a page of rows out of the bytes that DynamoDB sends.
 //!
-//! The SDK makes a map of attribute values of every row, which takes most of the time of a first pull. Here the SDK still
-//! finds the endpoint, signs, waits for the body and tries again; only what it makes of the body is replaced, by a
-//! deserializer of our own that an interceptor puts in the place of the operation's. The rows that come of it are parts of the
-//! body, which stays as long as they do.
+//! The SDK makes a map of attribute values of every row. That takes most of the time of a first pull. Here the SDK
+//! still finds the endpoint, signs, waits for the body and tries again. Only its deserializer is replaced: an
+//! interceptor puts our own in its place. The rows that we read are parts of the body, which stays in memory as long as
+//! they do.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -36,19 +36,19 @@ use super::rows::{Taken, WithoutRows};
 use crate::domain::{Error, Mark, RowKey, ServerVersion, VersionHistory};
 use crate::storage::raw::Escaped;
 
-/// What a query's items are read as.
+/// A type as which a query's items can be read.
 pub(in super::super) trait FromItem: Clone + Debug + Send + Sync + Sized + 'static {
-    /// `row` is the row's JSON; none also when it is no string.
+    /// `row` is the row's JSON. It is also none if it is no string.
     fn from_item(item: &Attributes<'_>, row: Option<Escaped>) -> Result<Self, Error>;
 }
 
-/// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`, or what
-/// of these it is read as.
+/// Sends a query for rows as pulls need them: key, `server_version`, `writes`, `superseded`, `is_deleted` and `row`, or
+/// those of them that the type has.
 pub(in super::super) async fn send<R: FromItem>(query: QueryFluentBuilder) -> Result<FeedPage<R>, Error> {
     read(query.customize()).await.map_err(unavailable)?
 }
 
-/// … but a query that is throttled is `Overloaded`, and not tried again.
+/// Sends the same query, but does not try again when it is throttled. It fails with `Overloaded` then.
 pub(in super::super) async fn send_once_if_throttled<R: FromItem>(
     query: QueryFluentBuilder,
 ) -> Result<FeedPage<R>, Error> {
@@ -66,7 +66,7 @@ async fn read<R: FromItem>(query: Query) -> Result<PageOrError<R>, SdkError<Quer
     Ok(page.unwrap_or_else(|| Err(Error::Unavailable("a query without an answer".into()))))
 }
 
-/// Forbids to try again what was throttled; of other failures it has no opinion.
+/// Forbids retries of throttled queries. It does not judge other failures.
 #[derive(Debug)]
 struct NotWhenThrottled;
 
@@ -90,7 +90,7 @@ pub(in super::super) fn is_throttle(code: Option<&str>) -> bool {
     code.is_some_and(|code| THROTTLES.contains(&code))
 }
 
-/// Puts itself in the place of the operation's deserializer, and keeps what it read.
+/// Replaces the operation's deserializer, and keeps what it read.
 #[derive(Debug, Clone)]
 struct ReadPage<R>(Arc<Mutex<Option<PageOrError<R>>>>);
 
@@ -113,7 +113,7 @@ impl<R: FromItem> Intercept for ReadPage<R> {
 }
 
 impl<R: FromItem> DeserializeResponse for ReadPage<R> {
-    /// The one of the two that is given the body to keep.
+    /// Of the two methods, only this one is given the body to keep.
     fn deserialize_streaming_with_config(
         &self,
         response: &mut HttpResponse,
@@ -126,7 +126,7 @@ impl<R: FromItem> DeserializeResponse for ReadPage<R> {
         Some(whole(body).and_then(|body| self.read(&Arc::new(body))))
     }
 
-    /// For what is no success.
+    /// Reads the error of an answer that is no success.
     fn deserialize_nonstreaming_with_config(
         &self,
         response: &HttpResponse,
@@ -137,7 +137,7 @@ impl<R: FromItem> DeserializeResponse for ReadPage<R> {
     }
 }
 
-/// A body as the connector hands it on, in one piece that is there already.
+/// A body that is already complete in one piece, as the connector hands it on.
 fn whole(mut body: SdkBody) -> Result<String, OrchestratorError<AnyError>> {
     let frame = match pin!(body.frame()).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Some(frame)) => frame.map_err(OrchestratorError::response)?,
@@ -145,7 +145,7 @@ fn whole(mut body: SdkBody) -> Result<String, OrchestratorError<AnyError>> {
         Poll::Pending => return Err(OrchestratorError::other("a body that was not read")),
     };
     let bytes = frame.into_data().map_err(|_| OrchestratorError::other("a body without data"))?;
-    // It keeps the bytes in case it is wanted again, and so they would be copied.
+    // The body keeps its bytes in case they are read again, and so they would be copied.
     drop(body);
     String::from_utf8(bytes.into()).map_err(|error| OrchestratorError::response(error.into()))
 }
@@ -159,7 +159,7 @@ impl<R: FromItem> ReadPage<R> {
                 output = output.set_consumed_capacity(answer.capacity.take().map(ConsumedCapacity::from));
                 page_of(answer, body, &page, rows)
             }
-            // Well-formed, and not what the product writes. The error itself may quote it.
+            // The body is well-formed, but not what the product writes. The error itself may quote it.
             Err(error) if error.is_data() => Err(Error::Corrupt("a page of rows".to_owned())),
             Err(error) => return Err(OrchestratorError::response(error.into())),
         };
@@ -208,7 +208,7 @@ struct Capacity {
     units: Option<f64>,
 }
 
-/// A row's attributes; others that come along are passed over. One that is there twice or has another type is an error.
+/// A row's attributes. Other attributes are ignored. An attribute that occurs twice or has another type is an error.
 #[derive(Deserialize)]
 pub(in super::super) struct Attributes<'a> {
     #[serde(borrow)]
@@ -249,19 +249,20 @@ enum Bool {
     Bool(bool),
 }
 
-/// A row's JSON, which is not read: its string is seen to be well-formed and copied as it stands. It is empty where the text was
-/// taken out before.
+/// A row's JSON, which is not parsed. Its string is checked to be well-formed and copied unchanged. It is empty if the
+/// text was taken out before.
 #[derive(Deserialize)]
 enum Json<'a> {
     S(#[serde(borrow)] &'a RawValue),
 }
 
 impl<'a> Json<'a> {
-    /// What stands between the quotes; none when that is no string.
+    /// The text between the quotes. None if the value is no string.
     fn escaped(&self) -> Option<&'a str> {
         let Self::S(string) = self;
         let text = string.get().strip_prefix('"')?.strip_suffix('"')?;
-        // Half of a surrogate pair is the one escape that is passed over unread and means no character.
+        // Escapes were skipped unread so far. Half of a surrogate pair is the one escape that passes there and means no
+        // character.
         if text.contains("\\u") {
             serde_json::from_str::<Cow<'_, str>>(string.get()).ok()?;
         }
@@ -269,7 +270,7 @@ impl<'a> Json<'a> {
     }
 }
 
-/// Part of a key: those of the table and of its indexes are strings and numbers.
+/// Part of a key. Keys of the table and of its indexes are strings and numbers.
 #[derive(Deserialize)]
 enum KeyPart {
     S(String),

@@ -2,12 +2,12 @@
 
 use serde::ser::{SerializeStruct, Serializer};
 
-/// The name by which `serde_json` knows a [`RawValue`](serde_json::value::RawValue). It is private to `serde_json`; the tests of
-/// whoever uses [`serialize_pieces`] fail if it changes.
+/// The name by which `serde_json` knows a [`RawValue`](serde_json::value::RawValue). It is private to `serde_json`. If
+/// it changes, the tests of code that uses [`serialize_pieces`] fail.
 const RAW_VALUE: &str = "$serde_json::private::RawValue";
 
-/// Serializes JSON that `write` hands over piece by piece. Unlike a `RawValue` it is not held as one text and not parsed again, so
-/// the pieces together must be valid JSON.
+/// Serializes JSON that `write` hands over piece by piece. Unlike a `RawValue`, it is not kept as one text and not
+/// parsed again. So the pieces together must be valid JSON.
 pub fn serialize_pieces<S: Serializer>(
     serializer: S,
     write: impl FnOnce(&mut dyn FnMut(&str) -> Result<(), S::Error>) -> Result<(), S::Error>,

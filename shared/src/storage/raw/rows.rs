@@ -1,18 +1,19 @@
 //! Takes the text of rows out of a page before a parser reads it.
 //!
-//! A page is mostly rows, of which nothing is wanted but where they begin and end. In their text every sixth character is a quote with
-//! a backslash before it, at each of which a JSON parser stops: that was half of the time it took to read a page. Here they are
-//! found by searching for what stands around them, and what is left for the parser is short.
+//! Most of a page is the text of rows, and we only need to know where each text begins and ends. Every sixth character
+//! in there is a quote with a backslash before it. A JSON parser stops at each. That took half of the time of reading a
+//! page. Here a search for what stands around a text finds it, and what is left for the parser is short.
 //!
-//! That is no guess: inside a JSON string no quote stands without a backslash before it. So [`BEGIN`] is the end of a key and the
-//! beginning of its value. And a text is taken when [`is_plain`] has seen that it is the whole value and well-formed;
-//! any other is left where it is, for the parser. Whose row it is, the parser tells, by the place where it is missing.
+//! The search does not guess. Inside a JSON string no quote stands without a backslash before it. So [`BEGIN`] is the
+//! end of a key and the beginning of its value. A text is taken only if [`is_plain`] has seen that it is the whole
+//! value and well-formed. Any other text stays in the page, for the parser. The parser knows which row a text belongs
+//! to by the place where it is missing.
 
 use std::ops::Range;
 
 use memchr::memmem;
 
-/// Compact, which is how DynamoDB writes JSON.
+/// The JSON is compact, as DynamoDB writes it.
 const BEGIN: &[u8] = br#""row":{"S":"{"#;
 const END: &[u8] = br#"}""#;
 /// A backslash that is escaped.
@@ -20,20 +21,20 @@ const PAIR: &[u8] = br"\\";
 
 /// A page without the text of its rows.
 pub(super) struct WithoutRows {
-    /// The page; where a text was taken, it has an empty string.
+    /// The page, with an empty string in place of each text that was taken.
     pub(super) page: String,
     pub(super) rows: Taken,
 }
 
-/// Where the texts were, what stands between their quotes, in order.
+/// The places of the texts, without their quotes, in order.
 pub(super) struct Taken {
     rows: std::vec::IntoIter<Range<usize>>,
-    /// So many bytes were taken before.
+    /// How many bytes were taken before this place.
     taken: usize,
 }
 
 impl Taken {
-    /// The text that was taken from this place of the page, when it is the next one.
+    /// The text that was taken from this place of the page, if it is the next one.
     pub(super) fn at(&mut self, place: usize) -> Option<Range<usize>> {
         let row = self.rows.next().filter(|row| row.start == place + self.taken)?;
         self.taken += row.len();
@@ -66,7 +67,7 @@ fn find(body: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut after = 0;
     while let Some(at) = begin.find(&body[after..]) {
-        // The brace is the row's.
+        // The brace belongs to the row.
         let start = after + at + BEGIN.len() - 1;
         let Some(length) = end.find(&body[start..]) else { break };
         let row = start..start + length + 1;
@@ -79,9 +80,9 @@ fn find(body: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// Is this the inside of a JSON string, and has no other escapes than those of quotes and backslashes?
+/// Whether this is the inside of a JSON string that escapes nothing but quotes and backslashes.
 fn is_plain(mut text: &[u8], pair: &memmem::Finder<'_>) -> bool {
-    // The first two backslashes side by side are one that is escaped, and so are the first two behind these.
+    // The first two adjacent backslashes are one escaped backslash, and so are the next two.
     while let Some(at) = pair.find(text) {
         if !has_plain_quotes(&text[..at]) {
             return false;
@@ -91,7 +92,8 @@ fn is_plain(mut text: &[u8], pair: &memmem::Finder<'_>) -> bool {
     has_plain_quotes(text)
 }
 
-/// Does a backslash stand before every quote, and nowhere else? Without a branch, so that it is done for many characters at once.
+/// Whether a backslash stands before every quote, and nowhere else. The loop has no branch, so that the compiler
+/// handles many characters at once.
 fn has_plain_quotes(text: &[u8]) -> bool {
     let is_plain = |two: &[u8]| (two[0] == b'\\') == (two[1] == b'"');
     text.first() != Some(&b'"')
