@@ -222,7 +222,7 @@ test('edits of a row that somebody deleted are set aside, and come back as a new
   assert.equal(await phone.task(task.id), undefined)
   const { text, press } = questions(phone.sync)
   assert.match(text.replaceAll('<!-- -->', ''), /Dig is gone. You had changed notes\./)
-  await press('Make it anew')
+  await press('Add it again')
   await phone.now()
   assert.deepEqual((await project.list('tasks')).map(({ name, notes }) => [name, notes]), [['Dig', 'Long notes']])
 })
