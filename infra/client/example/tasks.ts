@@ -1,7 +1,7 @@
 import type { Database } from '@nozbe/watermelondb'
 import type { Task } from './models'
 
-/** WatermelonDB fills in '', 0 and false. The server refuses a task with an empty project, name or status, or with 0 days. */
+/** WatermelonDB fills in '', 0 and false. A task without a project is never sent. The server refuses one with no name or status, or with 0 days. */
 export const addTask = (database: Database, project: string, name: string) => database.write(() =>
   database.get<Task>('tasks').create((task) => {
     task.project = project
