@@ -122,6 +122,8 @@ export type SyncResponse = {
   timestamp: number
   /** More changes follow: pull again at once with `since` set to `timestamp`. */
   has_more?: true
+  /** May be present beside `has_more`: the number of rows that each table has on the server. */
+  row_counts?: { [Table in keyof Rows]: number }
   /** Present if the device now has exactly the server's state: for each table the number of rows, and two sums over them. */
   checksum?: { [Table in keyof Rows]: [number, number, number] }
 }

@@ -130,7 +130,8 @@ pub(crate) struct PullAnswer {
     pub(crate) mark: Mark,
     /// The answer was cut to fit.
     pub(crate) has_more: bool,
-    /// The checksums of what the device then has, if that is exactly the state at the mark.
+    /// The counter's checksums, if the device then has exactly the state at the mark. Of an answer that was cut, only the
+    /// number of rows is told, so that a first sync can say how far it is.
     pub(crate) checksums: Option<Checksums>,
 }
 
@@ -246,10 +247,16 @@ impl PullAnswer {
         if let Some(checksums) = &self.checksums {
             let of = |collection: CollectionName| {
                 let [rows, one, other] = checksums.get(collection);
-                format!(r#""{}":[{rows},{one},{other}]"#, collection.name())
+                let name = collection.name();
+                if self.has_more {
+                    format!(r#""{name}":{rows}"#)
+                } else {
+                    format!(r#""{name}":[{rows},{one},{other}]"#)
+                }
             };
             let all: Vec<_> = checksums.collections().map(of).collect();
-            out(Piece::Json(&format!(r#","checksum":{{{}}}"#, all.join(","))))?;
+            let key = if self.has_more { "row_counts" } else { "checksum" };
+            out(Piece::Json(&format!(r#","{key}":{{{}}}"#, all.join(","))))?;
         }
         out(Piece::Json("}"))
     }
@@ -419,6 +426,16 @@ mod tests {
         let expected = json!({"projects": [0, 0, 0], "tasks": [2, 4_294_967_295_u32, 7], "dependencies": [0, 0, 0],
             "calendars": [0, 0, 0], "memberships": [0, 0, 0]});
         assert_eq!(body(answer)["checksum"], expected);
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_says_how_many_rows_there_are_and_has_no_checksums() {
+        let mut checksums = Checksums::default();
+        checksums.set(Collection::Tasks, [2, u32::MAX, 7]);
+        let answer = PullAnswer { checksums: Some(checksums), has_more: true, ..PullAnswer::empty(mark(3)) };
+        let body = body(answer);
+        let expected = json!({"projects": 0, "tasks": 2, "dependencies": 0, "calendars": 0, "memberships": 0});
+        assert_eq!((&body["row_counts"], &body["checksum"]), (&expected, &Value::Null));
     }
 
     #[test]

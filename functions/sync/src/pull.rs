@@ -28,7 +28,7 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use shared::domain::{Counter, Error, Mark, ProjectId, Row, RowKey, ServerVersion, UserId, VersionSpan};
+use shared::domain::{Checksums, Counter, Error, Mark, ProjectId, Row, RowKey, ServerVersion, UserId, VersionSpan};
 use shared::meter;
 use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
 use tokio::time::{Instant, sleep};
@@ -619,14 +619,18 @@ impl<'a, 'k> Gathering<'a, 'k> {
         // A page is not kept while there is a sign of a row that the counter does not cover.
         let Some(reading) = reading.filter(|_| !self.proof.has_newer(self.counter.current)) else {
             let rows = without_tombstones_for(self.pull, self.proof.into_rows(mark.into()));
-            return Made::unkept(PullAnswer { rows, has_more: true, ..PullAnswer::empty(mark) }, self.outcome);
+            let checksums = Some(self.counter.checksums);
+            return Made::unkept(
+                PullAnswer { rows, has_more: true, checksums, ..PullAnswer::empty(mark) },
+                self.outcome,
+            );
         };
         // After a strong reading all rows are in hand, and those of the pages after this one need not be read again.
         let is_all = self.outcome == PullOutcome::Strong;
         let proven = if is_all { self.proof.proven().min(covered) } else { mark.into() };
         let mut rows = self.proof.into_rows(proven);
         let rest = rows.split_off(rows.partition_point(|row| row.version <= mark));
-        let pages = Pages { kept: self.kept, since: self.since, covered };
+        let pages = Pages { kept: self.kept, since: self.since, covered, checksums: &self.counter.checksums };
         let (page, rest) = pages.first(rows, rest);
         let following = Pages { since: page.0.mark, ..pages }.all(if is_all { rest } else { vec![] }, self.pull.budget);
         let key_of = |page: &Page| PageKey { since: page.after, without_tombstones: false, ..reading.key().clone() };
@@ -650,6 +654,8 @@ struct Pages<'k> {
     kept: &'k KeptPages,
     since: Mark,
     covered: Mark,
+    /// Of the counter that covers the pages.
+    checksums: &'k Checksums,
 }
 
 impl Pages<'_> {
@@ -668,7 +674,8 @@ impl Pages<'_> {
     fn page(&self, rows: Vec<FeedRow>) -> (Page, PullAnswer) {
         let mark = rows.last().map_or(self.since, |row| row.version.into());
         let page = Page::of(&rows, self.since, mark, self.covered, false);
-        (page, PullAnswer { rows, has_more: true, ..PullAnswer::empty(mark) })
+        let checksums = Some(self.checksums.clone());
+        (page, PullAnswer { rows, has_more: true, checksums, ..PullAnswer::empty(mark) })
     }
 
     /// Pages of all rows.

@@ -222,7 +222,7 @@ fn heads() -> Object {
 
 fn sync_response() -> Object {
     let mut changes = closed();
-    let mut checksum = closed();
+    let (mut checksum, mut row_counts) = (closed(), closed());
     for collection in Collection::ALL {
         let rows = array(named(&format!("Synced{}", singular(collection))));
         let lists = closed()
@@ -232,11 +232,16 @@ fn sync_response() -> Object {
         changes = changes.property(collection.name(), all_required(lists, &["created", "updated", "deleted"]));
         let sums = array(integer(0, u64::from(u32::MAX))).min_items(Some(3)).max_items(Some(3));
         checksum = checksum.property(collection.name(), sums);
+        row_counts = row_counts.property(collection.name(), integer(0, u64::from(u32::MAX)));
     }
     let names = Collection::ALL.map(Collection::name);
     let checksum = checksum.description(Some(
         "Present if applying the response brings the device to exactly the server's state at `timestamp`. For each \
          collection: the number of rows, and two sums over their ids and versions.",
+    ));
+    let row_counts = row_counts.description(Some(
+        "May be present beside `has_more`: the number of rows that each collection has on the server, so that a first sync can \
+         show its progress.",
     ));
     let has_more = ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).description(Some(
         "More changes follow. Pull again at once with `since` set to `timestamp`. Absent on the last page.",
@@ -251,6 +256,7 @@ fn sync_response() -> Object {
         .property("changes", all_required(changes, &names))
         .property("timestamp", timestamp)
         .property("has_more", has_more)
+        .property("row_counts", all_required(row_counts, &names))
         .property("checksum", all_required(checksum, &names));
     all_required(object, &["changes", "timestamp"])
 }

@@ -111,9 +111,9 @@ mod tests {
         FeedRow {
             key: key.parse().expect("a key"),
             version: version(at),
-            writes: 1,
+            revision_count: 1,
             history: VersionHistory::default(),
-            archived_from: None,
+            archived_above: None,
             json: is_live.then(|| Escaped::of("{}")),
         }
     }

@@ -36,15 +36,16 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
 type Socket = WebSocketStream<Box<dyn Line>>;
 
 #[derive(Args)]
+#[group(skip)]
 pub(crate) struct Options {
     #[command(flatten)]
-    table: watch::Options,
-    #[command(flatten)]
     live: Live,
+    // The last, so that the help is its.
+    #[command(flatten)]
+    table: watch::Options,
 }
 
 #[derive(Args)]
-#[command(next_help_heading = "Live updates")]
 struct Live {
     /// Print the pokes of this WebSocket instead, each as JSON: the output LiveUrl of a stack, or what `trueppm serve` prints
     #[arg(
