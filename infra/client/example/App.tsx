@@ -1,21 +1,12 @@
 import { useEffect, useState } from 'react'
-import { Button, FlatList, Text, View } from 'react-native'
+import { Button, FlatList, Text, TextInput, View } from 'react-native'
 import { Q } from '@nozbe/watermelondb'
 import { useSyncStatus } from '@trueppm/sync/react'
-import { openDatabase } from './database'
 import { isComplete, lineFor } from './labels'
 import type { Task } from './models'
 import { Questions } from './Questions'
-import { openSync } from './sync'
-import { addTask, removeTask, setProgress } from './tasks'
-
-/** The project that `trueppm demo` has, its address from where the app runs, and the token that it prints. */
-const PROJECT = 'demo'
-const BASE_URL = 'http://10.0.2.2:8080'
-const TOKEN = 'the token that the server printed'
-
-const database = openDatabase()
-const sync = openSync(database, { baseUrl: BASE_URL, token: () => TOKEN })
+import { database, PROJECT, sync } from './store'
+import { addTask, removeTask, rename, setProgress } from './tasks'
 
 /** The project's tasks, again after each change. */
 function useTasks(project: string): Task[] {
@@ -50,8 +41,10 @@ export default function App() {
             keyExtractor={({ id }) => id}
             renderItem={({ item }) => (
               <>
-                <Text>{item.name}: {item.percentComplete} %</Text>
+                <TextInput key={item.name} defaultValue={item.name} onEndEditing={({ nativeEvent }) => rename(item, nativeEvent.text)} />
+                <Text>{item.percentComplete} %</Text>
                 <Button title="+ 10 %" onPress={() => setProgress(item, Math.min(100, item.percentComplete + 10))} />
+                <Button title="200 %" onPress={() => setProgress(item, 200)} />
                 <Button title="Delete" onPress={() => removeTask(item)} />
               </>
             )}

@@ -27,7 +27,7 @@ export function Questions({ sync }: { sync: Sync }) {
       {aside.map((edit) => (
         <View key={edit.key}>
           <Text>{edit.row.name} is gone. You had changed {Object.keys(edit.values).join(', ')}.</Text>
-          <Button title="Make it anew" onPress={() => sync.restoreAside(edit)} />
+          <Button title="Add it again" onPress={() => sync.restoreAside(edit)} />
           <Button title="Drop my edits" onPress={() => sync.dropAside(edit)} />
         </View>
       ))}

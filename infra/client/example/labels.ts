@@ -4,7 +4,8 @@ import type { ProjectStatus, SyncStatus } from '@trueppm/sync'
 export function lineFor({ state, pending, lastSyncedAt, problem }: SyncStatus): string {
   const waiting = pending === 1 ? '1 edit waits' : `${pending} edits wait`
   if (state === 'syncing') return 'Syncing …'
-  if (state === 'offline') return `Offline. ${waiting}.`
+  // Without a problem nothing was tried yet.
+  if (state === 'offline' && problem) return `Offline. ${waiting}.`
   if (state === 'error') return problem?.status === 401 ? 'Please sign in again.' : `${problem?.detail} ${waiting}.`
   if (lastSyncedAt === null) return 'Not synced yet.'
   return pending ? `${waiting}.` : 'Everything is on the server.'

@@ -7,6 +7,15 @@ import { clock } from './schedule.js'
 /** `live`: changes of others arrive within about a second. `reconnecting`: soon again. `polling`: every few minutes. */
 export type LiveState = 'live' | 'reconnecting' | 'polling'
 
+/** For a bug report. */
+export interface LiveReport {
+  state: LiveState
+  /** Attempts in a row that failed. */
+  failures: number
+  /** Why there is or was no connection the last time; null: there was always one. */
+  lastFailure: { at: number; detail: string } | null
+}
+
 /** What is used of a `WebSocket`. */
 export interface SocketLike {
   onopen: ((event: any) => void) | null
@@ -87,6 +96,7 @@ export class Live {
   #isAsking = false
   /** The server refused the latest token. */
   #isTokenRefused = false
+  #lastFailure: LiveReport['lastFailure'] = null
   readonly #url: string
   readonly #Socket: LiveOptions['WebSocket']
   readonly #deps: LiveDeps
@@ -106,8 +116,13 @@ export class Live {
     return this.#isWanted() && this.#failures < MAX_FAILURES ? 'reconnecting' : 'polling'
   }
 
+  report(): LiveReport {
+    return { state: this.state, failures: this.#failures, lastFailure: this.#lastFailure }
+  }
+
   start(): void {
     this.#isStarted = true
+    if (!this.#Socket) this.#noteFailure('There is no global WebSocket. Pass the class as `live.WebSocket`.')
     this.follow()
   }
 
@@ -159,51 +174,52 @@ export class Live {
 
   #connect(): void {
     if (!this.#Socket) return
-    this.#in(this.#pace.connect, () => this.#lose())
+    this.#in(this.#pace.connect, () => this.#lose('The connection was not open in time.'))
     try {
       const socket = new this.#Socket(this.#url)
       this.#socket = socket
       socket.onopen = () => void this.#watch(socket)
       socket.onmessage = ({ data }: { data: unknown }) => this.#hear(socket, data)
-      socket.onclose = socket.onerror = () => this.#lose()
-    } catch {
-      this.#lose() // The address is none.
+      socket.onclose = (event) => this.#lose(closeReasonOf(event))
+      socket.onerror = (event) => this.#lose(errorReasonOf(event))
+    } catch (error) {
+      this.#lose(`The address cannot be used: ${String(error)}`)
     }
   }
 
   /** Watches what there is to watch, with the token of this moment. */
   async #watch(socket: SocketLike): Promise<void> {
     this.#isAsking = true
-    this.#in(this.#pace.connect, () => this.#lose())
+    this.#in(this.#pace.connect, () => this.#lose('The server did not answer the watch in time.'))
     try {
       const token = await this.#deps.token({ refresh: this.#isTokenRefused })
       if (socket !== this.#socket) return
       const projects = this.#toWatch()
       this.#asked = new Set(projects)
       this.#send({ action: 'watch', token, projects })
-    } catch {
-      if (socket === this.#socket) this.#lose() // There is no token.
+    } catch (error) {
+      if (socket === this.#socket) this.#lose(`There is no token: ${String(error)}`)
     }
   }
 
   #send(message: object): void {
     try {
       this.#socket?.send(JSON.stringify(message))
-    } catch {
-      this.#lose()
+    } catch (error) {
+      this.#lose(`The message could not be sent: ${String(error)}`)
     }
   }
 
   #ping(): void {
     this.#send({ action: 'ping' })
     // Browsers take minutes to close a socket whose other end is gone.
-    if (this.#socket) this.#in(this.#pace.pong, () => this.#lose())
+    if (this.#socket) this.#in(this.#pace.pong, () => this.#lose('The server did not answer a ping in time.'))
   }
 
   #hear(socket: SocketLike, data: unknown): void {
     const message = parsed(data)
     if (Array.isArray(message.watching)) this.#answered(message.watching, message.refused)
-    else if (typeof message.code === 'string') this.#refused(message.code, Number(message.retry_after) || 0)
+    else if (typeof message.code === 'string') this.#refused(message.code, message.detail, Number(message.retry_after) || 0)
     else if (isChange(message)) this.#deps.moved(message)
     // Any word shows that the server is there.
     if (socket === this.#socket && this.#liveSince !== null && !this.#isAsking) this.#in(this.#pace.ping, () => this.#ping())
@@ -225,17 +241,22 @@ export class Live {
     this.follow()
   }
 
-  #refused(code: string, retryAfter: number): void {
+  #refused(code: string, detail: unknown, retryAfter: number): void {
     if (isOfToken(code) && !this.#isTokenRefused && this.#socket) {
       this.#isTokenRefused = true
       void this.#watch(this.#socket)
     } else if (this.#isAsking) {
-      this.#lose(retryAfter * 1_000)
+      this.#lose(`The server refused the watch: ${code}: ${String(detail)}`, retryAfter * 1_000)
     }
   }
 
+  #noteFailure(detail: string): void {
+    this.#lastFailure = { at: Date.now(), detail }
+  }
+
   /** The connection is no more, or no use: another one after a pause. */
-  #lose(asked = 0): void {
+  #lose(reason: string, asked = 0): void {
+    this.#noteFailure(reason)
     const wasSteady = this.#liveSince !== null && clock() - this.#liveSince >= this.#pace.steady
     this.#drop()
     if (wasSteady) this.#failures = 0
@@ -270,6 +291,17 @@ export class Live {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(next, Math.max(0, pause))
   }
+}
+
+/** What the platform says of a connection that failed. A browser says nothing. */
+function errorReasonOf(event: unknown): string {
+  const { message } = (event ?? {}) as { message?: unknown }
+  return message ? `The connection failed: ${String(message)}` : 'The connection failed. The platform does not say why: check the URL.'
+}
+
+function closeReasonOf(event: unknown): string {
+  const { code, reason } = (event ?? {}) as { code?: unknown; reason?: unknown }
+  return `The connection was closed, code ${String(code ?? 'unknown')}.${reason ? ` ${String(reason)}` : ''}`
 }
 
 function isChange(it: unknown): it is Change {

@@ -14,7 +14,7 @@ import { Rows } from './rows.js'
 import type { Row } from './rows.js'
 import { enterResults, mergesOf } from './settle.js'
 import type { Merge } from './settle.js'
-import { Store } from './state.js'
+import { emptyState, Store } from './state.js'
 import type { Operation } from './state.js'
 import type { Tables } from './tables.js'
 import { keyOf } from './values.js'
@@ -271,6 +271,16 @@ export class Project {
     })
     return found
   }
+}
+
+/** How many rows have unsent edits in projects that are not `known`. Rows that name no project do not count. */
+export async function pendingElsewhere({ database, watermelon, tables }: ProjectDeps, known: ReadonlyMap<string, unknown>): Promise<number> {
+  const dirty = await database.read(() => new Rows(database, watermelon, tables, null).dirty())
+  const nothing = emptyState()
+  return dirty.filter(({ table, raw }) => {
+    const project = raw[table.projectColumn]
+    return project && !known.has(String(project)) && operationOf(nothing, table, raw)
+  }).length
 }
 
 /** The server did not take the request, and will not take it as it is. */

@@ -2,6 +2,7 @@
 
 import { checksumsOf } from './checksum.js'
 import type { Project } from './project.js'
+import type { LiveReport } from './live.js'
 import type { Merged, SyncStatus } from './status.js'
 import { fieldsOf } from './tables.js'
 import type { Fields } from './values.js'
@@ -57,6 +58,8 @@ export interface Report {
   status: SyncStatus
   /** The latest first. */
   problems: { at: number; project: string | null; code: string; detail: string }[]
+  /** Of the WebSocket; null without the option `live`. */
+  live: LiveReport | null
   /** Accepted edits that the server merged with those of others. The latest first. */
   merged: Merged[]
   projects: ProjectReport[]

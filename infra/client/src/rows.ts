@@ -1,4 +1,4 @@
-// Rows of one project in WatermelonDB, read as they are stored and destroyed as the server did.
+// Rows of one project, or of all, in WatermelonDB, read as they are stored and destroyed as the server did.
 
 import { typed } from './tables.js'
 import type { Table, Tables } from './tables.js'
@@ -17,9 +17,10 @@ export class Rows {
   readonly #database: DatabaseLike
   readonly #q: Watermelon['Q']
   readonly #tables: Tables
-  readonly #project: string
+  readonly #project: string | null
 
-  constructor(database: DatabaseLike, { Q }: Watermelon, tables: Tables, project: string) {
+  /** `project` is null for the rows of all projects. */
+  constructor(database: DatabaseLike, { Q }: Watermelon, tables: Tables, project: string | null) {
     this.#database = database
     this.#q = Q
     this.#tables = tables
@@ -110,8 +111,8 @@ export class Rows {
   }
 
   #query(table: Table, ...where: unknown[]): QueryLike {
-    const ours = this.#where(table.projectColumn, this.#project)
-    const query = this.#database.get(table.name as never).query(...([ours, ...where] as never[]))
+    const ours = this.#project === null ? [] : [this.#where(table.projectColumn, this.#project)]
+    const query = this.#database.get(table.name as never).query(...([...ours, ...where] as never[]))
     query.description = query._rawDescription
     return query
   }

@@ -89,15 +89,26 @@ export function asideOf({ id: project, store }: Project): AsideEdit[] {
   return store.state.aside.map(({ restoring: _, ...entry }) => ({ project, ...entry }))
 }
 
+/** What is told of no single project. */
+export interface Common {
+  problem: Problem | null
+  live: LiveState
+  /** Whether it is known which projects there are to sync. */
+  isListed: boolean
+  /** Rows with unsent edits of projects that nobody has named yet. */
+  elsewhere: number
+}
+
 /** The states of all projects as one: what needs attention first. */
-export function overall(projects: Record<string, ProjectStatus>, problem: Problem | null, live: LiveState): SyncStatus {
+export function overall(projects: Record<string, ProjectStatus>, { problem, live, isListed, elsewhere }: Common): SyncStatus {
   const all = Object.values(projects).filter(({ state }) => state !== 'gone')
   const has = (state: SyncState): ProjectStatus | undefined => all.find((project) => project.state === state)
   const worst = has('syncing') ?? has('error') ?? has('offline')
+  const rest = worst?.state ?? (all.length || isListed ? 'synced' : 'offline')
   const synced = all.map(({ lastSyncedAt }) => lastSyncedAt)
   return {
-    state: problem && worst?.state !== 'syncing' ? stateOf(problem) : ((worst?.state as SyncState | undefined) ?? 'synced'),
-    pending: all.reduce((sum, { pending }) => sum + pending, 0),
+    state: problem && rest !== 'syncing' ? stateOf(problem) : (rest as SyncState),
+    pending: all.reduce((sum, { pending }) => sum + pending, elsewhere),
     lastSyncedAt: synced.includes(null) || !synced.length ? null : Math.min(...synced.map(Number)),
     problem: problem ?? worst?.problem ?? null,
     live,

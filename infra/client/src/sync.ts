@@ -10,7 +10,7 @@ import { Live } from './live.js'
 import type { Change, LiveOptions } from './live.js'
 import { Subject } from './observable.js'
 import type { Observable } from './observable.js'
-import { Project } from './project.js'
+import { pendingElsewhere, Project } from './project.js'
 import type { ProjectDeps } from './project.js'
 import { reportOf, VERSION } from './report.js'
 import type { Report, ReportOptions } from './report.js'
@@ -97,7 +97,7 @@ export function createSync(options: SyncOptions): Sync {
 }
 
 class DatabaseSync implements Sync {
-  readonly status$ = new Subject<SyncStatus>(overall({}, null, 'polling'))
+  readonly status$ = new Subject<SyncStatus>(overall({}, { problem: null, live: 'polling', isListed: false, elsewhere: 0 }))
   readonly conflicts$ = new Subject<Conflict[]>([])
   readonly rejected$ = new Subject<Rejected[]>([])
   readonly aside$ = new Subject<AsideEdit[]>([])
@@ -117,6 +117,11 @@ class DatabaseSync implements Sync {
   #starts = 0
   #subscriptions: (() => void)[] = []
   #loaded: Promise<void> | undefined
+  #isLoaded = false
+  /** The server or the app has named the projects to sync. */
+  #isListed = false
+  /** Rows with unsent edits of projects that the server has not named yet. */
+  #elsewhere = 0
   #turn: Promise<unknown> = Promise.resolve()
   #running: string | null = null
   #problem: Problem | null = null
@@ -252,6 +257,7 @@ class DatabaseSync implements Sync {
     const heads = projects === 'mine' && !only ? await this.#api.heads() : null
     const mine = projects === 'mine' ? (only ? [] : heads ? [...heads.keys()] : await this.#api.projects()) : projects
     for (const id of mine) await this.#open(id)
+    if (!only) this.#isListed = true
     const known = projects === 'mine' ? [...this.#projects.keys()] : projects
     for (const id of only ?? known) {
       const project = this.#projects.get(id)
@@ -309,6 +315,7 @@ class DatabaseSync implements Sync {
   async #loadAll(): Promise<void> {
     for (const id of await knownProjects(this.#options.database)) await this.#open(id)
     for (const { context } of this.#projects.values()) await finishRestores(context, (id) => this.#projects.get(id)?.context)
+    this.#isLoaded = true
     this.#tell()
   }
 
@@ -354,6 +361,8 @@ class DatabaseSync implements Sync {
         this.#toldOf(project.id).pending = pending
         if (sendable.length) this.#syncSoon(project.id)
       }
+      const mayBeNamed = this.#options.projects === 'mine' && this.#isLoaded && !this.#isListed
+      this.#elsewhere = mayBeNamed ? await pendingElsewhere(this.#deps, this.#projects) : 0
     } catch (error) {
       this.#note(null, error)
     }
@@ -363,7 +372,8 @@ class DatabaseSync implements Sync {
   #tell(): void {
     const projects = [...this.#projects.values()]
     const states = Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)]))
-    this.status$.set(overall(states, this.#problem, this.#live?.state ?? 'polling'))
+    const [problem, live, isListed, elsewhere] = [this.#problem, this.#live?.state ?? 'polling', this.#isListed, this.#elsewhere]
+    this.status$.set(overall(states, { problem, live, isListed, elsewhere }))
     this.conflicts$.set(projects.flatMap(conflictsOf))
     this.rejected$.set(projects.flatMap(rejectedOf))
     this.aside$.set(projects.flatMap(asideOf))
@@ -391,6 +401,7 @@ class DatabaseSync implements Sync {
       clockSkew: this.#http.clockSkew,
       status: this.status$.value,
       problems: [...this.#problems],
+      live: this.#live?.report() ?? null,
       merged: this.merged$.value,
       projects,
     }

@@ -1,9 +1,12 @@
 // The package hears of changes over a WebSocket: real sockets, a mock of the server.
 
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { after, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { Random } from './fuzz/random.mjs'
+import { WebSocket } from 'ws'
 import { MockLive } from './mock/live.mjs'
 import { newServer, onEachAdapter, Phone, web } from './phone.mjs'
 
@@ -143,6 +146,26 @@ test('without a WebSocket everything works, and the status says that it polls', 
   const phone = new Phone({ server: newServer() })
   assert.equal(phone.sync.status$.value.live, 'polling')
   assert.equal((await phone.sync.now()).live, 'polling')
+})
+
+test('a report says why there is no connection, and why there was none', async () => {
+  const server = createServer((_, answer) => answer.writeHead(404).end()).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const url = `ws://127.0.0.1:${server.address().port}/nowhere`
+  const phone = new Phone({ server: newServer(), options: { live: { url, WebSocket } } })
+  assert.equal((await phone.sync.report()).live.lastFailure, null)
+  phone.sync.start()
+  ends.push(() => phone.sync.stop())
+  ends.push(() => server.close())
+  const failure = async () => (await phone.sync.report()).live.lastFailure?.detail
+  await until('refused', failure)
+  assert.equal(await failure(), 'The connection failed: Unexpected server response: 404')
+
+  const other = await livePhone()
+  other.live.hangUp()
+  await until('another connection', () => other.live.connections === 2)
+  assert.equal((await other.sync.report()).live.lastFailure.detail, 'The connection was closed, code 1006.')
+  assert.equal((await new Phone({ server: newServer() }).sync.report()).live, null)
 })
 
 test('after stop() there is no connection', async () => {

@@ -313,6 +313,7 @@ test('without a WebSocket it polls', async (t) => {
   without.signal('network', true)
   await it.pass(600_000)
   assert.equal(without.state, 'polling')
+  assert.match(without.report().lastFailure.detail, /no global WebSocket/)
 })
 
 test('an address that is none is no end of the app', async (t) => {
@@ -325,6 +326,48 @@ test('an address that is none is no end of the app', async (t) => {
   it.live.start()
   for (let n = 0; n < 10; n += 1) await it.pass(60_000)
   assert.equal(it.live.state, 'polling')
+  assert.match(it.live.report().lastFailure.detail, /address cannot be used: SyntaxError: no such scheme/)
+})
+
+/** What a device does, and the reason that its report has then. */
+const failures = {
+  'the connection does not open': [async (it) => it.pass(LIVE_PACE.connect), /not open in time/],
+  'the socket fails without a reason, as in a browser': [async (it) => it.socket.onerror({}), /does not say why/],
+  'the server closes it': [async (it) => it.socket.onclose({ code: 1008, reason: 'policy' }), /closed, code 1008\. policy/],
+  'the server does not answer the watch': [async (it) => (await it.socket.open(), it.pass(LIVE_PACE.connect)), /not answer the watch/],
+  'the server refuses the watch': [
+    async (it) => (await it.socket.open(), it.socket.say({ code: 'rate_limited', detail: 'Too many.' })),
+    /refused the watch: rate_limited: Too many\./,
+  ],
+  'the server does not answer a ping': [
+    async (it) => {
+      await it.socket.open()
+      await it.socket.say({ watching: [{ project: 'p', version: 1 }] })
+      await it.pass(LIVE_PACE.ping)
+      await it.pass(LIVE_PACE.pong)
+    },
+    /not answer a ping/,
+  ],
+}
+for (const [name, [happens, reason]] of Object.entries(failures)) {
+  test(`a report has the reason when ${name}`, async (t) => {
+    const it = device(t)
+    it.live.start()
+    await it.pass(0)
+    assert.equal(it.live.report().lastFailure, null)
+    await happens(it)
+    const { state, failures, lastFailure } = it.live.report()
+    assert.deepEqual([state, failures], ['reconnecting', 1])
+    assert.match(lastFailure.detail, reason)
+  })
+}
+
+test('a report has the reason when there is no token', async (t) => {
+  const it = device(t, { token: async () => Promise.reject(new Error('signed out')) })
+  it.live.start()
+  await it.pass(0)
+  await it.socket.open()
+  assert.match(it.live.report().lastFailure.detail, /no token: Error: signed out/)
 })
 
 test('a project that came new is watched, and none that the server refused until it is a new one', async (t) => {

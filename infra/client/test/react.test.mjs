@@ -17,7 +17,7 @@ test('the hooks show what the observables say', async () => {
     const counts = [useConflicts, useRejected, useAside, useMerged].map((use) => use(phone.sync).length)
     return createElement('p', null, [state, pending, ...counts].join(' '))
   }
-  assert.equal(renderToString(createElement(App)), '<p>synced 0 0 0 0 0</p>')
+  assert.equal(renderToString(createElement(App)), '<p>offline 0 0 0 0 0</p>')
   await phone.sync.now()
   await phone.edit('tasks', 't', { name: 'Mine' })
   web(phone.server, 'PATCH', 'tasks', 't', { notes: 'Theirs' })

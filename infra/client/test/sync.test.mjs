@@ -374,6 +374,49 @@ test('rows that differ from the server for no reason are repaired once, and told
   assert.equal((await phone.sync.now()).state, 'synced')
 })
 
+test('before anything was tried the state is offline, and synced once the server was asked, also with no project', async () => {
+  for (const projects of ['mine', ['p']]) {
+    const phone = new Phone({ server: newServer(), user: projects === 'mine' ? 'nobody' : 'ann', projects })
+    const { state, lastSyncedAt, problem } = phone.sync.status$.value
+    assert.deepEqual([state, lastSyncedAt, problem], ['offline', null, null])
+    assert.equal((await phone.sync.now()).state, 'synced')
+  }
+})
+
+onEachAdapter((adapter) => {
+  test(`${adapter}: on a first start offline, edits count before the server has named the projects`, async () => {
+    const phone = new Phone({ server: newServer(), projects: 'mine', adapter })
+    phone.meanwhile = async () => {
+      throw new Error('no network')
+    }
+    await phone.add('tasks', { id: 'new' })
+    await phone.add('tasks', { id: 'nowhere', project: '' })
+    const first = await phone.sync.now()
+    assert.deepEqual([first.state, first.pending, first.projects], ['offline', 1, {}])
+    const counted = new Promise((resolve) => {
+      phone.sync.start()
+      phone.sync.status$.subscribe(({ pending }) => pending === 2 && resolve())
+    })
+    await phone.add('tasks', { id: 'another' })
+    await counted
+    await phone.sync.stop()
+    phone.meanwhile = null
+    const { state, pending } = await phone.sync.now()
+    assert.deepEqual([state, pending, !!task(phone, 'new'), !!task(phone, 'another')], ['synced', 0, true, true])
+  })
+})
+
+test('an edit in a project that the server does not name counts no more once it has named the others', async () => {
+  const phone = new Phone({ server: newServer(), projects: 'mine' })
+  await phone.add('tasks', { id: 'new', project: 'unknown' })
+  phone.meanwhile = async () => {
+    throw new Error('no network')
+  }
+  assert.equal((await phone.sync.now()).pending, 1)
+  phone.meanwhile = null
+  assert.equal((await phone.sync.now()).pending, 0)
+})
+
 test('a report has what differs and nothing that the user wrote, unless asked', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Secret plan', percent_complete: 200 })

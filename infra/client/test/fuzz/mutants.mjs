@@ -28,7 +28,7 @@ export const mutants = [
       await this.#settle()
       await forgetNeverSent`),
   one('outcome-in-one-write', 'project.ts', 'await this.store.update((draft) => enterResults(', 'await this.store.update((draft) => {\n draft.request = null\n })\n      await this.store.update((draft) => enterResults('),
-  one('own-project-only', 'rows.ts', '([ours, ...where] as never[])', '(where as never[])'),
+  one('own-project-only', 'rows.ts', '([...ours, ...where] as never[])', '(where as never[])'),
   // Refusals and conflicts
   one('refused-waits', 'request.ts', 'if (!parked || parked.print !== printOf(operation)) return false', 'return false'),
   one('activity-wakes', 'request.ts', 'if (parked.activity === activity) return true', 'return true'),

@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, afterEach, mock, test } from 'node:test'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import { appSchema, Database, tableSchema } from '@nozbe/watermelondb'
@@ -35,6 +36,8 @@ const native = `
   export const listeners = { app: new Set(), network: new Set() }
   const listen = (to, listener) => (listeners[to].add(listener), () => void listeners[to].delete(listener))
   export const AppState = { addEventListener: (_, listener) => ({ remove: listen('app', listener) }) }
+  export const Platform = { select: (choices) => choices.default }
+  export const TextInput = ({ defaultValue }) => createElement('input', { defaultValue })
   export const View = ({ children }) => createElement('div', null, children)
   export const Text = View
   export const FlatList = ({ data, renderItem }) => data.map((item) => createElement(Fragment, { key: item.id }, renderItem({ item })))
@@ -48,7 +51,7 @@ const modules = {
 
 async function bundled() {
   const outfile = at('../../build/example.cjs')
-  const names = ['App.tsx', 'database.ts', 'labels.ts', 'models.ts', 'platform.ts', 'Questions.tsx', 'sync.ts', 'tasks.ts']
+  const names = ['App.tsx', 'database.ts', 'first.ts', 'labels.ts', 'models.ts', 'platform.ts', 'Questions.tsx', 'store.ts', 'sync.ts', 'tasks.ts']
   const exported = names.map((name) => `export * from './${name}'`)
   exported.push("export * from '../../docs/code/adopt.js'", "export * from '../../docs/code/server-wins.js'", "export * as web from '../../docs/code/platform-web.js'", "export * from './trueppm'")
   const contents = [...exported, "export { default as App } from './App.tsx'", "export { buttons, listeners } from 'react-native'", "export { SyncError, withBaseVersion } from '@trueppm/sync'"]
@@ -116,6 +119,12 @@ async function furnished() {
   const project = await Project.create()
   const task = await project.addTask('Dig', { duration: 3 })
   return { project, task, onServer: async () => (await project.list('tasks')).find(({ id }) => id === task.id) }
+}
+
+/** Waits for what comes by itself. */
+async function until(what, condition) {
+  for (const end = Date.now() + 60_000; Date.now() < end; await pause(10)) if (condition()) return
+  assert.fail(`${what}: not within a minute`)
 }
 
 const offline = () => mock.method(globalThis, 'fetch', async () => Promise.reject(new TypeError('Network request failed')))
@@ -213,7 +222,7 @@ test('edits of a row that somebody deleted are set aside, and come back as a new
   assert.equal(await phone.task(task.id), undefined)
   const { text, press } = questions(phone.sync)
   assert.match(text.replaceAll('<!-- -->', ''), /Dig is gone. You had changed notes\./)
-  await press('Make it anew')
+  await press('Add it again')
   await phone.now()
   assert.deepEqual((await project.list('tasks')).map(({ name, notes }) => [name, notes]), [['Dig', 'Long notes']])
 })
@@ -261,6 +270,39 @@ test('once started, the app syncs when the network is back and when it comes to 
 
 test('the app can be drawn before anything was synced', () => {
   assert.match(renderToString(createElement(app.App)), /Not synced yet\./)
+})
+
+test('without a screen: a first edit is listed, and sent when the server is reached', async () => {
+  const { owner } = await Project.create()
+  await request(tokenFor(owner), '/api/v1/projects/', { method: 'POST', body: { id: app.PROJECT, name: 'Demo', start_date: '2026-03-02' } })
+  const logged = []
+  mock.method(console, 'log', (...words) => logged.push(words.join(' ')))
+  const { fetch } = globalThis
+  let hasNetwork = false
+  // The address and the token of the test's server in the place of those in store.ts.
+  mock.method(globalThis, 'fetch', async (url, init) => {
+    if (!hasNetwork) throw new TypeError('Network request failed')
+    return fetch(url.replace('http://127.0.0.1:8080', baseUrl), { ...init, headers: { ...init.headers, Authorization: `Bearer ${tokenFor(owner)}` } })
+  })
+  app.startSync()
+  await app.addAndList()
+  await until('offline', () => logged.includes('offline 1'))
+  assert.deepEqual(logged.filter((line) => /task/.test(line)), ['My first task'])
+  hasNetwork = true
+  await app.sync.now()
+  await until('synced', () => logged.at(-1) === 'synced 0')
+  await app.sync.stop()
+  mock.restoreAll()
+  assert.deepEqual((await new Project(app.PROJECT, owner).list('tasks')).map(({ name }) => name), ['My first task'])
+})
+
+test('a name that is changed arrives', async () => {
+  const { project, task } = await furnished()
+  const phone = new Phone(project)
+  await phone.now()
+  await app.rename(await phone.task(task.id), 'Dig deep')
+  await phone.now()
+  assert.deepEqual((await project.list('tasks')).map(({ name }) => name), ['Dig deep'])
 })
 
 // ---- The examples of infra/docs/conflicts.md: what the device does, what somebody else does, what both have afterwards.
