@@ -145,7 +145,7 @@ mod tests {
         ServerVersion::try_from(number).expect("a version")
     }
 
-    /// A task that was written at these versions. If `is_dead` is true, the last one deleted it.
+    /// A task that was written at these versions. If `dead` is true, the last one deleted it.
     fn task(id: &str, versions: &[u64], dead: bool) -> Row {
         let key = RowKey::new(Collection::Tasks, id.parse().expect("an id"));
         let columns: Columns = [("name".to_owned(), format!("Task {id}").into())].into_iter().collect();

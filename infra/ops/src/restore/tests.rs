@@ -453,7 +453,7 @@ fn a_project_without_an_owner_gets_one_of_the_lost_table() {
     let lost = with(&backup, vec![(&member("otto"), role(400, "otto"))]);
     let lost = with(&lost, vec![(&member("olga"), Write::Delete)]);
     is_in(&restored(&backup, &aim(Some(lost.clone())), true), &[("otto", 400)]);
-    // The removed member may be one whom the backup does not know.
+    // The new owner may be one whom the backup does not know.
     let lost = with(&lost, vec![(&member("new"), role(400, "new"))]);
     let lost = with(&lost, vec![(&member("otto"), role(1, "otto"))]);
     is_in(&restored(&backup, &aim(Some(lost)), true), &[("new", 400), ("otto", 1)]);
