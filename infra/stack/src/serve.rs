@@ -21,7 +21,7 @@ pub fn router(table: Table, verifier: Arc<Verifier>) -> Router {
     let kept = Arc::new(KeptPages::new(Limits::of_bytes(KEPT_BYTES)));
     let sync = sync::router(sync::App::new(table.clone(), Arc::clone(&verifier)).keeping(kept));
     let rest = rest::router(rest::App { table, verifier });
-    // The routers are not nested, because nested ones would remove their part of the path.
+    // The routers are not nested, because a nested router would also get the path parameters of the outer one.
     let by_route = move |request: Request| {
         let function = if is_sync(request.uri().path()) { sync.clone() } else { rest.clone() };
         function.oneshot(request)

@@ -151,7 +151,7 @@ mod tests {
     fn a_busy_rows_cut_list_is_no_violation_but_a_gap_above_its_cut_is() {
         let busy = (0..400).fold(Project::sound(), |project, n| project.put("tasks#c", task(&format!("Roof {n}"))));
         assert_eq!(busy.reading().judged().violations, []);
-        // The history begins after writes that the counter includes, so no row accounts for version 420.
+        // The counter includes version 420, and the shorter history does not name it. So the version belongs to no row.
         let shorter = busy.reading().corrupt("tasks#c", |item| {
             let list = item["superseded"].as_b().expect("bytes").as_ref();
             // The floor takes two bytes, and each neighbouring version one. So the newest two are merged into one.
