@@ -259,7 +259,7 @@ fn wbs_path(task: &Element, outline: &mut Vec<u64>) -> Option<String> {
         if let Some(last) = outline.last_mut() {
             *last += 1;
         }
-        // The outline skipped this level.
+        // A level that the outline skipped gets the number 1.
         outline.iter_mut().for_each(|part| *part = (*part).max(1));
     }
     if !number.is_empty() {
