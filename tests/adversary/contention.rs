@@ -30,9 +30,9 @@ const CONFLICTS: Faults = Faults { tear: Delays::up_to(8), ..UNEVEN };
 /// The results of the requests of some seeds.
 #[derive(Debug, Clone, Default)]
 struct Outcome {
-    /// The requests that succeeded.
+    /// The waiting times of the requests that succeeded.
     waits: Vec<Duration>,
-    /// The requests that were answered 503.
+    /// The number of requests that were answered 503.
     busy: u64,
     other: u64,
     transactions: u64,

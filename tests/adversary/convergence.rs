@@ -187,7 +187,7 @@ fn devices_converge_over_an_unreliable_table() {
     }
 }
 
-/// Plays seeds for `ADVERSARY_SOAK=minutes`. Ten million operations take about half an hour.
+/// Plays seeds until there were ten million operations, or for `ADVERSARY_SOAK=minutes` if that is shorter.
 #[test]
 fn devices_converge_over_an_unreliable_table_for_half_an_hour() {
     let Some(minutes) = variable::<u64>("ADVERSARY_SOAK") else { return };

@@ -65,7 +65,7 @@ impl Figures {
         self.operations.values().sum()
     }
 
-    /// The share of each outcome among the pulls that read rows.
+    /// A text that says how often each outcome was reached, among the pulls that read rows.
     pub(crate) fn ways(&self) -> String {
         let ways = ["kept", "first_read", "asked_again", "caught_up", "busy", "strong", "503 not_proven"];
         let taken = |way: &str| self.pulls.get(way).copied().unwrap_or(0);
