@@ -99,7 +99,7 @@ impl KeptPage {
         Some(if self.is_final && stands { Form::Exact } else { Form::Cut })
     }
 
-    /// This mutant gives the page without reading the membership.
+    /// The form of the page in a mutant that does not read the membership.
     pub(crate) fn form_for_anybody(&self, view: View<'_>, since: Version) -> Option<Form> {
         let fits = self.after <= since && since < self.mark && self.covered <= view.table.visible_version();
         fits.then_some(Form::Cut)

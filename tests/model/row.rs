@@ -17,7 +17,7 @@ impl Versions {
         Self(1 << version)
     }
 
-    /// The versions from 1 up to this one.
+    /// All versions from 1 on.
     pub(crate) fn all() -> Self {
         Self(!1)
     }

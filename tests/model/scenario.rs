@@ -174,7 +174,7 @@ impl Display for Scenario {
     }
 }
 
-/// A check: a table, the jobs, and the rules.
+/// A scenario together with its table.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) scenario: &'a Scenario,
