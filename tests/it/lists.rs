@@ -61,7 +61,7 @@ async fn a_page_has_a_hundred_rows_unless_it_says_otherwise() {
     assert_eq!(sizes, [100, 1]);
 }
 
-/// A page with the number of rows that were read, and its cost.
+/// The number of rows on a page, and the number of calls to the table.
 async fn listed(project: &TestProject, path: &str) -> (usize, u32) {
     let answer = project.get(path).await.expect(200);
     (ids(&answer.json()).len(), Cost::of(&answer).calls)
