@@ -43,12 +43,12 @@ impl Versions {
         self.0 == 0
     }
 
-    /// Those up to `version`.
+    /// The versions up to `version`.
     pub(crate) fn up_to(self, version: Version) -> Self {
         self.without(self.after(version))
     }
 
-    /// Those above `version`.
+    /// The versions above `version`.
     pub(crate) fn after(self, version: Version) -> Self {
         Self(self.0 >> version >> 1 << version << 1)
     }

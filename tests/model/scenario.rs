@@ -72,9 +72,9 @@ pub(crate) enum Index {
 /// A rule that is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mutant {
-    // Of DynamoDB.
+    // These rules belong to DynamoDB.
     NoConflictWithACommitBeingApplied,
-    // Of the commit.
+    // These rules belong to the commit.
     CounterAdvancedSeparately,
     LastNotChecked,
     LastNotCheckedWithoutSets,
@@ -89,18 +89,18 @@ pub(crate) enum Mutant {
     NewTokenAfterALostAnswer,
     ConflictSettlesTheFate,
     ConditionSettlesTheFate,
-    // Of a deletion in several parts.
+    // These rules belong to a deletion in several parts.
     EachPartIsDecidedAnew,
     NoteIsNotMinded,
     BusyAfterAPart,
     RebasedOverANote,
-    // Of a draft that is sent again on top of the commit that was faster.
+    // These rules belong to a draft that is sent again on top of the commit that won.
     NothingIsRebased,
     RebasedWithoutLast,
     RebasedOverANamedRow,
     RebasedOverAListedCollection,
     RebasedAcrossTwoCommits,
-    // Of the archive.
+    // These rules belong to the archive.
     ArchivedAfterTheCommit,
     ArchivesTheVersionBeingSuperseded,
     CutByOldCodeTakenForArchived,
@@ -110,7 +110,7 @@ pub(crate) enum Mutant {
     SightingOfWhatIsMissing,
     ArchiveReadBeforeTheRows,
     SilentListTakenForArchived,
-    // Of the pull.
+    // These rules belong to the pull.
     CounterReadAfterTheRows,
     MarkTakenWithoutProof,
     QueryBoundedAtTheMark,
@@ -122,14 +122,14 @@ pub(crate) enum Mutant {
     CutAnswerAheadOfTheCounter,
     RowOfAListTakenForRead,
     RowOfAListNotSeen,
-    // Of the caller's membership.
+    // These rules belong to the caller's membership.
     OwnDeadMembershipNotLookedFor,
     OldOwnTombstoneBelieved,
     OldOwnTombstoneDelivered,
     MembershipNotReadAgain,
     BusyAnswerAtARemoval,
     EmptyAnswerBeforeTheResync,
-    // Of a page that is kept.
+    // These rules belong to a kept page.
     PageGivenToAYoungerMember,
     PageGivenWithTheOwnTombstone,
     PageGivenWithoutTheMembership,
