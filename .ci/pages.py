@@ -54,7 +54,7 @@ def faults_of_links(path, texts, tracked):
         name, _, anchor = unquote(target).partition("#")
         there = (path.parent / name).resolve() if name else path
         place = f"{path.relative_to(ROOT)}:{line}"
-        # What git does not know is on this machine only.
+        # Files that git does not track exist only on this machine.
         if there not in tracked and not any(there in file.parents for file in tracked):
             yield f"{place}: there is no {target}"
         elif anchor and there.suffix == ".md" and anchor not in anchors(texts[there]):
@@ -104,7 +104,7 @@ def faults_of_api(description, protocol):
     problems = {(str(problem["status"]), problem["code"]) for problem in examples}
     rows = cells(protocol, "| status | `code` | what the app does |")
     listed = [(status.split(", "), spans(codes)) for status, codes, _ in rows]
-    # A row with several statuses has its codes in any of them.
+    # A row with several statuses may have its codes in any of them.
     told = {(status, code) for statuses, codes in listed for code in codes for status in statuses}
     for status, code in sorted(problems - told):
         yield f"infra/docs/protocol.md: the table of errors lacks {status} {code}"

@@ -17,22 +17,22 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# No line for each request.
+# The server writes no line for each request.
 os.environ.setdefault("RUST_LOG", "warn")
 DOCUMENTS = ["README.md", ".github/CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("infra/docs/*.md"))]
 COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:cargo|sam|npm|pip|git|\.ci/run|tests/smoke|tests/mutants/run)(?: |$)")
 
-# Started, asked, and stopped. With --port, since 8080 may be taken.
+# These commands are started, called and stopped. They get --port, because 8080 may be taken.
 SERVED = {
     "cargo run -p trueppm -- demo": "/",
     "cargo run -p trueppm -- serve": "/health",
 }
 
-# Typed, on one local stack, which is the product that commands call and the table that they find without being told. Some
-# words are replaced: by what they stand for, or for brevity.
+# These commands are typed on one local stack, which is the server and the table that commands find by default. Some words are
+# replaced by their meaning, or for brevity.
 TYPED = {
     "cargo run -q -p trueppm --": {"--": "-- help"},
-    # Into the files that are checked in, where they differ: `cargo test` compares them.
+    # The output is not written to the files that are checked in. `cargo test` compares them.
     "cargo run -p trueppm -- openapi > infra/api/openapi.json": {"infra/api/openapi.json": "/dev/null"},
     "cargo run -p trueppm -- typescript > infra/api/trueppm.ts": {"infra/api/trueppm.ts": "/dev/null"},
     "cargo run -p trueppm -- pages": {"pages": "pages --check"},
@@ -44,11 +44,11 @@ TYPED = {
     "cargo run -q -p trueppm -- import infra/cli/examples/boathouse.xml --map-users infra/cli/examples/users.csv --add-members": {},
     "cargo run -q -p trueppm -- export target/boathouse.xml --project boathouse --force": {},
     "cargo run -q -p trueppm -- verify --dynamodb-url http://127.0.0.1:8000": {},
-    # Until Ctrl-C.
+    # This command runs until Ctrl-C.
     "cargo run -q -p trueppm -- watch --project lakehouse --dynamodb-url http://127.0.0.1:8000": {
         "cargo": "timeout --preserve-status --signal INT 5 cargo"
     },
-    # A small one does for a try.
+    # A small one is enough for a test.
     "cargo run -q -p trueppm -- import target/large.xml": {
         "cargo": "python3 infra/cli/examples/large.py 300 400 > target/large.xml && cargo"
     },
@@ -61,7 +61,7 @@ TYPED = {
     "ADVERSARY_SOAK=30 cargo test -p tests --test adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
     "ADVERSARY_SEED=7 ADVERSARY_TRACE=200 cargo test -p tests --test adversary converge -- --nocapture": {},
     "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
-    # What is compiled already does for a try; the figures of the documents are those of the release profile.
+    # The profile that is compiled already is enough for a test. The figures in the documents are from the release profile.
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
     "cargo bench -p tests --bench reference": {"bench": "bench --profile dev"},
     "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
@@ -70,7 +70,7 @@ TYPED = {
     "tests/mutants/run": {"tests/mutants/run": "SEEDS=0..2 tests/mutants/run mark_without_proof"},
 }
 
-# The stage of .ci/run that types it, or does the same.
+# The stage of .ci/run that types the command, or does the same.
 STAGES = {
     "cargo test --workspace": "test",
     "cargo test": "test",
@@ -175,7 +175,7 @@ def walk_through(name, blocks, address):
     answers = done.stdout.split("---\n")
     for (typed, printed), answered in zip(blocks, answers, strict=True):
         lines = [line for line in answered.splitlines() if line]
-        # The documents show the answers to the last of them.
+        # The documents show the answers to the last ones.
         if printed and lines[-len(printed.splitlines()) :] != printed.splitlines():
             sys.exit(f"typed:\n{typed}\nanswered:\n{answered}\n{name} shows:\n{printed}")
         if problems := [line for line in lines if "code" in json.loads(line)]:
@@ -200,14 +200,14 @@ def main():
         with running(f"{command} --port 0") as (address, _):
             urllib.request.urlopen(address + path, timeout=30).close()
         print(f"ok  {command}", flush=True)
-    # Each on a server of its own, as its reader has it.
+    # Each document gets a server of its own, as its reader has it.
     for name, blocks in ((name, blocks_of_calls(text)) for name, text in texts.items()):
         if not blocks:
             continue
         with running("cargo run -p trueppm -- serve --port 0") as (address, _):
             walk_through(name, blocks, address)
 
-    # What the last run exported is not overwritten.
+    # The command does not overwrite the export of the last run.
     shutil.rmtree(ROOT / "target/plan", ignore_errors=True)
     with running("cargo run -p trueppm -- serve --port 0") as (address, said):
         endpoint = re.search(r"http://[^,\s]+", said["table"])[0]

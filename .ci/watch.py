@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 LOCAL = Path(os.environ["CARGO_TARGET_DIR"], "debug/trueppm")
 LOGS = Path(os.environ["CARGO_TARGET_DIR"], "ci")
 
-# What each event is answered with, in the order in which they are sent.
+# The answer to each event, in the order in which the events are sent.
 EVENTS = {
     "01-health": 200,
     "02-create-project": 201,
@@ -38,7 +38,7 @@ EVENTS = {
     "16-pull-wipe": 200,
 }
 
-# What a stranger is answered where. A redirect would say that the other function got it.
+# The answer to a stranger at each path. A redirect would mean that the other function got the request.
 ROUTES = {
     "/health": 200,
     "/api/v1/projects": 401,

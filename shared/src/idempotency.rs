@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::{Columns, Error, IdempotencyKey, ProjectId, RowKey, ServerVersion, UserId, keyed_project_id};
 
-/// A successful answer of REST, as it is sent and stored.
+/// A successful REST answer, as it is sent and stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestAnswer {
     /// The HTTP status.
@@ -27,7 +27,7 @@ impl RestAnswer {
         serde_json::to_string(self).map_err(|_| Error::Bug("an answer that is no JSON"))
     }
 
-    /// The answer of a text of [`RestAnswer::to_text`].
+    /// The answer from a text that [`RestAnswer::to_text`] made.
     pub(crate) fn of_text(text: &str) -> Result<Self, Error> {
         serde_json::from_str(text).map_err(|_| Error::Bug("a text that is no answer"))
     }
@@ -72,7 +72,7 @@ impl KeyedRequest {
 
     /// SHA-256 of caller and key in hexadecimal digits: the id of its idempotency record.
     pub fn record_id(&self) -> String {
-        // No key contains a blank, so two pairs never meet.
+        // No key contains a blank, so no two pairs make the same text.
         let hash = Sha256::digest(format!("{} {}", self.key, self.caller));
         hash.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -70,6 +70,6 @@ provisioners._RESOURCE_HANDLERS["AWS::ApiGatewayV2::RouteResponse"] = {
     "delete": lambda response, properties: None,
 }
 apigateway._ws_request_context = context_of_one_connection
-# An event's headers and body are two writes, and the second is not to wait for the acknowledgement of the first.
+# An event's headers and body are two writes. The second one must not wait for the acknowledgement of the first.
 socketserver.StreamRequestHandler.disable_nagle_algorithm = True
 app.main()

@@ -23,9 +23,9 @@ import websockets
 
 BASE_URL, LIVE_URL = os.environ["BASE_URL"], os.environ["LIVE_URL"]
 SECRET = os.environ["JWT_SECRET"]
-# Nothing here takes as long unless it never comes.
+# Nothing here takes this long unless it never comes.
 PATIENCE = float(os.environ.get("PATIENCE", "20"))
-# One connection hears of one project at most once a second, so the commits go round.
+# A connection gets at most one poke per second of a project, so the commits take turns among projects.
 PROJECTS, ROUNDS = 8, 12
 ROUND = 1.2
 

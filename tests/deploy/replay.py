@@ -29,10 +29,10 @@ SECRET = re.search(r"^JWT_SECRET=(.+)$", (ROOT / "infra/watch.env").read_text(),
 COLLECTIONS = ("projects", "tasks", "dependencies", "calendars", "memberships")
 FUNCTIONS = ("rest", "sync", "live", "poke")
 SEED = 20260302
-# A cold start loads the program first.
+# A cold start loads the program first, so it takes longer.
 LARGEST_BINARY = 6_000_000
-# What the library that reads events does with a body that is said to be Base64 and is not; no gateway sends one. The runtime
-# makes an error of it.
+# The library that reads events fails if a body is marked as Base64 and is not. No gateway sends such an event. The runtime turns
+# the failure into an error.
 UNDECODABLE = "/aws_lambda_events-"
 
 

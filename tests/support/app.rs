@@ -1,4 +1,4 @@
-//! Both functions over one table.
+//! The functions `rest` and `sync` over one table.
 
 use std::sync::Arc;
 
@@ -12,41 +12,41 @@ use sync::{KeptPages, Limits, PullOutcomes};
 
 use super::{Call, Setup, TestTable};
 
-/// Both functions, as deployed but for the network in front of them.
+/// The functions `rest` and `sync`, as deployed except for the network in front of them.
 #[derive(Clone)]
 pub struct TestApp {
     /// The function `rest`.
     pub rest: Router,
     /// The function `sync`.
     pub sync: Router,
-    /// How often each way to the answer of a pull was taken.
+    /// The number of pulls with each outcome.
     pub outcomes: Arc<PullOutcomes>,
-    /// A look into the table past the product.
+    /// A view of the table that bypasses the product.
     pub(super) client: Client,
     pub(super) table: String,
     beside_newer: bool,
 }
 
 impl TestApp {
-    /// On this process's table, with a client of its own.
+    /// An app on this process's table, with a client of its own.
     pub async fn new() -> Self {
         let table = TestTable::of_this_process().await;
         Self::on(table, table.table().await).await
     }
 
-    /// On a table that the product sees as `seen`: through a proxy, say.
+    /// An app on a table that the product sees as `seen`, for example through a proxy.
     pub async fn on(table: &TestTable, seen: Table) -> Self {
         Self::with_verifier(table, seen, |name| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned())).await
     }
 
-    /// … checking tokens as these variables say.
+    /// An app that checks tokens as these variables say.
     pub async fn with_verifier(table: &TestTable, seen: Table, variable: impl Fn(&str) -> Option<String>) -> Self {
         let verifier = Arc::new(Verifier::configured(variable).expect("a verifier"));
         let sync = sync::App::new(seen.clone(), Arc::clone(&verifier));
         Self::of(table, rest::App { table: seen, verifier }, sync).await
     }
 
-    /// On this process's table, and devices are told to forget at most so many ids at once.
+    /// An app on this process's table that names at most this many ids in one response of a wipe.
     pub async fn with_wipe_pages_of(ids: usize) -> Self {
         let table = TestTable::of_this_process().await;
         let variable = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
@@ -56,13 +56,13 @@ impl TestApp {
         Self::of(table, rest::App { table: seen, verifier }, sync).await
     }
 
-    /// On this process's table; its instance of the sync function keeps pages.
+    /// An app on this process's table whose instance of the sync function keeps pages.
     pub async fn keeping(limits: Limits) -> Self {
         let table = TestTable::of_this_process().await;
         Self::on_keeping(table, table.table().await, limits).await
     }
 
-    /// … on a table that the product sees as `seen`.
+    /// An app that keeps pages, on a table that the product sees as `seen`.
     pub async fn on_keeping(table: &TestTable, seen: Table, limits: Limits) -> Self {
         let variable = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
         let verifier = Arc::new(Verifier::configured(variable).expect("a verifier"));
@@ -81,7 +81,8 @@ impl TestApp {
         }
     }
 
-    /// … beside a newer version of it: answers may have more columns, collections and values than are documented.
+    /// An app beside a newer version of the product. Its answers may have more columns, collections and values than are
+    /// documented.
     #[must_use]
     pub fn beside_newer(self) -> Self {
         Self { beside_newer: true, ..self }
@@ -92,7 +93,7 @@ impl TestApp {
         sign(LOCAL_SECRET, user).expect("a token")
     }
 
-    /// A client of the table, past the product.
+    /// A client of the table that bypasses the product.
     pub fn look_into(&self) -> &Client {
         &self.client
     }
@@ -107,7 +108,7 @@ impl TestApp {
         Call::new(self.sync.clone(), Method::GET, path).beside_newer(self.beside_newer)
     }
 
-    /// A new project of its own, once it is awaited.
+    /// A new project, which is created when this is awaited.
     pub fn with_project(&self) -> Setup {
         Setup::new(self.clone())
     }

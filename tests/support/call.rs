@@ -1,4 +1,4 @@
-//! One request and what came back.
+//! A request to the product and its answer.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -29,55 +29,55 @@ impl Call {
         Self { router, request, authorization: None, body: Body::empty(), beside_newer: false }
     }
 
-    /// … of a product beside which a newer version is at work, see [`TestApp::beside_newer`].
+    /// The same request to a product beside which a newer version is at work, see [`TestApp::beside_newer`].
     pub fn beside_newer(self, beside_newer: bool) -> Self {
         Self { beside_newer, ..self }
     }
 
-    /// … by a user.
+    /// Sends the request as this user.
     pub fn by(self, user: &str) -> Self {
         self.authorization(format!("Bearer {}", TestApp::token(user)))
     }
 
-    /// … with this `Authorization` header.
+    /// Adds this `Authorization` header.
     pub fn authorization(mut self, value: impl Into<String>) -> Self {
         self.authorization = Some(value.into());
         self
     }
 
-    /// … by nobody.
+    /// Sends the request without a user.
     pub fn without_token(mut self) -> Self {
         self.authorization = None;
         self
     }
 
-    /// … with a header.
+    /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
-    /// … on the condition that the row is still at this version.
+    /// Adds the condition that the row is still at this version.
     pub fn if_match(self, version: u64) -> Self {
         self.header("if-match", &format!("\"{version}\""))
     }
 
-    /// … made on this version of the row, to be merged with what others changed since.
+    /// Says that the change was made on this version of the row and must be merged with later changes.
     pub fn based_on(self, version: u64) -> Self {
         self.header("x-base-version", &version.to_string())
     }
 
-    /// … as the mutation with this key, and no other one.
+    /// Adds this idempotency key.
     pub fn key(self, key: &str) -> Self {
         self.header("idempotency-key", key)
     }
 
-    /// … with a JSON body.
+    /// Adds a JSON body.
     pub fn json(self, body: &Value) -> Self {
         self.body("application/json", body.to_string())
     }
 
-    /// … with any body.
+    /// Adds any body.
     pub fn body(mut self, content_type: &str, body: impl Into<Body>) -> Self {
         self.body = body.into();
         self.header(header::CONTENT_TYPE.as_str(), content_type)
@@ -110,7 +110,7 @@ impl IntoFuture for Call {
     }
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug, Clone)]
 pub struct Answer {
     what: String,
@@ -123,7 +123,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// What the gateway makes of a function's response.
+    /// The answer that the gateway makes of a function's response.
     pub fn of_lambda(response: &Value) -> Self {
         let status = response["statusCode"].as_u64().expect("a status");
         let headers = response["headers"].as_object().expect("headers").iter().map(|(name, value)| {
@@ -138,7 +138,7 @@ impl Answer {
         }
     }
 
-    /// This status, or the test fails and shows the body.
+    /// Checks the status. If it differs, the test fails and shows the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}: {}", self.what, self.start());
@@ -154,7 +154,7 @@ impl Answer {
         }
     }
 
-    /// A header's value, if it is there.
+    /// A header's value, if the header is present.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("a readable header"))
     }
@@ -177,16 +177,16 @@ impl Answer {
         version.unwrap_or_else(|| panic!("{}: no X-Server-Version: {:?}", self.what, self.headers))
     }
 
-    /// Was this answer given before?
+    /// Whether this is a stored answer that was given before.
     pub fn is_replay(&self) -> bool {
         self.header("idempotent-replay") == Some("true")
     }
 
-    /// The same answer as another one, but for the mark of a replay.
+    /// Checks that two answers are equal, except for the header of a replay.
     #[track_caller]
     pub fn assert_replays(&self, first: &Self) {
         assert!(self.is_replay() && !first.is_replay(), "{}: {:?}", self.what, self.headers);
-        // What it cost is another matter.
+        // The costs may differ.
         let kept = |answer: &Self| {
             let mut headers = answer.headers.clone();
             headers.remove("idempotent-replay");
@@ -202,7 +202,7 @@ impl Answer {
         self.row()["server_version"].as_u64().expect("a version")
     }
 
-    /// A problem with this status and code, in the form that every problem has.
+    /// Checks that the answer is a problem with this status and code, in the form that every problem has.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Value {
         assert_eq!(self.status, status, "{}: {}", self.what, self.start());

@@ -1,4 +1,4 @@
-//! Whether an answer is one that the OpenAPI document has: every answer of every test is held against it.
+//! Compares every answer of every test with the OpenAPI document.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 pub static DOCUMENT: LazyLock<Value> =
     LazyLock::new(|| serde_json::from_str(include_str!("../../infra/api/openapi.json")).expect("the document is JSON"));
 
-/// The documented address that a path has, with or without the slash at its end.
+/// The documented address of a path, with or without the slash at its end.
 pub fn template(path: &str) -> Option<&'static str> {
     let path = path.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.strip_suffix('/').unwrap_or(path).split('/').collect();
@@ -21,16 +21,16 @@ pub fn template(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Fails unless the document has such an answer to such a request. With `open`, objects may have further members, and values
-/// be others of their type.
+/// Fails unless the document has such an answer to such a request. With `open`, objects may have further members, and values may
+/// be others of the same type.
 #[track_caller]
 pub fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body: &str, open: bool) {
-    // Preflights are the gateway's, as are the headers for pages of other origins.
+    // The gateway answers preflights and adds the headers for pages of other origins.
     if method == Method::OPTIONS {
         return;
     }
     let Some(template) = template(path) else {
-        // Also what only looks like one of the addresses: an encoded slash, say.
+        // This also covers paths that only look like one of the addresses, for example with an encoded slash.
         assert_eq!(status, 404, "{method} {path} is answered {status} and is not in the document");
         return;
     };
@@ -69,7 +69,7 @@ pub fn check(method: &Method, path: &str, status: u16, headers: &HeaderMap, body
     assert!(wrong.is_empty(), "{what} is not as documented: {}\n{body:.2000}", wrong.join("; "));
 }
 
-/// What is behind a reference.
+/// The target of a reference.
 pub fn resolve(schema: &Value) -> &Value {
     match schema["$ref"].as_str() {
         Some(reference) => DOCUMENT.pointer(reference.trim_start_matches('#')).expect("a reference to what is there"),
@@ -77,7 +77,7 @@ pub fn resolve(schema: &Value) -> &Value {
     }
 }
 
-/// Notes where a value breaks a schema, as far as the document goes but for patterns and formats.
+/// Notes the places where a value breaks a schema. Patterns and formats are not checked.
 fn compare(schema: &Value, value: &Value, at: &str, wrong: &mut Vec<String>) {
     let schema = resolve(schema);
     for part in schema["allOf"].as_array().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! A table on which calls go wrong as they are told.
+//! A table whose calls fail as a test decides.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,22 +17,22 @@ use shared::storage::Table;
 
 use super::TestTable;
 
-/// What becomes of one `TransactWriteItems`.
+/// The fate of one `TransactWriteItems`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is wrong.
+    /// The call succeeds.
     None,
-    /// It takes effect, and its answer is lost.
+    /// The call takes effect, and its answer is lost.
     AnswerLost,
-    /// It takes no effect, and whoever sent it cannot know.
+    /// The call takes no effect, and its sender cannot know that.
     NeverArrives,
     /// The table has forgotten its token, as it does after ten minutes.
     TokenForgotten,
-    /// It takes no effect: the credential has expired.
+    /// The call takes no effect, because the credential has expired.
     Expired,
 }
 
-/// What the call is answered instead: status and body.
+/// The answer that replaces the call's own: status and body.
 #[derive(Debug)]
 struct Instead(u16, &'static str);
 
@@ -47,7 +47,7 @@ impl Storable for Instead {
 }
 
 impl TestTable {
-    /// The table as the product knows it, where `fault` says what becomes of each try of a transaction, the first being 1.
+    /// The table as the product knows it. `fault` decides the fate of each attempt of a transaction. The first attempt is 1.
     pub async fn with_faults(&self, fault: impl Fn(usize) -> Fault + Send + Sync + 'static) -> Table {
         let client = self.client().await;
         let faulty = Faulty { fault, tries: AtomicUsize::new(0) };

@@ -1,4 +1,4 @@
-//! The functions `live` and `poke`, and clients that are only noted down.
+//! The functions `live` and `poke`, with clients that only record what they are sent.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use stack::token::LOCAL_SECRET;
 
 use super::{TestApp, TestTable};
 
-/// Whoever is connected: what each was sent, and who was closed.
+/// The connected clients, with the messages that each one was sent and the connections that were closed.
 #[derive(Debug, Default)]
 pub struct Clients {
     sent: Mutex<BTreeMap<ConnectionId, Vec<Value>>>,
@@ -28,37 +28,37 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// What a client was sent.
+    /// The messages that a client was sent.
     pub fn sent(&self, connection: &str) -> Vec<Value> {
         self.sent.lock().expect("what was sent").get(&id(connection)).cloned().unwrap_or_default()
     }
 
-    /// Each client that was sent something, with how often.
+    /// Each client that was sent something, with the number of messages.
     pub fn counts(&self) -> Vec<usize> {
         self.sent.lock().expect("what was sent").values().map(Vec::len).collect()
     }
 
-    /// Who was closed.
+    /// The connections that were closed.
     pub fn closed(&self) -> Vec<String> {
         self.closed.lock().expect("who was closed").iter().map(ToString::to_string).collect()
     }
 
-    /// From now on the connection is gone, and nobody said so.
+    /// Makes the connection vanish without an event.
     pub fn kill(&self, connection: &str) {
         self.dead.lock().expect("the dead").insert(id(connection));
     }
 
-    /// From now on the gateway does not get through to it.
+    /// Makes the connection unreachable for the gateway.
     pub fn hide(&self, connection: &str) {
         self.unreachable.lock().expect("the hidden").insert(id(connection));
     }
 
-    /// Requests to send so far. Not those to close: a sweep closes what other tests left open.
+    /// The number of requests to send so far. Requests to close do not count, because a sweep closes what other tests left open.
     pub fn posts(&self) -> usize {
         self.posts.load(Ordering::Relaxed)
     }
 
-    /// The most that were under way at once.
+    /// The largest number of requests that were under way at once.
     pub fn most_under_way(&self) -> usize {
         self.most_under_way.load(Ordering::Relaxed)
     }
@@ -97,13 +97,13 @@ impl Connections for Clients {
     }
 }
 
-/// Both functions over one table.
+/// The functions `live` and `poke` over one table.
 pub struct LiveApp {
     /// The function `live`.
     pub live: Live,
     /// The function `poke`.
     pub poke: Poke<Clients>,
-    /// Whoever is connected.
+    /// The connected clients.
     pub clients: Arc<Clients>,
     /// The table.
     pub table: Table,
@@ -111,17 +111,17 @@ pub struct LiveApp {
 }
 
 impl LiveApp {
-    /// On this process's table, with a client of its own.
+    /// An app on this process's table, with a client of its own.
     pub async fn new() -> Self {
         Self::on(TestTable::of_this_process().await.table().await)
     }
 
-    /// On a table.
+    /// An app on a table.
     pub fn on(table: Table) -> Self {
         Self::with(table, Arc::default())
     }
 
-    /// … with these clients.
+    /// An app on a table, with these clients.
     pub fn with(table: Table, clients: Arc<Clients>) -> Self {
         let secret = |name: &str| (name == "JWT_SECRET").then(|| LOCAL_SECRET.to_owned());
         let verifier = Arc::new(Verifier::configured(secret).expect("a verifier"));
@@ -146,30 +146,30 @@ impl LiveApp {
         self.lines.lock().expect("lines").last().cloned().expect("a line")
     }
 
-    /// Something that happens to a connection. What the client is told; null if nothing.
+    /// Sends an event of a connection. Returns the message to the client, or null if there is none.
     pub async fn event(&self, connection: &str, event: Event) -> Value {
         let answer = self.live.answer(&unwatched(connection), event).await;
         assert_eq!(answer.status, 200);
         answer.message.map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"))
     }
 
-    /// A client says something.
+    /// Sends a client's message.
     pub async fn say(&self, connection: &str, message: &Value) -> Value {
         self.event(connection, Event::Said(message.to_string())).await
     }
 
-    /// A user watches projects.
+    /// Lets a user watch projects.
     pub async fn watch(&self, connection: &str, user: &str, projects: &[&str]) -> Value {
         let token = TestApp::token(user);
         self.say(connection, &json!({"action": "watch", "token": token, "projects": projects})).await
     }
 
-    /// Hands over a batch of the stream, and answers from where it is to be repeated.
+    /// Hands over a batch of the stream. Returns the place from which it must be repeated.
     pub async fn batch(&self, records: &[Value]) -> Option<String> {
         self.poke.handle(&stream_event(records)).await
     }
 
-    /// Who is noted as watching a project, sorted.
+    /// The watchers of a project on the table, sorted.
     pub async fn watchers(&self, project: &str) -> Vec<String> {
         let watchers = self.table.watchers(&project.parse().expect("a project")).await.expect("watchers");
         let mut watchers: Vec<_> = watchers.into_iter().map(|watcher| watcher.connection.to_string()).collect();

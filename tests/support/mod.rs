@@ -1,15 +1,15 @@
 //! Helpers that read like the domain.
 //!
-//! - [`TestApp`]: both functions over one table, through the real SDK
+//! - [`TestApp`]: the functions `rest` and `sync` over one table, through the real SDK
 //! - [`TestProject`]: a project of its own for each test, set up over REST: `TestApp::new().await.with_project().with_tasks(3).await`
-//! - [`Call`] and [`Answer`]: one request and what came back
-//! - [`Fault`]: what goes wrong with a transaction
-//! - [`documented`]: the OpenAPI document, which every answer is held against
-//! - [`Pull`] and [`Device`]: what a device gets and what it holds then
-//! - [`Newer`]: what a newer version of the product writes beside this one
-//! - [`LiveApp`] and [`Clients`]: the functions `live` and `poke` over one table, and whoever is connected
-//! - [`Stored`]: what the table holds, read strongly
-//! - [`tls`]: a server that nobody vouches for
+//! - [`Call`] and [`Answer`]: a request and its answer
+//! - [`Fault`]: the ways in which a transaction fails
+//! - [`documented`]: the OpenAPI document, with which every answer is compared
+//! - [`Pull`] and [`Device`]: a sync response, and the rows that a device holds afterwards
+//! - [`Newer`]: the writes of a newer version of the product beside this one
+//! - [`LiveApp`] and [`Clients`]: the functions `live` and `poke` over one table, and the connected clients
+//! - [`Stored`]: the contents of the table, read strongly
+//! - [`tls`]: a server with a certificate that no authority signed
 //! - [`Reference`] and [`Replay`]: the straightforward pull, and a table without an engine
 
 mod app;

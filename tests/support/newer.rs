@@ -1,4 +1,4 @@
-//! A newer version of the product at work on the same table: it knows more columns, more collections and more values.
+//! A newer version of the product on the same table, which knows more columns, collections and values.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem, Update};
 use serde_json::Value;
@@ -17,8 +17,9 @@ pub struct Newer {
 }
 
 impl Newer {
-    /// The row at `version`, `old` being the row before. `put` sets some of the columns that both versions know, to any
-    /// values, and has all that only the newer one knows as a JSON object; none makes a tombstone.
+    /// The row at `version`, where `old` is the row before. `put` sets some of the columns that both versions know, to any
+    /// values. It also has the columns that only the newer version knows, as a JSON object. Without `put` the row becomes a
+    /// tombstone.
     pub fn new(old: Option<Row>, key: RowKey, put: Option<(&Value, &str)>, version: ServerVersion) -> Self {
         let Some((known, newer)) = put else {
             return Self { row: Row::written(old.as_ref(), key, Write::Delete, version), old };
@@ -73,7 +74,7 @@ impl Newer {
     }
 }
 
-/// The version that last changed each column, those of the newer version behind the others.
+/// The column versions. The columns of the newer version come last.
 fn column_versions(old: Option<&Row>, row: &Row, newer: &str) -> ColumnVersions {
     let known = row.key.collection.columns().len();
     let object = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");
@@ -100,7 +101,7 @@ fn write_varint(bytes: &mut Vec<u8>, mut number: u64) {
 }
 
 impl TestProject {
-    /// Writes a row as a newer version would, see [`Newer::new`]. Answers the row's version.
+    /// Writes a row as a newer version would, see [`Newer::new`]. Returns the row's version.
     pub async fn newer_writes(&self, entity: &str, known: Value, newer: &str) -> u64 {
         self.newer(entity, Some((&known, newer))).await
     }

@@ -1,4 +1,4 @@
-//! A project of a test's own.
+//! The projects of tests, one for each test.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -9,10 +9,10 @@ use shared::domain::{ProjectId, Role, UserId, membership_id};
 
 use super::{Answer, Call, Pull, TestApp};
 
-/// Who owns each project.
+/// The owner of each project.
 pub const OWNER: &str = "olga";
 
-/// What a project is to have; it is made over REST when this is awaited.
+/// The contents of a project that is created over REST when this is awaited.
 #[must_use]
 pub struct Setup {
     project: TestProject,
@@ -74,17 +74,17 @@ impl IntoFuture for Setup {
     }
 }
 
-/// A project with an owner, and all that a test does to it. Calls are by the owner unless they say by whom.
+/// A project with an owner, and the calls that tests make to it. The owner makes a call unless it names another user.
 #[derive(Clone)]
 pub struct TestProject {
-    /// Where it is.
+    /// The app that the project is on.
     pub app: TestApp,
     /// Its id.
     pub id: String,
 }
 
 impl TestProject {
-    /// The same project as another instance of both functions sees it.
+    /// The same project, seen by another instance of the functions.
     pub fn seen_by(&self, app: TestApp) -> Self {
         Self { app, id: self.id.clone() }
     }
@@ -94,27 +94,27 @@ impl TestProject {
         self.app.call(method, &format!("/api/v1/projects/{}/{path}", self.id)).by(OWNER)
     }
 
-    /// Reads, below the project.
+    /// Reads a path below the project.
     pub fn get(&self, path: &str) -> Call {
         self.call(Method::GET, path)
     }
 
-    /// Creates in a collection.
+    /// Creates a row in a collection.
     pub fn post(&self, collection: &str, body: &Value) -> Call {
         self.call(Method::POST, &format!("{collection}/")).json(body)
     }
 
-    /// Changes a row, `tasks/t1` say; the project itself is `""`.
+    /// Changes a row, for example `tasks/t1`. The project itself is `""`.
     pub fn patch(&self, row: &str, body: &Value) -> Call {
         self.call(Method::PATCH, &slash(row)).json(body)
     }
 
-    /// Deletes a row, or with `""` the project.
+    /// Deletes a row. With `""`, deletes the project.
     pub fn delete(&self, row: &str) -> Call {
         self.call(Method::DELETE, &slash(row))
     }
 
-    /// Creates a row, which must succeed.
+    /// Creates a row. This must succeed.
     #[track_caller]
     pub fn create(&self, collection: &str, body: Value) -> impl Future<Output = Value> + use<> {
         let call = self.post(collection, &body);
@@ -126,7 +126,7 @@ impl TestProject {
         self.post("dependencies", &edge(from, to))
     }
 
-    /// A pull with this query, `since=0` say.
+    /// A pull with this query, for example `since=0`.
     pub fn sync(&self, query: &str) -> Call {
         self.app.call_sync(&format!("/api/v1/projects/{}/sync/?{query}", self.id)).by(OWNER)
     }
@@ -143,7 +143,7 @@ impl TestProject {
         membership_id(&project, &user).to_string()
     }
 
-    /// Makes someone a member with this role.
+    /// Adds a user as a member with this role.
     pub fn give(&self, user: &str, role: impl Into<i64>) -> Call {
         self.post("memberships", &json!({"user": user, "role": role.into()}))
     }

@@ -1,4 +1,4 @@
-//! What a device gets and what it holds then.
+//! Sync responses, and a device that applies them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use super::{Answer, TestProject};
 pub struct Pull {
     /// `timestamp`.
     pub mark: u64,
-    /// Was it cut?
+    /// Whether the response was cut.
     pub has_more: bool,
-    /// Which way the server took.
+    /// The outcome of the pull.
     pub path: String,
-    /// What it says of the live rows, if it does.
+    /// The checksums of the live rows, if the response has them.
     pub checksums: Option<Checksums>,
     /// How many live rows the server has, if it says so.
     pub row_counts: Option<u64>,
@@ -25,7 +25,7 @@ pub struct Pull {
 }
 
 impl Pull {
-    /// Reads an answer and checks what must hold for each of them.
+    /// Reads an answer and checks the rules that hold for every sync response.
     #[track_caller]
     pub fn of(answer: &Answer) -> Self {
         let pull = Self::with_newer(answer);
@@ -41,7 +41,7 @@ impl Pull {
         pull
     }
 
-    /// … of a project in which a newer version of the product is at work, too: there may be more columns and collections.
+    /// Reads an answer of a project that a newer version of the product also writes. It may have more columns and collections.
     #[track_caller]
     pub fn with_newer(answer: &Answer) -> Self {
         assert_eq!(answer.status, 200, "{}", answer.text);
@@ -95,7 +95,7 @@ impl Pull {
         }
     }
 
-    /// The ids of the live rows of a collection, in their order.
+    /// The ids of the live rows of a collection, in the order of the response.
     pub fn updated(&self, collection: &str) -> Vec<&str> {
         self.updated.keys().filter(|(name, _)| name == collection).map(|(_, id)| id.as_str()).collect()
     }
@@ -107,7 +107,7 @@ impl Pull {
         row.unwrap_or_else(|| panic!("{collection}/{id} is not in {:?}", self.updated.keys()))
     }
 
-    /// The versions of the live rows, in their order.
+    /// The versions of the live rows, in the order of the response.
     pub fn versions(&self) -> Vec<u64> {
         let mut versions: Vec<u64> =
             self.updated.values().map(|row| row["server_version"].as_u64().expect("a version")).collect();
@@ -115,23 +115,23 @@ impl Pull {
         versions
     }
 
-    /// The ids of a collection's tombstones, in their order.
+    /// The ids of a collection's tombstones, in the order of the response.
     pub fn deleted(&self, collection: &str) -> Vec<&str> {
         self.deleted.iter().filter(|(name, _)| name == collection).map(|(_, id)| id.as_str()).collect()
     }
 
-    /// How many rows and tombstones there are.
+    /// The number of rows and tombstones.
     pub fn len(&self) -> usize {
         self.updated.len() + self.deleted.len()
     }
 
-    /// Nothing but a mark.
+    /// Checks that the response has nothing but a mark.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 }
 
-/// Three numbers for each collection.
+/// Checks that the checksums have three numbers for each collection.
 #[track_caller]
 fn checksums(body: &Value) -> Checksums {
     assert!(Collection::ALL.iter().all(|collection| body.get(collection.name()).is_some()), "{body}");
@@ -150,7 +150,7 @@ fn timing(answer: &Answer) -> String {
     path.unwrap_or_else(|| panic!("Server-Timing: {timing}")).0.to_owned()
 }
 
-/// Every column, scalars only, and none of the names that WatermelonDB keeps for itself.
+/// Checks that a row has every column, only scalars, and none of the names that WatermelonDB reserves.
 #[track_caller]
 fn assert_flat(collection: &str, row: &Value) {
     let row = row.as_object().expect("an object");
@@ -168,10 +168,10 @@ fn assert_flat(collection: &str, row: &Value) {
     );
 }
 
-/// A device's database: what it holds after the pulls it made.
+/// A device's database after its pulls.
 #[derive(Debug, Clone, Default)]
 pub struct Device {
-    /// `lastPulledAt`; 0 at first.
+    /// `lastPulledAt`, which is 0 at first.
     pub mark: u64,
     /// Its rows, by collection and id.
     pub rows: BTreeMap<(String, String), Value>,
@@ -187,7 +187,7 @@ impl Device {
         self.mark = pull.mark;
     }
 
-    /// The checksums of what it holds.
+    /// The checksums of its rows.
     pub fn checksums(&self) -> Checksums {
         let rows = self.rows.iter().map(|((collection, id), row)| {
             let key =
@@ -199,7 +199,7 @@ impl Device {
         Checksums::of(rows.iter().map(|(key, version)| (key, *version)))
     }
 
-    /// One `synchronize()` of the plain client, which has never heard of `has_more`. `limit` is a page's size.
+    /// One `synchronize()` of the plain client, which does not know `has_more`. `limit` is a page's size.
     pub async fn synchronize(&mut self, project: &TestProject, limit: Option<usize>) -> Pull {
         let limit = limit.map(|limit| format!("&limit={limit}")).unwrap_or_default();
         let pull = Pull::of(&project.sync(&format!("since={}{limit}", self.mark)).await);

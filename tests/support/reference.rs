@@ -1,7 +1,8 @@
-//! The straightforward pull, to compare with: items as the SDK types them, rows as JSON values, one page after the other.
+//! The reference pull, which the product's pull is compared with: items in the SDK's types, rows as JSON values, one page after
+//! the other.
 //!
-//! It believes what it reads, and so is right only about a table that nobody writes to. What it answers then is what the product
-//! has to answer, byte for byte; and what it costs is what the product's own way has to be worth.
+//! It trusts what it reads, so it is right only about a table that nobody writes to. The product must give the same answer, byte
+//! for byte. The product's faster code must be worth the difference in cost.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,18 +17,18 @@ use shared::storage::BY_VERSION;
 
 type Item = HashMap<String, AttributeValue>;
 
-/// What is asked for.
+/// The parameters of a pull.
 #[derive(Debug, Clone)]
 pub struct Reference {
     /// The project.
     pub project: ProjectId,
-    /// Who asks: a member.
+    /// The caller, who is a member.
     pub caller: UserId,
-    /// What the device holds.
+    /// The device's mark.
     pub since: u64,
-    /// The most rows and tombstones.
+    /// The maximum number of rows and tombstones.
     pub limit: usize,
-    /// Without tombstones when nothing is held.
+    /// Whether tombstones are left out when the device holds nothing.
     pub turbo: bool,
 }
 
@@ -141,7 +142,7 @@ fn number(value: &AttributeValue) -> u64 {
     value.as_n().expect("a number").parse().expect("an integer")
 }
 
-/// An object whose members stay in their order, which those of a `Value` do not.
+/// An object whose members keep their order. A `Value` would not keep it.
 struct InOrder<T>(Vec<(String, T)>);
 
 impl<T: Serialize> Serialize for InOrder<T> {

@@ -1,4 +1,4 @@
-//! A table of one project that is nothing but its answers.
+//! A table of one project that consists only of recorded answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -16,8 +16,8 @@ use shared::domain::{Checksums, Collection, ProjectId, Row, State};
 use shared::storage::Table;
 use tokio::sync::Semaphore;
 
-/// Sits where the SDK's HTTP connections would be. It knows the reads of a pull and that all of them are of its project: what a
-/// query asks for is made once and then replayed, so that a measurement is not one of a table.
+/// A replacement for the SDK's HTTP connections. It knows the reads of a pull, all of which are of its project. It makes the
+/// answer to a query once and then replays it, so that a measurement does not include the work of a table.
 #[derive(Debug, Clone)]
 pub struct Replay {
     known: Arc<Known>,
@@ -31,9 +31,9 @@ pub struct Replay {
 struct Known {
     counter_and_membership: String,
     counter: String,
-    /// Ascending.
+    /// The rows, by ascending version.
     rows: Vec<KnownRow>,
-    /// What a page holds, in bytes of JSON.
+    /// The size of a page, in bytes of JSON.
     page: usize,
 }
 
@@ -41,13 +41,13 @@ struct Known {
 struct KnownRow {
     version: u64,
     item: String,
-    /// The item without the row's content, if it superseded a version.
+    /// The item without the row's content, if the row superseded a version.
     superseding: Option<String>,
 }
 
 impl Replay {
-    /// The table of these rows, one of which is the caller's membership, with pages of so many bytes. How a text is
-    /// put into the JSON of an answer is up to `quoted`.
+    /// A table of these rows, one of which is the caller's membership, with pages of this many bytes. `quoted` writes a text into
+    /// the JSON of an answer.
     pub fn new(
         project: &ProjectId,
         membership: &Row,
@@ -77,7 +77,7 @@ impl Replay {
         }
     }
 
-    /// … that takes so long for each answer, and has so many under way at once.
+    /// A table that takes this long for each answer and answers this many calls at once.
     #[must_use]
     pub fn slowed(mut self, delay: Duration, at_once: usize) -> Self {
         self.delay = delay;
@@ -183,7 +183,7 @@ fn item(project: &ProjectId, row: &Row, quoted: &dyn Fn(&str) -> String) -> Stri
     format!(r#"{open},"{name}":{{"S":{}}}}}"#, quoted(&row.device_json(project)))
 }
 
-/// What of it a proof counts.
+/// The attributes that a proof uses.
 fn proof(project: &ProjectId, row: &Row) -> Value {
     let bytes = |bytes: Vec<u8>| json!({"B": base64::encode(bytes)});
     let mut item = json!({"project_id": {"S": project}, "entity": {"S": row.key.to_string()},

@@ -1,4 +1,4 @@
-//! What the table holds, read strongly and past the product's own reading.
+//! The contents of the table, read strongly and not with the product's code.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,32 +18,32 @@ impl Stored {
         self.0.get(name)
     }
 
-    /// `server_version`, `writes`, `current_version` and the like.
+    /// A number, for example `server_version`, `writes` or `current_version`.
     #[track_caller]
     pub fn number(&self, name: &str) -> u64 {
         let number = self.get(name).and_then(|value| value.as_n().ok()?.parse().ok());
         number.unwrap_or_else(|| panic!("{name} is no number in {:?}", self.0))
     }
 
-    /// The numbers of a list, `removed_at` say; none when it is not there.
+    /// The numbers of a list, for example `removed_at`. None if the list does not exist.
     pub fn numbers(&self, name: &str) -> Vec<u64> {
         let list = self.get(name).map(|value| value.as_l().expect("a list").as_slice()).unwrap_or_default();
         list.iter().map(|value| value.as_n().expect("a number").parse().expect("an integer")).collect()
     }
 
-    /// Is it a tombstone?
+    /// Whether the row is a tombstone.
     pub fn is_dead(&self) -> bool {
         self.get("is_deleted") == Some(&AttributeValue::Bool(true))
     }
 
-    /// `row` or `deleted_row`.
+    /// The JSON in `row` or `deleted_row`.
     #[track_caller]
     pub fn content(&self) -> Value {
         let text = self.get(if self.is_dead() { "deleted_row" } else { "row" }).and_then(|value| value.as_s().ok());
         serde_json::from_str(text.unwrap_or_else(|| panic!("no content in {:?}", self.0))).expect("JSON")
     }
 
-    /// Every version that the row ever held, oldest first. Only for a row whose list was never cut.
+    /// Every version that the row ever held, oldest first. Use it only for a row whose history was never cut.
     #[track_caller]
     pub fn versions(&self) -> Vec<u64> {
         let current = ServerVersion::try_from(self.number("server_version")).expect("a version");
@@ -69,7 +69,7 @@ impl TestProject {
         self.items_of(&format!("request#{}", self.id)).await
     }
 
-    /// Lets the time of every record run out without removing it, as it may be for days.
+    /// Makes every record expire without removing it. DynamoDB may keep expired items for days.
     pub async fn expire_records(&self) {
         for (entity, _) in self.records().await {
             let update = self.app.client.update_item().table_name(&self.app.table);
@@ -82,7 +82,7 @@ impl TestProject {
         }
     }
 
-    /// Removes an attribute of an item, as code does that does not know of it.
+    /// Removes an attribute of an item, like code that does not know the attribute.
     pub async fn forget(&self, entity: &str, attribute: &str) {
         let update = self.app.client.update_item().table_name(&self.app.table);
         let update = update
@@ -133,7 +133,7 @@ impl TestProject {
         self.counter().await.number("current_version")
     }
 
-    /// What a device that missed nothing holds.
+    /// The rows that a device holds if it missed nothing.
     pub async fn live_rows(&self) -> BTreeMap<(String, String), Value> {
         let live = self.stored().await.into_iter().filter(|(_, row)| !row.is_dead());
         let keyed = live.map(|(entity, row)| {
@@ -143,7 +143,7 @@ impl TestProject {
         keyed.collect()
     }
 
-    /// Every version from 1 to the counter was given to exactly one row, which still says so.
+    /// Checks that every version from 1 to the counter was given to exactly one row, which still accounts for it.
     pub async fn assert_dense(&self) {
         let mut items = self.items().await;
         let counter = items.remove("_counter").expect("a counter").number("current_version");

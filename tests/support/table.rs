@@ -13,23 +13,24 @@ use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use shared::storage::Table;
 use tokio::sync::OnceCell;
 
-/// Where the tests' table is: on the embedded engine, or on the endpoint that `TEST_DYNAMODB_ENDPOINT` names.
+/// The place of the tests' table: the embedded engine, or the endpoint that `TEST_DYNAMODB_ENDPOINT` names.
 #[derive(Debug, Clone)]
 pub struct TestTable {
     /// The endpoint.
     pub endpoint: String,
-    /// The table's name, not used by any other process.
+    /// The table's name, which no other process uses.
     pub name: String,
 }
 
 impl TestTable {
-    /// This process's table, made by whoever asks first.
+    /// This process's table, which the first call creates.
     pub async fn of_this_process() -> &'static Self {
         static TABLE: OnceCell<TestTable> = OnceCell::const_new();
         TABLE.get_or_init(Self::make).await
     }
 
-    /// A client of the caller's own: its pooled connections belong to the runtime that opens them, and each test has one.
+    /// A new client for the caller. Its pooled connections belong to the runtime that opens them, and each test has its own
+    /// runtime.
     pub async fn client(&self) -> Client {
         ops::endpoint::client(&self.endpoint).await
     }
@@ -39,8 +40,8 @@ impl TestTable {
         Table::new(self.client().await, &self.name)
     }
 
-    /// … behind a client that shows each request, with the name of its operation, to `look` before it is sent, each try anew. What
-    /// `look` does to the request is sent; its error is the call's.
+    /// The table behind a client that shows each attempt of a request, with the name of its operation, to `look` before it is
+    /// sent. `look` may change the request. Its error becomes the error of the call.
     pub async fn seen_by(
         &self,
         look: impl Fn(&str, &mut HttpRequest) -> Result<(), BoxError> + Send + Sync + 'static,
@@ -49,7 +50,7 @@ impl TestTable {
         Table::new(Client::from_conf(client.config().to_builder().interceptor(Look(look)).build()), &self.name)
     }
 
-    /// Is this another engine than the embedded one? Not all report the units that DynamoDB would.
+    /// Whether this is another engine than the embedded one. Not all engines report the units that DynamoDB would.
     pub fn may_count_differently() -> bool {
         Self::elsewhere().is_some()
     }
@@ -65,7 +66,7 @@ impl TestTable {
             Some(endpoint) => (endpoint, "TEST_DYNAMODB_ENDPOINT"),
             None => (stack::engine::start(None).expect("the embedded engine"), "the embedded engine"),
         };
-        // Past the test harness, which shows what is printed only when a test fails.
+        // This bypasses the test harness, which shows printed text only if a test fails.
         writeln!(std::io::stderr(), "tests run on table {name} at {endpoint} ({kind})").expect("standard error");
         let table = Self { endpoint, name };
         let client = table.client().await;

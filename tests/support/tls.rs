@@ -1,4 +1,4 @@
-//! A server on this machine that speaks TLS, which nobody vouches for.
+//! A TLS server on this machine, with a certificate that no authority signed.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 
-/// For `localhost`; made with `openssl req -x509`, and signed by itself.
+/// The self-signed certificate for `localhost`, which `openssl req -x509` made.
 pub const CERTIFICATE: &[u8] = include_bytes!("../../shared/testdata/tls/localhost.cert.der");
 const KEY: &[u8] = include_bytes!("../../shared/testdata/tls/localhost.key.der");
 

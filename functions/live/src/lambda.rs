@@ -1,4 +1,4 @@
-//! The gateway's events.
+//! The entry point: takes the gateway's events from Lambda and hands each to the handler.
 //!
 //! An answer to a message is a *route response*: the gateway sends the body of this function's response to the client.
 
@@ -21,7 +21,7 @@ async fn answer(live: Live, event: LambdaEvent<GatewayEvent>) -> Result<Response
     let event = match request_context.event_type {
         EventType::Connect => Event::Opened,
         EventType::Disconnect => Event::Ended,
-        // A binary frame is no message, and is refused as such.
+        // A binary frame cannot be a message, so it is refused like an invalid one.
         EventType::Message if is_base64_encoded => Event::Said(String::new()),
         EventType::Message => Event::Said(body.unwrap_or_default()),
     };

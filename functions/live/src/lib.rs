@@ -1,8 +1,8 @@
 //! The events of the WebSocket API: a connection is opened, says something, and ends.
 //!
-//! Whoever connects is nobody yet: no token stands in an address, where logs would keep it. So a stranger can open a connection
-//! and send messages. Until a token is verified, a message costs nothing but the call of this function, and a connection one
-//! write, which is there so that a sweep finds and closes connections that never watch anything.
+//! A caller who connects is not authenticated yet: an address carries no token, because logs would keep it. So a stranger can
+//! open a connection and send messages. Until a token is verified, a message costs nothing but the call of this function, and a
+//! connection costs one write. With that write, a sweep finds and closes connections that never watch anything.
 
 use std::sync::Arc;
 
@@ -20,27 +20,27 @@ mod rates;
 pub use lambda::run;
 use rates::Rates;
 
-/// What happens to a connection.
+/// An event of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// It is about to be opened.
+    /// The connection is about to be opened.
     Opened,
-    /// The client said something.
+    /// The client sent a message.
     Said(String),
-    /// It has ended, as far as the gateway knows.
+    /// The connection has ended, as far as the gateway knows.
     Ended,
 }
 
-/// What the function answers.
+/// The function's answer to an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Below 300: the connection may be opened.
+    /// An HTTP status. The gateway opens the connection if it is below 300.
     pub status: u16,
-    /// What the client is told.
+    /// The message to the client, if there is one.
     pub message: Option<String>,
 }
 
-/// What the handler needs.
+/// Everything that the handler needs.
 #[derive(Clone)]
 pub struct Live {
     table: Table,
@@ -50,25 +50,25 @@ pub struct Live {
     log: LiveLog,
 }
 
-/// What became of an event, for the log.
+/// The result of an event, for the log.
 struct Said {
     message: ServerMessage,
     caller: Option<UserId>,
 }
 
 impl Live {
-    /// Without budgets and without a log.
+    /// A handler without budgets and without a log.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
         Self { table, verifier, budgets: None, rates: Arc::default(), log: LiveLog::silent("live") }
     }
 
-    /// … whose callers may cost the table only so much.
+    /// Limits what each caller may cost the table.
     #[must_use]
     pub fn with_budgets(self, budgets: Option<CallerBudgets>) -> Self {
         Self { budgets, ..self }
     }
 
-    /// … that writes a line for each event.
+    /// Writes a line to this log for each event.
     #[must_use]
     pub fn with_log(self, log: LiveLog) -> Self {
         Self { log, ..self }
@@ -81,7 +81,7 @@ impl Live {
             Event::Said(_) => "said",
             Event::Ended => "ended",
         };
-        // Boxed: what the SDK makes of a call is too deep a type to be nested as deep again.
+        // The future is boxed. The SDK's futures are deeply nested types, and the compiler limits the depth.
         let (answered, cost) = measured(Box::pin(self.handle(connection, event))).await;
         if let Ok(Some(Said { caller: Some(caller), .. })) = &answered
             && let Some(budgets) = &self.budgets
@@ -126,11 +126,11 @@ impl Live {
         Said { message: message.unwrap_or_else(ServerMessage::Refused), caller: Some(caller) }
     }
 
-    /// Has the connection watch those of the projects that its user may see.
+    /// Makes the connection watch those of the projects that its user may see.
     ///
-    /// The memberships are read twice. Before the watches are written, so that whoever is not a member writes nothing. And
-    /// after, with the versions: a commit that is in none of these versions finds the watch, and so does a removal that these
-    /// memberships do not show.
+    /// The memberships are read twice. They are read before the watches are written, so that a caller who is not a member writes
+    /// nothing. They are read again afterwards, together with the versions. A commit that these versions do not include finds the
+    /// watch. So does a removal that these memberships do not show.
     async fn watch(&self, watcher: &Watcher, opened_at: u64, listed: &Value) -> Result<ServerMessage, Refusal> {
         let wanted = ClientMessage::projects(listed)?;
         if let Some(Err(wait)) = self.budgets.as_ref().map(|budgets| budgets.admit(&watcher.user)) {

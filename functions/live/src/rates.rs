@@ -1,8 +1,8 @@
-//! How often one connection may say something, in one instance of the function.
+//! The rate limit for the messages of one connection, in one instance of the function.
 //!
 //! A message over the rate is refused before it is read. Instances do not share their counts: a connection whose messages reach
-//! `n` instances may say `n` times as much. What the gateway lets through, and how many instances there may be, bounds all
-//! connections together.
+//! `n` instances may send `n` times as many. All connections together are limited by the gateway's throttling and by the number
+//! of instances.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,11 +11,11 @@ use std::time::Duration;
 use shared::domain::ConnectionId;
 use tokio::time::Instant;
 
-/// So many messages may come at once.
+/// The number of messages that may come at once.
 const MAX_BURST: f64 = 10.0;
-/// And so many each second after that.
+/// The number of messages per second after that.
 const PER_SECOND: f64 = 1.0;
-/// The most connections that are counted. Beyond that all of them start anew.
+/// The maximum number of connections that are counted. Beyond that, all counts start anew.
 const MAX_COUNTED: usize = 10_000;
 
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ struct Allowance {
 }
 
 impl Rates {
-    /// Counts a message; or says how long the connection must wait.
+    /// Counts a message, or returns how long the connection must wait.
     pub(crate) fn admit(&self, connection: &ConnectionId) -> Result<(), Duration> {
         let now = Instant::now();
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! What a batch of the stream comes down to.
+//! The summary of a batch of the stream: which projects moved, and which members were removed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +12,13 @@ pub(crate) struct Place {
     pub(crate) sequence_number: String,
 }
 
-/// A project that moved.
+/// A project that moved to a new version.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Moved {
     pub(crate) project: ProjectId,
     /// The newest version.
     pub(crate) version: ServerVersion,
-    /// The first record that speaks of the project.
+    /// The place of the first record about the project.
     pub(crate) place: Place,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Removed {
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     pub(crate) records: usize,
-    /// They are left out: to have them again would not help.
+    /// Unreadable records are left out, because they would be just as unreadable when Lambda repeats them.
     pub(crate) unreadable: usize,
     pub(crate) moved: Vec<Moved>,
     pub(crate) removed: Vec<Removed>,

@@ -1,4 +1,4 @@
-//! Batches of the stream, and the schedule's calls to sweep.
+//! The entry point: takes batches of the stream, and the schedule's calls to sweep, from Lambda.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ async fn handle<C: Connections>(poke: Arc<Poke<C>>, event: LambdaEvent<Value>) -
     Ok(Response { batch_item_failures: again.into_iter().map(|item_identifier| Failure { item_identifier }).collect() })
 }
 
-/// Which records Lambda is to hand over again: the first of these and all that follow it.
+/// The records that Lambda is to hand over again: the first of these and all that follow it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Response {

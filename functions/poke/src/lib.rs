@@ -1,15 +1,16 @@
-//! Tells whoever watches a project that it moved.
+//! Tells the watchers of a project that it moved.
 //!
-//! The table's stream hands over what was written, batch by batch, those of one project in order. For each project of a batch:
+//! The table's stream hands over the writes in batches; the writes of one project come in order. For each project of a batch:
 //!
-//! 1. Whoever was removed from it loses their watches, and their connections are closed.
-//! 2. All watchers are told the newest version of the batch, and earlier ones never. Within a second of the last time the batch
-//!    waits; what is written meanwhile comes in the next one. So a project costs at most one poke a second and connection, as long as
-//!    one instance has its part of the stream: when Lambda starts another one, a poke may come earlier.
-//! 3. Watches of dead connections are removed. So are expired ones, whose clients are told.
+//! 1. The watches of removed members are ended, and their connections are closed.
+//! 2. All watchers are told the newest version of the batch, and no earlier one. If the last poke was less than a second ago, the
+//!    batch waits. Later writes come in the next batch. So a connection gets at most one poke per second of a project, as long as
+//!    one instance handles its part of the stream. When Lambda starts another instance, a poke may come earlier.
+//! 3. Watches of dead connections are removed. So are expired watches, and their clients are told.
 //!
-//! A poke is lost when a connection cannot be reached, or when there is no time left: the client's slow poll finds the change. Only
-//! a failed read of the watchers fails a batch, from the first record of that project on, and Lambda repeats it a few times.
+//! A poke is lost when a connection cannot be reached, or when there is no time left. The client's slow poll then finds the
+//! change. A batch fails only if the watchers of a project cannot be read. Lambda then repeats the batch a few times, from the
+//! first record of that project on.
 //!
 //! Connections that were opened half a minute ago and watch nothing are closed, too: see [`Poke::sweep`].
 
@@ -36,16 +37,16 @@ pub use lambda::run;
 use pace::Pace;
 pub use tally::Tally;
 
-/// The most messages under way at once.
+/// The maximum number of messages that are being sent at once.
 pub const MAX_PARALLEL_SENDS: usize = 64;
-/// So many projects of a batch are read at once.
+/// The maximum number of projects of a batch whose watchers are read at once.
 const MAX_PARALLEL_PROJECTS: usize = 8;
-/// How long a batch is sent. What is not sent by then is lost.
+/// How long the messages of a batch may take. Messages that are not sent by then are lost.
 const MAX_SEND_TIME: Duration = Duration::from_secs(20);
-/// So old is a connection that watches nothing when a sweep closes it.
+/// The age at which a sweep closes a connection that watches nothing.
 pub const MAX_UNWATCHED: Duration = Duration::from_secs(30);
 
-/// What the handler needs.
+/// Everything that the handler needs.
 pub struct Poke<C> {
     table: Table,
     connections: Arc<C>,
@@ -55,7 +56,7 @@ pub struct Poke<C> {
 }
 
 impl<C: Connections> Poke<C> {
-    /// Tells watchers over these connections.
+    /// A handler that tells watchers over these connections.
     pub fn new(table: Table, connections: Arc<C>) -> Self {
         Self {
             table,
@@ -66,14 +67,14 @@ impl<C: Connections> Poke<C> {
         }
     }
 
-    /// … and writes a line for each batch.
+    /// Writes a line to this log for each batch.
     #[must_use]
     pub fn with_log(self, log: LiveLog) -> Self {
         Self { log, ..self }
     }
 
-    /// Handles an event: a batch of the stream, or anything else, which is a call to sweep. Returns the place in the stream from
-    /// where it must be repeated, if it must.
+    /// Handles an event: a batch of the stream, or anything else, which is a call to sweep. If the batch must be repeated,
+    /// returns the place in the stream to repeat it from.
     pub async fn handle(&self, event: &Value) -> Option<String> {
         let started = Instant::now();
         let ((tally, again), cost) = measured(Box::pin(self.work(event))).await;
@@ -114,7 +115,7 @@ impl<C: Connections> Poke<C> {
                 failed.push(removed.place);
             }
         }
-        // Who has waited long enough goes first, so that nobody else waits for a project that never stands still.
+        // The project whose poke is due first goes first, so that no project waits for another one that keeps moving.
         let mut moved = batch.moved;
         moved.sort_by_cached_key(|moved| self.pace.due(&moved.project));
         tally.projects += moved.len();
@@ -129,7 +130,7 @@ impl<C: Connections> Poke<C> {
         failed.into_iter().min().map(|place| place.sequence_number)
     }
 
-    /// Ends the watches of whoever was removed from a project, and closes their connections.
+    /// Ends the watches of members who were removed from a project, and closes their connections.
     async fn close_removed(&self, removed: &Removed, tally: &mut Tally) -> Result<(), Error> {
         let mut watchers = self.table.watchers(&removed.project).await?;
         watchers.retain(|watcher| removed.users.contains(&watcher.user));
@@ -139,7 +140,7 @@ impl<C: Connections> Poke<C> {
         Ok(())
     }
 
-    /// Tells the watchers of a project where it is, when it is its turn.
+    /// Tells the watchers of a project its version, as soon as the pace allows it.
     async fn poke(&self, moved: Moved, deadline: Instant) -> (Place, Tally) {
         let mut tally = Tally::default();
         self.pace.turn_of(&moved.project).await;
@@ -165,14 +166,14 @@ impl<C: Connections> Poke<C> {
             }
         }
         tally.gone += dead.len();
-        // What stays is found by the next poke.
+        // If this fails, the next poke finds the dead watches again.
         if let Err(error) = self.table.end_watches(&moved.project, dead).await {
             tally.failed_to_clean(&error);
         }
         self.end_expired(&moved.project, expired, deadline, tally).await;
     }
 
-    /// Removes watches whose tokens have expired, and tells their clients, once.
+    /// Removes watches whose tokens have expired, and tells each client once.
     async fn end_expired(&self, project: &ProjectId, expired: Vec<Watcher>, deadline: Instant, tally: &mut Tally) {
         let ends: Vec<_> = expired.iter().map(|watcher| self.table.end_expired_watch(project, watcher)).collect();
         let ended: Vec<_> = stream::iter(ends).buffered(MAX_PARALLEL_SENDS).collect().await;
@@ -180,7 +181,7 @@ impl<C: Connections> Poke<C> {
         for (watcher, ended) in expired.into_iter().zip(ended) {
             match ended {
                 Ok(true) => told.push(watcher.connection),
-                // It was renewed a moment ago.
+                // The watch was renewed a moment ago.
                 Ok(false) => {}
                 Err(error) => tally.failed_to_clean(&error),
             }
@@ -190,7 +191,8 @@ impl<C: Connections> Poke<C> {
         self.send(&told, &refusal.to_json(), deadline).await;
     }
 
-    /// Sends a text to many, a bounded number at once; none for what there was no time for.
+    /// Sends a text to many connections, a bounded number at once. The result of a connection is none if there was no time for
+    /// it.
     async fn send(&self, to: &[ConnectionId], text: &str, deadline: Instant) -> Vec<Option<Delivery>> {
         let sends: Vec<_> = to.iter().map(|connection| self.send_one(connection, text, deadline)).collect();
         stream::iter(sends).buffered(MAX_PARALLEL_SENDS).collect().await
@@ -210,7 +212,7 @@ impl<C: Connections> Poke<C> {
         closed.into_iter().filter(|delivery| *delivery == Delivery::Sent).count()
     }
 
-    /// Closes connections that were opened half a minute ago and watch nothing, 400 at most. Returns how many there were.
+    /// Closes connections that were opened half a minute ago and watch nothing, at most 400. Returns how many there were.
     pub async fn sweep(&self) -> Result<usize, Error> {
         let until = since_1970().saturating_sub(MAX_UNWATCHED).as_millis();
         let due = self.table.unwatched_before(u64::try_from(until).unwrap_or(u64::MAX)).await?;

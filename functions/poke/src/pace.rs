@@ -1,4 +1,4 @@
-//! When an instance last did what it does not do more often.
+//! The times of an instance's latest pokes and sweep, which limit how often it does either.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,26 +7,26 @@ use std::time::Duration;
 use shared::domain::ProjectId;
 use tokio::time::{Instant, sleep_until};
 
-/// A project is spoken of at most so often.
+/// The minimum time between two pokes of a project.
 const MIN_GAP: Duration = Duration::from_secs(1);
-/// And so often, at most, a sweep comes with a batch.
+/// The minimum time between two sweeps that come with a batch.
 const SWEEP_GAP: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
-    /// Only projects of the last second: the others may be spoken of at once.
+    /// The projects of the last second. For all others a poke may go out at once.
     poked: Mutex<HashMap<ProjectId, Instant>>,
     swept: Mutex<Option<Instant>>,
 }
 
 impl Pace {
-    /// From when on a project may be spoken of again.
+    /// The time from which on a project's watchers may be told again.
     pub(crate) fn due(&self, project: &ProjectId) -> Option<Instant> {
         let poked = self.poked.lock().unwrap_or_else(PoisonError::into_inner);
         poked.get(project).map(|at| *at + MIN_GAP)
     }
 
-    /// Waits until a project may be spoken of, and notes that it is.
+    /// Waits until a project's watchers may be told, and notes that they are.
     pub(crate) async fn turn_of(&self, project: &ProjectId) {
         if let Some(due) = self.due(project) {
             sleep_until(due).await;
@@ -37,7 +37,7 @@ impl Pace {
         poked.insert(project.clone(), now);
     }
 
-    /// Notes a sweep, if it is time for one.
+    /// Returns whether it is time for a sweep, and notes it if so.
     pub(crate) fn is_time_to_sweep(&self) -> bool {
         let now = Instant::now();
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);

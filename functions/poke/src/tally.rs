@@ -1,34 +1,34 @@
-//! What became of an event, in numbers.
+//! The counts of one event, for the log.
 
 use shared::domain::Error;
 use shared::live::Metric;
 
-/// What became of an event.
+/// The counts of one event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Records of the stream.
+    /// Number of records of the stream.
     pub records: usize,
-    /// Those that could not be read.
+    /// Number of records that could not be read.
     pub unreadable: usize,
-    /// Projects that moved.
+    /// Number of projects that moved.
     pub projects: usize,
-    /// Pokes that were sent.
+    /// Number of pokes that were sent.
     pub pokes: usize,
-    /// Connections that were dead.
+    /// Number of connections that were dead.
     pub gone: usize,
-    /// Connections that could not be reached.
+    /// Number of connections that could not be reached.
     pub failed: usize,
-    /// Connections that there was no time for.
+    /// Number of connections that there was no time for.
     pub unsent: usize,
-    /// Watches that had expired.
+    /// Number of watches that had expired.
     pub expired: usize,
-    /// Connections of removed members that were closed.
+    /// Number of closed connections of removed members.
     pub closed: usize,
-    /// Connections that watched nothing and were closed.
+    /// Number of connections that were closed because they watched nothing.
     pub swept: usize,
-    /// Projects whose watchers could not be read.
+    /// Number of projects whose watchers could not be read.
     pub failed_reads: usize,
-    /// Removals of watches, and sweeps, that failed.
+    /// Number of removals of watches, and of sweeps, that failed.
     pub failed_cleanups: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The body of a sync response, and how much of it fits.
+//! The body of a sync response, and the limits on its size.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -17,7 +17,7 @@ use crate::encoding::Encoding;
 
 /// The most bytes that Lambda takes for a response. The body is in it as an escaped JSON string, or in Base64.
 pub const MAX_RESPONSE: usize = 6_291_556;
-/// The bytes that are left for the rest of the response: status, headers, names of the collections.
+/// The bytes that are reserved for the rest of the response: status, headers, names of the collections.
 const ENVELOPE: usize = 16 * 1024;
 const MAX_BODY: usize = MAX_RESPONSE - ENVELOPE;
 /// How many times smaller than escaped a body is expected to be, compressed and in Base64. If it is not, the pull is made again with
@@ -25,21 +25,22 @@ const MAX_BODY: usize = MAX_RESPONSE - ENVELOPE;
 const EXPECTED_GAIN: usize = 3;
 /// The least bytes that a body must have to be compressed: about what fits one packet.
 const WORTH_COMPRESSING: usize = 1400;
-/// 3.85 MB of rows become 0.58 MB in 12 ms at level 2, 0.55 in 16 at this one, 0.50 in 28 at level 6.
+/// The compression level. At level 2, 3.85 MB of rows become 0.58 MB in 12 ms. At this level they become 0.55 MB in 16 ms, at
+/// level 6 0.50 MB in 28 ms.
 pub(crate) const LEVEL: Compression = Compression::new(3);
 /// How many bytes are compressed at a time. Row by row would take half as much CPU again.
 const AT_A_TIME: usize = 64 * 1024;
 
-/// How much one response may still hold.
+/// The room that is left in one response.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     rows: usize,
-    /// Of rows, escaped.
+    /// The bytes that are left for escaped rows.
     bytes: usize,
 }
 
 impl Budget {
-    /// What fits in this encoding, and at most `limit` rows.
+    /// The room of a whole response in this encoding, for at most `limit` rows.
     pub(crate) fn new(limit: usize, encoding: Encoding) -> Self {
         let bytes = match encoding {
             Encoding::Identity => MAX_BODY,
@@ -48,12 +49,12 @@ impl Budget {
         Self { rows: limit, bytes }
     }
 
-    /// The most rows.
+    /// The number of rows that are left.
     pub(crate) fn max_rows(&self) -> usize {
         self.rows
     }
 
-    /// What fits, given that this answer has `bytes` and should have [`MAX_BODY`].
+    /// A smaller budget for an answer that has `bytes` and may have only [`MAX_BODY`].
     fn after(self, answer: &PullAnswer, bytes: usize) -> Self {
         Self { bytes: answer.rows.iter().map(size).sum::<usize>() * 19 / 20 * MAX_BODY / bytes, ..self }
     }
@@ -80,16 +81,17 @@ impl Budget {
     }
 }
 
-/// How many ids one response of a wipe may still hold.
+/// The room that is left for ids in one response of a wipe.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct IdBudget {
     ids: usize,
-    /// Of ids, escaped. The same for every encoding: ids hardly compress, and Base64 takes away what that saves.
+    /// The bytes that are left for escaped ids. They are the same for every encoding: ids hardly compress, and Base64 takes away
+    /// what that saves.
     bytes: usize,
 }
 
 impl IdBudget {
-    /// What fits, and at most `ids`.
+    /// The room of a whole response, for at most `ids` ids.
     pub(crate) fn new(ids: usize) -> Self {
         Self { ids: ids.max(1), bytes: MAX_BODY / 16 * 15 }
     }
@@ -106,7 +108,7 @@ impl IdBudget {
     }
 }
 
-/// The bytes of a row in an answer, escaped, with a comma.
+/// The bytes of an escaped row in an answer, with its comma.
 fn size(row: &FeedRow) -> usize {
     match &row.json {
         Some(json) => json.as_str().len() + 1,
@@ -126,12 +128,12 @@ pub(crate) struct PullAnswer {
     pub(crate) rows: Vec<FeedRow>,
     /// More ids to delete.
     pub(crate) deleted: Vec<RowKey>,
-    /// The answer is complete up to here.
+    /// The version up to which the answer is complete.
     pub(crate) mark: Mark,
-    /// The answer was cut to fit.
+    /// Whether the answer was cut to fit.
     pub(crate) has_more: bool,
-    /// The counter's checksums, if the device then has exactly the state at the mark. Of an answer that was cut, only the
-    /// number of rows is told, so that a first sync can say how far it is.
+    /// The counter's checksums, if the device then has exactly the state at the mark. A cut answer has only the number of rows,
+    /// so that a first sync can show its progress.
     pub(crate) checksums: Option<Checksums>,
 }
 
@@ -218,7 +220,7 @@ impl PullAnswer {
         keys.map(|key| key.collection).filter(|collection| collection.known().is_none()).collect()
     }
 
-    /// `{changes, timestamp}`, piece by piece.
+    /// Writes `{changes, timestamp}`, piece by piece.
     fn write<E>(&self, mut out: impl FnMut(Piece<'_>) -> Result<(), E>) -> Result<(), E> {
         let mut start = r#"{"changes":{"#;
         for collection in Collection::ALL.into_iter().map(CollectionName::Known).chain(self.unknown_collections()) {
@@ -265,9 +267,9 @@ impl PullAnswer {
 /// The body of an answer, if it fits.
 #[derive(Debug)]
 pub(crate) enum Encoded {
-    /// It fits a response.
+    /// The body fits a response.
     Fits(EncodedBody),
-    /// It compresses worse than expected. This much would fit.
+    /// The body compresses worse than expected. A body within this budget would fit.
     TooLarge(Budget),
 }
 
@@ -375,7 +377,7 @@ mod tests {
         }
     }
 
-    /// What the function's response has beside the body: status, headers and names, less than 4 kB.
+    /// Everything in the function's response except the body: status, headers and names, less than 4 kB.
     #[test]
     fn a_full_answer_leaves_room_for_the_response_around_it_and_wastes_little() {
         let row = task(1, Some(&json!({"notes": "\"".repeat(100)})));

@@ -17,7 +17,7 @@ impl Encoding {
         for part in lines.flat_map(|line| line.split(',')) {
             let (coding, weight) = part.split_once(';').unwrap_or((part, "q=1"));
             let weight = weight.trim().strip_prefix(['q', 'Q']).and_then(|q| q.trim_start().strip_prefix('='));
-            // A weight that is none says nothing that could be relied upon.
+            // A weight that is not a number says nothing that can be relied upon.
             let weight: f32 = weight.and_then(|weight| weight.trim().parse().ok()).unwrap_or(0.0);
             match coding.trim().to_ascii_lowercase().as_str() {
                 "gzip" | "x-gzip" => gzip = Some(weight),

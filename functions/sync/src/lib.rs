@@ -38,7 +38,7 @@ pub use outcome::{PullOutcome, PullOutcomes};
 use pull::{NewPage, Pull, Pulled, pull};
 use strong_reads::StrongReads;
 
-/// What the handler needs.
+/// Everything that the handler needs.
 #[derive(Clone)]
 pub struct App {
     table: Table,
@@ -50,25 +50,26 @@ pub struct App {
 }
 
 impl App {
-    /// An app that has counted nothing yet, and keeps no pages.
+    /// A handler that has counted nothing yet and keeps no pages.
     pub fn new(table: Table, verifier: Arc<Verifier>) -> Self {
         let kept = Arc::new(KeptPages::off());
         Self { table, verifier, outcomes: Arc::default(), strong: Arc::default(), kept, wipe_page: usize::MAX }
     }
 
-    /// … that keeps pages here. They are of one table: two apps may share them only if they have the same.
+    /// Keeps pages in this store. The pages belong to one table, so two handlers may share a store only if they have the same
+    /// table.
     #[must_use]
     pub fn keeping(self, kept: Arc<KeptPages>) -> Self {
         Self { kept, ..self }
     }
 
-    /// … whose wipes have at most `ids` ids in one response. For tests, which do not have 90,000 rows.
+    /// Limits the ids in one response of a wipe. Only tests set this, because they do not have 90,000 rows.
     #[must_use]
     pub fn with_wipe_pages_of(self, ids: usize) -> Self {
         Self { wipe_page: ids, ..self }
     }
 
-    /// How often each outcome was reached.
+    /// The number of pulls with each outcome.
     pub fn outcomes(&self) -> Arc<PullOutcomes> {
         Arc::clone(&self.outcomes)
     }
@@ -85,13 +86,13 @@ pub fn router(app: App) -> Router {
     router_without_bodies(app).layer(map_response(written))
 }
 
-/// The same without bodies, for a caller that writes them, see [`Unwritten`].
+/// The function's one route, with responses whose bodies the caller writes. See [`Unwritten`].
 fn router_without_bodies(app: App) -> Router {
     let routes = both_slashes(Router::new(), "/api/v1/projects/{project_id}/sync/", get(sync));
     observed(finish(routes).layer(from_fn(without_body_to_head))).with_state(app)
 }
 
-/// HEAD is answered like GET, and axum removes only a body that is already written.
+/// HEAD is answered like GET, and axum removes only a body that is already written, so this removes the unwritten one.
 async fn without_body_to_head(request: Request, next: Next) -> Response {
     let is_head = request.method() == Method::HEAD;
     let mut response = next.run(request).await;
@@ -106,7 +107,7 @@ struct OfProject {
     project_id: ProjectId,
 }
 
-/// A mark among the parameters; [`Mark::NOTHING`] if it is not there.
+/// A mark among the parameters, or [`Mark::NOTHING`] if the parameter is missing.
 fn mark_in(params: &Params, name: &'static str) -> Result<Mark, Problem> {
     let number = params.integer(name, 0, ServerVersion::MAX)?.unwrap_or(0);
     Mark::try_from(number).map_err(|error| Problem::parameter(name, error.to_string()))
@@ -153,7 +154,7 @@ async fn sync(
                 made.page.into_iter().for_each(|page| keep(&app.kept, page, &body, wanted.budget));
                 break (body, logged, made.outcome);
             }
-            // Pull again: a smaller page needs a proof of its own.
+            // Pull again, because a smaller page needs a proof of its own.
             Encoded::TooLarge(budget) => wanted.budget = budget,
         }
     };
@@ -161,7 +162,7 @@ async fn sync(
     Ok((Extension(logged), body))
 }
 
-/// Keeps a page that was made, and those that follow on it.
+/// Keeps a page that was made, and the pages that follow it.
 fn keep(kept: &KeptPages, page: NewPage<'_>, body: &EncodedBody, budget: Budget) {
     let NewPage { page, reading, following } = page;
     if page.rows < kept.limits().min_rows {

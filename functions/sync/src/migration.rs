@@ -38,7 +38,8 @@ impl Migration {
 /// columns of the app's own. WatermelonDB sends the parameter until a pull succeeds, so this happens once.
 pub(crate) fn needs_everything(params: &Params) -> Result<bool, Problem> {
     let Some(text) = params.get("migration")? else { return Ok(false) };
-    // `null`, when there is none: apps encode what they are given. An object: a struct alone would take an array as well.
+    // Apps send `null` if there is no migration, because they encode whatever they are given. Anything else must be an object; a
+    // struct alone would accept an array, too.
     let refuse = |error: &dyn Display| {
         Problem::parameter("migration", format!("must be the JSON of WatermelonDB's `migration`: {error}"))
     };
@@ -85,7 +86,7 @@ mod tests {
         }
     }
 
-    /// What the sync function makes of the parameter, when it is this text.
+    /// The result of reading the parameter from this text.
     fn needed(text: &str) -> Result<bool, Problem> {
         let query = form_urlencoded::Serializer::new(String::new()).append_pair("migration", text).finish();
         let request = Request::get(format!("/?{query}")).body(()).expect("a request");

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The outcome of a pull, from the cheapest to the most expensive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PullOutcome {
-    /// The device is up to date: the index was not read.
+    /// The device is up to date, so the index was not read.
     Unchanged,
-    /// A page that this instance keeps was given: the index was not read.
+    /// A page that this instance keeps was given, so the index was not read.
     Kept,
-    /// The project is deleted, or the caller was removed: ids only.
+    /// The project is deleted, or the caller was removed. The response has only ids.
     Wiped,
     /// The first read of the index was proven complete.
     FirstRead,
@@ -24,7 +24,7 @@ pub enum PullOutcome {
 }
 
 impl PullOutcome {
-    /// All outcomes, the cheapest first.
+    /// All outcomes, with the cheapest first.
     pub const ALL: [Self; 8] = [
         Self::Unchanged,
         Self::Kept,

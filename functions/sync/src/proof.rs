@@ -32,33 +32,33 @@ use shared::storage::{FeedRow, RowHistory};
 
 use crate::body::Budget;
 
-/// The rows that were read so far, and the versions that they account for.
+/// The rows that a pull has read so far, and the versions that they account for.
 pub(crate) struct Proof {
     since: Mark,
-    /// Versions that no row has. They count as accounted for.
+    /// The skipped versions, which no row has. They count as accounted for.
     skipped: Vec<VersionSpan>,
-    /// In the order in which they were read, which is nearly that of their versions.
+    /// The rows in the order in which they were read, which is nearly the order of their versions.
     rows: IndexSet<ByKey>,
-    /// The versions above `since` that are accounted for. Those of an older copy stay: the row had them.
+    /// The versions above `since` that are accounted for. The versions of an older copy stay, because the row had them.
     accounted: Vec<ServerVersion>,
     accounted_is_sorted: bool,
     /// The newest version of a row of which only the history was read.
     newest_of_histories: Mark,
     /// The archived versions above `since` of each row, sorted.
     archived: HashMap<RowKey, Vec<ServerVersion>>,
-    /// Some versions are accounted for only by an anonymous archive.
+    /// Whether some versions are accounted for only by an anonymous archive.
     needs_anonymous: bool,
     /// The archive above this mark was read after all of the rows.
     archive_read_above: Option<Mark>,
-    /// A history that was read after the archive may have dropped versions up to here.
+    /// The version up to which a history that was read after the archive may have dropped versions.
     silent_through: Mark,
-    /// Everything up to here is accounted for.
+    /// The version up to which everything is accounted for.
     proven: Mark,
-    /// All rows were read as of this version or later, as their sum says.
+    /// The version as of which, or later, all rows were read. The sum over the rows proved it.
     summed_at: Option<ServerVersion>,
 }
 
-/// A row that equals another row with the same key. So a set holds each key once, inside its row.
+/// A row that equals every row with the same key. So a set holds each key once, inside its row.
 struct ByKey(FeedRow);
 
 impl Hash for ByKey {
@@ -105,7 +105,7 @@ impl Proof {
         self.silent_through = self.silent_through.max(row.history.silent_through());
         self.archive_read_above = None;
         let (version, archived_above) = (row.version, row.archived_above);
-        // Of two equal copies the first one stays: then nothing keeps the memory of a page that says nothing new.
+        // Of two equal copies the first one stays. Otherwise a page that says nothing new would be kept in memory.
         if let Some(mut known) = self.rows.replace(ByKey(row))
             && known.0.version >= version
         {
@@ -131,7 +131,7 @@ impl Proof {
         self.newest_of_histories = self.newest_of_histories.max(row.version.into());
     }
 
-    /// Adds what the archive has above `after`. That adds no row.
+    /// Adds the versions that the archive has above `after`. That adds no row.
     pub(crate) fn add_archive(&mut self, after: Mark, archive: Vec<ArchivedVersions>) {
         let (of_rows, anonymous): (Vec<_>, Vec<_>) = archive.into_iter().partition(|archived| archived.row().is_some());
         for archived in &of_rows {
@@ -205,7 +205,7 @@ impl Proof {
 
     /// Whether the rows, proven up to `counter`, are exactly the state at that version.
     ///
-    /// Not if the proof needed an anonymous archive: then a newer row may exist without a sign of it.
+    /// They are not if the proof needed an anonymous archive, because a newer row may then exist without a sign of it.
     pub(crate) fn is_state_at(&self, counter: ServerVersion) -> bool {
         let would_be_seen = !self.needs_anonymous || self.summed_at == Some(counter);
         would_be_seen && !self.has_newer(counter)
@@ -248,7 +248,8 @@ impl Proof {
         }
         let archived_above = |row: &FeedRow| {
             let versions = self.archived.get(&row.key).map_or(&[][..], Vec::as_slice);
-            // The history names the ones above that. Those that are newer than this copy are not in its revision count.
+            // The history names the versions above the floor. Versions that are newer than this copy are not in its revision
+            // count.
             let silent = VersionSpan { after: through, through: row.history.silent_through() };
             versions.iter().filter(|version| silent.contains(**version)).count()
         };
@@ -364,7 +365,7 @@ mod tests {
         ArchivedVersions::anonymous(versions.into_iter().map(version)).remove(0)
     }
 
-    /// Its history, without the row.
+    /// The history of a task, without the row.
     fn history_of(FeedRow { version, history, .. }: FeedRow) -> RowHistory {
         RowHistory { version, history }
     }
@@ -393,7 +394,7 @@ mod tests {
         assert_eq!(proof(2, []).newest().get(), 0);
     }
 
-    /// The caller's membership is in hand on every pull, however old it is.
+    /// The caller's membership was read on every pull, however old it is.
     #[test]
     fn a_row_that_the_device_holds_takes_no_part_in_the_answer() {
         let budget = |rows| Budget::new(rows, Encoding::Identity);
@@ -430,7 +431,7 @@ mod tests {
         let cut = |limit, proof: &mut Proof| proof.cut(version(7), &Budget::new(limit, Encoding::Identity));
         assert_eq!([1, 9].map(|limit| cut(limit, &mut proof)), [Some(version(4)), Some(version(6))]);
         assert_eq!(proof.into_rows(Mark::EVERYTHING).iter().map(|row| row.version.get()).collect::<Vec<_>>(), [4, 6]);
-        // Not asked about what lies behind.
+        // The history accounts for no version above `through`, and for none up to the device's mark.
         let mut proof = self::proof(1, []);
         proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), mark(3));
         assert_eq!(proof.accounted, [3, 2].map(version));
@@ -513,12 +514,12 @@ mod tests {
         not_needed.add_archive(mark(0), vec![anonymous([3])]);
         not_needed.add(task(3, &[2]));
         assert!(not_needed.proven().get() == 4 && not_needed.is_state_at(version(4)));
-        // By the sum all rows are in hand, so that none can go unseen.
+        // The sum proves that all rows were read, so none can go unseen.
         needed.add(task_within(3, &[2], 256));
         assert!(needed.proves_by_sum(version(4)) && needed.is_state_at(version(4)));
     }
 
-    /// A busy row as the table has it, and another one.
+    /// A row that was written often, as the table has it, and another row.
     fn busy_in_the_table(archived_above: Option<u64>) -> [FeedRow; 2] {
         let busy: Vec<u64> = (2..=900).collect();
         [task(1, &[1]), FeedRow { archived_above: archived_above.map(mark), ..task(2, &busy) }]
@@ -547,7 +548,8 @@ mod tests {
     fn an_archive_that_was_read_before_a_row_says_nothing_of_what_its_list_has_dropped_since() {
         let [_, busy] = busy_in_the_table(Some(0));
         let mut proof = proof(0, []);
-        // One version short, since it was not dropped yet: row 1 is missing, and the busy one seems to make up for it.
+        // The archive is one version short, because the history had not dropped that version yet. Row 1 is missing, and the busy
+        // row seems to make up for it.
         proof.add_archive(mark(0), vec![archived(2, 101..busy.history.silent_through().floor() - 1)]);
         proof.add(busy.clone());
         assert!(!proof.proves_by_sum(version(100)));
@@ -568,9 +570,9 @@ mod tests {
     fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_is_missing() {
         let busy = task(2, &(2..=900).collect::<Vec<_>>());
         let floor = busy.history.silent_through().floor();
-        // Of the versions above floor - 2 one is not listed, so that it is counted in place of version 1.
+        // One of the versions above floor - 2 is not listed, so it is counted in place of version 1.
         assert!(!proof(0, [busy.clone()]).proves_by_sum(version(floor - 2)));
-        // A list that names all versions above the counter is as good as a whole one.
+        // A history that names all versions above the counter is as good as a complete one.
         assert!(proof(0, [task(1, &[1]), busy]).proves_by_sum(version(floor - 1)));
     }
 
@@ -592,7 +594,7 @@ mod tests {
         );
     }
 
-    /// A true history: which task each version was given to.
+    /// A true history, which says which task each version was given to.
     fn history() -> impl Strategy<Value = Vec<u64>> {
         prop::collection::vec(0..12_u64, 1..300)
     }
@@ -604,7 +606,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever copies the index shows, whole or not, what is called proven contains every row that is current in there.
+        /// Whatever copies the index shows, complete or not, the proven part contains every row that is current in it.
         #[test]
         fn what_is_proven_misses_no_current_row(
             history in history(),
@@ -632,7 +634,7 @@ mod tests {
             }
         }
 
-        /// With lists of few versions, and an archive of whatever was superseded until some moment.
+        /// The histories hold few versions, and the archive holds what was superseded until some moment.
         #[test]
         fn what_is_proven_with_an_archive_misses_no_current_row_and_is_the_state_if_it_says_so(
             history in prop::collection::vec(0..4_u64, 1..40),
@@ -679,7 +681,8 @@ mod tests {
             }
         }
 
-        /// What is proven is in hand; all of it, and no sign of anything newer, is the state at the counter.
+        /// Every proven row was read. If everything is proven and there is no sign of a newer row, the rows are the state at the
+        /// counter.
         #[test]
         fn rows_that_are_known_by_what_they_superseded_are_not_taken_for_rows_in_hand(
             history in prop::collection::vec(0..3_u64, 1..8),
@@ -707,7 +710,7 @@ mod tests {
             }
         }
 
-        /// The sum holds exactly when every row is in hand in its state at the counter or a later one.
+        /// The sum holds exactly if every row was read in its state at the counter or a later one.
         #[test]
         fn the_sum_is_reached_exactly_by_the_rows_complete_up_to_the_counter(
             history in history(),

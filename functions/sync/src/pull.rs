@@ -6,7 +6,7 @@
 //! 3. Prove that nothing is missing up to the counter. If rows are newer than the counter, read the counter again and prove
 //!    against that, or the device would see half of a cascade. If the project does not stand still, give a busy answer. If
 //!    versions are missing and a history is silent, read the archive. If they are still missing, read the index again, then all
-//!    rows strongly, few projects at once. If that does not prove it either: 503, never a guess.
+//!    rows strongly, few projects at once. If that does not prove it either, answer 503 and never a guess.
 //! 4. If the answer is too large, cut it at the version of a row up to which everything is proven and fits. What is missing
 //!    before the last row that fits was mostly replaced by a later row; otherwise it is late in the index. So the index is
 //!    read once from its end, for version histories and not for rows, until nothing that fits is missing.
@@ -17,13 +17,14 @@
 //!    `deleted_at` is on the counter and is checked whenever the counter is read. If the counter was read in a later call, the
 //!    membership is read again: the removal may be below a mark that the device guessed.
 //! 7. A device that was wiped has the version of the removal as its mark, or a place while the wipe is under way. It gets
-//!    everything again. So no other answer ends at a removal. `wipe.rs` says what it is told to forget.
-//! 8. A device whose app has new columns or collections gets everything, as with `since = 0`. Its mark is checked all the same.
+//!    everything again. So no other answer ends at a removal. `wipe.rs` says what the device is told to forget.
+//! 8. A device whose app has new columns or collections gets everything, as with `since = 0`. Its mark is still checked.
 //! 9. The mark of a final answer is a counter that was read. So `min_version` is waited for once, on the counter, before the
-//!    index is read: for a moment, the answer to a mutation can be seen before its counter is.
+//!    index is read. The wait is needed because, for a moment, the answer to a mutation can be seen before its counter.
 //! 10. An answer that is exactly the state at the counter carries the checksums that were read with it. So does an empty answer:
 //!     the device has the counter's version, and anything newer would have moved the counter.
-//! 11. After all that comes before the index, and not sooner, a page that this instance keeps may be given instead: `kept/`.
+//! 11. After all steps that come before the index, and not sooner, a page that this instance keeps may be given instead. See
+//!     `kept/`.
 
 use std::time::Duration;
 
@@ -60,27 +61,27 @@ pub(crate) struct Pull {
     pub(crate) project: ProjectId,
     pub(crate) caller: UserId,
     pub(crate) since: Mark,
-    /// How much the answer may hold.
+    /// The room that the answer has.
     pub(crate) budget: Budget,
-    /// How it will be written.
+    /// The encoding of the answer.
     pub(crate) encoding: Encoding,
-    /// How much a page of a wipe may hold.
+    /// The room that a page of a wipe has.
     pub(crate) wipe_page: IdBudget,
     pub(crate) turbo: bool,
-    /// The app has columns or collections that the device lacks, whatever its mark.
+    /// Whether the app has columns or collections that the device lacks, whatever its mark is.
     pub(crate) needs_everything: bool,
-    /// The answer must be complete up to here, unless it is cut.
+    /// The version up to which the answer must be complete, unless it is cut.
     pub(crate) min_version: Mark,
 }
 
-/// What becomes of a pull.
+/// The result of a pull.
 pub(crate) enum Pulled<'a> {
     Made(Box<Made<'a>>),
-    /// A page that was kept.
+    /// The answer is a page that was kept.
     Given(GivenPage),
 }
 
-/// An answer, how it was proven, and what of it is worth keeping.
+/// An answer, its outcome, and the pages of it that are worth keeping.
 pub(crate) struct Made<'a> {
     pub(crate) answer: PullAnswer,
     pub(crate) outcome: PullOutcome,
@@ -97,15 +98,15 @@ impl Made<'_> {
 pub(crate) struct NewPage<'a> {
     pub(crate) page: Page,
     pub(crate) reading: Reading<'a>,
-    /// The pages after it, when all rows are in hand.
+    /// The pages after it, if all rows were read.
     pub(crate) following: Vec<(PageKey, Page, PullAnswer)>,
 }
 
-/// Why a pull ends without rows.
+/// The reason why a pull ends without rows.
 enum Stop {
     Ended(Ended),
     Failed(Error),
-    /// There is a page by now.
+    /// Another pull has kept a page meanwhile.
     Given(GivenPage),
 }
 
@@ -180,7 +181,7 @@ struct Gathering<'a, 'k> {
     pull: &'a Pull,
     membership: &'a Row,
     counter: Counter,
-    /// The device needs everything above. [`Mark::NOTHING`] if it was wiped or its app has new columns.
+    /// The version above which the device needs everything. [`Mark::NOTHING`] if the device was wiped or its app has new columns.
     since: Mark,
     proof: Proof,
     /// Whether the index was read from its end.
@@ -203,7 +204,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         // Whether the counter may have been read long after the membership.
         mut in_doubt: bool,
     ) -> Result<Made<'k>, Stop> {
-        // Step 7: the mark of a device that was wiped, or is being wiped.
+        // Step 7 is about the mark of a device that was wiped or is being wiped.
         let wiped = membership.was_removed_at(pull.since) || pull.since.wipe_place().is_some();
         let held = if wiped { Mark::NOTHING } else { pull.since };
         let since = if pull.needs_everything { Mark::NOTHING } else { held };
@@ -250,7 +251,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         gathering.find_or_gather().await
     }
 
-    /// Reads the counter until it is at `min_version`. From then on no final answer ends below.
+    /// Reads the counter until it is at `min_version`. From then on no final answer ends below it.
     ///
     /// The commit that the caller saw may not be on the counter yet, but each commit before it is. So a version further ahead
     /// than one commit reaches is refused at once.
@@ -269,7 +270,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         Ok(())
     }
 
-    /// What a page for this pull has to have in common with it; none where none is worth keeping.
+    /// The key that a page for this pull must have, or none if no page is worth keeping.
     fn page_key(&self) -> Option<PageKey> {
         let counter = &self.counter;
         self.kept.may_have(Mark::from(counter.current).above(self.since)).then(|| PageKey {
@@ -288,14 +289,14 @@ impl<'a, 'k> Gathering<'a, 'k> {
         Reader { since: self.since, counter, min_version, membership: self.membership }
     }
 
-    /// Is a page kept that this device may be given? Whoever waits for a throttled partition looks again, since somebody else may have
-    /// read the page meanwhile.
+    /// Whether a page is kept that this device may be given. A pull that waits for a throttled partition looks again, because
+    /// another pull may have read the page meanwhile.
     fn look(&self) -> Result<(), Stop> {
         let page = self.page_key().and_then(|key| self.kept.look(&key, &self.reader()));
         page.map_or(Ok(()), |page| Err(Stop::Given(page)))
     }
 
-    /// Gives a page that is kept, or gathers one, which others wait for.
+    /// Gives a kept page, or reads one while other pulls wait for it.
     async fn find_or_gather(self) -> Result<Made<'k>, Stop> {
         let Some(key) = self.page_key() else { return self.gather(None).await };
         let (kept, reader) = (self.kept, self.reader());
@@ -328,7 +329,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
                 return Ok(self.finish_exact(counter, reading));
             }
             if self.proof.exceeds(&self.pull.budget) {
-                // There is nowhere to cut: each proven version was replaced by a row newer than the counter.
+                // There is no place to cut, because each proven version was replaced by a row newer than the counter.
                 self.wait_for_counter().await?;
             } else if retries > 0 && self.proof.has_newer(counter) {
                 retries -= 1;
@@ -347,13 +348,13 @@ impl<'a, 'k> Gathering<'a, 'k> {
         }
     }
 
-    /// Reads the index above `after`. What follows the first page is read in ranges in parallel. As soon as there is more than
-    /// fits, the index is read from its end for what is missing. If something is proven then, returns where to cut the answer.
+    /// Reads the index above `after`. After the first page, it reads ranges in parallel. As soon as there is more than fits, it
+    /// reads the index from its end to find the missing versions. If something is proven then, returns where to cut the answer.
     async fn read_index(&mut self, after: Mark) -> Result<Option<ServerVersion>, Stop> {
         let mut ranges = Ranges::above(after);
         while ranges.go_on() {
             let page_of = |range: &Range| self.table.feed_page(&self.pull.project, range.span, range.cursor.clone());
-            // Of the last page: its first and its last version.
+            // The first and the last version of the last page.
             let mut ends = None;
             for rows in read_a_page_each(&mut ranges.next, page_of).await? {
                 ends = rows.first().zip(rows.last()).map(|(first, last)| (first.version, last.version));
@@ -385,8 +386,9 @@ impl<'a, 'k> Gathering<'a, 'k> {
 
     /// Reads the index from its end, until everything that fits the answer is proven or nothing is left to read.
     ///
-    /// What is missing before the last row that fits was replaced by a row after it, mostly one at the end: for example, after an
-    /// import and some edits. Once per pull: what is missing then is late, or no history names it any more.
+    /// A version that is missing before the last row that fits was mostly replaced by a row near the end, for example after an
+    /// import and some edits. This is done once per pull. A version that is missing afterwards is late, or no history names it
+    /// any more.
     async fn read_from_the_end(&mut self, widest: u64) -> Result<(), Stop> {
         if self.end_was_read {
             return Ok(());
@@ -396,7 +398,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         let end = Mark::from(end);
         let mut ranges = FromTheEnd::above(end, counter.max(self.proof.newest()), widest);
         let mut archive_was_read = false;
-        // No deadline: there is no shorter way to the answer, and each round leads a page further.
+        // There is no deadline, because there is no shorter way to the answer and each round leads a page further.
         while self.proof.proven() < end {
             if !archive_was_read && self.proof.is_silent() {
                 archive_was_read = true;
@@ -435,11 +437,12 @@ impl<'a, 'k> Gathering<'a, 'k> {
     /// Whether everything up to the counter was read.
     fn prove(&mut self) -> bool {
         let counter = self.counter.current;
-        // On a first pull the index was read from its beginning. So the sum proves it, however many histories are silent.
+        // On a first pull the index was read from its beginning. So the sum proves the answer, however many histories are silent.
         self.proof.proven().covers(counter) || (self.since == Mark::NOTHING && self.proof.proves_by_sum(counter))
     }
 
-    /// The same, with the archive if versions are missing that a silent history may have dropped.
+    /// Whether everything up to the counter was read. Reads the archive if versions are missing that a silent history may have
+    /// dropped.
     async fn prove_with_archive(&mut self) -> Result<bool, Stop> {
         if !self.prove() && self.proof.is_silent() {
             self.read_archive(self.since).await?;
@@ -534,8 +537,8 @@ impl<'a, 'k> Gathering<'a, 'k> {
         }
     }
 
-    /// Rows are newer than the counter: reads it again and proves the rows against that, with another read of the index if
-    /// necessary. If that fails, the old counter stays, up to which everything is proven.
+    /// Reads the counter again, because rows are newer than it, and proves the rows against the new counter. Reads the index
+    /// again if necessary. If that fails, the old counter stays, because everything up to it is proven.
     async fn catch_up(&mut self) -> Result<(), Stop> {
         self.outcome = self.outcome.max(PullOutcome::CaughtUp);
         let proven = self.counter.clone();
@@ -553,7 +556,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
     /// Reads the counter again. The project may have been deleted.
     async fn read_counter(&mut self) -> Result<(), Stop> {
         let counter = self.table.counter(&self.pull.project).await?.ok_or(Error::NotAMember)?;
-        // Never go back: what was read before was true.
+        // The counter never goes back, because what was read before was true.
         if counter.current >= self.counter.current {
             self.counter = counter;
         }
@@ -575,7 +578,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         Ok(())
     }
 
-    /// Reads the caller's membership again, which may be dead by now.
+    /// Reads the caller's membership again, because it may be dead by now.
     async fn read_membership(&self) -> Result<Row, Stop> {
         let key = &self.membership.key;
         let row = self.table.row(&self.pull.project, key).await?.ok_or(Error::NotAMember)?;
@@ -597,7 +600,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         }
     }
 
-    /// The answer up to `mark`, proven, with newer rows beside. It is not to be kept.
+    /// The busy answer: proven up to `mark`, with newer rows beside. It must not be kept.
     fn finish_busy(self, mark: ServerVersion) -> Made<'k> {
         let rows = without_tombstones_for(self.pull, self.proof.into_rows(Mark::EVERYTHING));
         Made::unkept(PullAnswer { rows, ..PullAnswer::empty(mark) }, self.outcome)
@@ -613,7 +616,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
         Made { answer: PullAnswer { rows, checksums, ..PullAnswer::empty(mark) }, outcome: self.outcome, page }
     }
 
-    /// The answer that is cut at `mark`, or before, where pages are kept.
+    /// The answer that is cut at `mark`, or earlier if pages are kept.
     fn finish_cut(mut self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
         let covered = Mark::from(self.counter.current);
         // A page is not kept while there is a sign of a row that the counter does not cover.
@@ -623,7 +626,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
             let answer = PullAnswer { rows, has_more: true, checksums, ..PullAnswer::empty(mark) };
             return Made::unkept(answer, self.outcome);
         };
-        // After a strong reading all rows are in hand, and those of the pages after this one need not be read again.
+        // After a strong read all rows are known, so the rows of the pages after this one need not be read again.
         let is_all = self.outcome == PullOutcome::Strong;
         let proven = if is_all { self.proof.proven().min(covered) } else { mark.into() };
         let mut rows = self.proof.into_rows(proven);
@@ -647,17 +650,17 @@ fn without_tombstones_for(pull: &Pull, mut rows: Vec<FeedRow>) -> Vec<FeedRow> {
     rows
 }
 
-/// Cuts rows that are all proven, ascending, into pages.
+/// Cuts ascending rows, which are all proven, into pages.
 struct Pages<'k> {
     kept: &'k KeptPages,
     since: Mark,
     covered: Mark,
-    /// Of the counter that covers the pages.
+    /// The checksums of the counter that covers the pages.
     checksums: &'k Checksums,
 }
 
 impl Pages<'_> {
-    /// A page of rows that fit, and what is left with the rows after them.
+    /// The page of the rows that fit. Also returns the rows that are left, followed by `rest`.
     fn first(&self, mut rows: Vec<FeedRow>, rest: Vec<FeedRow>) -> ((Page, PullAnswer), Vec<FeedRow>) {
         let limits = self.kept.limits();
         if rows.len() >= limits.min_rows {

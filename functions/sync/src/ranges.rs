@@ -1,9 +1,9 @@
 //! Splits a long interval of the index into ranges of versions, which are read in parallel.
 //!
-//! A page has 1 MB, and each page names where the next one begins. So reading a long interval in one go is a chain of round trips.
-//! But versions are dense: the first page tells how many of them fill a page, and the rest is split into slightly smaller ranges.
-//! The last range has no end, like the interval itself. The split need not be exact: a range with more than one page is read
-//! further, and the proof covers everything that was read.
+//! A page has 1 MB, and each page names where the next one begins. So a long interval that is read page by page needs one round
+//! trip after another. But versions are dense: the first page tells how many of them fill a page, and the rest is split into
+//! slightly smaller ranges. The last range has no end, like the interval itself. The split need not be exact: a range with more
+//! than one page is read further, and the proof covers everything that was read.
 
 use shared::domain::{Mark, ServerVersion, VersionSpan};
 use shared::storage::PageCursor;
@@ -15,7 +15,7 @@ const MAX_PARALLEL_RANGES: usize = 6;
 #[derive(Debug)]
 pub(crate) struct Range {
     pub(crate) span: VersionSpan,
-    /// Where the next page begins. None before the first page, and after the last one.
+    /// The place where the next page begins. It is none before the first page and after the last one.
     pub(crate) cursor: Option<PageCursor>,
 }
 
@@ -33,7 +33,7 @@ pub(crate) struct Ranges {
 }
 
 impl Ranges {
-    /// All versions above a mark.
+    /// Ranges that have all versions above a mark.
     pub(crate) fn above(after: Mark) -> Self {
         Self { next: vec![Range::unread(VersionSpan::above(after))], rest: None }
     }
@@ -62,7 +62,7 @@ impl Ranges {
     /// for now. A full page of it was just read, which has the versions `first..=last`.
     pub(crate) fn split(&mut self, first: ServerVersion, last: ServerVersion, current: ServerVersion, pages: usize) {
         let Some(open) = self.next.pop_if(|range| !range.span.has_end()) else { return };
-        // Nine tenths: the next rows may be a little larger.
+        // Take nine tenths, because the next rows may be a little larger.
         let width = (versions_in(first, last) * 9 / 10).max(1);
         let left = Mark::from(current).above(last.into());
         let count = usize::try_from(left.div_ceil(width)).unwrap_or(usize::MAX);
@@ -82,7 +82,7 @@ impl Ranges {
         }
     }
 
-    /// Adds a range so many versions wide, and returns where it ends.
+    /// Adds a range of this many versions, and returns where it ends.
     fn push(&mut self, after: Mark, width: u64) -> Mark {
         let through = after.plus(width);
         self.next.push(Range::unread(VersionSpan { after, through }));
@@ -90,28 +90,28 @@ impl Ranges {
     }
 }
 
-/// How many versions there are from `first` to `last`.
+/// The number of versions from `first` to `last`.
 pub(crate) fn versions_in(first: ServerVersion, last: ServerVersion) -> u64 {
     Mark::from(last).above(first.into()) + 1
 }
 
-/// The ranges to read next when an interval is read from its end. That is mostly short: first the last page alone, then two
-/// ranges before it in parallel, then four. The lowest range always goes down to the start of the interval. So its page leads
-/// across a gap, however many versions no row has.
+/// The ranges to read next when an interval is read from its end. Few rounds are mostly enough. The first round has the last page
+/// alone, the next one the two ranges before it in parallel, then four. The lowest range always goes down to the start of the
+/// interval. So its page leads across a gap, however many versions no row has.
 #[derive(Debug)]
 pub(crate) struct FromTheEnd {
     pub(crate) next: Vec<Range>,
     after: Mark,
     newest: Mark,
-    /// Nothing up to here was read yet.
+    /// The version up to which nothing was read yet.
     left: Mark,
     width: u64,
     at_once: usize,
 }
 
 impl FromTheEnd {
-    /// Everything above a mark. `newest` is the newest version known. Except for the lowest one, no range is wider than
-    /// `widest`, the number of versions on some page.
+    /// Ranges for everything above a mark. `newest` is the newest version known. Except for the lowest one, no range is wider
+    /// than `widest`, the number of versions on some page.
     pub(crate) fn above(after: Mark, newest: Mark, widest: u64) -> Self {
         let all = Range::unread(VersionSpan::above(after));
         Self { next: vec![all], after, newest, left: after, width: widest, at_once: 1 }
@@ -139,7 +139,7 @@ impl FromTheEnd {
 
     fn fill(&mut self) {
         self.at_once = (self.at_once * 2).min(MAX_PARALLEL_RANGES);
-        // Nine tenths of a page, without an overflow of a width that is not known yet.
+        // Take nine tenths of a page. A width that is not known yet must not overflow.
         let width = (self.width / 10 * 9).max(1);
         while self.left > self.after && self.next.len() < self.at_once {
             let is_lowest = self.next.len() + 1 == self.at_once;
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(shown(&ranges), [(4_294_967_399, Some(4_294_967_489)), (4_294_967_489, None)]);
     }
 
-    /// Reads an index with pages of so many rows from its end: what was read round by round, by how many ranges.
+    /// Reads an index with pages of this many rows from its end. Returns what was read in each round, and by how many ranges.
     fn rounds(index: &[u64], after: u64, page: usize) -> Vec<(usize, Vec<u64>)> {
         let newest = index.last().copied().unwrap_or(0);
         let mut ranges = FromTheEnd::above(mark(after), mark(newest), u64::MAX);
@@ -221,7 +221,7 @@ mod tests {
             for range in &ranges.next {
                 let (first, last) = (range.span.after.get() + 1, range.span.through.get().min(newest));
                 let wanted = index.iter().rev().filter(|version| (first..=last).contains(version));
-                // Of all but the lowest one every page.
+                // Every page of all ranges but the lowest one.
                 let page = if range.span.after == mark(after) { page } else { usize::MAX };
                 let versions: Vec<u64> = wanted.clone().take(page).copied().collect();
                 if versions.len() < wanted.count() {
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn from_the_end_a_page_leads_across_a_gap_and_makes_no_range_wider() {
-        // Before and behind a restore.
+        // Versions before and after a restore.
         let index: Vec<u64> = (1..=5_000).chain(1 << 32..(1 << 32) + 5_000).collect();
         for page in [100, 1_000, 4_900, 5_001, 6_000] {
             let rounds = rounds(&index, 0, page);

@@ -1,4 +1,4 @@
-//! Limits the number of strong reads of whole projects that are in progress at once.
+//! The limit on the number of strong reads of whole projects that are in progress at once.
 //!
 //! A strong read of 10,000 rows takes about 860 read units. A partition has 3,000 per second for all requests, including commits.
 //! If an index lags for long, every pull needs such a read. So there are limits, and a pull beyond them gets a 503 with a

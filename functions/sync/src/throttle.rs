@@ -1,4 +1,4 @@
-//! Waiting for a partition that is throttled.
+//! Waits for a throttled partition.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause before any retry.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Repeats a read while it is throttled, with longer and longer pauses. `Overloaded` at the deadline.
+/// Repeats a read while it is throttled, with longer and longer pauses. Fails with `Overloaded` at the deadline.
 pub(crate) async fn unthrottled<T, F>(deadline: Instant, ask: impl Fn() -> F) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Error>>,
@@ -18,7 +18,7 @@ where
     unthrottled_unless(deadline, ask, || Ok(())).await
 }
 
-/// … unless something else stops it before it asks again.
+/// Repeats a read while it is throttled, unless `before_asking_again` fails, which ends it.
 pub(crate) async fn unthrottled_unless<T, F, E: From<Error>>(
     deadline: Instant,
     ask: impl Fn() -> F,

@@ -30,7 +30,7 @@ pub(crate) enum Ended {
     Deleted(ServerVersion),
     /// The caller was removed.
     Removed {
-        /// At this version.
+        /// The version of the removal.
         at: ServerVersion,
         /// The newest version that they may have seen. A restore writes a dead membership again, at a much higher version.
         knew: ServerVersion,
@@ -67,14 +67,14 @@ pub(crate) struct Wipe<'a> {
     pub(crate) strong: &'a StrongReads,
     pub(crate) project: &'a ProjectId,
     pub(crate) since: Mark,
-    /// From the project's counter.
+    /// The version up to which a restore refuses marks, from the project's counter.
     pub(crate) resync_through: Option<ServerVersion>,
-    /// What one page may hold.
+    /// The room that one page has.
     pub(crate) budget: IdBudget,
 }
 
 impl Wipe<'_> {
-    /// The next page. After the last one: `MembershipRevoked`, or an empty answer if the project is deleted.
+    /// The next page. After the last one it is `MembershipRevoked`, or an empty answer if the project is deleted.
     pub(crate) async fn answer(&self, ended: Ended) -> Result<PullAnswer, Error> {
         let (since, end) = (self.since, Mark::from(ended.at()));
         let was_told = since.wipe_place().is_none() && since >= end;
@@ -189,8 +189,8 @@ impl Archived {
         Self(of_rows)
     }
 
-    /// Whether they are all versions that the row's history does not name. Then the row was created later. Otherwise it existed,
-    /// or code from before the archive dropped versions. Such a row is named, since it may be on the device.
+    /// Whether these are all the versions that the row's history does not name. If they are, the row was created later. Otherwise
+    /// the row existed, or code from before the archive dropped versions. Such a row is named, because it may be on the device.
     fn has_all_of(&self, row: &RowVersions) -> bool {
         let silent = row.history.silent_through();
         let is_unlisted = |version: &&ServerVersion| silent.covers(**version);

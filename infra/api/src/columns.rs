@@ -1,7 +1,7 @@
 //! Descriptions of the columns, for both the OpenAPI document and the TypeScript file.
 //!
-//! Names, required fields and defaults come from the domain. Types and limits are repeated here, because the domain has
-//! them as code. Tests send each limit, and the first value beyond it, through the product.
+//! Names, required fields and defaults come from the domain. Types and limits are repeated here, because the domain has them only
+//! as code. Tests send each limit, and the first value beyond it, through the product.
 
 use serde_json::{Value, json};
 use shared::domain::{
@@ -40,7 +40,7 @@ pub(super) enum Kind {
     OneOf(&'static [&'static str]),
     Role,
     TimeZone,
-    /// An array in REST, the array as JSON text on a device.
+    /// An array. REST has it as an array, and a device as JSON text.
     Exceptions,
 }
 
@@ -63,7 +63,7 @@ fn nullable(name: &'static str, kind: Kind, example: impl Into<Value>, about: &'
     Column { nullable: true, ..column(name, kind, example, about) }
 }
 
-/// The columns beside `id`, `server_version` and `project`, in the domain's order. The examples are rows of the demo.
+/// The columns except `id`, `server_version` and `project`, in the domain's order. The examples are rows of the demo.
 pub(super) fn columns(collection: Collection) -> Vec<Column> {
     use Kind::{Boolean, Date, Exceptions, Hours, Id, Integer, OneOf, OutlinePath, Role, Text, TimeZone, User};
     let days = Integer { min: 0, max: 36_525 };

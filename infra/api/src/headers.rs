@@ -107,7 +107,7 @@ pub(super) fn in_path(name: &str, example: &str) -> Parameter {
     parameter(ParameterIn::Path, name, id(), "").description(None::<String>).example(Some(example.into())).build()
 }
 
-/// What a change or a deletion of a row may say.
+/// The headers that a change or a deletion of a row may have.
 pub(super) fn of_changes() -> [Parameter; 4] {
     [if_match(), base_version(), base_fields(), idempotency_key()]
 }
@@ -128,7 +128,7 @@ fn base_version() -> Parameter {
 }
 
 fn base_fields() -> Parameter {
-    // A string with a pattern: for an object, the reference would fill in made-up fields and send them.
+    // The schema is a string with a pattern. For an object, the reference page would fill in made-up fields and send them.
     const ENTRY: &str = "\"[a-z_]{1,40}\":(0|[1-9][0-9]{0,14})";
     let versions = string().pattern(Some(format!("^\\{{{ENTRY}(,{ENTRY})*\\}}$")));
     let about = "The versions that the change is based on for single fields, if they differ from `X-Base-Version`: a JSON \
@@ -179,7 +179,7 @@ pub(super) fn of_pulls() -> [Parameter; 7] {
     ]
 }
 
-/// WatermelonDB's, as JSON.
+/// WatermelonDB's parameter, as JSON.
 fn migration() -> Parameter {
     let columns = ObjectBuilder::new()
         .property("table", string())

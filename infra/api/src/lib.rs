@@ -1,4 +1,4 @@
-//! Artefacts for callers: the OpenAPI document of both functions, and the TypeScript file that app developers copy.
+//! Makes the artefacts for callers: the OpenAPI document of the HTTP functions, and the TypeScript file that app developers copy.
 //!
 //! - `columns.rs` describes each column of each collection, for both artefacts
 //! - `operations.rs`, `rows.rs`, `headers.rs`, `schemas.rs` and `problems.rs` make the OpenAPI document from the columns and the

@@ -1,4 +1,4 @@
-//! Tables for the pages in infra/docs.
+//! Makes tables for the pages in infra/docs.
 
 use std::error::Error as AnyError;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use super::columns::{self, Column, Kind};
 use super::problems;
 use super::rows::writer;
 
-/// The fields of each collection: type, default, and what they are.
+/// The table of the fields of each collection: type, default and description.
 pub fn columns() -> Result<String, Error> {
     let mut table =
         "| collection | field | type | default | what it is |\n| --- | --- | --- | --- | --- |\n".to_owned();
@@ -49,7 +49,7 @@ fn kind(column: &Column) -> String {
     if column.nullable { format!("{kind}, or null") } else { kind }
 }
 
-/// What each role may do, lowest first.
+/// The table of what each role may do, with the lowest role first.
 pub fn roles() -> String {
     let actions = [
         ("read, sync, leave the project", Role::Viewer),
@@ -65,7 +65,7 @@ pub fn roles() -> String {
     format!("| action | lowest role |\n| --- | --- |\n{}", rows.concat())
 }
 
-/// Each status and code of a problem, with its title and the detail of an example.
+/// The table of every status and code of a problem, with its title and the detail of an example.
 pub fn problems() -> Result<String, Box<dyn AnyError + Send + Sync>> {
     let mut rows = Vec::new();
     for problem in problems::all()? {

@@ -1,4 +1,4 @@
-//! Every operation of both functions.
+//! The operations of the HTTP functions.
 
 use serde_json::json;
 use shared::domain::{Collection, Error};
@@ -10,7 +10,7 @@ use super::headers;
 use super::route::{BODY, Body, COMMIT, KB, MEMBER, PROJECT, Route, Success, TABLE, TOKEN};
 use super::rows::{change, create, delete, list, read, references};
 
-/// All of them, in the order in which they are shown.
+/// All operations, in the order in which they are shown.
 pub(super) fn all() -> Result<Vec<Route>, Error> {
     let mut all = vec![pull()?, heads()];
     for collection in Collection::ALL {

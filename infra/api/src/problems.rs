@@ -92,7 +92,7 @@ pub(super) fn all() -> Result<Vec<Documented>, Box<dyn AnyError + Send + Sync>> 
 fn documented(problem: Problem) -> Result<Documented, Box<dyn AnyError + Send + Sync>> {
     let (parts, body) = problem.into_response().into_parts();
     let headers = parts.headers.keys().filter(|name| **name != header::CONTENT_TYPE).map(ToString::to_string).collect();
-    // The body is in memory: there is nothing to wait for.
+    // The body is in memory, so there is nothing to wait for.
     let Poll::Ready(body) = pin!(to_bytes(body, usize::MAX)).poll(&mut Context::from_waker(Waker::noop())) else {
         return Err("a problem's body is not there".into());
     };
@@ -132,7 +132,8 @@ mod tests {
             assert!(!source.contains("Problem::new("), "give it a constructor of its own in problem.rs");
         }
         let made_of_parts = include_str!("../../../shared/src/http/problem.rs").matches("    pub fn ").count();
-        // `new`, the eight of requests, and four that make none: `into_body`, `code`, `detail`, `retry_after`.
+        // The count is `new`, the eight constructors for requests, and four functions that construct nothing: `into_body`,
+        // `code`, `detail`, `retry_after`.
         assert_eq!(made_of_parts, 13, "a constructor is missing here");
     }
 }

@@ -30,8 +30,8 @@ pub(super) const COMMIT: &[&str] = &["role_too_low", "busy", "outcome_unknown", 
 pub(super) const KB: usize = 1024;
 /// The name of the responses that only the gateway sends.
 pub(super) const GATEWAYS_OWN: &str = "gateway";
-/// Statuses that the gateway sends itself: above the API's rate limit, if a function fails, if it times out. A proxy in front of
-/// it also sends 502 and 504.
+/// The statuses that the gateway sends itself: above the API's rate limit, if a function fails, and if it times out. A proxy in
+/// front of it also sends 502 and 504.
 const GATEWAYS: [u16; 5] = [429, 500, 502, 503, 504];
 
 /// The body of the gateway's own responses, which is not a problem document.

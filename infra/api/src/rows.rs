@@ -101,7 +101,7 @@ pub(super) fn create(collection: Collection) -> Result<Route, Error> {
         other => takes(writer(other)),
     };
     let of_project: &[&str] = match collection {
-        // A repetition under an `Idempotency-Key` by someone who has left, or has deleted it.
+        // This happens when a request is repeated under an `Idempotency-Key` by a user who has left or has deleted the project.
         Collection::Projects => &[
             "membership_revoked",
             "project_deleted",

@@ -83,8 +83,8 @@ fn all_required(object: ObjectBuilder, names: &[&str]) -> Object {
     names.iter().fold(object, |object, name| object.required(*name)).build()
 }
 
-/// Characters of a user's id: no control characters, none that are invisible or change the direction of writing. Those beyond the
-/// first 65,536 are left out, since patterns write them in different ways.
+/// The pattern of the characters in a user's id: no control characters, and none that are invisible or change the direction of
+/// writing. Characters beyond the first 65,536 are left out, because dialects of patterns write them in different ways.
 const VISIBLE: &str = "^[^\\u0000-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u0600-\\u0605\\u061c\\u06dd\\u070f\\u0890-\\u0891\\u08e2\
                        \\u115f-\\u1160\\u17b4-\\u17b5\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\
                        \\ufeff\\uffa0\\ufff0-\\ufffb]*$";
@@ -112,7 +112,7 @@ fn value(column: &Column, seen: Seen) -> ObjectBuilder {
             ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some(columns::roles().map(|(role, _)| role)))
         }
         Kind::TimeZone => string().min_length(Some(1)),
-        // Over REST, see `property`.
+        // This is for REST only, see `property`.
         Kind::Exceptions => string().content_media_type("application/json"),
     };
     let value = value.description(Some(column.about));

@@ -152,7 +152,7 @@ fn type_of(column: &Column) -> String {
     }
 }
 
-/// The type of the column in WatermelonDB: an array is JSON text there.
+/// The type of the column in WatermelonDB, where an array is JSON text.
 fn stored_as(column: &Column) -> &'static str {
     match column.example {
         Value::Bool(_) => "boolean",

@@ -11,17 +11,17 @@ use serde_json::Value;
 use shared::outbound;
 use tokio::time::{sleep, timeout};
 
-/// The gateway gives a function 29 s.
+/// The timeout of a call. The gateway gives a function 29 s.
 const PATIENCE: Duration = Duration::from_secs(35);
 /// The maximum number of attempts if the server asks to retry later.
 const TRIES: u32 = 6;
 /// The longest wait before the next attempt, in seconds.
 const LONGEST_PAUSE: u64 = 20;
 
-/// Why a call has no usable response.
+/// The reason why a call has no usable response.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// Nothing answers there, or not in time.
+    /// No server answers at the address, or none in time.
     #[error("cannot reach {url}: {why}")]
     Unreachable {
         /// The address that was called.
@@ -36,7 +36,7 @@ pub enum CallError {
         call: String,
         /// The response's status.
         status: StatusCode,
-        /// The problem document (RFC 9457); null if the response has none.
+        /// The problem document (RFC 9457), or null if the response has none.
         problem: Value,
     },
     /// The response is not one of this product.
@@ -44,7 +44,7 @@ pub enum CallError {
     Strange {
         /// Method and path.
         call: String,
-        /// What is wrong with it.
+        /// The fault in words.
         why: String,
     },
     /// The project is deleted for this caller.
@@ -55,7 +55,7 @@ pub enum CallError {
     NoAddress {
         /// The URL that was given.
         url: String,
-        /// What is wrong with it.
+        /// The fault in words.
         why: String,
     },
 }
@@ -113,7 +113,7 @@ impl Client {
         Ok(Self { base, token: token.to_owned(), http })
     }
 
-    /// The user in the token, read without checking its signature.
+    /// The user in the token. The signature is not checked.
     pub fn user(&self) -> Option<String> {
         let claims = URL_SAFE_NO_PAD.decode(self.token.split('.').nth(1)?).ok()?;
         let claims: Value = serde_json::from_slice(&claims).ok()?;

@@ -1,11 +1,12 @@
-//! Serves the document, and Swagger UI to read and try it.
+//! Serves the OpenAPI document, and Swagger UI to read and try it.
 
 use axum::Router;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{IntoResponse, Redirect};
 use axum::routing::get;
 
-/// Nothing but what this server has. Swagger UI sets styles from its script and has its pictures in its style sheet.
+/// The content security policy. It allows only what this server has. Swagger UI sets styles from its script and has its pictures
+/// in its style sheet.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; \
                       img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

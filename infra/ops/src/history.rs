@@ -1,4 +1,4 @@
-//! What became of each version of a project: which row was given it, and whether that row still has it.
+//! The history of a project's versions: which row was given each version, and whether that row still has it.
 
 use serde::Serialize;
 use shared::domain::{Columns, Counter, Error, ProjectId, Row};
@@ -6,74 +6,74 @@ use shared::storage::{StoredItem, Table};
 
 use crate::written::Written;
 
-/// How often a project that moves meanwhile is read again.
+/// The maximum number of reads of a project that moves meanwhile.
 const READINGS: u32 = 3;
 
 /// The versions of a project, as its rows hold them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct History {
-    /// The counter: the highest version.
+    /// The current version, from the counter.
     pub current: u64,
-    /// The project is deleted.
+    /// Whether the project is deleted.
     pub deleted: bool,
-    /// The first version of the latest commit; none since a restore.
+    /// The first version of the latest commit, or none since a restore.
     pub latest_from: Option<u64>,
-    /// The first and the last of versions that no row holds, since a restore.
+    /// The ranges of versions that a restore skipped and no row holds, both ends included.
     pub skipped: Vec<(u64, u64)>,
-    /// Below it a row that was written very often does not list what it held: versions may be missing here.
+    /// The version below which entries may be missing, because the history of a row that was written very often is cut.
     pub silent_below: u64,
-    /// Each version that a row holds, in order.
+    /// Every version that a row holds or held, in order.
     pub versions: Vec<Held>,
 }
 
-/// A version, and the row that was given it.
+/// A version and the row that was given it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Held {
-    /// Which version.
+    /// The version.
     pub version: u64,
     /// The row's collection.
     pub collection: String,
     /// The row's id.
     pub id: String,
-    /// What people call the row; of a tombstone, what they called it.
+    /// The row's name for people. A tombstone has the name that it had.
     pub name: String,
-    /// What the commit did to the row.
+    /// The change that the commit made to the row.
     pub change: Change,
-    /// What became of it.
+    /// The state of the row's version now.
     pub fate: Fate,
-    /// Who wrote it, and when: known of the row's latest version only, and unless older code wrote that.
+    /// The author and time of the write. They are known only of the row's latest version, and not if older code wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
 }
 
-/// What a commit does to a row.
+/// A commit's change to a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// The row was not there, or was deleted.
     Created,
-    /// The row was there, or nobody knows any more: it was written more often than it remembers.
+    /// The row existed. Or it is not known any more, because the row was written more often than its history holds.
     Updated,
     /// The row was deleted.
     Deleted,
 }
 
-/// What became of a version.
+/// The state of a version now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fate {
-    /// The row is as it was written then.
+    /// The row still has this version.
     Current,
-    /// … which was its deletion.
+    /// The row still has this version, at which it was deleted.
     Tombstone,
     /// The row was written again.
     Superseded,
 }
 
-/// Reads the versions of a project strongly; none when there is no such project.
+/// Reads the versions of a project strongly. None if there is no such project.
 ///
-/// What is read is not one moment: in a project that does not stand still, the latest versions may be missing from
-/// `versions`. None is there that is above `current`.
+/// The rows are not read at one moment. If the project does not stand still, the latest versions may be missing from `versions`.
+/// No version there is above `current`.
 pub async fn read(table: &Table, project: &ProjectId) -> Result<Option<History>, Error> {
     let mut history = None;
     for _ in 0..READINGS {
@@ -145,7 +145,7 @@ mod tests {
         ServerVersion::try_from(number).expect("a version")
     }
 
-    /// A task written at these versions, dead since the last if so said.
+    /// A task that was written at these versions. If `dead` is true, the last one deleted it.
     fn task(id: &str, versions: &[u64], dead: bool) -> Row {
         let key = RowKey::new(Collection::Tasks, id.parse().expect("an id"));
         let columns: Columns = [("name".to_owned(), format!("Task {id}").into())].into_iter().collect();

@@ -1,4 +1,4 @@
-//! Operators' commands on a table: verify, diagnose, restore, backfill, erase, watch. None of them needs the embedded engine.
+//! The operators' commands on a table: verify, diagnose, restore, backfill, erase, watch. None of them needs the embedded engine.
 
 pub mod backfill;
 pub mod command;

@@ -1,4 +1,4 @@
-//! Shared by the operators' commands: finding projects, splitting and pacing writes.
+//! Helpers that the operators' commands share: finding projects, splitting and pacing writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,25 +10,25 @@ use shared::idempotency::RestAnswer;
 use shared::storage::{Committed, Partition, Table, reasons};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The most bytes that one commit writes, well below the 4 MB of a transaction.
+/// The maximum number of bytes that one commit writes, well below the 4 MB of a transaction.
 pub(crate) const MAX_COMMIT_BYTES: usize = 3_000_000;
 
-/// The tries of something that may find the project busy.
+/// The attempts of an operation that may find the project busy.
 pub(crate) struct Tries {
     made: u32,
 }
 
 impl Tries {
     const MAX: u32 = 5;
-    /// Before the second try; each later pause is longer by as much.
+    /// The pause before the second attempt. Each later pause is longer by the same amount.
     const PAUSE: Duration = Duration::from_millis(500);
 
-    /// The first try is about to be made.
+    /// A count before the first attempt.
     pub(crate) fn new() -> Self {
         Self { made: 1 }
     }
 
-    /// Waits before the next try. False, and no pause, if there is none.
+    /// Waits before the next attempt. Returns false without a pause if there is none left.
     pub(crate) async fn another(&mut self) -> bool {
         if self.made == Self::MAX {
             return false;
@@ -86,7 +86,7 @@ impl Pace {
         Self { rate: rate.max(1), next_write: Instant::now() }
     }
 
-    /// Waits until `items` more may be written.
+    /// Waits until `items` more items may be written.
     pub(crate) async fn wait(&mut self, items: usize) {
         sleep_until(self.next_write).await;
         let share = Duration::from_secs_f64(items as f64 / f64::from(self.rate));
@@ -94,16 +94,16 @@ impl Pace {
     }
 }
 
-/// The deadline of archiving.
+/// The time that archiving may take.
 const ARCHIVING: Duration = Duration::from_secs(10);
 
-/// Archives versions. Returns how many.
+/// Archives versions. Returns their number.
 pub(crate) async fn archive(table: &Table, project: &ProjectId, archived: &[ArchivedVersions]) -> Result<u64, Error> {
     table.put_archive(project, archived, Instant::now() + ARCHIVING).await?;
     Ok(archived.iter().map(|archived| archived.versions().len() as u64).sum())
 }
 
-/// Why a project failed, if the table itself can be read; otherwise the table's error.
+/// The reason why a project failed, if the table itself can be read. Otherwise returns the table's error.
 pub(crate) async fn of_project(table: &Table, error: Error) -> Result<String, Error> {
     match table.new_projects().await {
         Err(unreadable @ Error::Unavailable(_)) => Err(unreadable),
@@ -118,7 +118,7 @@ pub struct Left {
     pub project: String,
     /// The row, record or counter.
     pub entity: String,
-    /// Why.
+    /// The reason.
     pub detail: String,
 }
 

@@ -1,12 +1,12 @@
-//! Texts of a project on somebody's terminal.
+//! Makes texts of a project safe to print on a terminal.
 //!
 //! Every text that somebody else has written goes through [`visible`] or [`one_line`] before it is printed for people, and every JSON
 //! text through [`visible_json`].
 
 use std::fmt::Write;
 
-/// Whether a terminal would take a character for an order, or show it nowhere: controls, line separators, marks of the direction, and
-/// characters that are not seen. The joiners that emoji and some scripts need stay.
+/// Whether a terminal would obey a character or not show it: controls, line separators, marks of the direction, and invisible
+/// characters. The joiners that emoji and some scripts need stay.
 fn is_unsafe(sign: char) -> bool {
     sign.is_control()
         || matches!(sign,
@@ -15,7 +15,7 @@ fn is_unsafe(sign: char) -> bool {
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// The text with everything visible that would be an order: an escape becomes ␛, a change of direction `<U+202E>`.
+/// The text with such characters made visible. An escape becomes ␛, and a change of direction becomes `<U+202E>`.
 pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for sign in text.chars() {
@@ -36,11 +36,11 @@ pub fn visible_lines(text: &str) -> String {
     text.split('\n').map(visible).collect::<Vec<_>>().join("\n")
 }
 
-/// The same JSON value, as a text in which everything is visible that would be an order. Line breaks between values stay.
+/// The same JSON value as a text in which such characters are visible. Line breaks between values stay.
 pub fn visible_json(json: &str) -> String {
     let mut shown = String::with_capacity(json.len());
     for sign in json.chars() {
-        // Outside of strings JSON has no other of them.
+        // Outside of strings, JSON has no other control characters.
         if is_unsafe(sign) && !matches!(sign, '\n' | '\r' | '\t') {
             for unit in sign.encode_utf16(&mut [0; 2]) {
                 let _ = write!(shown, "\\u{unit:04x}");
@@ -52,7 +52,7 @@ pub fn visible_json(json: &str) -> String {
     shown
 }
 
-/// The text on one line, [`visible`], and at most so many characters.
+/// The text on one line, made [`visible`], with a maximum number of characters.
 pub fn one_line(text: &str, most: usize) -> String {
     let shown = visible(text);
     if shown.chars().count() <= most {

@@ -1,17 +1,17 @@
-//! Versions that were superseded and that nothing names any more: neither a row, nor its list, nor the archive.
+//! Finds superseded versions that nothing names any more: neither a row, nor its version history, nor the archive.
 //!
-//! Rows whose lists were cut before the archive existed have such versions, and a pull that comes across one reads the whole
-//! table. Once they are archived it does not.
+//! Rows whose histories were cut before the archive existed have such versions. A pull that needs one of them reads all rows of
+//! the project. Once they are archived, it does not.
 
 use shared::domain::{ArchivedVersions, Counter, Row, ServerVersion};
 
 /// Ranges of versions, both ends included.
 pub(crate) type Ranges = Vec<(u64, u64)>;
 
-/// The versions up to the counter's that some row superseded and that nothing names.
+/// The versions up to the counter that some row superseded and that nothing names.
 ///
-/// `rows` are all rows of the project, each read after the counter; `archive` may have been read at any time. None when the
-/// rows do not account for every version up to the counter's: then nothing is known of the versions that are missing.
+/// `rows` are all rows of the project, each read after the counter; `archive` may have been read at any time. None if the rows do
+/// not account for every version up to the counter, because nothing is known of the missing versions then.
 pub(crate) fn unnamed<'a>(
     counter: &Counter,
     rows: impl IntoIterator<Item = &'a Row>,
@@ -21,7 +21,8 @@ pub(crate) fn unnamed<'a>(
     let mut named: Ranges = counter.skipped.clone();
     let mut accounted: u64 = size(&counter.skipped);
     for row in rows {
-        // Above the counter the history must be complete, or nobody knows how many versions are up to it.
+        // Above the counter the history must be complete. Otherwise nobody knows how many of the row's versions are up to the
+        // counter.
         if row.history.silent_through() > counter.current.into() {
             return None;
         }
@@ -56,7 +57,7 @@ pub(crate) fn gaps(covered: &[(u64, u64)], floor: u64, current: u64) -> Ranges {
     gaps
 }
 
-/// How many versions are in ranges that do not overlap.
+/// The number of versions in ranges that do not overlap.
 pub(crate) fn size(ranges: &[(u64, u64)]) -> u64 {
     ranges.iter().map(|(first, last)| last + 1 - first).sum()
 }
@@ -73,7 +74,7 @@ mod tests {
         ServerVersion::try_from(number).expect("a version")
     }
 
-    /// Rows after commits that wrote these of them, one version each, with lists of few bytes; and what each row was before.
+    /// Rows after commits that each wrote one of them, with short version histories. Also returns the earlier copies of each row.
     fn written(writes: &[usize], max_history_bytes: usize) -> Vec<Vec<Row>> {
         let mut states: Vec<Vec<Row>> = vec![vec![]];
         for (number, row) in (1..).zip(writes) {
@@ -100,7 +101,7 @@ mod tests {
             read_at in prop::collection::vec(any::<prop::sample::Index>(), 4),
         ) {
             let states = written(&writes, max_history_bytes);
-            // The counter is read first, then each row by itself at some later moment, by which it may have been made.
+            // The counter is read first. Each row is read at a later moment of its own, and may have been created meanwhile.
             let from = 1 + from.index(states.len() - 1);
             let mut read: Vec<Row> = Vec::new();
             for (number, at) in read_at.iter().enumerate() {
@@ -117,12 +118,13 @@ mod tests {
             for version in &found {
                 let holder = read.iter().any(|row| row.version == *version);
                 prop_assert!(!holder && version.get() <= from as u64);
-                // Current when the counter was read, and superseded since: a row that was read is newer and says so.
+                // A version may be current when the counter is read, and superseded afterwards. The row that was read is newer
+                // then, and its history names the version.
                 if current.contains(&version.get()) {
                     prop_assert!(!read.iter().any(|row| row.version.get() <= from as u64 && row.version == *version));
                 }
             }
-            // Archived, nothing is missing any more.
+            // Once these are archived, nothing is missing any more.
             let archive = ArchivedVersions::anonymous(found);
             prop_assert_eq!(unnamed(&counter, &read, &archive), Some(vec![]));
         }
@@ -149,7 +151,7 @@ mod tests {
     #[test]
     fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_was_read_too_early() {
         let states = written(&[0, 1, 1, 0, 0, 0], 2);
-        // Of the busy row 5 and 6 are known to be above 3, of its four versions; the other is as it was at 2.
+        // The often written row has four versions, and 5 and 6 are known to be above 3. The other row is as it was at 2.
         let read = [states[6][0].clone(), states[2][1].clone()];
         assert_eq!((read[0].revision_count, read[0].history.versions()), (4, &[version(5)][..]));
         assert_eq!(unnamed(&Counter::at(version(3)), &read, &[]), None);

@@ -1,8 +1,8 @@
-//! Follows the versions of a project: which commits there are, and what each did.
+//! Follows the versions of a project: its commits, and the change that each one made.
 //!
-//! Nobody is told of a commit; the counter is looked at, one strong read each time. When it has moved, the project's rows are
-//! read. The counter tells which versions are the latest commit's, and of nothing older where one ended and the next began:
-//! commits that came between two looks are one [`Seen`] together.
+//! Nothing announces a commit here, so the counter is polled, with one strong read each time. If it has moved, the project's rows
+//! are read. The counter tells which versions belong to the latest commit. It does not tell where older commits ended, so all
+//! commits between two reads are one [`Seen`].
 
 use std::collections::HashSet;
 
@@ -12,16 +12,17 @@ use shared::storage::Table;
 
 use crate::history::{self, Held, History};
 
-/// What came between two looks.
+/// The commits between two reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// The first and the last version.
     pub versions: (u64, u64),
-    /// One commit; otherwise one or more.
+    /// Whether this is one commit. Otherwise it is one or more.
     pub one_commit: bool,
-    /// The rows that were given these versions, in their order. A row that was written several times is there several times.
+    /// The rows that were given these versions, in the order of the versions. A row that was written several times is there
+    /// several times.
     pub rows: Vec<Held>,
-    /// The project is deleted by now.
+    /// Whether the project is deleted by now.
     pub deleted: bool,
 }
 
@@ -34,12 +35,12 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// From the version behind this one.
+    /// Watches from the version after this one.
     pub fn since(table: Table, project: ProjectId, since: u64) -> Self {
         Self { table, project, since }
     }
 
-    /// From now on; none when there is no such project.
+    /// Watches from now on. None if there is no such project.
     pub async fn now(table: Table, project: ProjectId) -> Result<Option<Self>, Error> {
         let counter = table.counter(&project).await?;
         Ok(counter.map(|counter| Self::since(table, project, counter.current.get())))
@@ -50,7 +51,7 @@ impl Watch {
         self.since
     }
 
-    /// What came since the last look, oldest first; none when there is no such project.
+    /// The commits since the last read, oldest first. None if there is no such project.
     pub async fn look(&mut self) -> Result<Option<Vec<Seen>>, Error> {
         let Some(counter) = self.table.counter(&self.project).await? else { return Ok(None) };
         if counter.current.get() <= self.since {
@@ -65,8 +66,8 @@ impl Watch {
     }
 }
 
-/// What a history has behind this version, as far as all of it is accounted for. (The latest commit may be half there: it comes
-/// with the next look.)
+/// The part of a history after this version, as far as every version is accounted for. The latest commit may not be complete yet.
+/// It then comes with the next read.
 fn news(history: &History, since: u64) -> Vec<Seen> {
     let through = accounted(history, since);
     let seen = |first: u64, last: u64, one_commit: bool| Seen {
@@ -87,7 +88,7 @@ fn news(history: &History, since: u64) -> Vec<Seen> {
     }
 }
 
-/// Up to which version each is held by a row, skipped, or too old to be remembered.
+/// The version up to which each version is held by a row, skipped, or too old to be in a history.
 fn accounted(history: &History, since: u64) -> u64 {
     let held: HashSet<u64> = history.versions.iter().map(|held| held.version).collect();
     let mut through = since.max(history.silent_below.saturating_sub(1)).min(history.current);

@@ -1,4 +1,4 @@
-//! Who wrote a row last, and when, as an operator is shown it.
+//! The author and time of a row's last write, as an operator is shown them.
 
 use std::fmt;
 
@@ -9,21 +9,21 @@ use shared::domain::{Author, Row};
 /// The last write of a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Written {
-    /// When, in RFC 3339.
+    /// The time, in RFC 3339.
     pub at: String,
-    /// The user who did it.
+    /// The user who wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// What the log of a stage calls this user, if it was asked for.
+    /// The user's pseudonym in the log of a stage, if it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<String>,
-    /// The operator's command that did it.
+    /// The operator's command that wrote it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator: Option<String>,
 }
 
 impl Written {
-    /// What a row says; none when it was written by code that did not say.
+    /// The author and time in a row. None if older code wrote it without them.
     pub fn of(row: &Row) -> Option<Self> {
         let last = row.last_write.as_ref()?;
         let (by, operator) = match &last.author {
@@ -35,7 +35,7 @@ impl Written {
         Some(Self { at, by, caller: None, operator })
     }
 
-    /// Who, for people.
+    /// The author, for people.
     pub fn who(&self) -> String {
         match (&self.by, &self.caller, &self.operator) {
             (Some(by), Some(caller), _) => format!("{by} ({caller})"),

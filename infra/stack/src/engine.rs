@@ -23,7 +23,7 @@ const MAX_REQUEST: usize = 16 << 20;
 /// Starts the engine and returns its address. Only this process may use the address, because the engine answers every page that
 /// finds it. See [`share`] for other programs. The engine runs until the process ends.
 ///
-/// With a directory, the data is stored there; otherwise in memory.
+/// With a directory, the data is stored there. Otherwise it is in memory.
 pub fn start(data: Option<&Path>) -> io::Result<String> {
     let database = match data {
         Some(directory) => {
@@ -35,7 +35,7 @@ pub fn start(data: Option<&Path>) -> io::Result<String> {
     let database = database.map_err(|error| io::Error::other(error.to_string()))?;
     let listener = hidden()?;
     let endpoint = format!("http://{}", listener.local_addr()?);
-    // Its handlers block on SQLite, so they get threads of their own.
+    // The engine's handlers block on SQLite, so they get threads of their own.
     in_a_thread("engine", listener, |listener| dynoxide::server::serve_on(listener, database))?;
     Ok(endpoint)
 }
@@ -47,7 +47,7 @@ pub fn share(endpoint: &str, port: u16) -> io::Result<String> {
     let engine = Engine { client: outbound::client(), endpoint: endpoint.to_owned() };
     let router = only_from_this_machine(Router::new().fallback(pass_on).with_state(engine));
     in_a_thread("shared engine", listener, |listener| async {
-        // It ends with the process.
+        // The listener ends with the process.
         let _ = axum::serve(listener, router).await;
     })?;
     Ok(address)

@@ -1,4 +1,4 @@
-//! Both functions at one address, as behind the gateway.
+//! Serves the functions at one address, as behind the gateway.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::loopback;
 
-/// What the pages that are kept may take, as in template.yaml.
+/// The maximum memory of kept pages, as in template.yaml.
 const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// The deployed routes: pulls to the sync function, everything else to the rest function, CORS for both.
@@ -21,7 +21,7 @@ pub fn router(table: Table, verifier: Arc<Verifier>) -> Router {
     let kept = Arc::new(KeptPages::new(Limits::of_bytes(KEPT_BYTES)));
     let sync = sync::router(sync::App::new(table.clone(), Arc::clone(&verifier)).keeping(kept));
     let rest = rest::router(rest::App { table, verifier });
-    // Not as nested routers, which would hand their parts of the path on to one another.
+    // The routers are not nested, because a nested router would also get the path parameters of the outer one.
     let by_route = move |request: Request| {
         let function = if is_sync(request.uri().path()) { sync.clone() } else { rest.clone() };
         function.oneshot(request)

@@ -1,4 +1,4 @@
-//! The table as template.yaml describes it, made on any endpoint.
+//! Creates the table that template.yaml describes, on any endpoint.
 
 use std::error::Error;
 
@@ -12,10 +12,10 @@ use aws_sdk_dynamodb::types::{
 use shared::storage::Table;
 use yaml_rust2::{Yaml, YamlLoader};
 
-/// What is deployed, so that there is one description of the table.
+/// The template that is deployed, so that there is only one description of the table.
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 
-/// Makes the table unless it is there. One that is there must have the index that cannot be added to it.
+/// Creates the table unless it exists. An existing table must have the index that cannot be added later.
 pub async fn create(client: &Client, name: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     match describe(client.create_table().table_name(name))?.send().await {
         Ok(_) => Ok(()),
@@ -28,7 +28,7 @@ pub async fn create(client: &Client, name: &str) -> Result<(), Box<dyn Error + S
     }
 }
 
-/// Gives a table from before live updates its stream. Where that fails, there are none.
+/// Adds the stream to a table from before live updates. If that fails, there are no live updates.
 async fn give_a_stream(client: &Client, name: &str) {
     let described = client.describe_table().table_name(name).send().await.ok().and_then(|described| described.table);
     if described.is_some_and(|table| table.latest_stream_arn.is_none()) {
@@ -46,7 +46,7 @@ fn stream() -> Result<StreamSpecification, Box<dyn Error + Send + Sync>> {
     Ok(StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::from(view)).build()?)
 }
 
-/// The request with everything that the template's table has.
+/// The request that creates everything that the template's table has.
 fn describe(mut request: CreateTableFluentBuilder) -> Result<CreateTableFluentBuilder, Box<dyn Error + Send + Sync>> {
     let template = YamlLoader::load_from_str(TEMPLATE)?;
     let table = &template[0]["Resources"]["Table"]["Properties"];

@@ -1,16 +1,16 @@
-//! Tokens for the local stack.
+//! Signs tokens for the local stack.
 
 use jsonwebtoken::errors::Result;
 use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
 use serde_json::json;
 use shared::auth::use_ring;
 
-/// The secret of a stack that is given none. Everybody knows it: it is for 127.0.0.1.
+/// The default secret of a stack. Everybody knows it, so it is only for 127.0.0.1.
 pub const LOCAL_SECRET: &str = "local-stack-secret-that-everyone-knows";
 
 const THIRTY_DAYS: u64 = 30 * 24 * 60 * 60;
 
-/// Signs tokens (HS256) such as the functions want them, by the variables that they read.
+/// A signer of tokens (HS256) that the functions accept, configured by the variables that they read.
 #[derive(Clone)]
 pub struct Signer {
     secret: String,
@@ -20,12 +20,12 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// With a secret, for functions that ask nothing else of tokens.
+    /// A signer with a secret, for functions that have no other requirements for tokens.
     pub fn new(secret: &str) -> Self {
         Self { secret: secret.to_owned(), issuer: None, audience: None, lifetime: THIRTY_DAYS }
     }
 
-    /// With a secret, and with what `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_MAX_LIFETIME` ask for.
+    /// A signer with a secret, and with the claims that `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_MAX_LIFETIME` require.
     pub fn as_variables_say(secret: &str, variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let max_lifetime = set("JWT_MAX_LIFETIME").and_then(|seconds| seconds.parse().ok()).filter(|max| *max > 0);
@@ -37,12 +37,12 @@ impl Signer {
         }
     }
 
-    /// A token for a user, good for 30 days or as long as tokens may be.
+    /// A token for a user. It is valid for 30 days, or for the longest time that is allowed.
     pub fn sign(&self, user: &str) -> Result<String> {
         Ok(self.sign_until(user)?.0)
     }
 
-    /// The same, and when it expires, in seconds since 1970.
+    /// A token for a user, and the time when it expires, in seconds since 1970.
     pub fn sign_until(&self, user: &str) -> Result<(String, u64)> {
         use_ring();
         let now = get_current_timestamp();
@@ -57,7 +57,7 @@ impl Signer {
     }
 }
 
-/// A token for a user, signed with a secret and good for 30 days.
+/// A token for a user, signed with a secret and valid for 30 days.
 pub fn sign(secret: &str, user: &str) -> Result<String> {
     Signer::new(secret).sign(user)
 }

@@ -8,7 +8,7 @@ use super::keys::{Key, public_keys};
 use super::secret::weakness;
 use super::token::Terms;
 
-/// HS256 is only as strong as its secret. RFC 7518 requires at least the size of the hash.
+/// The minimum length of a secret. HS256 is only as strong as its secret, and RFC 7518 requires at least the size of the hash.
 const MIN_SECRET: usize = 32;
 
 /// A fault of the configuration, in one line.
@@ -32,10 +32,10 @@ pub enum ConfigError {
     /// The JWKS has no usable key.
     #[error("JWT_JWKS cannot be used: {0}")]
     BadJwks(String),
-    /// Keys cannot be fetched from there.
+    /// The URL is not one that keys can be fetched from.
     #[error("JWT_JWKS_URL cannot be used: {0}")]
     BadJwksUrl(String),
-    /// With public keys, an issuer also signs tokens for other applications.
+    /// A required claim is not configured. With public keys, an issuer also signs tokens for other applications.
     #[error(
         "set {variable}, or add {claim} to JWT_UNCHECKED: an issuer signs tokens for other applications with the same public \
          keys"
@@ -54,7 +54,7 @@ pub enum ConfigError {
     BadLifetime,
 }
 
-/// The sentence: what `main` returns is printed this way.
+/// Prints the sentence, because Rust prints the error that `main` returns with `Debug`.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
@@ -68,7 +68,7 @@ pub(super) enum Source {
     Issuer(Box<Issuer>),
 }
 
-/// The keys that variables name. An empty variable counts as not set. Keys of a URL are not fetched yet.
+/// The keys that the variables name. An empty variable counts as not set. Keys of a URL are not fetched yet.
 pub(super) fn source(set: &impl Fn(&str) -> Option<String>) -> Result<Source, ConfigError> {
     match (set("JWT_SECRET"), set("JWT_JWKS"), set("JWT_JWKS_URL")) {
         (Some(_), None, None) => {

@@ -1,7 +1,7 @@
-//! The signatures of tokens, by ring.
+//! The signatures of tokens, made and verified with ring.
 //!
-//! `jsonwebtoken` leaves the cryptography to a provider. Those that it comes with would be a second stack beside the one that
-//! speaks TLS, half a megabyte of a function.
+//! `jsonwebtoken` leaves the cryptography to a provider. Its own providers would be a second cryptography library beside the one
+//! for TLS, and would add half a megabyte to a function.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -14,7 +14,7 @@ static RING: CryptoProvider =
 
 /// Makes this process verify tokens, and sign HS256 tokens, with ring. A second call does nothing.
 pub fn use_ring() {
-    // It fails when there is a provider, and there is no other one.
+    // This fails only if there already is a provider, and nothing installs another one.
     let _ = RING.install_default();
 }
 
@@ -25,7 +25,7 @@ struct Check {
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    // Otherwise a public key, which everybody knows, could be the secret of an HMAC.
+    // Otherwise a public key, which everybody knows, could be used as the secret of an HMAC.
     if !key.family().algorithms().contains(algorithm) {
         return Err(ErrorKind::InvalidKeyFormat.into());
     }

@@ -11,12 +11,12 @@ use crate::outbound;
 
 /// The largest document, compressed or not. Most issuers publish a few KB.
 const MAX_DOCUMENT: usize = 1024 * 1024;
-/// How many redirects are followed, all on the same host.
+/// The maximum number of redirects, all on the same host.
 const MAX_REDIRECTS: usize = 3;
-/// Firewalls reject clients that do not name themselves.
+/// The `User-Agent`, because firewalls reject clients without one.
 const USER_AGENT: &str = concat!("trueppm/", env!("CARGO_PKG_VERSION"));
 
-/// The document, fetched anew each time.
+/// A document that is fetched anew each time.
 pub(super) struct Document {
     uri: Uri,
     client: outbound::Client,

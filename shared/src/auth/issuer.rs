@@ -11,7 +11,7 @@ use super::TokenError;
 use super::document::Document;
 use super::keys::{Key, public_keys};
 
-/// One fetch, from the look-up of the name to the last byte.
+/// The time for one fetch, from the look-up of the name to the last byte.
 const FETCH: Duration = Duration::from_secs(2);
 /// The minimum time between two fetches if there are keys, whatever key ids tokens name.
 const PAUSE: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const FRESH: Duration = Duration::from_secs(60 * 60);
 /// The time after which no key is accepted any more, because an issuer that cannot be reached cannot withdraw keys.
 const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The issuer's keys. They are fetched, cached, and fetched again if a token names an unknown key.
+/// The issuer's keys, which are fetched, cached, and fetched again if a token names an unknown key.
 pub(super) struct Issuer {
     document: Document,
     known: Mutex<Known>,
@@ -53,7 +53,7 @@ impl Known {
         if keys.is_empty() {
             return tried.elapsed() >= PAUSE_WITHOUT_KEYS;
         }
-        // A key without an id may be the one that the token names, but then the one that bears the name may be new.
+        // A key without an id may be the one that the token names. But a new key with that id may also have been published since.
         let has_named = id.is_none() || keys.iter().any(|key| key.id.as_deref() == id);
         let stale = self.fetched.is_none_or(|fetched| fetched.elapsed() >= FRESH);
         (stale || !has_named) && tried.elapsed() >= PAUSE
@@ -72,7 +72,8 @@ impl Issuer {
         let host = uri.host().ok_or("it is not a URL")?;
         match uri.scheme_str() {
             Some("https") => {}
-            // This is a development server or a sidecar. Keys from any other host could be exchanged on the way.
+            // Plain HTTP is for a development server or a sidecar on this machine. Keys from any other host could be replaced on
+            // the way.
             Some("http") if is_loopback(host) => {}
             _ => return Err("it must begin with https://".to_owned()),
         }
@@ -86,7 +87,7 @@ impl Issuer {
     pub(super) async fn keys(&self, id: Option<&str>) -> Result<Arc<[Key]>, TokenError> {
         if self.known().is_due(id) {
             let _alone = self.fetching.lock().await;
-            // Another request may just have fetched them.
+            // Another request may have fetched the keys just now.
             if self.known().is_due(id) {
                 self.fetch().await;
             }

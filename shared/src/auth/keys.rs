@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::algorithm;
 use crate::domain::json;
 
-/// A key, with the one algorithm that it is used with.
+/// A key and the one algorithm that it is used with.
 pub(super) struct Key {
     pub(super) id: Option<String>,
     pub(super) algorithm: Algorithm,
@@ -44,12 +44,12 @@ fn public_key(key: Value) -> Option<Key> {
     let Value::Object(mut members) = key else { return None };
     members.retain(|name, _| MEMBERS.contains(&name.as_str()));
     for name in ["n", "e", "x", "y"] {
-        // Some issuers pad their Base64, although RFC 7515 (2) leaves that away.
+        // Some issuers pad their Base64, although RFC 7515 (2) forbids that.
         if let Some(Value::String(number)) = members.get_mut(name) {
             number.truncate(number.trim_end_matches('=').len());
         }
     }
-    // The library does not know every name of an algorithm that has one here.
+    // This code knows more names of algorithms than the library does.
     let declared = members.remove("alg").filter(|name| !name.is_null());
     let jwk: Jwk = serde_json::from_value(Value::Object(members)).ok()?;
     if !may_verify(&jwk.common) {
@@ -79,8 +79,8 @@ fn may_verify(key: &CommonParameters) -> bool {
         && key.key_operations.as_ref().is_none_or(|operations| operations.contains(&KeyOperations::Verify))
 }
 
-/// An RSA key that signatures are checked with: ring takes none below 2,048 bits, nor zeros in front, which some issuers publish
-/// although RFC 7518 (6.3.1.1) forbids them.
+/// An RSA key that verifies signatures. ring accepts no key below 2,048 bits, and none with leading zeros. Some issuers publish
+/// those although RFC 7518 (6.3.1.1) forbids them.
 fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Option<DecodingKey> {
     let without_zeros = |number: &[u8]| number.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<u8>>();
     let modulus = without_zeros(modulus);

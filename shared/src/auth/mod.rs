@@ -28,16 +28,16 @@ pub struct Verifier {
     terms: Terms,
 }
 
-/// Why a request cannot be authenticated.
+/// The reason why a request cannot be authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// No `Authorization: Bearer` header.
+    /// The request has no `Authorization: Bearer` header.
     #[error("no bearer token")]
     Missing,
-    /// Expired more than a minute ago.
+    /// The token expired more than a minute ago.
     #[error("the token has expired")]
     Expired,
-    /// Anything else: bad signature, wrong algorithm, type, issuer or audience, no usable `sub`.
+    /// The token is invalid in another way: bad signature, wrong algorithm, type, issuer or audience, or no usable `sub`.
     #[error("the token is not valid")]
     Invalid,
     /// The issuer's keys could not be fetched, so the token can be neither accepted nor rejected.
@@ -85,7 +85,7 @@ impl Verifier {
         Ok(self.verify(token.trim()).await?.user)
     }
 
-    /// Whose token this is, and until when.
+    /// Verifies a token. Returns its user and how long it is valid.
     pub async fn verify(&self, token: &str) -> Result<Verified, TokenError> {
         let token = Token::parse(token).ok_or(TokenError::Invalid)?;
         let keys = match &self.source {
@@ -105,7 +105,7 @@ impl Verifier {
 pub struct Verified {
     /// Its user.
     pub user: UserId,
-    /// From when on it is accepted no more, in seconds since 1970: its `exp` and the allowed clock skew.
+    /// The time from which on the token is refused, in seconds since 1970: its `exp` plus the allowed clock skew.
     pub until: i64,
 }
 

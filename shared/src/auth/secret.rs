@@ -1,4 +1,4 @@
-//! Secrets that anybody could guess.
+//! The check for secrets that anybody could guess.
 
 use std::collections::HashSet;
 
@@ -8,12 +8,13 @@ const KNOWN: [&str; 3] = [
     "a-string-secret-at-least-256-bits-long",
     "a-string-secret-at-least-512-bits-long-to-sign-with-HS512",
 ];
-/// A secret of 32 random hexadecimal digits has 14 different ones or so, and hardly ever fewer than these.
+/// The minimum number of different characters in a secret. A secret of 32 random hexadecimal digits has about 14, and hardly ever
+/// fewer than this.
 const MIN_DISTINCT_BYTES: usize = 8;
 
 /// The reason why a secret can be guessed, if there is one.
 ///
-/// A random text never matches: the rules are about texts that people made up.
+/// The rules are about texts that people made up, so a random text never matches.
 pub(super) fn weakness(secret: &str) -> Option<&'static str> {
     let bytes = secret.as_bytes();
     let neighbours = || bytes.iter().zip(bytes.iter().skip(1));
@@ -63,7 +64,7 @@ mod tests {
         #[test]
         fn random_secrets_are_not(bytes in any::<[u8; 16]>()) {
             let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            // One in a hundred thousand has fewer different digits.
+            // One random secret in a hundred thousand has fewer different digits.
             prop_assume!(hexadecimal.chars().collect::<HashSet<_>>().len() >= MIN_DISTINCT_BYTES);
             prop_assert_eq!(weakness(&hexadecimal), None);
         }

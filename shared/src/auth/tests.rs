@@ -14,7 +14,7 @@ fn verifier(variables: &[(&str, &str)]) -> Result<Verifier, ConfigError> {
     Verifier::configured(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
 }
 
-/// The verifier of public keys, whoever issued a token and for whom.
+/// A verifier with public keys that accepts any issuer and any audience.
 fn public(jwks: &str) -> Result<Verifier, ConfigError> {
     verifier(&[("JWT_JWKS", jwks), ("JWT_UNCHECKED", "iss,aud")])
 }
@@ -114,12 +114,12 @@ async fn only_a_bearer_header_names_a_caller() {
     assert!(verifier.caller(Some(&header.replace("Bearer", "bearer"))).await.is_ok());
 }
 
-/// A token with these parts as they are, which no library would write.
+/// A token with these parts as they are, which no library would produce.
 fn hs256_of(header: &str, claims: &str) -> String {
     token(header, claims, Algorithm::HS256, SECRET.as_bytes())
 }
 
-/// … with this signature.
+/// A token with these parts and this signature.
 fn token(header: &str, claims: &str, algorithm: Algorithm, key: &[u8]) -> String {
     let content = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = signature(algorithm, key, content.as_bytes());
@@ -163,7 +163,7 @@ const EC_KEY: &[u8] = include_bytes!("../../testdata/ec.der");
 const ED_KEY: &[u8] = include_bytes!("../../testdata/ed.der");
 const JWKS: &str = include_str!("../../testdata/jwks.json");
 
-/// A token of ann's, signed with a private key or a secret.
+/// A token for ann, signed with a private key or a secret.
 fn signed(algorithm: Algorithm, kid: Option<&str>, key: &[u8]) -> String {
     let mut header = Header::new(algorithm);
     header.kid = kid.map(str::to_owned);
@@ -296,7 +296,7 @@ fn what_everybody_can_reach_takes_no_secret_that_can_be_guessed() {
     assert_eq!(deployed(&[("JWT_SECRET", "short")]), Some(ConfigError::ShortSecret("JWT_SECRET")));
 }
 
-/// The tests' document with one of its keys alone, of which something else was made.
+/// The tests' document with only one of its keys, after `change` has altered that key.
 fn with_key(kid: &str, change: impl Fn(&mut Value)) -> String {
     let mut document: Value = serde_json::from_str(JWKS).expect("JSON");
     let keys = document["keys"].as_array_mut().expect("keys");
@@ -353,7 +353,7 @@ async fn a_key_is_for_signatures_as_far_as_it_says_and_may_be_padded() {
 
 #[test]
 fn no_header_of_a_token_overflows_the_stack() {
-    // JSON in a text in JSON, over and over: serde_json reads each with a fresh limit of depth.
+    // The header nests JSON in a text in JSON, over and over. serde_json reads each level with a new limit of depth.
     let quote = |level: usize| match level {
         0 => "\"".to_owned(),
         level => format!("\\{}u0022", "u005c".repeat(level - 1)),
@@ -377,7 +377,7 @@ fn no_header_of_a_token_overflows_the_stack() {
     assert_eq!(thread.join().expect("no overflow"), Err(TokenError::Invalid));
 }
 
-/// What looks like a token's part or a member of a key, and mostly is none.
+/// Texts that look like a part of a token or a member of a key. Most of them are not valid.
 fn piece() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
@@ -450,7 +450,7 @@ proptest! {
     }
 }
 
-/// The tests' document with its RSA key alone, of which something else was made.
+/// The tests' document with only its RSA key, after `change` has altered that key.
 fn with_rsa_key(change: impl Fn(Vec<u8>) -> Vec<u8>) -> String {
     let mut document: Value = serde_json::from_str(JWKS).expect("JSON");
     let keys = document["keys"].as_array_mut().expect("keys");
@@ -479,7 +479,7 @@ async fn an_rsa_key_may_have_zeros_in_front_and_has_2048_bits_or_more() {
 #[tokio::test]
 async fn the_algorithm_never_comes_from_the_token() {
     let verifier = public(JWKS).expect("a verifier");
-    // The public document, or a part of it, as the secret of an HMAC.
+    // These tokens use the public document, or a part of it, as the secret of an HMAC.
     let jwks: Value = serde_json::from_str(JWKS).expect("JSON");
     for secret in [JWKS, jwks["keys"][0]["n"].as_str().expect("n")] {
         for kid in [Some("rsa"), None] {
@@ -487,7 +487,7 @@ async fn the_algorithm_never_comes_from_the_token() {
             assert_eq!(verifier.caller(Some(&forged)).await, Err(TokenError::Invalid));
         }
     }
-    // {"alg":"none"}.{"sub":"ann","exp":9999999999}
+    // This token is {"alg":"none"}.{"sub":"ann","exp":9999999999}
     let unsigned = "Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbm4iLCJleHAiOjk5OTk5OTk5OTl9.";
     assert_eq!(verifier.caller(Some(unsigned)).await, Err(TokenError::Invalid));
     assert_eq!(

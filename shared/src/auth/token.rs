@@ -1,7 +1,7 @@
 //! JSON Web Tokens: their parts (RFC 7515), and the checks of their claims (RFC 7519).
 //!
-//! The parts are read here and not by the library. It knows no `alg` of `Ed25519` (RFC 9864), and it reads members of the header
-//! that it does not know in a way that a stranger's token can overflow the stack with, see [`json`].
+//! The parts are read here and not by the library. The library does not know the `alg` `Ed25519` (RFC 9864). It also reads
+//! unknown members of the header, and a stranger's token can overflow the stack that way, see [`json`].
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +13,7 @@ use super::keys::Key;
 use super::{TokenError, Verified, algorithm};
 use crate::domain::{Columns, json};
 
-/// The longest token, in bytes. The gateway lets 10 KB of headers in.
+/// The maximum length of a token, in bytes. The gateway lets 10 KB of headers in.
 const MAX_TOKEN: usize = 8 * 1024;
 /// Allowed clock skew of `exp`, `nbf` and `iat`, in seconds.
 const LEEWAY: f64 = 60.0;
@@ -39,7 +39,7 @@ impl<'a> Token<'a> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.').filter(|(_, claims)| !claims.contains('.'))?;
         let header = part(header)?;
-        // Extensions that must be understood (RFC 7515, 4.1.11): none is.
+        // `crit` names extensions that must be understood (RFC 7515, 4.1.11). This code understands none.
         if header.contains_key("crit") || !has_known_type(&header) {
             return None;
         }
@@ -105,7 +105,7 @@ impl Terms {
 
     fn lives_short_enough(&self, claims: &Columns, expires: f64, now: f64) -> bool {
         let Some(max) = self.max_lifetime else { return true };
-        // An issue in the future would make any lifetime a short one.
+        // With an `iat` in the future, any lifetime would look short.
         let issued = claims.get("iat").and_then(Value::as_f64).filter(|issued| *issued <= now + LEEWAY);
         issued.is_some_and(|issued| expires - issued <= max as f64)
     }

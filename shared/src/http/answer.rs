@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 use super::seen::LoggedOutcome;
 use crate::idempotency::{Answered, RestAnswer};
 
-/// The version that a mutation committed.
+/// The header with the version that a mutation committed.
 const SERVER_VERSION: HeaderName = HeaderName::from_static("x-server-version");
-/// `true` on a stored response that is sent again.
+/// The header that is `true` on a stored response that is sent again.
 const REPLAY: HeaderName = HeaderName::from_static("idempotent-replay");
 
 impl IntoResponse for RestAnswer {

@@ -1,11 +1,11 @@
-//! Rate limit per caller, by the table's capacity units, in one instance of a function.
+//! The rate limit per caller, in capacity units of the table, in one instance of a function.
 //!
 //! Each caller has units that refill at a steady rate, up to a limit. A request is served if any units are left, whatever it will
-//! cost. Its cost is subtracted when it is answered. So a caller can overdraw by one request, and then waits until the debt is
-//! paid: 429 `rate_limited`, before anything is read for them.
+//! cost. Its cost is subtracted when it is answered. So a caller can overdraw by one request. Until the debt is paid, their
+//! requests get 429 `rate_limited` before anything is read for them.
 //!
-//! Instances do not share budgets: a caller served by `n` instances has `n` budgets. The gateway's throttling and the table limit
-//! all callers together.
+//! Instances do not share budgets, so a caller served by `n` instances has `n` budgets. The gateway's throttling and the table
+//! limit all callers together.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ const WRITE_UNIT: f64 = 5.0;
 /// again.
 const MAX_CALLERS: usize = 10_000;
 
-/// A variable that is not a valid number.
+/// The error that a variable is not a valid number.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} must be a number of table units, 0 or more")]
 pub struct BudgetError(&'static str);
@@ -83,7 +83,7 @@ impl CallerBudgets {
 
     /// Subtracts the cost of a request from its caller's budget.
     pub fn charge(&self, caller: &UserId, cost: &Cost) {
-        // A cancelled transaction reports no units, and is charged all the same.
+        // A cancelled transaction reports no units, so each call is charged at least one unit.
         let units = (cost.read_units + cost.write_units * WRITE_UNIT).max(f64::from(cost.calls));
         if units == 0.0 {
             return;
@@ -108,7 +108,7 @@ impl Budgets {
         (budget.units + refill).min(self.max_units)
     }
 
-    /// Makes room for others: forgets the half of the callers that have the most left.
+    /// Makes room for other callers: forgets the half of the callers that have the most units left.
     fn forget_the_fullest(&self, callers: &mut HashMap<UserId, Budget>, now: Instant) {
         let mut left: Vec<f64> = callers.values().map(|budget| self.refilled(budget, now)).collect();
         left.sort_unstable_by(f64::total_cmp);
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(budgets.admit(&user(1)), Ok(()), "one unit is left");
         budgets.charge(&user(1), &cost(2.0, 0.0));
         let wait = budgets.admit(&user(1)).expect_err("nothing is left");
-        // A debt of one unit and the unit to come, at a millionth a second.
+        // The caller must wait until a debt of one unit is paid and one more unit has come, at a millionth of a unit per second.
         assert!((1_900_000..2_000_001).contains(&wait.as_secs()), "{wait:?}");
         assert_eq!(budgets.admit(&user(2)), Ok(()));
     }

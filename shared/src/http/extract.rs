@@ -1,4 +1,4 @@
-//! Extractors of handlers. Each one refuses invalid input before the handler's body starts.
+//! The extractors of handlers. Each one refuses invalid input before the handler's body starts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use super::seen::CallerSlot;
 use crate::auth::{TokenError, Verifier};
 use crate::domain::{Base, Columns, Precondition, ServerVersion, UserId, json};
 
-/// The caller. 401 without a valid token, 429 if the caller's [budget](CallerBudgets) is spent.
+/// The caller. The request gets 401 without a valid token, and 429 if the caller's [budget](CallerBudgets) is spent.
 #[derive(Debug, Clone)]
 pub struct Caller(pub UserId);
 
@@ -49,7 +49,7 @@ where
     }
 }
 
-/// The ids in the path. 400 names the one that is not valid.
+/// The ids in the path. If one is not valid, a 400 names it.
 #[derive(Debug)]
 pub struct Path<T>(pub T);
 
@@ -73,7 +73,7 @@ where
     }
 }
 
-/// A JSON object of at most `MAX_BODY` bytes, by default 256 KB. Otherwise 413, 415 or 400.
+/// A JSON object of at most `MAX_BODY` bytes, by default 256 KB. Any other body gets 413, 415 or 400.
 #[derive(Debug)]
 pub struct Json<const MAX_BODY: usize = { 256 * 1024 }>(pub Columns);
 
@@ -128,7 +128,7 @@ impl Params {
     /// The value of a parameter as an integer in a range. Only digits are allowed.
     pub fn integer(&self, name: &str, min: u64, max: u64) -> Result<Option<u64>, Problem> {
         let Some(text) = self.get(name)? else { return Ok(None) };
-        // `parse` alone would take a sign.
+        // `parse` alone would accept a sign.
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<u64>() {
             Ok(number) if digits && (min..=max).contains(&number) => Ok(Some(number)),
@@ -159,25 +159,25 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
     }
 }
 
-/// The versions that `If-Match` names. None if any version will do.
+/// The versions that `If-Match` names, or none if any version will do.
 fn if_match(headers: &HeaderMap) -> Result<Option<Vec<u64>>, Problem> {
     let values = headers.get_all(header::IF_MATCH).iter();
     let tags: Vec<&str> = values.flat_map(|value| value.to_str().unwrap_or("?").split(',')).map(str::trim).collect();
     if tags.is_empty() || tags.contains(&"*") {
         return Ok(None);
     }
-    // RFC 9110: If-Match compares strongly, and a weak tag is never the same. A cache that compresses makes tags weak.
+    // `If-Match` compares strongly (RFC 9110), so a weak tag never matches. A cache that compresses makes tags weak.
     let is_strong = |tag: &&str| tag.strip_prefix("W/").is_none_or(|tag| entity_tag(tag).is_err());
     tags.into_iter().filter(is_strong).map(entity_tag).collect::<Result<_, _>>().map(Some)
 }
 
-/// The version that `X-Base-Version` names, if there is the header and no `If-Match` beside it.
+/// The version that `X-Base-Version` names, if the header is present and `If-Match` is not.
 fn base_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let Some(value) = only(headers, BASE_VERSION)? else { return Ok(None) };
     if headers.contains_key(header::IF_MATCH) {
         return Err(Problem::parameter(BASE_VERSION, "must not be given together with If-Match"));
     }
-    // `parse` alone would take a sign.
+    // `parse` alone would accept a sign.
     let number = value.parse::<u64>().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit()));
     let version = number.filter(|number| *number <= ServerVersion::MAX);
     version.map(Some).ok_or_else(|| {
@@ -185,7 +185,7 @@ fn base_version(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     })
 }
 
-/// The versions that `X-Base-Fields` names, by their fields.
+/// The versions that `X-Base-Fields` names, by field.
 fn base_fields(headers: &HeaderMap) -> Result<Option<BTreeMap<String, u64>>, Problem> {
     let Some(value) = only(headers, BASE_FIELDS)? else { return Ok(None) };
     let fields = json::object(value.as_bytes()).ok().flatten();
@@ -196,7 +196,7 @@ fn base_fields(headers: &HeaderMap) -> Result<Option<BTreeMap<String, u64>>, Pro
     })
 }
 
-/// A header's value, empty if it is not ASCII. A repeated header is a 400.
+/// A header's value, which is empty if it is not ASCII. A repeated header is a 400.
 fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::domain::RowId;
 
-    /// Bytes of a header: any, and such as are nearly right.
+    /// The bytes of a header: random ones, and ones that are nearly valid.
     fn header_value() -> impl Strategy<Value = Vec<u8>> {
         let pieces = prop::sample::select(vec![
             "\"",
@@ -251,7 +251,7 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
     }
 
-    /// The value that an extractor makes of a request, or the status and code of its refusal.
+    /// The value that an extractor reads from a request, or the status and code of its refusal.
     fn extracted<T: FromRequest<(), M, Rejection = Problem>, M>(request: Request<Body>) -> Result<T, StatusCode> {
         block_on(T::from_request(request, &())).map_err(|problem| problem.into_response().status())
     }

@@ -1,7 +1,7 @@
-//! Turns an event of the gateway into a request that the router can take.
+//! The entry point of the HTTP functions: turns an event of the gateway into a request that the router can take.
 //!
-//! `lambda_http` panics where an event is no URI, and the gateway lets such a query through: characters that a URI has only
-//! percent-encoded. So an event is put right before the library sees it.
+//! `lambda_http` panics if an event's path and query are not a valid URI. The gateway lets such a query through, with characters
+//! that a URI must percent-encode. So an event is corrected before the library sees it.
 
 use std::convert::Infallible;
 
@@ -19,11 +19,11 @@ use lambda_http::{Body as EventBody, Context, Error, RequestExt, service_fn};
 
 use super::Problem;
 
-/// The longest path and query together. The gateway takes 10 KB. The library counts to 64 KB, and encodes some bytes as
+/// The maximum length of path and query together. The gateway takes 10 KB. The library takes 64 KB, and it encodes some bytes as
 /// three.
 const MAX_TARGET: usize = 20 * 1024;
 
-/// An extension of a request whose query was no part of a URI. The query was left out.
+/// An extension of a request whose query is not valid in a URI. The query was left out.
 #[derive(Debug, Clone, Copy)]
 struct NotAUri;
 
@@ -46,13 +46,13 @@ async fn answer(router: Router, event: LambdaEvent<LambdaRequest>) -> Result<Api
     let mut answer = ApiGatewayV2httpResponse::default();
     answer.status_code = parts.status.as_u16().into();
     answer.headers = parts.headers;
-    // The gateway finds out for itself.
+    // The gateway works this out by itself.
     answer.headers.remove(header::CONTENT_LENGTH);
     answer.body = Some(EventBody::Text(String::from_utf8(body.into())?));
     Ok(answer)
 }
 
-/// The request of an event, and what its path had before the API's own.
+/// The request of an event, and the part of its path that stands before the API's own path.
 pub fn request_of(event: LambdaRequest, context: Context) -> (Request, MappingKey) {
     let (mut event, mut key, mut is_uri) = (event, MappingKey::default(), true);
     if let LambdaRequest::ApiGatewayV2(event) = &mut event {
@@ -66,9 +66,9 @@ pub fn request_of(event: LambdaRequest, context: Context) -> (Request, MappingKe
     (request, key)
 }
 
-/// Leaves out of an event what makes no URI. Was there nothing?
+/// Removes from an event what is not valid in a URI. Returns whether nothing had to be removed.
 fn put_right(event: &mut ApiGatewayV2httpRequest) -> bool {
-    // Nobody here asks for the server's name, and not every Host is one: without it the request has its path alone.
+    // Nothing here needs the server's name, and not every Host header is valid. Without it the request has only its path.
     event.headers.remove(header::HOST);
     event.request_context.domain_name = None;
     let (path, query) = (event.raw_path.get_or_insert_default(), event.raw_query_string.get_or_insert_default());
@@ -91,7 +91,8 @@ fn text(value: &HeaderValue) -> &str {
 }
 
 impl MappingKey {
-    /// The gateway picks the route without the key and leaves it in the path: it is what stands before the route's first words.
+    /// Finds the key of the API mapping. The gateway picks the route without the key but leaves it in the path, so it is the part
+    /// before the route's first words.
     fn taken_from(event: &mut ApiGatewayV2httpRequest) -> Self {
         let route = event.route_key.as_deref().and_then(|key| key.split_once(' '));
         let Some((_, route)) = route else { return Self::default() };
@@ -103,7 +104,7 @@ impl MappingKey {
         }
     }
 
-    /// Puts it before an address on this server that the answer names.
+    /// Puts the key before an address on this server that the answer names.
     pub fn put_back(&self, response: &mut Response) {
         let location = response.headers().get(header::LOCATION).map(text).filter(|location| location.starts_with('/'));
         let whole = location.and_then(|location| HeaderValue::try_from(format!("{}{location}", self.0)).ok());
@@ -113,7 +114,8 @@ impl MappingKey {
     }
 }
 
-/// Refuses what was no URI, and has every answer kept out of caches and taken for what it says it is.
+/// Refuses requests that were not a valid URI. Sets the headers that keep every answer out of caches and stop browsers from
+/// guessing its type.
 pub(super) fn at_the_edge<S>(router: Router<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
@@ -132,7 +134,7 @@ async fn edge(request: Request, next: Next) -> Response {
     response
 }
 
-/// Whether a body is as it was sent, and not encoded.
+/// Whether a body is as it was sent, and not in Base64.
 pub(super) fn is_plain(headers: &HeaderMap) -> bool {
     headers.get_all(header::CONTENT_ENCODING).iter().all(|encoding| text(encoding).eq_ignore_ascii_case("identity"))
 }
@@ -186,7 +188,7 @@ mod tests {
         let long = "a".repeat(70_000);
         for query in ["x=<script>", "x=a b", "x=\u{7f}", "x=`|{}\\\"", "x=\u{0}", "x=1#y", "x=\u{202e}", "\n", &long] {
             let answer = answered(&event(PULL, "/api/v1/projects/p/sync", query)).await;
-            // Some of these the library takes, as browsers do.
+            // The library takes some of these, as browsers do.
             assert!([201, 400].contains(&answer.status().as_u16()), "{query}: {}", answer.status());
         }
         for query in ["x=<script>", "x=a b", "x=\u{7f}", "x=1#y", &long] {

@@ -37,7 +37,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Idempotency {
             (Some(key), None) => key,
             (Some(_), Some(_)) => return Err(refuse("must be sent once")),
         };
-        // A text that is not ASCII is no key either.
+        // A text that is not ASCII is not a valid key either.
         let key: IdempotencyKey = key.to_str().unwrap_or("").parse().map_err(|error| refuse(&format!("{error}")))?;
         let path = parts.uri.path().trim_end_matches('/');
         let mut head = vec![parts.method.as_str().as_bytes().to_vec(), path.as_bytes().to_vec()];

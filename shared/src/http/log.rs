@@ -1,4 +1,4 @@
-//! One line of JSON for each request, which CloudWatch also takes for metrics (its embedded metric format).
+//! The log of requests: one line of JSON for each request. CloudWatch also takes metrics from it (embedded metric format).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -16,12 +16,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::seen::Seen;
 
-/// Writes what a function says beside its lines about requests to the standard output. `RUST_LOG` says how much: levels, by
-/// crate or module, as in `info,shared=debug`; what is no such list counts as `info`.
+/// Writes a function's other log messages to the standard output. `RUST_LOG` has the levels by crate or module, as in
+/// `info,shared=debug`. Any text that is not such a list counts as `info`.
 pub fn log_to_stdout() {
     let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
     let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
-    // CloudWatch has the time of each line.
+    // CloudWatch notes the time of each line by itself.
     let lines = tracing_subscriber::fmt::layer().with_ansi(false).without_time();
     tracing_subscriber::registry().with(lines.with_filter(wanted)).init();
 }
@@ -40,7 +40,7 @@ impl RequestLog {
     pub fn of_function(function: &'static str) -> Extension<Self> {
         let stage = std::env::var("STAGE").ok().filter(|stage| !stage.is_empty());
         Self::new(function, stage.as_deref().unwrap_or("dev"), |line| {
-            // Nobody reads it any more: no reason not to answer.
+            // If nobody reads the output any more, the function still answers.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         })
     }
@@ -53,7 +53,7 @@ impl RequestLog {
     /// Writes the line about a request.
     pub(super) fn write(&self, seen: &Seen) {
         let cold_start = !self.is_warm.swap(true, Ordering::Relaxed);
-        // Numbers and texts alone: it cannot fail.
+        // This cannot fail, because there are only numbers and texts.
         if let Ok(line) = serde_json::to_string(&Line::of(self, seen, cold_start)) {
             (self.write)(&line);
         }
@@ -65,7 +65,7 @@ impl RequestLog {
 pub fn pseudonym(stage: &str, user: &str) -> String {
     let digest = Sha256::digest(format!("{stage}:{user}"));
     digest.iter().take(8).fold(String::with_capacity(16), |mut text, byte| {
-        // A String takes everything.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
@@ -102,7 +102,7 @@ struct Line<'a> {
     metrics: Metrics,
 }
 
-/// Counters are 0 where nothing is to count, so that their average is a rate.
+/// The counters. They are 0 if there is nothing to count, so that their average is a rate.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metrics {

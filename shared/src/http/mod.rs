@@ -1,4 +1,5 @@
-//! HTTP for both functions: extractors that fail with a [`Problem`], and the one mapping from errors to responses.
+//! HTTP for the functions `rest` and `sync`: extractors that fail with a [`Problem`], and the one mapping from errors to
+//! responses.
 
 mod answer;
 mod budget;

@@ -1,4 +1,4 @@
-//! Two reports about each request: `Server-Timing` on its answer, and one line in the log.
+//! The two reports about each request: `Server-Timing` on its answer, and one line in the log.
 
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
@@ -14,11 +14,11 @@ use super::seen::{ProblemCode, Seen};
 use crate::meter;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-/// Lets a page of another origin read `Server-Timing` where the browser shows it, `PerformanceResourceTiming`.
+/// The header that lets a page of another origin read `Server-Timing` in the browser's `PerformanceResourceTiming`.
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 
-/// Measures each request: what it cost is in `Server-Timing`, and in one line for the [`RequestLog`] that is layered around
-/// the router as an extension. Without one, as on a developer's machine, the line is an event of tracing.
+/// Measures each request. Reports its cost in `Server-Timing`, and in one line for the [`RequestLog`] that is layered around the
+/// router as an extension. Without a log, as on a developer's machine, the line is an event of tracing.
 pub fn observed<S>(router: Router<S>) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,

@@ -144,7 +144,7 @@ impl Problem {
         &self.detail
     }
 
-    /// In how many seconds the caller may try again, where waiting helps.
+    /// The seconds after which the caller may try again, if waiting helps.
     pub fn retry_after(&self) -> Option<u64> {
         let (_, seconds) = self.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER)?;
         seconds.to_str().ok()?.parse().ok()

@@ -1,4 +1,4 @@
-//! Shared by all routes.
+//! Helpers that all routes share.
 
 use axum::Router;
 use axum::routing::MethodRouter;

@@ -55,7 +55,7 @@ impl Seen {
             trace_id: context.and_then(|context| context.xray_trace_id.clone()),
             method: known(request.method()),
             route: route.unwrap_or("none").to_owned(),
-            // A text that is no id may be anything.
+            // A text that is not an id may be anything, so it is left out.
             project: project.filter(|id| id.parse::<ProjectId>().is_ok()).map(str::to_owned),
             caller: CallerSlot::default(),
             status: 0,
@@ -67,7 +67,7 @@ impl Seen {
 
     /// `pull;desc="first_read", table;dur=12.3;desc="2 calls", rcu;desc="2.5 read units", wcu;desc="0 write units"`.
     ///
-    /// Milliseconds are the only unit that `dur` knows, so units are in the description, which begins with the number.
+    /// `dur` is always in milliseconds, so capacity units are in the description, which begins with the number.
     pub(super) fn server_timing(&self) -> String {
         let Cost { calls, time, read_units, write_units, .. } = self.cost;
         let pull = self.outcome.pull.map(|pull| format!("pull;desc=\"{pull}\", ")).unwrap_or_default();
@@ -78,7 +78,7 @@ impl Seen {
         )
     }
 
-    /// The line as a developer reads it.
+    /// The line for a developer.
     pub(super) fn trace(&self) {
         let Cost { calls, time, read_units, write_units, .. } = self.cost;
         tracing::info!(
@@ -99,7 +99,7 @@ impl Seen {
     }
 }
 
-/// A client may make up any other.
+/// The name of a method for the log. A client may make up methods, so an unknown one is `other`.
 fn known(method: &Method) -> &'static str {
     const KNOWN: [&str; 7] = ["GET", "POST", "PATCH", "DELETE", "OPTIONS", "HEAD", "PUT"];
     KNOWN.into_iter().find(|known| method.as_str() == *known).unwrap_or("other")

@@ -1,4 +1,4 @@
-//! Sending to open connections.
+//! The sending of messages to open connections.
 
 use std::future::Future;
 
@@ -9,13 +9,13 @@ use crate::domain::ConnectionId;
 pub enum Delivery {
     /// The connection was open a moment ago. Whether the client got the message is not known.
     Sent,
-    /// There is no such connection any more.
+    /// The connection no longer exists.
     Gone,
-    /// Neither is known.
+    /// It is not known whether the connection is open.
     Failed,
 }
 
-/// The open connections of all clients, wherever they are kept.
+/// The open connections of all clients.
 pub trait Connections: Send + Sync {
     /// Sends a text.
     fn send(&self, to: &ConnectionId, text: &str) -> impl Future<Output = Delivery> + Send;

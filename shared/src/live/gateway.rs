@@ -19,18 +19,18 @@ use crate::outbound;
 use crate::storage::connector::Connector;
 use crate::storage::reasons;
 
-/// One attempt of one call: a lost poke does no harm, and a slow one keeps others waiting.
+/// The time for one attempt of one call. It is short, because a lost poke does no harm and a slow one keeps others waiting.
 const ATTEMPT: Duration = Duration::from_secs(2);
-/// A call is tried so often. The second time is for a throttled one.
+/// The number of attempts of a call. The second one is for a call that was throttled.
 const MAX_ATTEMPTS: u32 = 2;
 const GONE: u16 = 410;
 
-/// The environment does not say where the connections are.
+/// The error that the environment does not say where the connections are.
 #[derive(thiserror::Error)]
 #[error("LIVE_API_URL is not set: it must be the management endpoint of the WebSocket stage")]
 pub struct ConfigError;
 
-/// The sentence: what `main` returns is printed this way.
+/// Prints the sentence, because Rust prints the error that `main` returns with `Debug`.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
@@ -42,8 +42,8 @@ impl fmt::Debug for ConfigError {
 pub struct Gateway(Client);
 
 impl Gateway {
-    /// The stage of a function's environment: `LIVE_API_URL`, `AWS_REGION` and the credentials that Lambda gives. Nothing else is
-    /// looked for, in files or on the network.
+    /// The stage that a function's environment names: `LIVE_API_URL`, `AWS_REGION` and the credentials that Lambda gives. It
+    /// looks for nothing in files or on the network.
     pub fn from_env() -> Result<Self, ConfigError> {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let config = aws_sdk_apigatewaymanagement::Config::builder()

@@ -1,4 +1,5 @@
-//! One line of JSON for each event, which CloudWatch also takes for metrics (its embedded metric format), as for requests.
+//! The log of events: one line of JSON for each event. CloudWatch also takes metrics from it (embedded metric format), as from
+//! the lines about requests.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ impl LiveLog {
     pub fn of_function(function: &'static str) -> Self {
         let stage = std::env::var("STAGE").ok().filter(|stage| !stage.is_empty());
         Self::new(function, stage.as_deref().unwrap_or("dev"), |line| {
-            // Nobody reads it any more: no reason not to answer.
+            // If nobody reads the output any more, the function still answers.
             let _ = writeln!(std::io::stdout().lock(), "{line}");
         })
     }
@@ -42,7 +43,7 @@ impl LiveLog {
         &self.stage
     }
 
-    /// Writes a line with these metrics and what else `said` has: an object.
+    /// Writes a line with these metrics and the members of `said`, which is an object.
     pub fn write(&self, metrics: &[Metric], said: Value) {
         let names: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
         let mut line = json!({

@@ -7,9 +7,10 @@ use crate::auth::TokenError;
 use crate::domain::{Columns, Error, ProjectId, ServerVersion, json};
 use crate::http::Problem;
 
-/// The longest message of a client, in bytes: what the gateway takes in one frame. A token has at most 8 KB, 100 ids 7 KB.
+/// The maximum length of a client's message, in bytes. It is what the gateway takes in one frame. A token has at most 8 KB, and
+/// 100 ids have 7 KB.
 pub const MAX_MESSAGE: usize = 32 * 1024;
-/// The most projects that one connection watches.
+/// The maximum number of projects that one connection watches.
 pub const MAX_PROJECTS: usize = 100;
 
 /// A message of a client.
@@ -22,7 +23,7 @@ pub enum ClientMessage {
         /// A list of ids, if it is one.
         projects: Value,
     },
-    /// Are you there?
+    /// A question whether the connection works.
     Ping,
 }
 
@@ -34,7 +35,7 @@ pub enum ServerMessage {
     Watching {
         /// The projects that are watched from now on, each with its version.
         watching: Vec<ProjectVersion>,
-        /// Those that the caller may not see, or that there are not.
+        /// The projects that the caller may not see, or that do not exist.
         refused: Vec<ProjectId>,
     },
     /// A project moved.
@@ -48,7 +49,7 @@ pub enum ServerMessage {
     Refused(Refusal),
 }
 
-/// A project and where it is.
+/// A project and its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProjectVersion {
     /// The project.
@@ -57,20 +58,20 @@ pub struct ProjectVersion {
     pub version: u64,
 }
 
-/// Why a message was refused.
+/// The reason why a message was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// Stable, for programs.
+    /// A stable code for programs.
     pub code: &'static str,
     /// What is wrong and what the client can do.
     pub detail: String,
-    /// In how many seconds the client may try again, where waiting helps.
+    /// The seconds after which the client may try again, if waiting helps.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
 }
 
 impl ClientMessage {
-    /// Reads a message. Costs no more than its length.
+    /// Reads a message. The cost grows only with its length.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         if text.len() > MAX_MESSAGE {
             let detail = format!("A message may have at most {MAX_MESSAGE} bytes. Watch fewer projects.");
@@ -91,7 +92,7 @@ impl ClientMessage {
         }
     }
 
-    /// The ids of a list, each once.
+    /// The ids of a list, without repetitions.
     pub fn projects(listed: &Value) -> Result<Vec<ProjectId>, Refusal> {
         let invalid = |detail: String| Refusal::new("invalid_message", detail);
         let listed = listed.as_array().ok_or_else(|| invalid("`projects` must be a list of ids.".to_owned()))?;
@@ -114,7 +115,7 @@ impl ClientMessage {
 impl ServerMessage {
     /// The message as it is sent.
     pub fn to_json(&self) -> String {
-        // It cannot fail, because there are only numbers and texts.
+        // This cannot fail, because there are only numbers and texts.
         serde_json::to_string(self).unwrap_or_default()
     }
 

@@ -1,7 +1,7 @@
-//! The functions `live` and `poke` share this: the messages over a WebSocket, and how a server sends one.
+//! Code that the functions `live` and `poke` share: the messages over a WebSocket, and how a server sends one.
 //!
-//! A poke tells a watcher that a project moved, and to which version. It carries no data, and it may be lost, repeated or early:
-//! the pull that follows proves for itself that it is complete.
+//! A poke tells a watcher that a project moved, and to which version. It carries no data, and it may be lost, repeated or early.
+//! That does no harm, because the pull that follows proves for itself that it is complete.
 
 mod connections;
 mod gateway;

@@ -1,8 +1,8 @@
-//! The table's stream, read for two things: which projects moved, and who was removed from one.
+//! The table's stream, which is read to find out which projects moved and who was removed from one.
 //!
-//! The stream has every write of the table, unless the function's event source leaves some out. Here only two kinds count, and
-//! everything else is [`Change::Other`]: what other versions of the code write, what DynamoDB removes by itself, and the items
-//! of open connections.
+//! The stream has every write of the table, unless the function's event source leaves some out. Only two kinds of writes count
+//! here. All others are [`Change::Other`]: writes of other versions of the code, items that DynamoDB removes by itself, and the
+//! items of open connections.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,9 +13,9 @@ use crate::domain::{Collection, ProjectId, ServerVersion, UserId, json};
 /// One record of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Its place in the stream, for whoever wants it again.
+    /// Its place in the stream, so that Lambda can be asked for it again.
     pub sequence_number: String,
-    /// What it says.
+    /// The meaning of the record.
     pub change: Change,
 }
 
@@ -33,12 +33,12 @@ pub enum Change {
     Removed {
         /// The project.
         project: ProjectId,
-        /// Whose membership it was.
+        /// The user whose membership it was.
         user: UserId,
     },
-    /// A change of which watchers need not hear.
+    /// A change that watchers need not be told of.
     Other,
-    /// A record that should be one of the first two, but cannot be read.
+    /// A record that should be one of the first two kinds, but cannot be read.
     Unreadable,
 }
 
@@ -61,7 +61,7 @@ fn change(record: &Value) -> Change {
     let (Some(project), Some(entity)) = (keys["project_id"]["S"].as_str(), keys["entity"]["S"].as_str()) else {
         return Change::Unreadable;
     };
-    // No item that counts here is ever removed. Partitions that are not those of projects have a `#`.
+    // No item that counts here is ever removed. The key of a partition that is not a project's has a `#`.
     let (Ok(project), false) = (project.parse(), record["eventName"] == "REMOVE") else { return Change::Other };
     let collection = entity.split_once('#').map(|(collection, _)| collection);
     if entity == COUNTER {

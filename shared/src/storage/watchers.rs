@@ -1,20 +1,21 @@
-//! Who watches which project, by which open connection.
+//! The watches: which user watches which project over which open connection.
 //!
 //! **Watch**, `project_id = live#<project>#<n>`, `entity = <connection>`: `watcher` S (the user), `until` N (seconds since 1970:
 //! when the token expires), `expires_at` N. A project's watches are spread over a few partitions, by a hash of the connection: see
 //! [`PARTITIONS`].
 //!
 //! **Connection**, `project_id = connection#<connection>`, `entity = connection`: `projects` L of S (what it watches),
-//! `expires_at` N. It is how a connection that ends finds its watches.
+//! `expires_at` N. With this item, a connection that ends finds its watches.
 //!
 //! **Unwatched**, `project_id = unwatched#<n>`, `entity = <milliseconds since 1970, 16 digits>#<connection>`: `expires_at` N. A
 //! connection that has watched nothing yet, sorted by when it was opened, so that a sweep reads those that are due and no others.
 //!
-//! `expires_at` is at most 2 hours and 10 minutes away, when the gateway has ended the connection: DynamoDB removes what nobody
-//! else removed. No index has any of these items. The user is not called `user_id`, which would put the watch into `by_user`.
+//! `expires_at` is at most 2 hours and 10 minutes away. By then the gateway has ended the connection, and DynamoDB removes the
+//! items that nobody else removed. No index has any of these items. The attribute of the user is not called `user_id`, because
+//! that name would put the watch into the index `by_user`.
 //!
-//! A watch is written before the project's version is read that the watcher is told. And it is read strongly by whoever tells
-//! watchers of a commit. So each commit either is in that version, or finds the watch.
+//! A watch is written before the version that the watcher is told is read. The code that tells watchers of a commit reads the
+//! watches strongly. So each commit is either included in that version, or finds the watch.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -27,16 +28,17 @@ use super::layout::{self, CONNECTION, COUNTER, Item, LIVE, UNWATCHED, key_of_row
 use super::table::{Table, unavailable};
 use crate::domain::{ConnectionId, Counter, Error, ProjectId, Role, Row, RowKey, ServerVersion, UserId, authorize};
 
-/// The partitions over which the watches of a project are spread, and so are unwatched connections. One takes 1,000 writes a
-/// second, twice what the gateway opens for an account; whoever tells watchers reads each of them, one unit at least.
+/// The number of partitions over which the watches of a project are spread, and likewise the unwatched connections. One partition
+/// takes 1,000 writes per second, twice as many as the connections that the gateway opens for an account. To tell watchers, the
+/// code reads each partition, which takes at least one unit each.
 const PARTITIONS: u32 = 4;
-/// The longest that a watch lasts, in seconds: as long as the gateway keeps a connection.
+/// The maximum age of a watch, in seconds: as long as the gateway keeps a connection.
 pub const MAX_WATCH_SECONDS: i64 = 2 * 60 * 60;
 /// How long items may outlast their connection, in seconds.
 const MARGIN: i64 = 10 * 60;
-/// How long writes are repeated that DynamoDB left unprocessed.
+/// How long the code repeats writes that DynamoDB left unprocessed.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The most unwatched connections that one sweep reads of a partition.
+/// The maximum number of unwatched connections that one sweep reads from a partition.
 const MAX_SWEPT: i32 = 100;
 const ENTITY: &str = "connection";
 
@@ -88,7 +90,7 @@ fn connection_key(connection: &ConnectionId) -> Item {
     keyed(format!("{CONNECTION}{connection}"), ENTITY)
 }
 
-/// FNV-1a, which every version of this code must agree on.
+/// The hash is FNV-1a. Every version of this code must use the same one.
 fn shard(connection: &ConnectionId) -> u32 {
     let hash = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     connection.as_str().bytes().fold(0x811c_9dc5, hash) % PARTITIONS
@@ -108,13 +110,13 @@ fn deadline() -> Instant {
 }
 
 impl Table {
-    /// Notes that a connection was opened, so that it is closed if it watches nothing. One write unit.
+    /// Notes that a connection was opened, so that it is closed if it watches nothing. Takes one write unit.
     pub async fn note_connection(&self, opened: &Unwatched) -> Result<(), Error> {
         self.write_each(vec![put(expiring(opened.key(), now()))?], deadline()).await
     }
 
-    /// Those of these projects of which the user is a live member. This instance knows, or reads the memberships alone,
-    /// strongly. It grants no access, see [`Self::versions_for`].
+    /// The projects among these of which the user is a live member. If this instance does not know, it reads only the
+    /// memberships, strongly. The answer grants no access, see [`Self::versions_for`].
     pub async fn members_among(&self, user: &UserId, projects: &[ProjectId]) -> Result<Vec<ProjectId>, Error> {
         let unknown: Vec<&ProjectId> = projects.iter().filter(|project| !self.members.knows(project, user)).collect();
         let keys = unknown.iter().map(|project| key_of_row(project, &RowKey::membership(project, user))).collect();
@@ -131,7 +133,7 @@ impl Table {
         Ok(members.cloned().collect())
     }
 
-    /// The current version of those of these projects that the user may see, by strong reads of counter and membership.
+    /// The current versions of the projects among these that the user may see, from strong reads of counter and membership.
     pub async fn versions_for(
         &self,
         user: &UserId,
@@ -163,8 +165,8 @@ impl Table {
         Ok(versions)
     }
 
-    /// Has the connection watch these projects and no others. Writes nothing if it watches nothing before and after: then it stays
-    /// among the unwatched.
+    /// Makes the connection watch these projects and no others. Writes nothing if it watches nothing before and after. It then
+    /// stays among the unwatched connections.
     pub async fn watch(&self, watcher: &Watcher, opened_at: u64, projects: &[ProjectId]) -> Result<(), Error> {
         let Watcher { connection, user, until } = watcher;
         let now = now();
@@ -210,8 +212,8 @@ impl Table {
         self.write_each(keys.into_iter().map(delete).collect::<Result<_, _>>()?, deadline()).await
     }
 
-    /// The watchers of a project, with those whose watch has expired. It reads strongly and takes a read unit for each
-    /// partition, and for every 4 KB.
+    /// The watchers of a project, including those whose watch has expired. It reads strongly and takes a read unit for each
+    /// partition and for every 4 KB.
     pub async fn watchers(&self, project: &ProjectId) -> Result<Vec<Watcher>, Error> {
         let partitions = (0..PARTITIONS).map(|shard| self.watchers_in(partition_of(project, shard)));
         let partitions = futures_util::future::try_join_all(partitions).await?;
@@ -255,7 +257,7 @@ impl Table {
         self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
     }
 
-    /// Ends a watch that has expired, unless it was renewed since it was read. Has it ended?
+    /// Ends a watch that has expired, unless it was renewed since it was read. Returns whether the watch ended.
     pub async fn end_expired_watch(&self, project: &ProjectId, watcher: &Watcher) -> Result<bool, Error> {
         let delete = self
             .client
@@ -274,7 +276,7 @@ impl Table {
         }
     }
 
-    /// Connections that were opened before this time, in milliseconds since 1970, and watch nothing: 400 at most.
+    /// The connections that were opened before this time, in milliseconds since 1970, and watch nothing. It returns at most 400.
     pub async fn unwatched_before(&self, time: u64) -> Result<Vec<Unwatched>, Error> {
         let mut found = Vec::new();
         for shard in 0..PARTITIONS {
@@ -296,7 +298,7 @@ impl Table {
         Ok(found)
     }
 
-    /// Takes these off the list of unwatched connections, and says which of them do not watch anything to this moment.
+    /// Removes these from the list of unwatched connections, and returns those that still watch nothing.
     pub async fn sweep(&self, unwatched: Vec<Unwatched>) -> Result<Vec<ConnectionId>, Error> {
         let keys = unwatched.iter().map(|unwatched| connection_key(&unwatched.connection)).collect();
         let mut watching = HashSet::new();

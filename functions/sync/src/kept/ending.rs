@@ -1,4 +1,4 @@
-//! Makes a cut page of a final one, when the project has moved on.
+//! Turns a final page into a cut one, for when the project has moved on since the page was made.
 
 use std::io::{self, Read, Write};
 
@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::body::LEVEL;
 
-/// The same body with `has_more` and without checksums.
+/// Returns the body with `has_more` and without its checksums.
 pub(super) fn with_more(body: &Bytes, is_gzip: bool, mark: u64) -> io::Result<Bytes> {
     if !is_gzip {
         return Ok(Bytes::from(cut(body.to_vec(), mark)?));
@@ -23,7 +23,7 @@ pub(super) fn with_more(body: &Bytes, is_gzip: bool, mark: u64) -> io::Result<By
 }
 
 fn cut(mut json: Vec<u8>, mark: u64) -> io::Result<Vec<u8>> {
-    // Behind it there are numbers and names of collections alone, so that it is the last one.
+    // Only numbers and names of collections follow the checksums, so the last match is the right one.
     let ending = format!(r#"}},"timestamp":{mark}"#);
     let at = json.windows(ending.len()).rposition(|part| part == ending.as_bytes());
     json.truncate(at.ok_or_else(|| io::Error::other("a body without a timestamp"))?);
@@ -46,7 +46,7 @@ mod tests {
 
     fn exact() -> PullAnswer {
         let mut checksums = Checksums::default();
-        // A collection of a newer version, with the worst of names.
+        // A collection that only a newer version knows, whose name looks like the text that is searched for.
         checksums.set("timestamp".parse::<CollectionName>().expect("a name"), [1, 5, 7]);
         PullAnswer {
             deleted: vec!["tasks#a".parse().expect("a key")],

@@ -1,17 +1,18 @@
 //! Pages kept by an instance, for a herd: many devices that need the same first sync within seconds.
 //!
-//! A page that was proven once stays a right answer. What changed later has a version above its mark, and comes with the next
-//! pages. More exactly: a page of the versions `(after, mark]`, made when the counter was `covered`, may be given to any device
-//! with a mark from `after` up to `mark`, if its reader could have been given the page when the counter was `covered`.
+//! A page that was proven once stays a right answer. Later changes have versions above its mark and come with the next pages. The
+//! rule: let a page have the versions `(after, mark]`, made when the counter was `covered`. It may be given to any device with a
+//! mark from `after` up to `mark`, if its reader could have been given the page when the counter was `covered`.
 //!
-//! - Every step of a pull before the index is made each time: counter and membership, resync, removal, deletion, marks ahead,
-//!   `min_version`, unchanged. Only then are pages looked at.
-//! - What is kept, and who may be given it: [`page`]. Where pages end, so that those of several instances fit together: [`rounding`].
-//! - The memory of an instance, its bound, and how long a page is kept: [`store`]. All of it is of one table and of one build of
-//!   this function, which therefore need not be told apart.
+//! - Every pull first takes all the steps that come before the index: counter and membership, resync, removal, deletion, marks
+//!   ahead, `min_version`, unchanged. Only then does it look for a page.
+//! - [`page`] says what is kept and who may be given it. [`rounding`] says where pages end, so that those of several instances
+//!   fit together.
+//! - [`store`] is the memory of an instance. It says how large that is and how long a page is kept. An instance has one table and
+//!   one build of this function, so pages need not tell them apart.
 //!
-//! A page may show a device that its own newer edit is undone, until the next page comes: less than a minute. Answers from the index
-//! can do that, too.
+//! A page may lack a newer edit of the device that gets it. The device then shows its own edit undone until the next page comes,
+//! for less than a minute. Answers from the index can do that, too.
 
 mod ending;
 mod page;

@@ -1,4 +1,4 @@
-//! Which page may be given to whom. Rules only: no memory, no clock.
+//! The rules that say which page may be given to whom. They have no memory and no clock.
 
 use shared::domain::{Collection, CollectionName, Mark, ProjectId, Row, RowKey, ServerVersion};
 use shared::storage::FeedRow;
@@ -11,41 +11,42 @@ use crate::encoding::Encoding;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PageKey {
     pub(crate) project: ProjectId,
-    /// The epoch of the table: a restore changes these two. As on the counter that this pull read.
+    /// This field and the next one are the epoch of the table, as on the counter that this pull read. A restore changes them.
     pub(crate) skipped: Vec<(u64, u64)>,
     pub(crate) resync_through: Option<ServerVersion>,
-    /// What the device holds of what it needs: 0 for an app with new columns, and for a member who was added again.
+    /// The version up to which the device has what it needs. It is 0 for an app with new columns, and for a member who was added
+    /// again.
     pub(crate) since: Mark,
     pub(crate) without_tombstones: bool,
-    /// The most rows.
+    /// The maximum number of rows.
     pub(crate) limit: usize,
     pub(crate) encoding: Encoding,
 }
 
-/// A proven answer, as far as it matters to whom it may be given.
+/// A proven answer, reduced to what decides who may be given it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Page {
-    /// It has what changed above this version, …
+    /// The version above which the page has every change.
     pub(crate) after: Mark,
-    /// … up to this one.
+    /// The version up to which the page has every change.
     pub(crate) mark: Mark,
-    /// A counter that was read after all that the page was made of, and is not below any of it.
+    /// A counter that was read after everything that the page was made of, and that is not below any version of it.
     pub(crate) covered: Mark,
-    /// How many rows and tombstones it has.
+    /// The number of rows and tombstones.
     pub(crate) rows: usize,
-    /// The memberships that are dead in it. Noted before tombstones are left out.
+    /// The memberships that are dead in the page. They are noted before tombstones are left out.
     pub(crate) dead_members: Vec<RowKey>,
-    /// It was exactly the state at its mark, and carries checksums. Otherwise it says that there is more.
+    /// Whether the page was exactly the state at its mark, and carries checksums. Otherwise it says that there is more.
     pub(crate) is_final: bool,
 }
 
-/// Who asks. All of it was read for this pull.
+/// The caller who asks for a page. All of this was read for this pull.
 pub(crate) struct Reader<'a> {
-    /// What the device holds of what it needs.
+    /// The version up to which the device has what it needs.
     pub(crate) since: Mark,
     pub(crate) counter: Mark,
     pub(crate) min_version: Mark,
-    /// The caller's own, live.
+    /// The caller's own membership, which is live.
     pub(crate) membership: &'a Row,
 }
 
@@ -53,7 +54,7 @@ pub(crate) struct Reader<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     AsMade,
-    /// With `has_more` and without checksums.
+    /// The page is given with `has_more` and without checksums.
     WithMore,
 }
 
@@ -66,12 +67,13 @@ impl Page {
         Self { after, mark, covered, rows: rows.len(), dead_members, is_final }
     }
 
-    /// Whether, and how, it may be given to somebody else than it was made for.
+    /// Whether, and how, the page may be given to another caller than the one whose pull made it.
     pub(crate) fn form_for(&self, reader: &Reader) -> Option<Form> {
         let fits = self.after <= reader.since && reader.since < self.mark && self.mark <= self.covered;
-        // A counter below tells of a reading that began before the page was made.
+        // With a lower counter, this pull's reads began before the page was made.
         let is_covered = self.covered <= reader.counter && reader.min_version <= self.covered;
-        // Whoever came later must not see what was deleted before. A membership of that time may have been another one's.
+        // A member who was added later must not see what was deleted before. A membership at that time may have been a different
+        // one.
         let was_a_member = self.covered.covers(reader.membership.version);
         let is_told_of_own_removal =
             self.dead_members.contains(&reader.membership.key) || reader.membership.was_removed_at(self.mark);
@@ -123,7 +125,7 @@ mod tests {
         Page { after: mark(10), mark: mark(20), covered: mark(30), rows: 10, dead_members: vec![], is_final: false }
     }
 
-    /// Somebody who may have it.
+    /// A reader who may have the page.
     fn reader(membership: &Row) -> Reader<'_> {
         Reader { since: mark(10), counter: mark(31), min_version: mark(0), membership }
     }

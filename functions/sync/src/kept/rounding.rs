@@ -1,25 +1,26 @@
-//! Where a page ends, so that instances that read a little more or less than each other end theirs at the same row.
+//! Chooses where a page ends, so that instances that read slightly different amounts end their pages at the same row.
 //!
-//! A page is looked for by the mark before it. Two instances whose first pages end a few rows apart would never find each
-//! other's second one. So of the rows in the last part of what fits, a page ends before the roundest number.
+//! A page is found by the mark before it. If the first pages of two instances ended a few rows apart, neither instance could use
+//! the other's second page. So among the last rows that fit, a page ends before the roundest number.
 
-/// How many of the rows with these versions, ascending, a page keeps: it ends in its last `part`-th. At least one, if there is any.
+/// The number of rows that a page keeps of the rows with these ascending versions. The page ends in its last `part`-th. It keeps
+/// at least one row, if there is any.
 ///
-/// It ends with the row whose version, up to but not including the version of the row after it, spans a multiple of the highest power
-/// of two. It is always a row's own version.
+/// Between the version of its last row and the version of the next row lies a multiple of the highest power of two. The page
+/// always ends at a row's own version.
 pub(crate) fn rounded(versions: &[u64], part: usize) -> usize {
     let Some(last) = versions.len().checked_sub(1) else { return 0 };
     let first = last - (versions.len() / part.max(1)).min(last);
     let next = |index: usize| versions.get(index + 1).copied().unwrap_or(versions[index] + 1);
     let roundness = |index: &usize| roundest(versions[*index], next(*index));
-    // Of several the last one.
+    // If several ends are equally round, take the last one.
     (first..=last).max_by_key(roundness).map_or(versions.len(), |index| index + 1)
 }
 
-/// How often the roundest number of `from..to`, which is not empty, can be halved.
+/// How often the roundest number of the range `from..to` can be halved. The range is not empty.
 fn roundest(from: u64, to: u64) -> u32 {
     let last = to - 1;
-    // The highest bit in which the number before the range and its last number differ.
+    // This is the highest bit in which the number before the range and its last number differ.
     (from.saturating_sub(1) ^ last).checked_ilog2().unwrap_or(0)
 }
 
@@ -46,7 +47,7 @@ mod tests {
             prop_assert_eq!(Some(roundest(from, from + width)), slow);
         }
 
-        /// The point of it: whichever of the first rows were edited since, and however many rows fit, nearly always.
+        /// Pages nearly always end at the same row, whichever of the first rows were edited since and however many rows fit.
         #[test]
         fn pages_that_differ_in_a_few_rows_end_at_the_same_one(more in 0..=30_usize, gone in prop::collection::btree_set(1..800_u64, 0..20)) {
             let end = |versions: Vec<u64>| versions[rounded(&versions, 8) - 1];

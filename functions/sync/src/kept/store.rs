@@ -14,28 +14,28 @@ use super::page::{Form, Page, PageKey, Reader};
 
 /// How long a pull waits for another one that reads its page.
 const MAX_WAIT: Duration = Duration::from_secs(3);
-/// What a page takes beside its body and the ids that it names.
+/// The memory that a page takes in addition to its body and the ids that it names, in bytes.
 const PAGE_OVERHEAD: usize = 1024;
-/// What an id takes.
+/// The memory that an id takes, in bytes.
 const ID_SIZE: usize = 128;
 
-/// What is kept, and how long.
+/// The limits on what is kept, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// The most memory that kept pages take, in bytes. 0: none is kept.
+    /// The maximum memory of all kept pages, in bytes. With 0, no page is kept.
     pub bytes: usize,
-    /// How old a page may be.
+    /// The maximum age of a page.
     pub age: Duration,
-    /// A page with less rows is not kept: reading it again is cheap.
+    /// A page with fewer rows is not kept, because reading it again is cheap.
     pub min_rows: usize,
-    /// A page is no longer given when the counter is so many versions beyond it: what follows would not fit one page.
+    /// A page is no longer given when the counter is this many versions beyond it, because the rest would not fit one page.
     pub max_behind: u64,
-    /// The part of a page in which it may end: its last eighth, for 8.
+    /// The part of a page in which it may end: with 8, the page ends in its last eighth.
     pub rounded_part: usize,
 }
 
 impl Limits {
-    /// As deployed, with so much memory.
+    /// The limits of a deployed function, with this much memory in bytes.
     pub const fn of_bytes(bytes: usize) -> Self {
         Self { bytes, age: Duration::from_secs(55), min_rows: 500, max_behind: 15_000, rounded_part: 8 }
     }
@@ -63,7 +63,7 @@ struct KeptPage {
     body: Bytes,
     is_gzip: bool,
     made: Instant,
-    /// Of two pages the one that was kept earlier has the lower one.
+    /// The ordinal of the page: a page that was kept earlier has a lower one.
     serial: u64,
 }
 
@@ -73,7 +73,7 @@ impl KeptPage {
     }
 }
 
-/// A page that was kept, as it is given.
+/// A kept page in the form in which it is given.
 #[derive(Debug)]
 pub(crate) struct GivenPage {
     pub(crate) body: Bytes,
@@ -82,19 +82,19 @@ pub(crate) struct GivenPage {
     pub(crate) rows: usize,
 }
 
-/// What a pull finds.
+/// The result of looking for a page.
 pub(crate) enum Found<'a> {
     Page(GivenPage),
-    /// It has to read the page itself.
+    /// The pull has to read the page itself.
     None(Reading<'a>),
 }
 
-/// A pull reads a page. Others that need it wait until this is dropped.
+/// A pull's right to read a page. Other pulls that need the page wait until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Reading<'a> {
     kept: &'a KeptPages,
     key: PageKey,
-    /// None where another pull reads the same page, and was waited for long enough.
+    /// None if another pull reads the same page and this pull has waited for it long enough.
     others: Option<watch::Sender<()>>,
 }
 
@@ -119,17 +119,17 @@ impl Drop for Reading<'_> {
 }
 
 impl KeptPages {
-    /// Keeps nothing yet.
+    /// A store that keeps nothing yet.
     pub fn new(limits: Limits) -> Self {
         Self { limits, memory: Mutex::default() }
     }
 
-    /// Keeps nothing ever.
+    /// A store that never keeps anything.
     pub fn off() -> Self {
         Self::new(Limits::of_bytes(0))
     }
 
-    /// With the memory that `KEPT_PAGES_MEGABYTES` says. Unset or 0, nothing is kept.
+    /// A store with as much memory as the variable `KEPT_PAGES_MEGABYTES` says. If it is unset or 0, nothing is kept.
     pub fn from_env() -> Result<Self, String> {
         let text = std::env::var("KEPT_PAGES_MEGABYTES").unwrap_or_default();
         let megabytes: Option<usize> = if text.is_empty() { Some(0) } else { text.parse().ok() };
@@ -138,17 +138,17 @@ impl KeptPages {
         Ok(Self::new(Limits::of_bytes(bytes)))
     }
 
-    /// What they keep at most.
+    /// The limits of this store.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// Whether an answer with so many versions between `since` and the counter may be worth keeping.
+    /// Whether an answer with this many versions between `since` and the counter may be worth keeping.
     pub(crate) fn may_have(&self, versions: u64) -> bool {
         self.limits.bytes > 0 && versions >= self.limits.min_rows as u64
     }
 
-    /// The page, or the task of reading it. Waits for whoever is reading it, once.
+    /// The page, or the task of reading it. If another pull is reading it, waits for that pull once.
     pub(crate) async fn find(&self, key: PageKey, reader: &Reader<'_>) -> Found<'_> {
         if let Some(page) = self.look(&key, reader) {
             return Found::Page(page);
@@ -175,7 +175,7 @@ impl KeptPages {
         }
         let kept = match page.form_for(reader)? {
             Form::AsMade => kept.clone(),
-            // The counter never goes back, so that nobody needs the page as it was.
+            // The counter never goes back, so nobody needs the page as it was.
             Form::WithMore => {
                 let body = with_more(&kept.body, kept.is_gzip, page.mark.get()).ok()?;
                 let cut = Arc::new(Page { is_final: false, ..(*page).clone() });
@@ -187,7 +187,7 @@ impl KeptPages {
         Some(GivenPage { body: kept.body, is_gzip: kept.is_gzip, mark: page.mark, rows: page.rows })
     }
 
-    /// Keeps a page in place of another one with the same key, if there is. Those that have been kept longest make room.
+    /// Keeps a page, and replaces the one with the same key if there is one. The pages that have been kept longest make room.
     pub(crate) fn keep(&self, key: PageKey, page: Page, body: Bytes, is_gzip: bool) {
         if self.limits.bytes == 0 || page.rows < self.limits.min_rows.max(1) {
             return;
@@ -200,7 +200,7 @@ impl KeptPages {
         memory.put(key, kept, self.limits.bytes);
     }
 
-    /// Begins to read a page, or tells who is doing so.
+    /// Begins to read a page, or returns the channel of the pull that is reading it.
     fn begin(&self, key: &PageKey) -> Result<watch::Sender<()>, watch::Receiver<()>> {
         let mut memory = self.memory();
         if let Some(under_way) = memory.reading.get(key) {
@@ -248,7 +248,7 @@ impl Memory {
 
 /// Waits until the channel is closed, or long enough.
 async fn wait_for(mut under_way: watch::Receiver<()>) {
-    // Either way there is nothing more to wait for.
+    // In either case there is nothing more to wait for.
     let _ = timeout(MAX_WAIT, under_way.changed()).await;
 }
 
@@ -387,14 +387,14 @@ mod tests {
             other.others.is_some(),
             "both read, and whoever comes now waits for one of them"
         );
-        // Nor longer than that.
+        // The wait is not longer than the limit either.
         let begin = Instant::now();
         assert!(matches!(find().await, Found::None(Reading { others: None, .. })));
         assert_eq!(begin.elapsed(), MAX_WAIT);
     }
 
     proptest! {
-        /// Whatever is kept, the memory never exceeds its bound, and what was kept last is there if it fits at all.
+        /// Whatever is kept, the memory never exceeds its bound, and the page that was kept last is there if it fits at all.
         #[test]
         fn memory_never_exceeds_its_bound(
             max in 0..20_000_usize,

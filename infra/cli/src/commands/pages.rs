@@ -93,7 +93,7 @@ fn pages(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
 const START: &str = "<!-- generated: ";
 const END: &str = "<!-- end -->";
 
-/// The page with each of its blocks as `block` makes it.
+/// The page with each of its blocks replaced by the result of `block`.
 fn filled(page: &str, block: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
     let mut filled = String::with_capacity(page.len());
     let mut rest = page;
@@ -129,7 +129,7 @@ fn parameters(template: &str) -> Result<String, String> {
     Ok(table)
 }
 
-/// What a parameter may be.
+/// The allowed values of a parameter.
 fn allowed(parameter: &Yaml) -> String {
     if let Some(values) = parameter["AllowedValues"].as_vec() {
         return values.iter().map(value).collect::<Vec<_>>().join(", ");
@@ -162,17 +162,17 @@ fn scalar(value: &Yaml) -> String {
     }
 }
 
-/// A text as a cell of a table takes it.
+/// A text that is escaped for a cell of a table.
 fn cell(text: &str) -> String {
     escaped(text.trim()).replace('|', "\\|").replace('\n', " ")
 }
 
-/// A text that no renderer takes for a tag.
+/// A text that is escaped so that no renderer takes it for a tag.
 fn escaped(text: &str) -> String {
     text.replace('<', "&lt;")
 }
 
-/// What holds for every command, and each command with its options.
+/// The page of commands: the parts that hold for every command, and each command with its options.
 fn reference(mut command: Command) -> String {
     command.build();
     let shown = |command: &&Command| !command.is_hide_set() && command.get_name() != "help";
@@ -181,7 +181,7 @@ fn reference(mut command: Command) -> String {
     of_all.into_iter().chain(commands).collect::<Vec<_>>().join("\n")
 }
 
-/// A command: what it does, its usage, its options, its examples.
+/// A command with its description, usage, options and examples.
 fn section(command: &Command) -> String {
     let about = command.get_long_about().or(command.get_about()).map(ToString::to_string).unwrap_or_default();
     let usage = command.clone().render_usage().to_string();

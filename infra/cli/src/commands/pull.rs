@@ -58,13 +58,14 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
         let page = reply.json().map_err(of_call)?;
         if json {
             let body = String::from_utf8_lossy(&reply.body);
-            // The same value, and byte for byte the same where no terminal reads it.
+            // The output has the same value as the response. If it does not go to a terminal, it is the same byte for byte.
             if stdout().is_terminal() { put(visible_json(&body))? } else { put(body)? }
         } else {
             put(shown(&page, since, &reply.headers))?;
         }
         let mark = page["timestamp"].as_u64().unwrap_or(since);
-        // A full resync that the server decides on may start further back, so only standing still is no way on.
+        // The server may decide on a full resync, so the mark may go back. Only an unchanged mark means that the pull cannot go
+        // on.
         if page["has_more"] != true || !options.all || mark == since {
             return Ok(0);
         }
@@ -113,7 +114,7 @@ fn shown(page: &Value, since: u64, headers: &HeaderMap) -> String {
     text
 }
 
-/// The columns in their order, and behind them those that this code does not know.
+/// The columns in their order, followed by the columns that this code does not know.
 fn as_table(collection: &str, rows: &[&Value]) -> String {
     let known = collection.parse().map_or(&[][..], Collection::columns);
     let has_a_value = |column: &&str| rows.iter().any(|row| !row[*column].is_null());
@@ -132,7 +133,7 @@ fn as_table(collection: &str, rows: &[&Value]) -> String {
     table(&columns, &cells, WIDEST)
 }
 
-/// What `Server-Timing` says, in its own words: the way of the proof, calls, read units.
+/// The descriptions in `Server-Timing`: the outcome, calls, and read units.
 fn costs(timing: &str) -> String {
     let descriptions = timing.split(',').filter_map(|entry| entry.split_once("desc=\"")?.1.split('"').next());
     descriptions.map(|words| one_line(words, WIDEST)).collect::<Vec<_>>().join(", ")

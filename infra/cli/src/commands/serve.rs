@@ -89,7 +89,7 @@ struct Ready {
     token: String,
     table: String,
     dynamodb_url: String,
-    /// None where the table has no stream.
+    /// None if the table has no stream.
     live_url: Option<String>,
     #[serde(skip)]
     kept: String,
@@ -170,7 +170,7 @@ async fn start(options: Options, demo: bool, json: bool) -> Ended {
     Ok(0)
 }
 
-/// Says on standard error who can call a server that does not listen on a loopback address.
+/// Warns on standard error that others can call a server that does not listen on a loopback address.
 fn warn_of_others(host: IpAddr, demo: bool, signing: &Signing) {
     if host.is_loopback() {
         return;
@@ -184,7 +184,7 @@ fn warn_of_others(host: IpAddr, demo: bool, signing: &Signing) {
     eprintln!("{yellow}warning:{yellow:#} everyone in the network of {host} can call this server{known}");
 }
 
-/// The address at which this machine calls a listener: an unspecified address, such as 0.0.0.0, is no address to call.
+/// The address at which this machine calls a listener. An unspecified address, such as 0.0.0.0, cannot be called.
 fn callable(listener: SocketAddr) -> SocketAddr {
     let host = match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -194,8 +194,8 @@ fn callable(listener: SocketAddr) -> SocketAddr {
     SocketAddr::new(host, listener.port())
 }
 
-/// The product on a table, which is created if it does not exist, with the demo around it if asked for. And whether there are
-/// live updates.
+/// The product on a table, which is created if it does not exist, with the demo around it if asked for. Also returns whether
+/// there are live updates.
 async fn router(dynamodb_url: &str, table: &str, signing: &Signing, demo: bool) -> Result<(Router, bool), Failure> {
     let verifier = Arc::new(Verifier::configured(|name| variable(signing, name))?);
     let journal = Arc::<demo::Journal>::default();
@@ -205,7 +205,7 @@ async fn router(dynamodb_url: &str, table: &str, signing: &Signing, demo: bool) 
         false => plain.clone(),
     };
     table::create(&client, table).await?;
-    // Behind a client of its own: its writes are no commits, so the demo's journal need not see them.
+    // Live updates have a client of their own. Their writes are not commits, so the demo's journal need not see them.
     let behind = Table::new(plain.clone(), table);
     let live = match live::router(&plain, dynamodb_url, &behind, Arc::clone(&verifier)).await {
         Ok(live) => Some(live),
@@ -221,7 +221,7 @@ async fn router(dynamodb_url: &str, table: &str, signing: &Signing, demo: bool) 
     }
     let demo = Arc::new(demo::Demo::new(client, table, journal, verifier, signing.signer()));
     let router = demo::router(&demo);
-    // Its requests would fill the terminal before the address and the token.
+    // The seed's requests would fill the terminal before the address and the token are printed.
     let token = signing.signer().sign(demo::OWNER)?;
     demo::seed(&router, &token).with_subscriber(NoSubscriber::default()).await?;
     Ok(with_live(router))

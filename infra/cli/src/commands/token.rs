@@ -30,7 +30,7 @@ pub(crate) struct Options {
 struct Token {
     user: String,
     token: String,
-    /// In seconds since 1970.
+    /// The time when the token expires, in seconds since 1970.
     expires_at: u64,
 }
 

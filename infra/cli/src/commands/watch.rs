@@ -1,4 +1,4 @@
-//! `trueppm watch`: what `trueppm-ops` has of it, and pokes.
+//! `trueppm watch`: the command of `trueppm-ops`, and pokes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,14 +22,14 @@ use trueppm::demo::OWNER;
 
 use super::Signing;
 
-/// Where `trueppm serve` has its WebSockets.
+/// The path of the WebSockets of `trueppm serve`.
 const LOCAL: &str = "ws://127.0.0.1:8080/live";
 /// How long a server may take to open a WebSocket.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The gateway closes a WebSocket on which nothing is said for 10 minutes.
+/// The pause between two pings. The gateway closes a WebSocket that has no message for 10 minutes.
 const PING: Duration = Duration::from_secs(5 * 60);
 
-/// Anything that bytes go through both ways.
+/// A stream of bytes in both directions.
 trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Line for T {}
 
@@ -40,7 +40,7 @@ type Socket = WebSocketStream<Box<dyn Line>>;
 pub(crate) struct Options {
     #[command(flatten)]
     live: Live,
-    // The last, so that the help is its.
+    // This is the last flattened struct, so that the help text is its own.
     #[command(flatten)]
     table: watch::Options,
 }
@@ -103,7 +103,7 @@ async fn follow(url: &str, live: &Live, project: &str) -> Ended {
     }
 }
 
-/// Prints what a server said, unless that ends the command.
+/// Prints a server's message, unless the message ends the command.
 fn shown(said: &Value, project: &str) -> Result<(), Failure> {
     if said["pong"] == true {
         return Ok(());
@@ -138,7 +138,7 @@ async fn open(url: &str) -> Result<Socket, Box<dyn std::error::Error + Send + Sy
     Ok(client_async(url, line).await?.0)
 }
 
-/// Trusts whom the system trusts.
+/// The TLS configuration, which trusts the certificates that the system trusts.
 fn tls() -> Result<ClientConfig, Box<dyn std::error::Error + Send + Sync>> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

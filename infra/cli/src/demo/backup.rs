@@ -1,4 +1,4 @@
-//! A backup of one project, and restoring it as an operator would.
+//! A backup of one project, and its restore as an operator would do it.
 
 use std::error::Error;
 
@@ -12,21 +12,21 @@ use shared::storage::{StoredItem, Table};
 use ops::restore::{self, RAISE, Report};
 use stack::table;
 
-/// Rows a second: nothing else uses the engine meanwhile.
+/// The maximum number of rows per second. It is high, because nothing else uses the engine meanwhile.
 const RATE: u32 = 10_000;
 
-/// Every item of a project as it lay on the table.
+/// Every item of a project as it was on the table.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Backup {
-    /// The project's version then.
+    /// The project's version at that time.
     pub(super) version: u64,
-    /// How many rows, tombstones included.
+    /// The number of rows, including tombstones.
     pub(super) rows: usize,
     #[serde(skip)]
     items: Vec<StoredItem>,
 }
 
-/// Takes a backup; none of a project that there is not.
+/// Takes a backup. None if there is no such project.
 pub(super) async fn take(table: &Table, project: &ProjectId) -> Result<Option<Backup>, shared::domain::Error> {
     let items = table.stored(project).await?;
     let Some(counter) = items.iter().find(|item| item.is_counter()) else { return Ok(None) };
@@ -34,8 +34,8 @@ pub(super) async fn take(table: &Table, project: &ProjectId) -> Result<Option<Ba
     Ok(Some(Backup { version: counter.counter()?.current.get(), rows, items }))
 }
 
-/// Puts a backup in the place of what the project is now, and restores it: `trueppm restore`, with the lost table or
-/// without. To be called while nothing else uses the table.
+/// Replaces the project by a backup and restores it as `trueppm restore` does, with or without the lost table. Call it while
+/// nothing else uses the table.
 pub(super) async fn restore(
     client: &Client,
     table: &Table,
@@ -55,17 +55,17 @@ pub(super) async fn restore(
     };
     let mut items = backup.items;
     for counter in items.iter_mut().filter(|item| item.is_counter()) {
-        // DynamoDB restores into a new table, about which an earlier restoring's note says nothing.
+        // DynamoDB restores into a new table, which does not have the note of an earlier restore.
         counter.0.remove("restored");
     }
     replace(client, table, project, items).await?;
-    // The same backup may be restored again and again: each time above every mark that was handed out.
+    // The same backup may be restored again and again. Each restore must be above every mark that was handed out.
     let raise = RAISE * (1 + marks / RAISE);
     let options = restore::Options { project: Some(project.clone()), lost, rate: RATE, raise };
     restore::run(table, &options, &ProgressBar::hidden()).await
 }
 
-/// Makes these items all that the table has of the project.
+/// Replaces all items of the project on the table by these.
 async fn replace(
     client: &Client,
     table: &Table,

@@ -1,8 +1,8 @@
-//! Between the SDK and the engine: sees each commit, and makes the index lag.
+//! A layer between the SDK and the engine that sees each commit and makes the index lag.
 //!
-//! The embedded engine's indexes never lag, a real one's do. Here the rows of commits younger than [`Journal::lag`] are taken
-//! out of what `by_version` answers. That is one of the things an index may show (the entry of a row that changed is
-//! deleted and put again elsewhere), and the kindest: old copies and steps back in time are left to `tests/adversary`.
+//! The embedded engine's indexes never lag, and those of DynamoDB do. Here the rows of commits younger than [`Journal::lag`] are
+//! removed from the answers of `by_version`. A real index may show this state, because the entry of a changed row is deleted and
+//! put again elsewhere. It is the mildest lag. Old copies and steps back in time are left to `tests/adversary`.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,20 +21,20 @@ use serde::Serialize;
 use serde_json::Value;
 use shared::storage::BY_VERSION;
 
-/// So many commits are remembered, of all projects together.
+/// The maximum number of commits that are remembered, of all projects together.
 const REMEMBERED: usize = 5_000;
 
 tokio::task_local! {
-    /// The request that is being served, in a few words.
+    /// A short description of the request that is being served.
     pub(super) static REQUEST: String;
 }
 
-/// A commit, as it went by.
+/// A commit that the journal has seen.
 #[derive(Debug, Clone, Serialize)]
 pub struct Commit {
-    /// When, in milliseconds since 1970.
+    /// The time, in milliseconds since 1970.
     pub at: u64,
-    /// What it answered: method, path and user; none for an operator's.
+    /// The request that made it: method, path and user. None for a commit of an operator's command.
     pub request: Option<String>,
     /// The first and the last of its versions.
     pub versions: (u64, u64),
@@ -44,7 +44,7 @@ pub struct Commit {
     seen: Instant,
 }
 
-/// The commits since the stack was started, and by how much the index lags behind them.
+/// The commits since the stack was started, and the lag of the index.
 #[derive(Debug, Default)]
 pub struct Journal(Mutex<State>);
 
@@ -55,7 +55,7 @@ struct State {
 }
 
 impl Journal {
-    /// A client whose calls go by this journal.
+    /// A client whose calls pass through this journal.
     pub fn client(self: &Arc<Self>, sdk: &SdkConfig) -> Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(sdk);
         if let Some(inner) = sdk.http_client() {
@@ -68,12 +68,12 @@ impl Journal {
         Client::from_conf(config.build())
     }
 
-    /// How far the index is behind.
+    /// The lag of the index.
     pub fn lag(&self) -> Duration {
         self.state().lag
     }
 
-    /// From now on the index shows a commit so long after it was made.
+    /// Sets the lag: from now on the index shows a commit this long after it was made.
     pub fn set_lag(&self, lag: Duration) {
         self.state().lag = lag;
     }
@@ -108,7 +108,7 @@ impl Journal {
         });
     }
 
-    /// What the index does not show yet of a project: rows by version.
+    /// The versions of a project's rows that the index does not show yet.
     fn hidden(&self, project: &str) -> HashSet<u64> {
         let state = self.state();
         let young = state.commits.iter().rev().take_while(|commit| commit.seen.elapsed() < state.lag);
@@ -166,7 +166,7 @@ async fn without(answer: HttpResponse, hidden: &HashSet<u64>) -> Result<HttpResp
         page["Count"] = rows.len().into();
     }
     let mut answer = HttpResponse::new(status, SdkBody::from(page.to_string()));
-    // Those of a body that was: its length and checksum.
+    // These headers have the length and checksum of the old body.
     for (name, value) in headers.iter().filter(|(name, _)| !matches!(*name, "content-length" | "x-amz-crc32")) {
         answer.headers_mut().insert(name.to_owned(), value.to_owned());
     }

@@ -1,4 +1,4 @@
-//! The page as it was built from `infra/cli/page`, in the binary.
+//! The page, which was built from `infra/cli/page` and is part of the binary.
 
 use axum::Router;
 use axum::http::header::{
@@ -7,7 +7,7 @@ use axum::http::header::{
 use axum::response::IntoResponse;
 use axum::routing::get;
 
-/// Nothing but what this server has: no inline script, no other origin.
+/// The content security policy. It allows only what this server has: no inline script, no other origin.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -1,4 +1,4 @@
-//! What the page asks for beside the product's own routes.
+//! The demo page's own routes, in addition to the product's.
 
 use std::collections::HashMap;
 use std::error::Error as AnyError;
@@ -27,7 +27,7 @@ use ops::history;
 use stack::serve;
 use stack::token::Signer;
 
-/// The most that the index may be told to lag.
+/// The maximum lag of the index.
 const MAX_LAG: u64 = 60_000;
 
 /// The local stack with a page on it.
@@ -38,12 +38,13 @@ pub struct Demo {
     verifier: Arc<Verifier>,
     signer: Signer,
     backups: Mutex<HashMap<ProjectId, Backup>>,
-    /// Held by each request of the product, and wholly by a restore: it wants no traffic.
+    /// A lock that each request of the product shares and that a restore takes alone, because a restore needs the table without
+    /// traffic.
     traffic: RwLock<()>,
 }
 
 impl Demo {
-    /// The table behind `client`, whose calls go by the journal. `signer` signs its users in.
+    /// The demo on the table behind `client`, whose calls pass through the journal. `signer` signs the tokens of its users.
     pub fn new(client: Client, table: &str, journal: Arc<Journal>, verifier: Arc<Verifier>, signer: Signer) -> Self {
         Self {
             table: Table::new(client.clone(), table),
@@ -61,7 +62,7 @@ impl Demo {
     }
 }
 
-/// The page, what it needs, and the product.
+/// The routes of the page and of the product.
 pub fn router(demo: &Arc<Demo>) -> Router {
     let product = product(demo);
     let project = "/demo/projects/{project_id}";
@@ -80,7 +81,7 @@ pub fn router(demo: &Arc<Demo>) -> Router {
     own.merge(product)
 }
 
-/// Both functions, with each commit's request known to the journal.
+/// The product's functions, with the request of each commit known to the journal.
 fn product(demo: &Arc<Demo>) -> Router {
     serve::router(demo.table.clone(), Arc::clone(&demo.verifier))
         .layer(from_fn_with_state(Arc::clone(demo), in_traffic))
@@ -97,8 +98,8 @@ async fn in_traffic(State(demo): State<Arc<Demo>>, request: Request, next: Next)
     REQUEST.scope(words, next.run(request)).await
 }
 
-/// Refuses what another site's page might send through the browser of someone who runs this: the address that the browser
-/// believes to be talking to must be this machine's, and changes must come from the page itself.
+/// Refuses requests that another site's page might send through the browser of someone who runs this. The address that the
+/// browser calls must be this machine's, and changes must come from the page itself.
 async fn from_this_page(request: Request, next: Next) -> Response {
     let headers = request.headers().clone();
     let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
@@ -114,7 +115,7 @@ async fn from_this_page(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Who there is, with a token for each, and where to begin.
+/// The users with a token for each, and the project to begin with.
 async fn setup(State(demo): State<Arc<Demo>>) -> Result<impl IntoResponse, Problem> {
     let mut users = Vec::new();
     for user in seed::users() {
@@ -125,7 +126,7 @@ async fn setup(State(demo): State<Arc<Demo>>) -> Result<impl IntoResponse, Probl
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(setup)))
 }
 
-/// Another demo project, for when the first is deleted.
+/// Creates another demo project, for when the first one is deleted.
 async fn another(demo: Arc<Demo>, product: Router) -> Result<impl IntoResponse, Problem> {
     let project = ProjectId::generate();
     let token = demo.signer.sign(OWNER).map_err(failed)?;
@@ -151,8 +152,8 @@ struct OfProject {
     project_id: ProjectId,
 }
 
-/// What became of each version, the commits that this stack has seen, and the backup there is. With the entity tag of an
-/// earlier answer: 304 until the project moves.
+/// The state of each version, the commits that this stack has seen, and the backup, if there is one. With the entity tag of an
+/// earlier answer, it answers 304 until the project moves.
 async fn versions(
     State(demo): State<Arc<Demo>>,
     Path(OfProject { project_id }): Path<OfProject>,
@@ -183,7 +184,7 @@ async fn take_backup(
 
 #[derive(Deserialize)]
 struct Restore {
-    /// Is the lost table still there to be read?
+    /// Whether the lost table can still be read.
     lost_table: bool,
 }
 
@@ -200,7 +201,7 @@ async fn restore(
     Ok(Json(restored.map_err(failed)?))
 }
 
-/// What went wrong here is shown: there is nobody to hide it from.
+/// Errors are shown in full, because there is nobody to hide them from.
 fn failed(error: impl Into<Box<dyn AnyError + Send + Sync>>) -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "demo_failed", "The demo failed", error.into().to_string())
 }

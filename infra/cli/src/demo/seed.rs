@@ -1,4 +1,4 @@
-//! A small believable project, made over REST.
+//! A small, realistic project, which is created over REST.
 
 use std::error::Error;
 
@@ -11,9 +11,9 @@ use tower::ServiceExt;
 
 /// The demo project's id.
 pub const PROJECT: &str = api::EXAMPLE_PROJECT;
-/// Who owns it.
+/// Its owner.
 pub const OWNER: &str = "olga";
-/// The others, with their roles.
+/// The other members, with their roles.
 const MEMBERS: [(&str, u16); 4] = [("adam", 300), ("sofia", 200), ("mia", 100), ("vic", 1)];
 
 /// The demo's users, the owner first.
@@ -21,12 +21,12 @@ pub(super) fn users() -> impl Iterator<Item = &'static str> {
     std::iter::once(OWNER).chain(MEMBERS.map(|(user, _)| user))
 }
 
-/// Makes the demo project unless it is there; `token` is its owner's.
+/// Creates the demo project unless it exists. `token` is its owner's.
 pub async fn seed(router: &Router, token: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     seed_as(router, token, PROJECT).await
 }
 
-/// … under another id.
+/// Creates the demo project under another id.
 pub(super) async fn seed_as(router: &Router, token: &str, id: &str) -> Result<(), Box<dyn Error + Send + Sync>> {
     let path = format!("/api/v1/projects/{id}/");
     let project = json!({"id": id, "name": "House by the lake", "start_date": "2026-03-02",

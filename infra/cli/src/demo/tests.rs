@@ -30,7 +30,7 @@ async fn stack() -> Router {
     router
 }
 
-/// A request from the page: the answer's status, its `Server-Timing`, and its JSON.
+/// Sends a request from the page. Returns the answer's status, its `Server-Timing`, and its JSON.
 async fn ask(router: &Router, method: &str, path: &str, body: Value) -> (StatusCode, String, Value) {
     let token = token::sign(LOCAL_SECRET, OWNER).expect("a token");
     let request = Request::builder()

@@ -21,11 +21,11 @@ pub(super) struct Step<'a> {
     pub(super) row: Columns,
 }
 
-/// What is done to a row.
+/// The change to a row.
 #[derive(Debug, PartialEq)]
 pub(super) enum Write {
     Create,
-    /// Of the row's version `base`, these columns get other values.
+    /// The row exists at version `base`, and these columns get other values.
     Change {
         base: u64,
         before: Columns,
@@ -85,8 +85,8 @@ pub(super) fn work<'a>(
     work
 }
 
-/// What is to be done for a line: nothing, if the row exists with the same content. A new row must obey the rules of its collection.
-/// The calendar of a project goes to `calendar`.
+/// The change for a line, or none if the row exists with the same content. A new row must obey the rules of its collection. The
+/// calendar of a project goes to `calendar`.
 fn step<'a>(
     line: &'a Line,
     contents: &Contents,
@@ -121,7 +121,7 @@ fn step<'a>(
         if was == is {
             continue;
         }
-        // A project is given its calendar last, and by an import that goes on.
+        // A project gets its calendar last. An import that continues an interrupted one may still have to set it.
         let goes_on = of_project && *column == "calendar" && was.is_null();
         if goes_on {
             *calendar = Some(is.clone());
@@ -201,7 +201,7 @@ fn dangling(line: &Line, ids: &HashMap<(Collection, &RowId), &Line>, contents: &
         let there =
             ids.contains_key(&(collection, &id)) || contents.rows.contains_key(&RowKey::new(collection, id.clone()));
         if !there {
-            // A file of another program has all collections in it.
+            // A file of another program contains all collections.
             let csv = line.file.ends_with(".csv");
             let file = if csv { format!("{}.csv", collection.name()) } else { line.file.to_string() };
             faults.push(line.fault(Some(column), format!("{what} {id} does not exist in {file} or in the project")));

@@ -1,4 +1,4 @@
-//! The contents of a project, as a device gets them.
+//! The contents of a project as a device gets them.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! What is wrong with a plan's files, and where.
+//! The faults in a plan's files, with their places.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use shared::domain::Collection;
 
-/// A fault, a warning or a value without a place, and where it is.
+/// A fault, a warning, or a value that this product has no place for, with its location.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
     /// The file's name.
@@ -15,7 +15,7 @@ pub struct Fault {
     pub line: Option<u64>,
     /// The column, if the fault is in one.
     pub column: Option<String>,
-    /// What is wrong.
+    /// The fault in words.
     pub message: String,
 }
 
@@ -32,18 +32,18 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Everything that was found while the files were read and checked.
+/// The faults, warnings and unread values that were found while the files were read and checked.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
-    /// With any of these, nothing is written.
+    /// The faults. If there are any, nothing is written.
     pub(super) faults: Vec<Fault>,
-    /// Plans that hurt, which are imported nevertheless.
+    /// Warnings about a plan that is allowed but causes trouble. It is imported nevertheless.
     pub(super) warnings: Vec<Fault>,
-    /// Values of a file that have no place here.
+    /// Values of a file that this product has no place for.
     pub(super) left_out: Vec<Fault>,
     /// The number of rows that are not read, by collection and reason.
     pub(super) skipped: BTreeMap<(&'static str, &'static str), usize>,
-    /// A file is not CSV or XML at all.
+    /// Whether a file is not CSV or XML at all.
     pub(super) unreadable: bool,
 }
 
@@ -53,7 +53,7 @@ impl Findings {
         self.faults.push(Fault { file: file.to_owned(), line, column, message: message.into() });
     }
 
-    /// A fault after which nothing more of the file can be read.
+    /// Adds a fault after which nothing more of the file can be read.
     pub(super) fn unreadable(
         &mut self,
         file: &str,

@@ -11,7 +11,7 @@ use super::line::{Line, id_of_edge};
 use super::names::is_header;
 use super::rfc4180::{Broken, starts};
 
-/// The records of a file, each with its line, or None and a fault if it is not CSV as RFC 4180 has it.
+/// The records of a file, each with its line. If the file is not CSV as in RFC 4180, adds a fault and returns none.
 pub(super) fn records(file: &str, bytes: &[u8], findings: &mut Findings) -> Option<Vec<(u64, StringRecord)>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes); // Excel's mark of UTF-8
     let text = match std::str::from_utf8(bytes) {

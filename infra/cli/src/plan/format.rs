@@ -19,7 +19,7 @@ pub(super) fn columns(collection: Collection) -> impl Iterator<Item = &'static s
     std::iter::once("id").chain(collection.columns().iter().copied())
 }
 
-/// The cell for a value, such that no spreadsheet takes a text for a formula: such a text begins with an apostrophe.
+/// The cell for a value that no spreadsheet takes for a formula. A text that looks like a formula begins with an apostrophe.
 ///
 /// Numbers stay as they are. The signs are those that OWASP names.
 pub(super) fn cell_for_spreadsheet(value: &Value) -> String {
@@ -85,7 +85,7 @@ pub(super) fn value(column: &str, cell: &str) -> Result<Option<Value>, String> {
             let number = cell.trim().parse().ok().and_then(Number::from_f64);
             Value::from(number.ok_or_else(|| must_be("a number with a decimal point"))?)
         }
-        // As spreadsheets write them.
+        // Spreadsheets write them like this.
         Kind::Flag => match cell.trim().to_ascii_lowercase().as_str() {
             "true" => Value::from(true),
             "false" => Value::from(false),
@@ -112,7 +112,7 @@ mod tests {
 
     use super::*;
 
-    /// Every column of a row, in it as the resource itself would write it.
+    /// A row with every column, as the resource itself would write it.
     fn survives<R: Resource>(fields: Value) {
         let row: R = parse(fields.as_object().expect("an object")).expect("a row");
         let row = serde_json::to_value(row).expect("JSON");

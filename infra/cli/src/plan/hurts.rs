@@ -1,4 +1,4 @@
-//! Warnings of plans that are allowed, but hurt whoever schedules them.
+//! Warnings about plans that are allowed but cause trouble for people who schedule them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -10,7 +10,7 @@ use super::contents::Contents;
 use super::fault::Fault;
 use super::line::Line;
 
-/// Warnings about the plan as it will be, each at a line that has a part in it.
+/// The warnings about the plan as it will be, each at a line that is involved.
 pub(super) fn warnings(lines: &[Line], steps: &[Step<'_>], contents: &Contents) -> Vec<Fault> {
     let rows = |collection: Collection| {
         let mut rows: BTreeMap<&RowId, &Columns> = contents.of(collection).collect();

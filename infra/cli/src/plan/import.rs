@@ -33,9 +33,9 @@ pub struct Import {
     pub update: bool,
     /// Add assignees who are not members yet as Members.
     pub add_members: bool,
-    /// The CSV file that says which resource of an XML file is which user.
+    /// The CSV file that maps the resources of an XML file to users.
     pub map_users: Option<PathBuf>,
-    /// Do everything but write.
+    /// Whether the import does everything except write.
     pub dry_run: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Rows of a plan's files that know where they are from.
+//! The rows of a plan's files, with their file and line.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ pub(super) struct Line {
     pub(super) file: Arc<str>,
     pub(super) number: u64,
     pub(super) id: RowId,
-    /// The file names no id, so that it was derived from the tasks and the type.
+    /// Whether the file has no id, so that the id was derived from the tasks and the type.
     pub(super) derived: bool,
-    /// What the cells say; not all of it, if some of them are at fault.
+    /// The values of the cells. Cells with faults are left out.
     pub(super) fields: Columns,
     /// Values for a row that is created, but not for one that exists.
     pub(super) initial: Columns,
-    /// No cell is at fault.
+    /// Whether no cell has a fault.
     pub(super) sound: bool,
 }
 
@@ -64,10 +64,12 @@ pub(super) fn by_ties(contents: &Contents) -> HashMap<String, RowId> {
     contents.of(Collection::Dependencies).map(|(id, row)| (ties(row), id.clone())).collect()
 }
 
-/// Any fixed value does, and this one must never change: an import that is run again finds its rows by these ids.
+/// The namespace of derived ids. Any fixed value would do, but it must never change, because a repeated import finds its rows by
+/// these ids.
 const EDGES: Uuid = Uuid::from_u128(0x61d0_5a1c_0b7e_4c39_9d82_7f54_e3a6_18bd);
 
-/// The id of a dependency that has none: the same for the same tasks and type, of which there is only one in a project.
+/// The id of a dependency that has none in the file. It is the same for the same tasks and type. A project has only one such
+/// dependency.
 pub(super) fn id_of_edge(fields: &Columns) -> String {
     id_of(&ties(fields))
 }
@@ -83,7 +85,7 @@ fn ties(fields: &Columns) -> String {
     [text("predecessor", ""), text("successor", ""), text("dep_type", "FS")].join(" ")
 }
 
-/// The rows by their ids; a second with the same id is a fault.
+/// The rows by their ids. A second row with the same id is a fault.
 pub(super) fn by_id<'a>(
     lines: impl IntoIterator<Item = &'a Line>,
     faults: &mut Vec<Fault>,

@@ -1,13 +1,13 @@
 //! Exports a project plan to files, and imports them: CSV files for a spreadsheet, or an XML file for MS Project.
 //!
-//! - `format.rs`: which CSV file has which columns, and what a cell says
+//! - `format.rs` says which CSV file has which columns, and what a cell means
 //! - `rfc4180.rs` checks that a text is CSV, `file.rs` reads it into lines that know where they are from (`line.rs`), `names.rs` finds
 //!   files and columns that are not known
-//! - `mspdi/` reads and writes the XML of MS Project, with `users.rs`, which says who is who
+//! - `mspdi/` reads and writes the XML of MS Project, with `users.rs`, which maps resources to users
 //! - `check.rs` checks all lines, with each other and with what the project has, before anything is written; `hurts.rs` warns
-//! - [`import()`] does all of that and has `write.rs` write what is missing, over REST in batches; [`export()`] and [`to_mspdi()`] write
-//!   the files
-//! - [`Contents`] is what a project has, as a device would get it
+//! - [`import()`] does all of that, and `write.rs` writes the missing rows over REST in batches; [`export()`] and [`to_mspdi()`]
+//!   write the files
+//! - [`Contents`] has the contents of a project, as a device would get them
 
 mod check;
 mod contents;
@@ -36,15 +36,15 @@ pub use report::{Change, Report, Skipped};
 
 use crate::client::CallError;
 
-/// Why an import or an export could not be done.
+/// The reason why an import or an export failed.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A file or directory cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// Which.
+        /// The path.
         path: String,
-        /// Why.
+        /// The reason.
         source: std::io::Error,
     },
     /// The options or files cannot be used.

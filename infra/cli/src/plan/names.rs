@@ -1,4 +1,4 @@
-//! The names of files and columns that are not known, with the likely one.
+//! Finds names of files and columns that are not known, and suggests a similar known name.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use super::PlanError;
 use super::fault::Findings;
 use super::format::{FILES, columns, file_name};
 
-/// From here on a name is taken for a misspelt other one.
+/// The similarity from which on a name counts as a misspelling of another one.
 const ALIKE: f64 = 0.8;
 
-/// The known name that is most like this one, if any is.
+/// The known name that is most similar to this one, if one is similar enough.
 pub(super) fn likely<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |name: &str| name.trim().to_lowercase().replace([' ', '-'], "_");
     let name = plain(name);
@@ -19,7 +19,8 @@ pub(super) fn likely<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -
     alike.filter(|(alike, _)| *alike >= ALIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known)
 }
 
-/// Adds a fault for each file of the directory that looks like one of a plan and is none, and a warning for every other one.
+/// Adds a fault for each unknown file of the directory with a name like that of a plan's file, and a warning for every other
+/// unknown file.
 pub(super) fn unknown_files(directory: &Path, findings: &mut Findings) -> Result<(), PlanError> {
     let known = FILES.map(file_name);
     let entries = std::fs::read_dir(directory).map_err(PlanError::file(directory))?;
@@ -28,7 +29,7 @@ pub(super) fn unknown_files(directory: &Path, findings: &mut Findings) -> Result
         names.push(entry.map_err(PlanError::file(directory))?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
-    // Hidden files are those of a desktop or an office program.
+    // Hidden files belong to a desktop or an office program.
     for name in names.iter().filter(|name| !name.starts_with('.') && !known.contains(name)) {
         let stem = name.split('.').next().unwrap_or(name);
         let meant = likely(stem, FILES.map(Collection::name)).map(|stem| format!("{stem}.csv"));
@@ -57,7 +58,7 @@ impl Findings {
     }
 }
 
-/// Whether the header names columns of the collection, each once, and those without which there is no row. Otherwise adds faults.
+/// Whether the header names only columns of the collection, each once, and all required ones. Otherwise adds faults.
 pub(super) fn is_header(collection: Collection, line: u64, names: &[String], findings: &mut Findings) -> bool {
     let (before, file) = (findings.faults.len(), file_name(collection));
     let listed = || columns(collection).collect::<Vec<_>>().join(", ");

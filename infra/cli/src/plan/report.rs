@@ -27,9 +27,9 @@ pub struct Report {
     /// The faults. If there are any, nothing was written, except when only the server found them: then rows before the fault, in the
     /// order of the import, have been written.
     pub faults: Vec<Fault>,
-    /// Plans that hurt. They are imported nevertheless.
+    /// Warnings about a plan that is allowed but causes trouble. It is imported nevertheless.
     pub warnings: Vec<Fault>,
-    /// Values of the file that have no place here.
+    /// Values of the file that this product has no place for.
     pub left_out: Vec<Fault>,
     /// The columns of existing rows that differ, with both values.
     pub changes: Vec<Change>,
@@ -49,9 +49,9 @@ pub struct Report {
 pub struct Skipped {
     /// The collection.
     pub collection: &'static str,
-    /// How many.
+    /// The number of rows.
     pub rows: usize,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
 }
 

@@ -1,6 +1,6 @@
-//! Checks that a text is CSV as RFC 4180 has it, before a lenient reader takes it.
+//! Checks that a text is CSV as in RFC 4180, before a lenient reader reads it.
 //!
-//! A reader that takes every text puts the rows behind an open quote into one cell. So a quote that is out of place is a fault.
+//! A reader that accepts every text puts all rows after an open quote into one cell. So a misplaced quote is a fault.
 
 /// The first place that breaks the rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ enum State {
     Closed,
 }
 
-/// The line on which each record starts; empty lines are none. A line ends with LF, CR or both.
+/// The line on which each record starts. Empty lines are not records. A line ends with LF, CR or both.
 pub(super) fn starts(text: &str) -> Result<Vec<u64>, Broken> {
     use State::{Bare, Closed, Quoted, Start};
     let (mut line, mut character, mut cell) = (0, 0, 0);
@@ -118,7 +118,7 @@ mod tests {
             let Ok(starts) = starts(&text) else { return Ok(()) };
             let rows = read(&text);
             prop_assert_eq!(rows.len(), starts.len(), "{:?}", rows);
-            // Nothing but separators and quotes around cells is missing from the rows.
+            // Only separators and the quotes around cells are missing from the rows.
             let inside: usize = rows
                 .iter()
                 .flatten()
@@ -141,7 +141,7 @@ mod tests {
             let again = written(&rows);
             prop_assert_eq!(starts(&again).map(|starts| starts.len()), Ok(rows.len()));
             prop_assert_eq!(read(&again), rows);
-            // One quote more, or one less, is a fault.
+            // One quote too many or too few is a fault.
             for (at, _) in again.match_indices('"') {
                 let less = format!("{}{}", &again[..at], &again[at + 1..]);
                 prop_assert!(starts(&less).is_err(), "{less:?}");

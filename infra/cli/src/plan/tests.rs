@@ -1,4 +1,4 @@
-//! What is wrong with a plan's files, without a server.
+//! Tests of the faults in a plan's files, without a server.
 
 use serde_json::{Value, json};
 use shared::domain::{Collection, RowKey};
@@ -34,7 +34,7 @@ fn edge(predecessor: &str, successor: &str) -> Value {
     json!({"predecessor": predecessor, "successor": successor, "dep_type": "FS", "lag": 0})
 }
 
-/// What was found, the lines, and the steps as `tasks#id`; one that changes a row ends with the columns.
+/// The findings, the lines, and the steps as `tasks#id`. A step that changes a row ends with the columns.
 struct Checked {
     findings: Findings,
     steps: Vec<String>,
@@ -60,7 +60,7 @@ fn checked(files: &[(Collection, &str)], contents: &Contents, update: bool) -> C
     Checked { findings, steps, unchanged: unchanged.values().sum(), strangers: strangers.into_iter().collect() }
 }
 
-/// The faults, and the rows that would be made, as `tasks#id`.
+/// The faults, and the rows that would be created, as `tasks#id`.
 fn check(files: &[(Collection, &str)], contents: &Contents) -> (Vec<String>, Vec<String>) {
     let Checked { findings, steps, .. } = checked(files, contents, false);
     (findings.faults.iter().map(ToString::to_string).collect(), steps)
@@ -255,7 +255,7 @@ fn a_row_that_differs_is_changed_where_it_differs_if_that_is_asked_for() {
     );
     let refused = checked(&files, &there, false);
     assert_eq!((refused.findings.faults.len(), refused.steps.len()), (3, 1));
-    // A cycle through an edge that is changed, and none through what it was.
+    // The changed edge closes a cycle, and its old form does not.
     let turned = (EDGES, "id,predecessor,successor\nab,b,a\n");
     assert_eq!(checked(&[turned], &there, true).findings.faults, []);
     let circle = checked(&[turned, (EDGES, "id,predecessor,successor\nback,a,b\n")], &there, true);

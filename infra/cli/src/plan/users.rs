@@ -1,4 +1,4 @@
-//! Which resource of another program's plan is which user here.
+//! Maps the resources of another program's plan to users.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -22,7 +22,7 @@ pub(super) struct Writer<'a> {
     pub(super) progress: &'a ProgressBar,
 }
 
-/// Ends the import. The report says why.
+/// The import ends. The report has the reason.
 struct Stopped;
 
 impl Writer<'_> {
@@ -103,7 +103,7 @@ impl Writer<'_> {
     fn refused(&mut self, error: CallError, steps: &[&Step<'_>]) -> Result<(), Stopped> {
         let CallError::Refused { status, problem, .. } = &error else { return self.stop(error, steps) };
         let operation = problem["operation"].as_u64().and_then(|index| steps.get(usize::try_from(index).ok()?));
-        // One row alone is what the whole request was about.
+        // A request for a single row has no operations, so its faults belong to that row.
         let step = operation.or(steps.first().filter(|_| steps.len() == 1));
         let by_row = status.is_client_error() && *status != StatusCode::TOO_MANY_REQUESTS;
         let Some(step) = step.filter(|_| by_row) else { return self.stop(error, steps) };
@@ -119,7 +119,7 @@ impl Writer<'_> {
             })
             .collect();
         let detail = problem["detail"].as_str().unwrap_or_default();
-        // Its number in the batch says nothing here.
+        // The operation's number in the batch means nothing to the reader of the report.
         let detail =
             detail.strip_prefix("Operation ").and_then(|rest| rest.split_once(": ")).map_or(detail, |(_, it)| it);
         let code = problem["code"].as_str().unwrap_or_default();
@@ -147,7 +147,7 @@ fn place(line: &Line) -> String {
     format!("{}:{}", line.file, line.number)
 }
 
-/// What is sent for a row, without these columns.
+/// The body that is sent for a row, without these columns.
 fn body(step: &Step<'_>, without: &[&str]) -> Value {
     let mut body = match &step.write {
         Write::Create => {

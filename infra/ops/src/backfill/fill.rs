@@ -1,26 +1,26 @@
-//! Which rows lack a column, and what becomes of them.
+//! Finds the rows that lack a column, and drafts their new content.
 
 use shared::domain::{
     Calendar, Collection, Columns, Dependency, Draft, Error, Membership, Patched, Project, Resource, Row, RowKey, Task,
     patched,
 };
 
-/// What was drafted.
+/// The result of drafting.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Filled {
-    /// So many rows are written.
+    /// The number of rows that are written.
     pub(super) rows: usize,
-    /// Those for which there is no default, each with the reason.
+    /// The rows for which there is no default, each with the reason.
     pub(super) left: Vec<(RowKey, String)>,
 }
 
-/// Is it alive, and does it lack a column of its collection?
+/// Whether the row is live and lacks a column of its collection.
 pub(super) fn lacks_a_column(row: &Row) -> bool {
     let lacks = |column: &&str| !row.columns().contains_key(*column);
     row.live().is_some() && row.key.collection.columns().iter().any(lacks)
 }
 
-/// Drafts those of the rows that lack a column, with the defaults; nothing if the project was deleted.
+/// Drafts the rows that lack a column, with the defaults. Drafts nothing if the project was deleted.
 pub(super) fn fill(draft: &mut Draft, keys: &[RowKey]) -> Result<Filled, Error> {
     let mut filled = Filled::default();
     if draft.counter().is_none_or(|counter| counter.deleted_at.is_some()) {

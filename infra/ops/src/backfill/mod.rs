@@ -1,18 +1,18 @@
-//! Fills in columns that a resource has and rows that were written before do not, while the table is in use.
+//! Fills in the columns that rows of older code lack, while the table is in use.
 //!
-//! A pull copies a row's JSON and never parses it, so what a row lacks no device gets. Each such row that is alive is
-//! written again, with the resource's own default, by an ordinary commit: it takes a new version, and every device gets it
-//! with its next pull. What a row lacks is decided on what the commit itself reads (`fill.rs`); a row that someone changed
-//! meanwhile is complete and stays as it is. Nothing is remembered beside the rows: a run that was stopped is gone on
-//! with by the next, and one after the last writes nothing.
+//! A pull copies a row's JSON and never parses it, so devices do not get a column that a row lacks. Each such live row is written
+//! again by an ordinary commit, with the resource's own default. It takes a new version, and every device gets it with its next
+//! pull. The commit decides on the rows that it reads itself (`fill.rs`). A row that someone changed meanwhile is complete and
+//! stays as it is. A run keeps no state of its own. So the next run continues one that was stopped, and a run after the last one
+//! writes nothing.
 //!
-//! It also archives the versions that rows dropped from their lists before there was an archive, so that no pull has to read the whole
+//! It also archives the versions that version histories dropped before the archive existed, so that no pull has to read the whole
 //! table for them (`unnamed.rs`). That takes no lock and no commit.
 //!
-//! And it puts live dependencies into their index that older code wrote without the attribute for it. That takes no commit
-//! either: no device is told of it.
+//! Older code wrote live dependencies without the attribute of their index. The backfill adds it. That takes no commit either,
+//! because devices need not know of it.
 //!
-//! Tombstones and the rows of deleted projects are left alone: no device gets them.
+//! Tombstones and the rows of deleted projects are left alone, because no device gets them.
 
 mod fill;
 mod report;
@@ -28,22 +28,22 @@ pub use report::{Failed, Report};
 use crate::operator::{MAX_COMMIT_BYTES, Pace, Tries, archive, batches, of_project, partitions, unasked};
 use crate::unnamed::unnamed;
 
-/// So few rows are written by one commit, since others wait for it.
+/// The number of rows that one commit writes. It is small, because other commits wait for it.
 const ROWS: usize = 25;
 
-/// What is filled in, and how fast.
+/// The options of a backfill.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// This project only; none for all of the table.
+    /// The only project to fill, or none for all projects of the table.
     pub project: Option<ProjectId>,
-    /// This collection only; none for all.
+    /// The only collection to fill, or none for all.
     pub collection: Option<Collection>,
-    /// At most so many rows a second.
+    /// The maximum number of rows per second.
     pub rate: u32,
 }
 
-/// Fills in what rows lack. A project that cannot be read or written is reported, and the next one begins; fails when the
-/// table cannot be read at all. Started again, it goes on.
+/// Fills in the missing columns. A project that cannot be read or written is reported, and the next one begins. Fails if the
+/// table cannot be read at all. A new run continues an interrupted one.
 pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Result<Report, Error> {
     table.expect_live_edges().await?;
     let report = Report { table: table.name().to_owned(), ..Report::default() };
@@ -119,8 +119,8 @@ impl Backfill<'_> {
         Ok(())
     }
 
-    /// Archives the versions that rows superseded and that nothing names. When what was read does not prove which these are,
-    /// commits were under way, and it is read again.
+    /// Archives the superseded versions that nothing names. If the rows that were read do not prove which versions these are,
+    /// commits were under way, and the rows are read again.
     async fn archive(&mut self, project: &ProjectId, versions: Option<Vec<ServerVersion>>) -> Result<(), Error> {
         let mut versions = versions;
         let mut tries = Tries::new();
@@ -152,7 +152,7 @@ impl Backfill<'_> {
                 Ok(false) => return Err(Error::Busy),
                 Err(error) => return Err(error),
             }
-            // Older code may have written it again.
+            // Older code may have written the row again meanwhile.
             match self.table.row(project, &row.key).await? {
                 Some(written) => row = written,
                 None => return Ok(()),
@@ -160,7 +160,7 @@ impl Backfill<'_> {
         }
     }
 
-    /// What is to be done at first sight.
+    /// Everything that a project lacks, as the first read shows it.
     async fn lacking(&mut self, project: &ProjectId, counter: &Counter) -> Result<Lacking, Error> {
         let mut lacking = Lacking::default();
         let mut stored = Stored::default();
@@ -213,7 +213,7 @@ impl Backfill<'_> {
                     }
                     return Ok(());
                 }
-                // What an answer that was lost has written lacks nothing when it is read again.
+                // If an answer was lost although its commit took effect, the next read finds these rows complete.
                 Err(Error::Busy | Error::OutcomeUnknown) if tries.another().await => {}
                 Err(error) => return Err(error),
             }
@@ -221,14 +221,14 @@ impl Backfill<'_> {
     }
 }
 
-/// What a project lacks.
+/// Everything that a project lacks.
 #[derive(Default)]
 struct Lacking {
-    /// The rows that lack a column, each with about its bytes.
+    /// The rows that lack a column, each with its approximate size in bytes.
     columns: Vec<(usize, RowKey)>,
-    /// The versions up to the counter's that nothing names, if they can be told.
+    /// The versions up to the counter that nothing names, if it can be told which they are.
     versions: Option<Vec<ServerVersion>>,
-    /// The rows that are not in the index of live dependencies and belong there, or the other way round.
+    /// The rows that belong into the index of live dependencies and are not there, or are there and do not belong.
     unlisted: Vec<Row>,
 }
 
@@ -240,12 +240,12 @@ struct Stored {
 }
 
 impl Stored {
-    /// What cannot be read is left out: then the rows do not account for every version.
+    /// Rows that cannot be read are left out. Then the rows do not account for every version.
     fn add(&mut self, item: &StoredItem) {
         if item.is_archive() {
             self.archive.extend(item.archived());
         } else if item.is_row() {
-            // Only what it says of versions is looked at.
+            // Only the archive's versions are used.
             self.rows.extend(item.row().map(|row| Row { state: State::Dead(Columns::new()), ..row }));
         }
     }

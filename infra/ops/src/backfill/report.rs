@@ -10,7 +10,7 @@ use crate::operator::Left;
 /// The maximum number of rows that the lines for people name.
 const SHOWN: usize = 10;
 
-/// What a run did.
+/// The report of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The table's name.
@@ -36,9 +36,9 @@ pub struct Report {
 /// A project that could not be read or written completely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failed {
-    /// Which project.
+    /// The project.
     pub project: String,
-    /// Why.
+    /// The reason.
     pub detail: String,
 }
 

@@ -1,4 +1,4 @@
-//! Shared by all commands: exit status, output, and the options that name a table.
+//! Helpers that all commands share: exit status, output, and the options that name a table.
 
 mod table;
 
@@ -19,10 +19,10 @@ use crate::text::{visible_json, visible_lines};
 
 pub use table::{Rate, SomeProjects, TableOptions, WHICH_TABLE, WriteOptions};
 
-/// The exit status of a command: 0 success, 1 problems found; or the failure, whose exit status is 2.
+/// The result of a command: exit status 0 (success) or 1 (problems found), or a failure with exit status 2.
 pub type Ended = Result<u8, Failure>;
 
-/// Why a command failed, and the next step.
+/// The failure of a command: the reason and the next step.
 #[derive(Debug)]
 pub struct Failure {
     what: String,
@@ -72,17 +72,18 @@ pub fn colour(colour: AnsiColor) -> Style {
     colour.on_default().bold()
 }
 
-/// Prints a result, for people or as JSON. Nothing in it is an order to a terminal.
+/// Prints a result, for people or as JSON. It never sends control characters to a terminal.
 pub fn print(result: &(impl Serialize + Display), json: bool) -> Result<(), Failure> {
     if json { put_json(result) } else { put(visible_lines(&result.to_string())) }
 }
 
-/// Prints a value as JSON. Nothing in it is an order to a terminal.
+/// Prints a value as JSON. It never sends control characters to a terminal.
 pub fn put_json(value: &impl Serialize) -> Result<(), Failure> {
     put(visible_json(&serde_json::to_string_pretty(value)?))
 }
 
-/// Prints a line to standard output, with the orders to a terminal in it: what others have written must have been made visible. Ends the process if the reader has closed it (`| head`).
+/// Prints a line to standard output, including its control characters. The caller must have made texts by others visible. Ends
+/// the process if the reader has closed the output (`| head`).
 pub fn put(text: impl Display) -> Result<(), Failure> {
     let mut output = anstream::stdout().lock();
     match writeln!(output, "{text}").and_then(|()| output.flush()) {

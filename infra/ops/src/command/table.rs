@@ -41,8 +41,8 @@ impl TableOptions {
     }
 }
 
-/// Why no request got to DynamoDB, if that is what an error says. The table keeps errors of the SDK as texts, from the outermost
-/// to the innermost.
+/// The reason why no request reached DynamoDB, if the error says so. The table keeps errors of the SDK as texts, from the
+/// outermost to the innermost.
 fn unreachable(error: &str) -> Option<&str> {
     let (_, behind) = error.split_once("dispatch failure: ")?;
     behind.rsplit(": ").next()

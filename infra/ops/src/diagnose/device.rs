@@ -1,6 +1,6 @@
 //! The report of a device, as the client package writes it (`infra/client/src/report.ts`).
 //!
-//! Anyone may have written it. So its size is bounded, and what it says is looked at and never trusted.
+//! Anyone may have written it. So its size is bounded, and its contents are compared and never trusted.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,26 +11,26 @@ use serde::Deserialize;
 
 use crate::text::one_line;
 
-/// The largest report that is read, in bytes. One with 500,000 rows has about 25 MB.
+/// The maximum size of a report, in bytes. A report with 500,000 rows has about 25 MB.
 pub const MAX_BYTES: u64 = 50_000_000;
-/// The most projects of a report: each is read from the table.
+/// The maximum number of projects in a report, because each one is read from the table.
 const MAX_PROJECTS: usize = 1_000;
 
-/// Why a report cannot be used.
+/// The reason why a report cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// There is no such file, or it cannot be read.
+    /// The file does not exist or cannot be read.
     #[error("the file cannot be read: {0}")]
     Unreadable(#[from] io::Error),
-    /// It is longer than any report.
+    /// The file is larger than any report.
     #[error("the file is larger than {MAX_BYTES} bytes")]
     TooLarge,
-    /// It is no JSON, or has not the members of a report.
+    /// The file is not JSON, or does not have the members of a report.
     #[error("it is not what report() of the client package makes: {0}")]
     Misshapen(String),
 }
 
-/// What a device says about itself.
+/// The report of a device about itself.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceReport {
@@ -39,36 +39,36 @@ pub struct DeviceReport {
     /// The version of the database's schema, which the app counts.
     #[serde(default)]
     pub schema_version: Option<u64>,
-    /// When it was made by the device's clock, in milliseconds since 1970.
+    /// The time of the report by the device's clock, in milliseconds since 1970.
     pub at: i64,
-    /// Milliseconds by which the server's clock is ahead, if the device was ever answered.
+    /// The milliseconds by which the server's clock is ahead, if the device ever got an answer.
     #[serde(default)]
     pub clock_skew: Option<i64>,
-    /// What the app was told.
+    /// The status that the app was given.
     #[serde(default)]
     pub status: DeviceStatus,
-    /// What went wrong of late, the latest first.
+    /// The latest problems, the newest first.
     #[serde(default)]
     pub problems: Vec<PastProblem>,
     /// The projects in its database.
     pub projects: Vec<DeviceProject>,
 }
 
-/// What the app was told.
+/// The status that the app was given.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct DeviceStatus {
-    /// What keeps everything from being synced.
+    /// The problem that stops all syncing.
     #[serde(default)]
     pub problem: Option<DeviceProblem>,
-    /// Of each project.
+    /// The status of each project.
     #[serde(default)]
     pub projects: BTreeMap<String, StatusOfProject>,
 }
 
-/// What the app was told of one project.
+/// The status of one project that the app was given.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct StatusOfProject {
-    /// What keeps it from being synced.
+    /// The problem that stops the project from syncing.
     #[serde(default)]
     pub problem: Option<DeviceProblem>,
 }
@@ -76,9 +76,9 @@ pub struct StatusOfProject {
 /// A problem as the server or the package words it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct DeviceProblem {
-    /// Which one.
+    /// The code of the problem.
     pub code: String,
-    /// For people.
+    /// The message for people.
     #[serde(default)]
     pub detail: String,
 }
@@ -86,7 +86,7 @@ pub struct DeviceProblem {
 /// A problem of the past.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PastProblem {
-    /// Which one.
+    /// The code of the problem.
     pub code: String,
 }
 
@@ -101,41 +101,42 @@ pub struct DeviceProject {
     /// `live`, `leaving` (rows are being destroyed) or `gone`.
     #[serde(default)]
     pub status: String,
-    /// When it last held what the server does, by the device's clock, in milliseconds since 1970.
+    /// The time when the device last held the same as the server, by the device's clock, in milliseconds since 1970.
     #[serde(default)]
     pub last_synced_at: Option<i64>,
     /// The synced columns at the last pull: `table:column,column;table:…`.
     #[serde(default)]
     pub columns: String,
-    /// By table: the number of rows, and two sums over ids and versions.
+    /// For each table, the number of rows and two sums over ids and versions.
     pub checksums: BTreeMap<String, [u32; 3]>,
     /// The rows with edits that the server has not confirmed.
     pub dirty: Vec<DirtyRow>,
-    /// What was sent and has no answer yet.
+    /// The request that was sent and has no answer yet.
     #[serde(default)]
     pub request: Option<UnfinishedRequest>,
-    /// The versions at which the server has accepted edits that no pull has brought back yet. 0: it never had the row.
+    /// The versions at which the server accepted edits that no pull has brought back yet. 0 means that the server never had the
+    /// row.
     #[serde(default)]
     pub acks: BTreeMap<String, u64>,
-    /// Rows with conflicts, and the fields.
+    /// The rows with conflicts, and the fields.
     #[serde(default)]
     pub conflicts: BTreeMap<String, Vec<String>>,
-    /// Rows with refused edits.
+    /// The rows with refused edits.
     #[serde(default)]
     pub parked: BTreeMap<String, Refusal>,
-    /// Rows of which the user has given up edits that are still there.
+    /// The rows whose edits the user has given up and that are still there.
     #[serde(default)]
     pub given_up: BTreeMap<String, Vec<String>>,
-    /// The server's versions of rows that are deleted here and not there.
+    /// The server's versions of the rows that are deleted on the device and not on the server.
     #[serde(default)]
     pub shadow: BTreeMap<String, u64>,
     /// Unsent edits of rows that are gone.
     #[serde(default)]
     pub aside: Vec<SetAside>,
-    /// Tables that still differed from the server's after a repair.
+    /// The tables that still differed from the server's after a repair.
     #[serde(default)]
     pub broken: Option<Vec<String>>,
-    /// With `report({ rows: true })`: by table the version of each row that came from the server.
+    /// With `report({ rows: true })`, for each table the version of each row that came from the server.
     #[serde(default)]
     pub rows: Option<BTreeMap<String, BTreeMap<String, u64>>>,
 }
@@ -149,12 +150,12 @@ pub struct DirtyRow {
     pub id: String,
     /// `created`, `updated` or `deleted`.
     pub status: String,
-    /// The version that the server last sent of it; 0: none.
+    /// The version of the row that the server last sent. 0 means none.
     #[serde(default)]
     pub server_version: u64,
 }
 
-/// What was sent and has no answer yet.
+/// The request that was sent and has no answer yet.
 #[derive(Debug, Clone, Deserialize)]
 pub struct UnfinishedRequest {
     /// Its `Idempotency-Key`.
@@ -168,10 +169,10 @@ pub struct UnfinishedRequest {
 pub struct Refusal {
     /// The server's reason.
     pub code: String,
-    /// What the edit sets.
+    /// The values that the edit sets.
     #[serde(default)]
     pub fields: Vec<String>,
-    /// How often it was refused.
+    /// The number of refusals.
     #[serde(default)]
     pub tries: u64,
 }
@@ -186,14 +187,14 @@ pub struct SetAside {
 }
 
 impl DeviceReport {
-    /// Reads a file.
+    /// Reads a report from a file.
     pub fn read(path: &Path) -> Result<Self, ReportError> {
         let mut bytes = Vec::new();
         File::open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
         Self::parse(&bytes)
     }
 
-    /// Reads what a file holds.
+    /// Reads a report from the contents of a file.
     pub fn parse(bytes: &[u8]) -> Result<Self, ReportError> {
         if bytes.len() as u64 > MAX_BYTES {
             return Err(ReportError::TooLarge);
@@ -208,18 +209,18 @@ impl DeviceReport {
 }
 
 impl DeviceProject {
-    /// Was a pull ever complete? Until then the device has only such rows as were not written again after its mark.
+    /// Whether a pull was ever complete. Until then the device lacks the rows that were written again after its mark.
     pub(super) fn is_synced_once(&self) -> bool {
         !self.columns.is_empty()
     }
 
-    /// How many rows from the server it has.
+    /// The number of rows that it has from the server.
     pub(super) fn row_count(&self) -> u64 {
         self.checksums.values().map(|sums| u64::from(sums[0])).sum()
     }
 
-    /// The rows of the project on the device and the versions that the server last sent of them, as far as the report says:
-    /// all with [`DeviceProject::rows`], otherwise those with edits.
+    /// The rows of the project on the device, each with the version that the server last sent. Has all rows if the report has
+    /// [`DeviceProject::rows`], and otherwise only those with edits.
     pub(super) fn known_versions(&self) -> BTreeMap<(&str, &str), u64> {
         if let Some(tables) = &self.rows {
             let rows = tables.iter().flat_map(|(table, rows)| {

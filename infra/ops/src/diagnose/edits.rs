@@ -1,4 +1,5 @@
-//! Edits that the server has not, or not seen to have: refused, in conflict, waiting, confirmed, set aside, given up.
+//! The findings about edits that the server does not have, or may not have: refused, in conflict, waiting, confirmed, set aside,
+//! given up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +9,7 @@ use super::device::{DeviceProject, DirtyRow, Refusal};
 use super::finding::{Difference, Finding, NamedRow, counted, listed, shown};
 use super::state::TableState;
 
-/// What is to be said of edits.
+/// The findings about edits.
 pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Vec<Finding> {
     let mut findings = refused(device, state, user);
     findings.extend(conflicts(device, state));
@@ -18,7 +19,7 @@ pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&Us
     findings
 }
 
-/// What the user had not sent of rows that are gone. It is there whatever became of the project.
+/// The findings about unsent edits of rows that are gone. The device has these edits even if the project is gone.
 pub(super) fn set_aside(device: &DeviceProject, state: &TableState) -> Option<Finding> {
     let rows = device
         .aside
@@ -68,7 +69,7 @@ fn role(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> St
     role().map(|role| format!("The user's role is {role} now. ")).unwrap_or_default()
 }
 
-/// What helps when an edit is refused with this code.
+/// The advice for an edit that was refused with this code.
 fn advice(code: &str) -> &'static str {
     match code {
         "role_too_low" => "Ask an admin to raise the user's role, or the user to discard the edit.",
@@ -106,16 +107,16 @@ fn conflicts(device: &DeviceProject, state: &TableState) -> Option<Finding> {
     (!device.conflicts.is_empty()).then(|| Finding::fault(Difference::ConflictOpen, what, next).about(rows))
 }
 
-/// What may be said of a row with edits.
+/// The possible findings about a row with edits.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Edited {
-    /// Its row went, and the mark says that the device knows.
+    /// The row was deleted, and the mark says that the device knows.
     Gone,
-    /// Its row went since.
+    /// The row was deleted after the mark.
     Going,
-    /// It is there already, and the mark says that the device knows.
+    /// The row to be created already exists, and the mark says that the device knows.
     There,
-    /// It waits.
+    /// The edit waits to be sent.
     Waiting,
 }
 
@@ -138,7 +139,7 @@ fn edited(row: &DirtyRow, key: &str, device: &DeviceProject, state: &TableState)
     let is_new = row.status == "created" && !device.acks.contains_key(key);
     match state.row(&row.table, &row.id) {
         None if is_new || device.acks.get(key) == Some(&0) => Edited::Waiting,
-        // A row that was deleted here before it was sent.
+        // The row was deleted on the device before it was sent.
         None if row.status == "deleted" && row.server_version == 0 => Edited::Waiting,
         None => Edited::Gone,
         Some(server) if server.live().is_none() && server.version.get() <= complete => Edited::Gone,
@@ -177,7 +178,7 @@ fn of_edited(edited: &Edited, rows: Vec<NamedRow>) -> Finding {
     finding.about(rows)
 }
 
-/// A confirmed edit is in the row's history, unless the server that confirmed it was another one.
+/// A confirmed edit is in the row's version history, unless another server confirmed it.
 fn confirmations(device: &DeviceProject, state: &TableState) -> Option<Finding> {
     let is_lost = |(key, version): &(&String, &u64)| match state.row_by_key(key) {
         Some(row) => state.has_held(row, **version) == Some(false),

@@ -1,4 +1,4 @@
-//! What is said about a device.
+//! The findings about a device.
 
 use std::fmt::{self, Write};
 
@@ -8,14 +8,14 @@ use shared::domain::Row;
 use crate::text::one_line;
 use crate::written::Written;
 
-/// So many rows are listed in the JSON; all are counted.
+/// The maximum number of rows in the JSON of a finding. All rows are counted.
 const MAX_LISTED: usize = 1_000;
-/// So many of them in the lines for people.
+/// The maximum number of rows in the lines for people.
 const MAX_SHOWN: usize = 10;
-/// The most characters of a text of the report on a line.
+/// The maximum number of characters that a line shows of a text of the report.
 const MAX_TEXT: usize = 120;
 
-/// What is found.
+/// The kind of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Difference {
@@ -35,7 +35,7 @@ pub enum Difference {
     Leaving,
     /// The device has deleted a project that the user is a member of.
     GoneForMember,
-    /// The device says that it deleted the rows, and has some.
+    /// The device says that it deleted the rows, and still has some.
     RowsLeft,
     /// The mark is above the server's version.
     MarkAboveServer,
@@ -43,13 +43,13 @@ pub enum Difference {
     MarkInWipe,
     /// The mark is from before a restore.
     MarkBeforeRestore,
-    /// There are rows and no mark.
+    /// The device has rows and no mark.
     MarkLost,
     /// The first sync is not done.
     NeverSynced,
-    /// The mark is older than the server's version, which is no fault.
+    /// The mark is older than the server's version. This is not a fault.
     Behind,
-    /// Rows that the mark says are there are not.
+    /// Rows are missing although the mark says that the device has them.
     RowsMissing,
     /// Rows have a version lower than the table's, although the mark says they are up to date.
     RowsStale,
@@ -77,7 +77,7 @@ pub enum Difference {
     ConflictOpen,
     /// An edit is about a row that is gone.
     EditOfGoneRow,
-    /// A row waits to be created, and is there.
+    /// A row waits to be created, and already exists on the server.
     CreatedTwice,
     /// Edits wait to be sent.
     EditsWaiting,
@@ -87,27 +87,27 @@ pub enum Difference {
     EditsSetAside,
     /// Edits that the user gave up are still there.
     EditsGivenUp,
-    /// A request has no answer yet, and it is kept.
+    /// A request has no answer yet, and the server keeps its answer.
     RequestAnswered,
-    /// A request has no answer yet, and none is kept.
+    /// A request has no answer yet, and the server keeps no answer to it.
     RequestUnanswered,
-    /// A request has no answer yet, and whose it is was not said.
+    /// A request has no answer yet, and the command was not told whose request it is.
     RequestUnclear,
     /// The device itself found a difference that a repair did not mend.
     BrokenAfterRepair,
 }
 
-/// Is it a difference, or how things are?
+/// Whether a finding is a difference or only information.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// Something differs, or waits for a person.
     Fault,
-    /// No fault: the next sync or the user's next step settles it.
+    /// Nothing is wrong. The next sync or the user's next step settles it.
     Note,
 }
 
-/// A row that a finding names. Never what it says.
+/// A row that a finding names, without its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct NamedRow {
     /// `table/id`.
@@ -118,26 +118,26 @@ pub struct NamedRow {
     /// Its version on the table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<u64>,
-    /// Who wrote it last, and when, where the table says so.
+    /// The author and time of its last write, if the table has them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
 }
 
-/// Something that was found.
+/// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What.
+    /// The kind.
     pub finding: Difference,
-    /// How bad it is.
+    /// The level.
     pub level: Level,
-    /// In words.
+    /// The finding in words.
     pub what: String,
-    /// What to do.
+    /// The advice.
     pub next: String,
-    /// How many rows it is about.
+    /// The number of rows that it is about.
     #[serde(skip_serializing_if = "is_none")]
     pub count: usize,
-    /// These rows, at most the first 1,000.
+    /// The first 1,000 of these rows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rows: Vec<NamedRow>,
 }
@@ -147,17 +147,17 @@ fn is_none(count: &usize) -> bool {
 }
 
 impl Finding {
-    /// Something that differs.
+    /// A finding that something differs.
     pub(super) fn fault(finding: Difference, what: impl Into<String>, next: impl Into<String>) -> Self {
         Self { finding, level: Level::Fault, what: what.into(), next: next.into(), count: 0, rows: vec![] }
     }
 
-    /// How things are.
+    /// A finding that is only information.
     pub(super) fn note(finding: Difference, what: impl Into<String>, next: impl Into<String>) -> Self {
         Self { level: Level::Note, ..Self::fault(finding, what, next) }
     }
 
-    /// … about these rows.
+    /// The same finding about these rows.
     #[must_use]
     pub(super) fn about(mut self, rows: impl IntoIterator<Item = NamedRow>) -> Self {
         for row in rows {
@@ -171,7 +171,7 @@ impl Finding {
 }
 
 impl NamedRow {
-    /// A row of the report, and what the table has of it.
+    /// A row of the report, with its versions on the device and on the table.
     pub(super) fn new(row: String, device: Option<u64>, server: Option<&Row>) -> Self {
         let (written, server) = (server.and_then(Written::of), server.map(|row| row.version.get()));
         Self { row, device, server, written }
@@ -194,7 +194,7 @@ impl fmt::Display for NamedRow {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.level == Level::Fault { "  FAULT   " } else { "  note    " })?;
-        // The name that the JSON has.
+        // The same name as in the JSON.
         self.finding.serialize(&mut *f)?;
         write!(f, ": {}", self.what)?;
         for row in self.rows.iter().take(MAX_SHOWN) {
@@ -207,12 +207,12 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A text of the report or the table, fit for a terminal.
+/// A text of the report or the table that is safe on a terminal.
 pub(super) fn shown(text: &str) -> String {
     one_line(text, MAX_TEXT)
 }
 
-/// Several of them, at most ten.
+/// Several such texts, at most ten.
 pub(super) fn listed<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     let texts: Vec<&str> = texts.into_iter().collect();
     let mut list = texts.iter().take(MAX_SHOWN).map(|text| one_line(text, 64)).collect::<Vec<_>>().join(", ");
@@ -222,7 +222,7 @@ pub(super) fn listed<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     list
 }
 
-/// `1 row`, `2 rows`.
+/// A count with its noun: `1 row`, `2 rows`.
 pub(super) fn counted(number: u64, one: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
 }

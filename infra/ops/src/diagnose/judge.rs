@@ -30,13 +30,13 @@ pub fn diagnose(
     }
     findings.extend(edits::set_aside(device, state));
     let problem = report.status.projects.get(&device.project).and_then(|status| status.problem.as_ref());
-    // What keeps everything from being synced is said once.
+    // A problem that stops all syncing is reported only once.
     let is_general = |code: &str| report.status.problem.as_ref().is_some_and(|general| general.code == code);
     findings.extend(problem.filter(|problem| is_comparable && !is_general(&problem.code)).map(phone::not_syncing));
     ProjectDiagnosis::judged(device, state, findings, &compared)
 }
 
-/// What the device says of itself.
+/// The findings that the device reports about itself.
 fn broken(device: &DeviceProject) -> Option<Finding> {
     let tables = device.broken.as_ref()?;
     let what = format!(
@@ -48,7 +48,7 @@ fn broken(device: &DeviceProject) -> Option<Finding> {
     Some(Finding::fault(Difference::BrokenAfterRepair, what, next))
 }
 
-/// What is to be said of the device as a whole. `seen` is the time of the newest write that it has, in seconds since 1970.
+/// The findings about the device as a whole. `seen` is the time of the newest write that it has, in seconds since 1970.
 pub(super) fn of_device(report: &DeviceReport, seen: Option<i64>, now: i64) -> Vec<Finding> {
     let mut findings: Vec<Finding> = phone::clock(report, seen, now).into_iter().collect();
     findings.extend(phone::problems(report));
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use Difference as D;
 
-    /// Each known damage of a device, and what is said about it: all of that, and nothing else.
+    /// Each known damage of a device has exactly the expected findings.
     #[track_caller]
     fn assert_found(name: &str, server: &Server, device: &Device, expected: &[(Difference, super::super::Level)]) {
         assert_eq!(server.found(device), expected, "{name}");
@@ -119,7 +119,7 @@ mod tests {
         assert_found("behind, brief", &server, &old.clone().brief(), &[(D::Behind, Note)]);
         let what = &server.diagnosed(&old, None).1.findings[0].what;
         assert!(what.contains("2 versions behind the server's 9: 2 changed rows to come"), "{what}");
-        // It stored some of what is newer, and was stopped before it moved its mark.
+        // The device stored some of the newer rows and was stopped before it moved its mark.
         let half = old.clone().rows("tasks", |rows| drop(rows.insert("b".into(), json!(8))));
         assert_found("half", &server, &half.clone().brief(), &[(D::Behind, Note)]);
         let all = half.rows("tasks", |rows| drop(rows.remove("a")));
@@ -136,7 +136,7 @@ mod tests {
         let (_, project) = busy.diagnosed(&old.brief(), None);
         assert_eq!(project.checksums["tasks"], Compared::Unclear);
         assert_eq!(project.checksums["projects"], Compared::Agrees);
-        // The archive tells what the row's list does not.
+        // The archive has the versions that the row's history does not name.
         let mut told = busy.clone();
         let key: shared::domain::RowKey = "tasks#b".parse().expect("a key");
         let row = told.state.rows.get_mut(&key).expect("a row");
@@ -144,7 +144,7 @@ mod tests {
         let floor = row.history.silent_through().floor();
         told.state.archived.insert(key, std::iter::once(5).chain(8..floor).collect());
         assert_eq!(told.found(&Server::new().device().brief()), [(D::Behind, Note)]);
-        // What is compared at the server's own version needs no history.
+        // A comparison at the server's own version needs no history.
         assert_eq!(busy.found(&busy.device().brief()), []);
     }
 
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(project.findings[0].rows[0].row, format!("tasks/{id}"));
             assert_found("brief", &server, &damaged.brief(), &[sums]);
         }
-        // The checksum was right, and a row was lost since.
+        // The checksum was right, and a row was lost afterwards.
         let lost = device.project(|project| drop(project["rows"]["tasks"].as_object_mut().expect("rows").remove("b")));
         assert_found("lost", &server, &lost, &[(D::RowsMissing, Fault)]);
     }

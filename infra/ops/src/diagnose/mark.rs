@@ -1,4 +1,4 @@
-//! The device's mark: is it one that this table has given, and how old is it?
+//! The findings about the device's mark: whether this table gave it, and how old it is.
 
 use shared::domain::{Mark, WipePlace};
 
@@ -7,11 +7,11 @@ use super::finding::{Difference, Finding, counted};
 use super::state::TableState;
 use crate::written::Written;
 
-/// What the next sync does about a mark that is no mark of this table.
+/// The advice for a mark that this table did not give: what the next sync does about it.
 const ANEW: &str = "Ask the user to open the app and sync. The server refuses the mark, and the package loads the \
                     whole project again. Unsent edits are kept.";
 
-/// What is to be said of the mark.
+/// The findings about the mark.
 pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> {
     let Some(counter) = &state.counter else { return vec![] };
     let (mark, current) = (device.mark, counter.current.get());
@@ -61,7 +61,7 @@ fn in_wipe(mark: u64, state: &TableState) -> Finding {
     Finding::fault(Difference::MarkInWipe, what, next)
 }
 
-/// No mark: nothing was pulled yet, or the mark got lost.
+/// The findings about a device without a mark: nothing was pulled yet, or the mark was lost.
 fn without(device: &DeviceProject, current: u64) -> Option<Finding> {
     if matches!(device.status.as_str(), "gone" | "leaving") {
         return None;
@@ -82,7 +82,7 @@ fn without(device: &DeviceProject, current: u64) -> Option<Finding> {
     Some(Finding::fault(Difference::MarkLost, what, next))
 }
 
-/// A first sync goes page by page, and the mark with it.
+/// A first sync moves the mark page by page.
 fn half_done(device: &DeviceProject, current: u64) -> Finding {
     let rows = counted(device.row_count(), "row");
     let what = format!("The first sync is not done: the device has {rows}, up to version {} of {current}", device.mark);

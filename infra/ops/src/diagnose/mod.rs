@@ -1,11 +1,11 @@
-//! A device's report beside the table: what differs, why, and what to do. Reads only, strongly, any endpoint.
+//! Compares a device's report with the table: what differs, why, and what to do. Read-only, with strong reads, on any endpoint.
 //!
-//! - [`DeviceReport`] is what `sync.report()` of the client package makes, and nobody vouches for it
+//! - [`DeviceReport`] is the result of `sync.report()` of the client package, which may have been changed by anybody
 //! - [`run()`] reads each of its projects from the table
-//! - [`diagnose()`] is the comparison: a pure function over the report and what was read. Its parts: `mark.rs`,
-//!   `standing.rs` (may the user still have the project), `rows.rs`, `sums.rs` (checksums), `schema.rs`, `edits.rs`,
-//!   `request.rs`, `phone.rs` (clock, what keeps it from syncing)
-//! - [`Diagnosis`] is what comes out, as JSON and in lines for people
+//! - [`diagnose()`] is the comparison, a pure function over the report and the project that was read. Its parts: `mark.rs`,
+//!   `standing.rs` (whether the user may still have the project), `rows.rs`, `sums.rs` (checksums), `schema.rs`, `edits.rs`,
+//!   `request.rs`, `phone.rs` (the clock, and problems that stop syncing)
+//! - [`Diagnosis`] is the result, as JSON and in lines for people
 
 mod device;
 mod edits;

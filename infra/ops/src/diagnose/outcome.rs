@@ -1,4 +1,4 @@
-//! What comes out: JSON for programs, lines for people.
+//! The result of a diagnosis: JSON for programs, lines for people.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use super::state::TableState;
 use super::sums::Compared;
 use crate::text::one_line;
 
-/// The answer in one word.
+/// The result in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
@@ -35,23 +35,23 @@ impl Verdict {
     }
 }
 
-/// What came out for one project.
+/// The result for one project.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProjectDiagnosis {
-    /// Which project, as the report names it.
+    /// The project, as the report names it.
     pub project: String,
     /// The device's mark.
     pub mark: u64,
-    /// The server's version; none when there is no such project.
+    /// The server's version, or none if there is no such project.
     pub server: Option<u64>,
-    /// How each checksum compares.
+    /// The comparison of each checksum.
     pub checksums: BTreeMap<String, Compared>,
-    /// Did the report name each row?
+    /// Whether the report named each row.
     pub rows_named: bool,
-    /// Why it could not be compared.
+    /// The reason why it could not be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unjudged: Option<String>,
-    /// What was found.
+    /// The findings.
     pub findings: Vec<Finding>,
 }
 
@@ -81,26 +81,26 @@ impl ProjectDiagnosis {
         Self { unjudged: Some(why), ..Self::judged(device, &state, vec![], &[]) }
     }
 
-    /// Does something differ?
+    /// Whether something differs.
     pub fn differs(&self) -> bool {
         self.findings.iter().any(|finding| finding.level == Level::Fault)
     }
 }
 
-/// What came out for a report.
+/// The result for a report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Diagnosis {
     /// The table's name.
     pub table: String,
-    /// In one word.
+    /// The result in one word.
     pub verdict: Verdict,
     /// The version of the client package.
     pub client: String,
     /// The version of the app's schema.
     pub schema_version: Option<u64>,
-    /// What is to be said of the device as a whole.
+    /// The findings about the device as a whole.
     pub device: Vec<Finding>,
-    /// … and of its projects.
+    /// The results for its projects.
     pub projects: Vec<ProjectDiagnosis>,
 }
 

@@ -1,4 +1,4 @@
-//! The device itself: its clock, and what keeps it from syncing.
+//! The findings about the device itself: its clock, and the problems that stop it from syncing.
 
 use std::collections::BTreeMap;
 
@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use super::device::{DeviceProblem, DeviceReport};
 use super::finding::{Difference, Finding, counted, listed, shown};
 
-/// A clock that is off by less is good enough: tokens allow for about as much, in seconds.
+/// The tolerance for a device's clock, in seconds. Tokens allow for about as much.
 const MAX_CLOCK_SKEW: u64 = 300;
-/// Before this no report was made: 2026-01-01, in seconds since 1970.
+/// A time before which no report was made: 2026-01-01, in seconds since 1970.
 const EARLIEST_REPORT: i64 = 1_767_225_600;
 
-/// What is to be said of the clock. `seen` is the time of the newest write that the device has, `now` that of this machine, both in
-/// seconds since 1970.
+/// The findings about the clock. `seen` is the time of the newest write that the device has, and `now` is the time of this
+/// machine. Both are in seconds since 1970.
 pub(super) fn clock(report: &DeviceReport, seen: Option<i64>, now: i64) -> Option<Finding> {
     let at = report.at.div_euclid(1_000);
     let made = Timestamp::from_second(at).map_or_else(|_| format!("{at} s after 1970"), |at| at.to_string());
@@ -23,7 +23,8 @@ pub(super) fn clock(report: &DeviceReport, seen: Option<i64>, now: i64) -> Optio
             let way = if skew > 0 { "behind" } else { "ahead of" };
             (format!("The device's clock is {} {way} the server's: it says {made}", span(skew.unsigned_abs())), skew)
         }
-        // It was never answered: its clock is wrong if it is past what has not been, or before what it has seen.
+        // The device never got an answer. Its clock is wrong if it is ahead of this machine's, or behind the newest write that
+        // the device has.
         None => {
             let least = seen.unwrap_or(EARLIEST_REPORT).max(EARLIEST_REPORT);
             let off = if at > now { now - at } else { (least - at).max(0) };
@@ -52,7 +53,7 @@ fn span(seconds: u64) -> String {
     }
 }
 
-/// What keeps everything from being synced, and what did before.
+/// The problem that stops all syncing, and earlier problems.
 pub(super) fn problems(report: &DeviceReport) -> Vec<Finding> {
     if let Some(problem) = &report.status.problem {
         return vec![not_syncing(problem)];
@@ -71,7 +72,7 @@ pub(super) fn problems(report: &DeviceReport) -> Vec<Finding> {
     vec![Finding::note(Difference::NotSyncing, what, "No fault, unless the user still sees it.")]
 }
 
-/// What keeps a project from being synced.
+/// The problem that stops a project from syncing.
 pub(super) fn not_syncing(problem: &DeviceProblem) -> Finding {
     let what = format!("The device cannot sync: {}. {}", shown(&problem.code), shown(&problem.detail));
     let advice = match problem.code.as_str() {

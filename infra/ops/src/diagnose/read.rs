@@ -13,14 +13,14 @@ use super::judge::{diagnose, of_device};
 use super::outcome::{Diagnosis, ProjectDiagnosis};
 use super::state::TableState;
 
-/// How often a project that differs is read: what a commit under way leaves for a moment is no difference.
+/// The maximum number of reads of a project that differs. A commit that is under way can look like a difference for a moment.
 const READINGS: u32 = 3;
 /// The pause before it is read again.
 const READING_PAUSE: Duration = Duration::from_millis(300);
 
-/// Compares a report with the table; `only` looks at one project of it.
+/// Compares a report with the table. With `only`, it compares only that project of the report.
 ///
-/// The table may change meanwhile: a row that is written counts as newer than the counter that was read before it.
+/// The table may change meanwhile. A row that is written meanwhile counts as newer than the counter, which was read before it.
 pub async fn run(
     table: &Table,
     report: &DeviceReport,
@@ -44,7 +44,7 @@ pub async fn run(
     Ok(Diagnosis::of(table.name(), report, device, projects))
 }
 
-/// One project, and the time of the newest write that the device has of it.
+/// The result for one project, and the time of the newest write that the device has of it.
 async fn project(
     table: &Table,
     report: &DeviceReport,

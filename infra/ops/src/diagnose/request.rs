@@ -1,4 +1,4 @@
-//! The request that has no answer yet: what became of it?
+//! The findings about the request that has no answer yet.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::device::{DeviceProject, UnfinishedRequest};
 use super::finding::{Difference, Finding, counted, listed, shown};
 use super::state::TableState;
 
-/// What is to be said of it, at a time in seconds since 1970.
+/// The findings about the request, at a time in seconds since 1970.
 pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&UserId>, now: i64) -> Option<Finding> {
     let request = device.request.as_ref()?;
     let asked = format!(
@@ -40,7 +40,7 @@ fn answered(asked: &str, kept: &KeptRequest) -> Finding {
     Finding::note(Difference::RequestAnswered, what, next)
 }
 
-/// What the answer says: of a batch, how many operations came to what.
+/// The answer in words. For a batch, it counts the operations by result.
 fn outcome(kept: &KeptRequest) -> String {
     #[derive(Deserialize)]
     struct Problem {
@@ -109,7 +109,7 @@ fn too_late(request: &UnfinishedRequest, state: &TableState) -> String {
     )
 }
 
-/// The rows that the request creates or deletes, and that are created or deleted.
+/// The rows that the request would create or delete and that were created or deleted.
 fn done<'a>(request: &'a UnfinishedRequest, state: &TableState) -> Vec<&'a String> {
     let is_done = |operation: &&String| {
         let Some((method, key)) = operation.split_once(' ') else { return false };

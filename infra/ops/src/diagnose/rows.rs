@@ -1,4 +1,4 @@
-//! Row by row: which are missing, stale, ahead or gone.
+//! The findings about single rows: missing, stale, ahead or gone.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use super::device::DeviceProject;
 use super::finding::{Difference, Finding, NamedRow, counted};
 use super::state::TableState;
 
-/// What the device has to do, whatever it is that differs.
+/// The advice for every difference between rows.
 const REPAIR: &str = "Have the app call `sync.repair(project)`: it loads the whole project again and keeps unsent \
                       edits. If rows differ again afterwards, keep both reports: it is a bug of the package or the \
                       server.";
 
-/// What is to be said of the rows that the report names: all of them with `rows`, otherwise those with edits.
+/// The findings about the rows that the report names. With `rows` it names all rows, and otherwise only those with edits.
 pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> {
     let complete = state.complete_up_to(device.mark);
     let known = device.known_versions();
@@ -21,7 +21,7 @@ pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> 
         let difference = match server {
             None => Difference::RowsUnknown,
             Some(row) if *version > row.version.get() => Difference::RowsAhead,
-            // What was written after the mark comes with the next pull.
+            // Rows that were written after the mark come with the next pull.
             Some(row) if row.version.get() > complete => continue,
             Some(row) if row.live().is_none() => Difference::RowsDeleted,
             Some(row) if *version < row.version.get() => Difference::RowsStale,

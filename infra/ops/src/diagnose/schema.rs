@@ -1,4 +1,4 @@
-//! The tables and columns that the app syncs, beside those of the server.
+//! The comparison of the app's tables and columns with the server's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::device::DeviceProject;
 use super::finding::{Difference, Finding, listed};
 use super::state::TableState;
 
-/// What is to be said of the app's schema.
+/// The findings about the app's schema.
 pub(super) fn check(device: &DeviceProject, state: &TableState) -> Vec<Finding> {
     let synced = synced(device);
     if synced.is_empty() {
@@ -66,7 +66,7 @@ fn tables(synced: &BTreeMap<&str, BTreeSet<&str>>, state: &TableState) -> Vec<Fi
     findings
 }
 
-/// The columns by table, from `table:column,column;table:…`; nothing before the first pull is done.
+/// The columns by table, read from `table:column,column;table:…`. It is empty before the first pull is done.
 fn synced(device: &DeviceProject) -> BTreeMap<&str, BTreeSet<&str>> {
     let tables = device.columns.split(';').filter_map(|table| table.split_once(':'));
     tables.map(|(table, columns)| (table, columns.split(',').filter(|column| !column.is_empty()).collect())).collect()

@@ -1,4 +1,4 @@
-//! May the user still have the project, and does the device know?
+//! The findings about whether the user may still have the project, and whether the device knows.
 
 use shared::domain::{ProjectId, UserId};
 
@@ -7,13 +7,13 @@ use super::finding::{Difference, Finding, Level, NamedRow, counted, shown};
 use super::state::TableState;
 use crate::written::Written;
 
-/// What is to be said of the project as a whole, and whether there is any sense in comparing its rows.
+/// The findings about the project as a whole, and whether it makes sense to compare its rows.
 pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> (Vec<Finding>, bool) {
     let is_there = !matches!(device.status.as_str(), "gone" | "leaving");
     let mut findings = on_device(device);
     let lost = lost(device, state, user);
     if let Some(mut finding) = lost {
-        // An answer that names every row to a removed user leaves none, and does not say that the project is gone.
+        // After a wipe that names every row, a removed user's device has no rows, but it was not told that the project is gone.
         let has_nothing = device.row_count() == 0 && device.dirty.is_empty();
         if !is_there || has_nothing {
             finding.level = Level::Note;
@@ -34,7 +34,7 @@ pub(super) fn check(device: &DeviceProject, state: &TableState, user: Option<&Us
     (findings, is_there)
 }
 
-/// What the user may not have any more, or what never was.
+/// The findings if the user may not have the project any more, or if it never existed.
 fn lost(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Option<Finding> {
     let wiped = "Ask the user to sync: the package sets unsent edits aside and deletes the rows from the device.";
     let Some(counter) = &state.counter else {
@@ -70,7 +70,7 @@ fn lost(device: &DeviceProject, state: &TableState, user: Option<&UserId>) -> Op
     Some(Finding::fault(Difference::UserRemoved, what, next).about([row]))
 }
 
-/// What the device says of the project itself.
+/// The findings that the device reports about the project.
 fn on_device(device: &DeviceProject) -> Vec<Finding> {
     let rows = device.row_count();
     match device.status.as_str() {

@@ -1,38 +1,38 @@
-//! What the table holds of a project, now and at a version of the past.
+//! A project as the table holds it, now and at an earlier version.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use shared::domain::{Collection, CollectionName, Counter, Error, ProjectId, Row, RowKey, UserId, WipePlace};
 use shared::storage::{KeptRequest, StoredItem};
 
-/// One project of the table.
+/// One project as it was read from the table.
 #[derive(Debug, Clone, Default)]
 pub struct TableState {
-    /// The counter; none when there is no such project.
+    /// The counter, or none if there is no such project.
     pub(super) counter: Option<Counter>,
     /// Live rows and tombstones.
     pub(super) rows: BTreeMap<RowKey, Row>,
-    /// Versions that rows held and do not list any more.
+    /// The archived versions, which rows held and whose histories do not name them any more.
     pub(super) archived: HashMap<RowKey, BTreeSet<u64>>,
-    /// What is kept under the key of the device's unfinished request, if that was looked for.
+    /// The idempotency record under the key of the device's unfinished request, if that was looked for.
     pub(super) kept: Option<KeptRequest>,
 }
 
 /// A row as it was at a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Then {
-    /// It was not there yet.
+    /// The row did not exist yet.
     Absent,
-    /// It was there, and at this version.
+    /// The row was live, at this version.
     Live(u64),
-    /// It was a tombstone.
+    /// The row was a tombstone.
     Dead,
-    /// The table does not tell any more.
+    /// The table no longer tells.
     Unknown,
 }
 
 impl TableState {
-    /// A project out of all its items. An item that cannot be read is an error: nothing can be said about the project then.
+    /// A project from all its items. An item that cannot be read is an error, because nothing can be said about the project then.
     pub fn of(stored: &[StoredItem]) -> Result<Self, Error> {
         let mut state = Self::default();
         for item in stored {
@@ -55,23 +55,23 @@ impl TableState {
         Ok(state)
     }
 
-    /// The same with what is kept of the device's unfinished request.
+    /// Adds the idempotency record of the device's unfinished request.
     #[must_use]
     pub fn with_kept(self, kept: Option<KeptRequest>) -> Self {
         Self { kept, ..self }
     }
 
-    /// The server's version; 0 when there is no such project.
+    /// The server's version, or 0 if there is no such project.
     pub(super) fn current(&self) -> u64 {
         self.counter.as_ref().map_or(0, |counter| counter.current.get())
     }
 
-    /// The version that the latest restore raised the counter to; 0 when there was none.
+    /// The version that the latest restore raised the counter to, or 0 if there was none.
     pub(super) fn restored_through(&self) -> u64 {
         self.counter.as_ref().map_or(0, Counter::restored_through)
     }
 
-    /// Up to this version nothing is said about a device with this mark. 0: its mark is none that this table has given.
+    /// The version up to which nothing can be said about a device with this mark. It is 0 if this table did not give the mark.
     pub(super) fn complete_up_to(&self, mark: u64) -> u64 {
         let resync =
             self.counter.as_ref().and_then(|counter| counter.resync_through).map_or(0, |through| through.get());
@@ -80,13 +80,13 @@ impl TableState {
         if is_ours { mark } else { 0 }
     }
 
-    /// The row of a report; none when there is no such row, or the report names none that could be.
+    /// The row that a report names. None if there is no such row, or if the name cannot be a row's.
     pub(super) fn row(&self, table: &str, id: &str) -> Option<&Row> {
         let collection: CollectionName = table.parse().ok()?;
         self.rows.get(&RowKey::new(collection, id.parse().ok()?))
     }
 
-    /// The same by `table/id`.
+    /// The row with the name `table/id`.
     pub(super) fn row_by_key(&self, key: &str) -> Option<&Row> {
         let (table, id) = key.split_once('/')?;
         self.row(table, id)
@@ -97,12 +97,12 @@ impl TableState {
         self.rows.values().filter(move |row| row.key.collection == collection)
     }
 
-    /// The user's membership, alive or dead.
+    /// The user's membership, live or dead.
     pub(super) fn membership(&self, project: &ProjectId, user: &UserId) -> Option<&Row> {
         self.rows.get(&RowKey::membership(project, user))
     }
 
-    /// Did the row ever hold this version? None where the table does not tell any more.
+    /// Whether the row ever held this version. None if the table no longer tells.
     pub(super) fn has_held(&self, row: &Row, version: u64) -> Option<bool> {
         if row.version.get() == version || self.older(row).any(|older| older == version) {
             return Some(true);
@@ -110,7 +110,7 @@ impl TableState {
         (version >= row.history.silent_through().floor() || self.is_whole(row)).then_some(false)
     }
 
-    /// The row as it was at a version that is above the latest restore.
+    /// The state of the row at a version that is above the latest restore.
     pub(super) fn then(&self, row: &Row, mark: u64) -> Then {
         if row.version.get() <= mark {
             return if row.live().is_some() { Then::Live(row.version.get()) } else { Then::Dead };
@@ -126,7 +126,7 @@ impl TableState {
         if row.key.collection == Collection::Memberships {
             return Self::member_then(row, version);
         }
-        // Nothing but a membership comes back: what was written again later was live.
+        // Only a deleted membership can come back. Any other row that was written again later was live.
         Then::Live(version)
     }
 
@@ -139,18 +139,18 @@ impl TableState {
         }
     }
 
-    /// The versions before the current one that are still told.
+    /// The versions before the current one that are still known.
     fn older<'a>(&'a self, row: &'a Row) -> impl Iterator<Item = u64> + 'a {
         let archived = self.archived.get(&row.key).into_iter().flatten();
         row.history.versions().iter().map(|version| version.get()).chain(archived.copied())
     }
 
-    /// Is every version told that the row ever held?
+    /// Whether every version that the row ever held is known.
     fn is_whole(&self, row: &Row) -> bool {
         self.older(row).collect::<BTreeSet<_>>().len() as u64 + 1 >= row.revision_count
     }
 
-    /// How many versions of rows lie between the mark and the counter; what a restore skipped is none.
+    /// The number of versions between the mark and the counter. Versions that a restore skipped do not count.
     pub(super) fn versions_after(&self, mark: u64) -> u64 {
         let skipped = self
             .counter
@@ -160,7 +160,7 @@ impl TableState {
         self.current().saturating_sub(mark).saturating_sub(skipped.sum())
     }
 
-    /// When the newest row up to the mark was written, in seconds since 1970.
+    /// The time of the newest write up to the mark, in seconds since 1970.
     pub(super) fn newest_write(&self, mark: u64) -> Option<i64> {
         let complete = self.complete_up_to(mark);
         let rows = self.rows.values().filter(|row| row.version.get() <= complete);

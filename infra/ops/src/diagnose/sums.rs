@@ -1,9 +1,9 @@
-//! Checksums by collection, compared at the device's mark.
+//! The comparison of checksums by collection, at the device's mark.
 //!
-//! A device's sums and the counter's can be compared only when both are at the same version. So the server's are computed
-//! anew as they were at the mark: each row tells which version it held then. What a pull brings beyond the mark, when the
-//! project does not stand still or the app is stopped while it stores rows, is in the order of versions. So the device may
-//! be at the mark with all newer rows up to some version.
+//! A device's sums and the counter's can be compared only when both are at the same version. So the server's sums are computed as
+//! they were at the mark, from the version that each row held then. A busy answer, or an app that is stopped while it stores
+//! rows, can bring rows beyond the mark. These rows come in the order of versions. So the device may be at the mark and also have
+//! all newer rows up to some version.
 
 use serde::Serialize;
 use shared::domain::{Checksums, CollectionName, Row};
@@ -12,19 +12,19 @@ use super::device::DeviceProject;
 use super::finding::{Difference, Finding, listed};
 use super::state::{TableState, Then};
 
-/// How a collection's checksum compares.
+/// The result of comparing a collection's checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compared {
     /// The device has the rows that the server had at the mark, or at a later version.
     Agrees,
-    /// It has not, and being behind is not the reason.
+    /// The device does not have these rows, and being behind is not the reason.
     Differs,
-    /// It cannot be said.
+    /// The checksums cannot be compared.
     Unclear,
 }
 
-/// Compares each table of the report with its collection; what the server does not have is left out.
+/// Compares each table of the report with its collection. Tables that the server does not have are left out.
 pub(super) fn compare(device: &DeviceProject, state: &TableState) -> Vec<(CollectionName, Compared)> {
     let collections = device.checksums.iter().filter_map(|(table, sums)| Some((table.parse().ok()?, *sums)));
     let is_there =
@@ -65,7 +65,8 @@ fn of_collection(state: &TableState, collection: CollectionName, mark: u64, devi
     if is_clear && sums.get(collection) == device {
         return Compared::Agrees;
     }
-    // The sums with all newer rows up to one, and that one is the next: with all of them nothing is unclear any more.
+    // Each turn adds the next newer row to the sums. With all of them added, the sums no longer depend on an earlier version that
+    // is not known.
     let newest = newer.len();
     for (place, (row, then)) in newer.into_iter().enumerate() {
         if let Some(version) = then.and_then(|version| version.try_into().ok()) {
@@ -81,7 +82,7 @@ fn of_collection(state: &TableState, collection: CollectionName, mark: u64, devi
     if is_clear { Compared::Differs } else { Compared::Unclear }
 }
 
-/// What is to be said of the comparison.
+/// The findings about the comparison.
 pub(super) fn findings(
     device: &DeviceProject,
     state: &TableState,

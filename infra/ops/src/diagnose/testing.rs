@@ -51,7 +51,7 @@ impl Server {
         self.write(key, Write::Delete)
     }
 
-    /// The next version is this one.
+    /// Sets the next version.
     pub(super) fn skip_to(mut self, next: u64) -> Self {
         let counter = self.state.counter.as_mut().expect("a counter");
         let first = counter.current.get() + 1;
@@ -73,7 +73,7 @@ impl Server {
         self
     }
 
-    /// What a device that holds all of it reports.
+    /// The report of a device that holds the whole project.
     pub(super) fn device(&self) -> Device {
         let live = self.state.rows.values().filter(|row| row.live().is_some());
         let mut rows: BTreeMap<&str, BTreeMap<&str, u64>> =
@@ -107,7 +107,7 @@ impl Server {
         of_device.iter().chain(&of_project.findings).map(|finding| (finding.finding, finding.level)).collect()
     }
 
-    /// … for olga.
+    /// The findings and levels for olga.
     pub(super) fn found(&self, device: &Device) -> Vec<(Difference, Level)> {
         self.found_for(device, Some("olga"))
     }
@@ -158,7 +158,7 @@ impl Device {
         })
     }
 
-    /// The same without the rows.
+    /// The same report without the rows.
     pub(super) fn brief(self) -> Self {
         self.project(|project| drop(project.as_object_mut().expect("a project").remove("rows")))
     }

@@ -1,13 +1,13 @@
-//! Erases what a table says of a user, or the content of old tombstones, while the table is in use.
+//! Erases a user's data from a table, or the content of old tombstones, while the table is in use.
 //!
-//! What a device gets changes by ordinary commits, so that it goes to every device with its next pull: a membership is removed,
-//! a task loses its assignee. What no device, no proof and no decision reads changes in place and takes no version: the
-//! content of a tombstone, the author of a row, a kept answer (see `shared/src/storage/erasure.rs`). Ids and versions stay, so
-//! every proof stays.
+//! Data that devices get is changed by ordinary commits, so every device learns of it with its next pull: a membership is
+//! removed, a task loses its assignee. Data that no device, proof or decision reads is changed in place and takes no version: the
+//! content of a tombstone, the author of a row, a stored answer (see `shared/src/storage/erasure.rs`). Ids and versions stay, so
+//! every proof still holds.
 //!
-//! Nothing is remembered beside the table: a run that was stopped is gone on with by the next, and one after the last changes
-//! nothing. A project is read again after each round of changes, until there is nothing to change: a membership that was
-//! removed leaves a tombstone that names its user.
+//! A run keeps no state of its own. So the next run continues one that was stopped, and a run after the last one changes nothing.
+//! A project is read again after each round of changes, until there is nothing to change. One round is not enough: for example, a
+//! removed membership leaves a tombstone that names its user.
 
 mod report;
 mod target;
@@ -24,28 +24,28 @@ pub use target::Target;
 use crate::operator::{MAX_COMMIT_BYTES, Pace, Tries, batches, of_project, partitions, unasked};
 use target::Action;
 
-/// What commits name as their author.
+/// The command that commits name as their author.
 const COMMAND: &str = "erase";
-/// So few rows are written by one commit, since others wait for it.
+/// The number of rows that one commit writes. It is small, because other commits wait for it.
 const ROWS: usize = 25;
-/// So often a project is read at most. Two rounds of changes suffice where nothing else is written.
+/// The maximum number of reads of a project. Two rounds of changes suffice if nothing else is written.
 const MAX_ROUNDS: u32 = 6;
 
-/// What is erased, and how fast.
+/// The options of an erasure.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// What.
+    /// The data to erase.
     pub target: Target,
-    /// In this project only; none for all of the table.
+    /// The only project to change, or none for all projects of the table.
     pub project: Option<ProjectId>,
-    /// At most so many rows a second.
+    /// The maximum number of rows per second.
     pub rate: u32,
-    /// Counts what would be erased, and writes nothing.
+    /// Whether the run only counts what would be erased, and writes nothing.
     pub dry_run: bool,
 }
 
-/// Erases. A project that cannot be read or written is reported, and the next one begins; fails when the table cannot be
-/// read at all. Started again, it goes on.
+/// Erases the data. A project that cannot be read or written is reported, and the next one begins. Fails if the table cannot be
+/// read at all. A new run continues an interrupted one.
 pub async fn run(table: &Table, options: &Options, progress: &ProgressBar) -> Result<Report, Error> {
     let report = Report { table: table.name().to_owned(), dry_run: options.dry_run, ..Report::default() };
     let mut erasure = Erasure { table, options, progress, report, pace: Pace::new(options.rate) };
@@ -84,11 +84,11 @@ struct Erasure<'a> {
     pace: Pace,
 }
 
-/// What a project holds that is to be erased.
+/// The data of a project that must be erased.
 #[derive(Default)]
 struct Found {
     remove: Vec<RowKey>,
-    /// Each with about its bytes.
+    /// The rows, each with its approximate size in bytes.
     unassign: Vec<(usize, RowKey)>,
     in_place: Vec<InPlace>,
     undated: u64,
@@ -160,7 +160,7 @@ impl Erasure<'_> {
         }
         let row = item.row()?;
         let action = target::action(&self.options.target, project, &row);
-        // What a commit writes again has another author then.
+        // A row that a commit writes again gets a new author, so its old one need not be erased.
         if is_author && !matches!(action, Some(Action::Remove | Action::Unassign)) {
             found.in_place.push(InPlace::ForgetAuthor(Box::new(row.clone())));
         }
@@ -177,7 +177,7 @@ impl Erasure<'_> {
         Ok(())
     }
 
-    /// Counts what a run would do.
+    /// Counts the changes that a run would make.
     fn count(&mut self, found: &Found) {
         self.report.removed_memberships += found.remove.len() as u64;
         self.report.unassigned_tasks += found.unassign.len() as u64;
@@ -194,7 +194,7 @@ impl Erasure<'_> {
     }
 
     async fn apply(&mut self, project: &ProjectId, found: Found, refused: &mut BTreeSet<RowKey>) -> Result<(), Error> {
-        // First out of the project, so that nobody makes them an assignee again.
+        // The memberships go first, so that nobody makes the user an assignee again.
         for key in found.remove {
             let read_set = ReadSet::of_operator(COMMAND, [key.clone()]).at_all([Collection::Memberships]);
             match self.commit(project, &read_set, 1, |draft| target::remove(draft, &key)).await {
@@ -224,7 +224,7 @@ impl Erasure<'_> {
         Ok(())
     }
 
-    /// Commits, and returns what the decision counted.
+    /// Commits, and returns the count of the decision.
     async fn commit(
         &mut self,
         project: &ProjectId,
@@ -242,14 +242,14 @@ impl Erasure<'_> {
             };
             match self.table.commit(project, read_set, decide, unasked).await {
                 Ok(_) => return Ok(counted),
-                // What an answer that was lost has written is not written again.
+                // If an answer was lost although its commit took effect, nothing is written again.
                 Err(Error::Busy | Error::OutcomeUnknown) if tries.another().await => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Changes something in place; false when it was written meanwhile, and is looked at again in the next round.
+    /// Changes an item in place. Returns false if the item was written meanwhile; the next round then reads it again.
     async fn change(&self, project: &ProjectId, change: &InPlace) -> Result<bool, Error> {
         let mut tries = Tries::new();
         loop {
@@ -267,7 +267,7 @@ impl Erasure<'_> {
         }
     }
 
-    /// Takes the user out of the answers that are kept for repeated requests.
+    /// Removes the user from the answers that are stored for repeated requests.
     async fn records(&mut self, project: &ProjectId, user: &UserId) -> Result<(), Error> {
         let mut cursor = None;
         loop {
@@ -280,7 +280,7 @@ impl Erasure<'_> {
                 let Some(erased) = target::without_user(&body, user) else { continue };
                 if !self.options.dry_run {
                     self.pace.wait(1).await;
-                    // One that is replaced meanwhile is of a request that was sent now: for the next run.
+                    // A record that is replaced meanwhile belongs to a request that was sent just now. The next run erases it.
                     if !self.table.replace_kept_body(record, &erased).await? {
                         self.report.leave(project, record.entity(), "another request replaced it; run this again");
                         continue;

@@ -10,7 +10,7 @@ use crate::operator::Left;
 /// The maximum number of items that the lines for people name.
 const SHOWN: usize = 10;
 
-/// What a run did, or would do in a dry run. It does not name the user.
+/// The report of a run, or of a dry run. It does not name the user.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The table's name.

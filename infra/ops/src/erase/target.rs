@@ -1,38 +1,38 @@
-//! What is to be erased, and what becomes of a row: pure functions.
+//! The data to erase, and the new content of each row. All of it is pure functions.
 
 use serde_json::Value;
 use shared::domain::{
     Collection, Columns, Draft, Error, Membership, Patched, ProjectId, Role, Row, RowKey, State, Task, UserId, patched,
 };
 
-/// What is erased.
+/// The data to erase.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// A user's id, wherever the table has it.
+    /// A user's id, everywhere in the table.
     User(UserId),
     /// The content of tombstones that were written before this moment.
     Tombstones {
-        /// In seconds since 1970.
+        /// The moment, in seconds since 1970.
         before: i64,
-        /// Those that do not say when they were written, too.
+        /// Whether tombstones without a date are erased, too.
         undated: bool,
     },
 }
 
-/// What has to be done to a row.
+/// The change that a row needs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Action {
     /// A commit removes the membership.
     Remove,
     /// A commit takes the assignee off the task.
     Unassign,
-    /// The tombstone gets this content, in place.
+    /// The tombstone gets this content in place.
     Replace(Box<Row>),
-    /// It was a tombstone of an unknown age, and is left.
+    /// The tombstone has an unknown age and stays as it is.
     Undated,
 }
 
-/// What has to be done to a row's content.
+/// The change that a row's content needs.
 pub(super) fn action(target: &Target, project: &ProjectId, row: &Row) -> Option<Action> {
     let is_live = row.live().is_some();
     match target {
@@ -71,7 +71,7 @@ fn unassigned(row: &Row) -> Row {
     Row { state: State::Dead(columns), ..row.clone() }
 }
 
-/// Drafts the removal of a membership; `LastOwner` when a live project would have no owner then.
+/// Drafts the removal of a membership. Fails with `LastOwner` if a live project would have no owner then.
 pub(super) fn remove(draft: &mut Draft, key: &RowKey) -> Result<u64, Error> {
     if draft.live(key).is_none() {
         return Ok(0);
@@ -87,7 +87,7 @@ pub(super) fn remove(draft: &mut Draft, key: &RowKey) -> Result<u64, Error> {
     Ok(1)
 }
 
-/// Drafts those of the tasks without their assignee that still have this one.
+/// Drafts the tasks that still have this assignee, without it.
 pub(super) fn unassign(draft: &mut Draft, keys: &[RowKey], user: &UserId) -> Result<u64, Error> {
     let mut written = 0;
     for key in keys {
@@ -103,13 +103,13 @@ pub(super) fn unassign(draft: &mut Draft, keys: &[RowKey], user: &UserId) -> Res
     Ok(written)
 }
 
-/// A kept answer that does not name the user any more; none when it does not name them.
+/// The stored answer without the user's id, or none if it does not name the user.
 ///
-/// Only where a row names a user, in `user` and `assignee`: within a text, a quotation mark is escaped, so these patterns are
-/// found in no note and no name. All else stays as it is, to the byte.
+/// It changes only the members `user` and `assignee`. Within a text, a quotation mark is escaped, so these patterns match in no
+/// note and no name. Every other byte stays as it is.
 pub(super) fn without_user(body: &str, user: &UserId) -> Option<String> {
     let quoted = Value::from(user.as_str()).to_string();
-    // A membership without a user would not be what the API describes.
+    // The API describes no membership without a user.
     let erased =
         [("user", "\"erased\""), ("assignee", "null")].into_iter().fold(body.to_owned(), |body, (column, to)| {
             body.replace(&format!("\"{column}\":{quoted}"), &format!("\"{column}\":{to}"))

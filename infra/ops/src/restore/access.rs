@@ -1,4 +1,4 @@
-//! Who may come in after a restore: whoever lost access after the backup, and who owns the project.
+//! The memberships after a restore: who must lose access again, and who owns the project.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use super::finish::Fix;
 
 type Rows = BTreeMap<RowKey, Row>;
 
-/// The memberships that have to be written so that nobody has more access than the lost table gave, if it can be read, and
-/// so that a live project has an owner.
+/// The memberships that must be written so that a live project has an owner, and so that nobody has more access than the lost
+/// table gave, if that can be read.
 ///
-/// A membership that is dead in the lost table stays dead, and one with a lower role there gets that role. A project that is
-/// then without an owner gets one of the lost table. Without that it keeps an owner of its own, or gets back the one who was
-/// removed last; if there never was any, the member with the highest role becomes the owner.
+/// A membership that is dead in the lost table stays dead, and one with a lower role there gets that role. A project that is then
+/// without an owner gets one of the lost table. Without the lost table the project keeps an owner of its own, or gets back the
+/// one who was removed last. If there never was any, the member with the highest role becomes the owner.
 ///
-/// Once these are written, the same question has the answer: none.
+/// Once these are written, this function returns none.
 pub(super) fn unfit(rows: &Rows, lost: Option<&Rows>, deleted: bool) -> Result<Vec<Fix>, Error> {
     let live = members(rows, true)?;
     let mut wanted: BTreeMap<&RowKey, Membership> = BTreeMap::new();
@@ -42,7 +42,8 @@ pub(super) fn unfit(rows: &Rows, lost: Option<&Rows>, deleted: bool) -> Result<V
     Ok(keys.into_iter().filter_map(fix).collect())
 }
 
-/// Who becomes the owner of a project that has none: always one, so that a run which is stopped comes to the same.
+/// The member who becomes the owner of a project that has none. It is always the same one, so that a run after an interrupted one
+/// decides the same.
 fn heir<'a>(rows: &'a Rows, lost: Option<&'a Rows>) -> Result<Option<(&'a RowKey, Membership)>, Error> {
     let owners = |rows, live| -> Result<Vec<_>, Error> {
         let members = members(rows, live)?.into_iter();
@@ -50,7 +51,7 @@ fn heir<'a>(rows: &'a Rows, lost: Option<&'a Rows>) -> Result<Option<(&'a RowKey
     };
     let live = members(rows, true)?;
     if let Some(lost) = lost {
-        // Rather one whom the backup knows.
+        // A member whom the backup knows is preferred.
         let owner = owners(lost, true)?.into_iter().min_by_key(|(key, _)| (!live.contains_key(*key), *key));
         if owner.is_some() {
             return Ok(owner);
@@ -66,7 +67,7 @@ fn heir<'a>(rows: &'a Rows, lost: Option<&'a Rows>) -> Result<Option<(&'a RowKey
     Ok(highest.map(|(key, membership)| (key, Membership { role: Role::Owner, ..membership })))
 }
 
-/// The memberships that are live, or those that are dead, as they last were.
+/// The live or the dead memberships, with their last content.
 fn members(rows: &Rows, live: bool) -> Result<BTreeMap<&RowKey, Membership>, Error> {
     let memberships = rows.iter().filter(|(key, _)| key.collection == Collection::Memberships);
     let memberships = memberships.filter(|(_, row)| row.live().is_some() == live);

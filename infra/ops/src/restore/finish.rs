@@ -1,4 +1,4 @@
-//! What is wrong with the rows of a restored project, and how it is put right.
+//! Finds the rows of a restored project that contradict one another, and drafts their repair.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,23 +7,24 @@ use shared::domain::{
     RowKey, Understood, cycle_through, find_cycle, understand,
 };
 
-/// One row to be written so that rows agree with one another again.
+/// A row that must be written so that the rows agree with one another again.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fix {
-    /// The counter says that the project is deleted: its tombstone was not written.
+    /// The counter says that the project is deleted, but its tombstone was not written.
     DeleteProject,
-    /// A dependency that must not be.
+    /// A dependency that must not exist.
     DeleteEdge(RowId),
-    /// The project names a calendar that is not there. Beside the project, values that this code would refuse and that stay.
+    /// The project names a calendar that does not exist. Beside the project are the values that this code would refuse and that
+    /// stay.
     WithoutCalendar(Project, Columns),
     /// A membership that was ended after the backup.
     EndMembership(RowId, Membership),
-    /// A membership with a role that was taken away after the backup, or of the owner whom a project must have.
+    /// A membership whose role was lowered after the backup, or that of the owner whom a project must have.
     SetMembership(RowId, Membership),
 }
 
 impl Fix {
-    /// The row to be written.
+    /// The row to write.
     pub(super) fn key(&self, project: &ProjectId) -> RowKey {
         match self {
             Self::DeleteProject | Self::WithoutCalendar(..) => RowKey::project(project),
@@ -32,8 +33,8 @@ impl Fix {
         }
     }
 
-    /// The membership that it is about, as it is to be or to have been, and whether it is to be there; none for what half a
-    /// commit left.
+    /// The membership that the fix is about, with its new or last content, and whether it is to be live. None for a fix of half a
+    /// commit.
     pub(super) fn membership(&self) -> Option<(&Membership, bool)> {
         match self {
             Self::EndMembership(_, membership) => Some((membership, false)),
@@ -42,7 +43,7 @@ impl Fix {
         }
     }
 
-    /// Drafts it.
+    /// Drafts the fix.
     pub(super) fn draft(&self, draft: &mut Draft) -> Result<(), Error> {
         let project = draft.project().clone();
         match self {
@@ -55,11 +56,11 @@ impl Fix {
     }
 }
 
-/// Everything that the commit which the backup cut left half done.
+/// The fixes for the commit that the backup cut in two.
 ///
-/// A deletion goes on to its end; a dependency on a task that is dead, or was not brought back, goes. Of two dependencies
-/// with the same ends and type the older goes: a commit that put one in the place of the other has come halfway. Of a
-/// cycle the newest dependency goes: before the commit that was cut there was none.
+/// A deletion is completed. A dependency on a task that is dead or was not restored is deleted. Of two dependencies with the same
+/// ends and type the older one is deleted, because a commit that replaced one by the other was cut. Of a cycle the newest
+/// dependency is deleted, because there was no cycle before the commit that was cut.
 pub(super) fn unfinished(
     project: &ProjectId,
     counter: &Counter,
@@ -88,7 +89,7 @@ fn is_live(rows: &BTreeMap<RowKey, Row>, key: &RowKey) -> bool {
 
 fn edges_to_delete(rows: &BTreeMap<RowKey, Row>) -> Result<Vec<RowId>, Error> {
     let mut delete = Vec::new();
-    // By their ends and type, the newest of each.
+    // The newest dependency for each pair of ends and type.
     let mut edges: HashMap<_, (&Row, Dependency)> = HashMap::new();
     let mut live: Vec<&Row> = rows.values().filter(|row| row.key.collection == Dependency::COLLECTION).collect();
     live.retain(|row| row.live().is_some());
@@ -102,7 +103,7 @@ fn edges_to_delete(rows: &BTreeMap<RowKey, Row>) -> Result<Vec<RowId>, Error> {
             delete.push(row.key.id.clone());
             continue;
         }
-        // Edges of a type that this code does not know duplicate none.
+        // Edges of a type that this code does not know are not duplicates.
         let unlike = (!is_of_known_type).then_some(&row.key.id);
         let same = (edge.predecessor.clone(), edge.successor.clone(), format!("{:?}", edge.dep_type), unlike);
         if let Some((older, _)) = edges.insert(same, (row, edge)) {
@@ -111,7 +112,8 @@ fn edges_to_delete(rows: &BTreeMap<RowKey, Row>) -> Result<Vec<RowId>, Error> {
     }
     let mut edges: Vec<_> = edges.into_values().collect();
     edges.sort_unstable_by_key(|(row, _)| row.version);
-    // One after the other as they were written: one that closes a cycle with the older ones is its newest.
+    // The edges are added in the order in which they were written. So an edge that closes a cycle with the older ones is its
+    // newest.
     let mut kept: Vec<(&RowId, &RowId)> = Vec::with_capacity(edges.len());
     let has_cycle = find_cycle(edges.iter().map(|(_, edge)| (&edge.predecessor, &edge.successor)).collect()).is_some();
     for (row, edge) in &edges {

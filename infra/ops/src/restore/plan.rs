@@ -1,7 +1,6 @@
-//! What is to be done next to a project of a restored table: a pure function over what the table holds.
+//! Decides the next step for a project of a restored table, as a pure function over the contents of the table.
 //!
-//! Nothing is remembered between two steps but what is on the table, so that it does not matter where an earlier run
-//! stopped.
+//! No state is kept between two steps except on the table, so it does not matter where an earlier run stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,9 +15,9 @@ use super::finish::{Fix, unfinished};
 use crate::operator::{MAX_COMMIT_BYTES, batches};
 use crate::unnamed::{Ranges, gaps, size, unnamed};
 
-/// So many rows fit into one commit beside the counter and the conditions on the rows of the commit before.
+/// The number of rows that fit into one commit beside the counter and the conditions on the rows of the commit before.
 const ROWS: usize = 95;
-/// A creation writes two rows.
+/// The number of rows that a creation writes.
 const CREATED: u64 = 2;
 
 /// A project as the table holds it.
@@ -30,50 +29,51 @@ pub(super) struct Stored {
     pub(super) archive: Vec<ArchivedVersions>,
 }
 
-/// What is restored, and how.
+/// The project to restore, and the options.
 #[derive(Debug, Clone)]
 pub(super) struct Aim {
     /// The identity of the table.
     pub(super) table: String,
-    /// By how much counters are raised.
+    /// The number of versions by which counters are raised.
     pub(super) raise: u64,
-    /// The project as the lost table holds it, if that is there to be read.
+    /// The project as the lost table holds it, if that can be read.
     pub(super) lost: Option<Stored>,
     /// The versions above which new projects began on the table, before this restore and since.
     pub(super) starts: Vec<u64>,
 }
 
-/// What comes next.
+/// The next restore step.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
-    /// The project's creation was cut in two: what there is of it goes, and it was never made.
+    /// The project's creation was cut in two. Its items are removed, so that it never existed.
     Remove,
-    /// Archives that the rows do not bear out go: they are newer than their rows.
+    /// Archives that contradict the rows are removed, because they are newer than their rows.
     DropArchive(Vec<ArchivedVersions>),
-    /// The counter is made to agree with the rows; so many versions that no row holds become skipped.
+    /// The counter is made to agree with the rows. This number of versions, which no row holds, become skipped.
     Repair(Counter, u64),
-    /// Versions that were superseded and that nothing names are archived.
+    /// Superseded versions that nothing names are archived.
     Archive(Vec<ArchivedVersions>),
     /// The counter is raised above every version that was ever handed out.
     Raise(Counter, Restoration),
-    /// Rows that must be otherwise than the backup has them are written, above the range.
+    /// Rows that must differ from the backup are written above the range.
     Finish(Vec<Fix>),
     /// Every row is written again above the range, in these batches.
     Rewrite(Vec<Vec<Target>>),
-    /// The restoring is over.
+    /// The restore of the project is done.
     Complete(Counter, Restoration),
 }
 
-/// A row to be above the range.
+/// A row that must be written above the range.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
     pub(super) key: RowKey,
-    /// The content of a row that is to be buried: one that only the lost table has, or a membership that is dead here and live
-    /// there. Its user may know rows that were made after the removal in the backup, and is to forget those as well.
+    /// The content of a row that must become a tombstone. Either only the lost table has the row, or it is a membership that is
+    /// dead here and live there. The user of such a membership may know rows that were made after the removal in the backup, and
+    /// must forget those as well.
     pub(super) lost: Option<Row>,
 }
 
-/// More is wrong with a project than a restore explains.
+/// A project has faults that a restore does not explain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Damage(pub(super) String);
 
@@ -88,14 +88,14 @@ impl Stored {
         self.counter.is_none() && self.rows.is_empty()
     }
 
-    /// Rows that the counter names and that are not there at that version, each with the version that is.
+    /// Rows that the counter names at a version that they do not have, each with the version that it has.
     pub(super) fn torn(&self) -> Vec<(RowKey, Option<ServerVersion>)> {
         let last = self.counter.iter().flat_map(|counter| &counter.write_set);
         let at = last.map(|(key, version)| (key, *version, self.rows.get(key).map(|row| row.version)));
         at.filter(|(_, named, at)| at.is_none_or(|at| at < *named)).map(|(key, _, at)| (key.clone(), at)).collect()
     }
 
-    /// Was this cut out of a creation? All that there ever was then is the counter and one of two rows.
+    /// Whether the backup cut the project's creation. Then the counter and one of two rows are all that there is.
     fn is_torn_creation(&self, starts: &[u64]) -> bool {
         let versions = self.counter.iter().map(|counter| counter.current).chain(self.rows.values().map(|r| r.version));
         let created = |version: u64| starts.iter().chain([&0]).any(|at| (at + 1..=at + CREATED).contains(&version));
@@ -103,7 +103,7 @@ impl Stored {
     }
 }
 
-/// The next step for a project; none when nothing is left to do.
+/// The next step for a project, or none if nothing is left to do.
 pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Option<Step>, Damage> {
     let own = RowKey::project(project);
     match &stored.restoration {
@@ -111,7 +111,7 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
         _ => {}
     }
     if stored.is_empty() {
-        // All of it is lost; unless it never was whole on the lost table either.
+        // All of the project is lost, unless it was not complete on the lost table either.
         let was_whole = aim.lost.as_ref().is_some_and(|lost| lost.rows.contains_key(&own));
         return if was_whole { raise(stored, None, aim).map(Some) } else { Ok(None) };
     }
@@ -139,7 +139,7 @@ pub(super) fn next(project: &ProjectId, stored: &Stored, aim: &Aim) -> Result<Op
     raise(stored, Some(&repaired), aim).map(Some)
 }
 
-/// The counter as the rows that are there make it, and how many versions turn out to be held by none.
+/// The counter that agrees with the rows, and the number of versions that no row holds.
 fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let before = stored.counter.as_ref();
     let skipped_before = before.map(|counter| counter.skipped.clone()).unwrap_or_default();
@@ -157,8 +157,8 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let archived = stored.archive.iter().flat_map(|archived| archived.versions());
     held.extend(archived.map(|version| (version.get(), version.get())));
     held.sort_unstable();
-    // Below its list's floor a row may have held versions that it does not list any more: those that it had archived, unless
-    // an archive is missing.
+    // Below the floor of its version history, a row may have held versions that the history does not name any more. The archive
+    // has them, unless an archive is missing.
     let floor = |of: fn(&Row) -> Mark| stored.rows.values().map(of).max().unwrap_or_default().get() + 1;
     let archived = floor(|row| row.archived_above.unwrap_or(Mark::EVERYTHING).min(row.history.silent_through()));
     let listed = floor(|row| row.history.silent_through());
@@ -179,7 +179,7 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     let counter = Counter {
         current: version(current)?,
         write_set: vec![],
-        // Deleted, and the tombstone is missing: it is made when what is half done is finished.
+        // The project is deleted and its tombstone is missing. The step that finishes half a commit writes it.
         deleted_at: tombstone.or(before.and_then(|counter| counter.deleted_at)),
         skipped,
         resync_through: before.and_then(|counter| counter.resync_through),
@@ -189,8 +189,8 @@ fn repaired(stored: &Stored, own: &RowKey) -> Result<(Counter, u64), Damage> {
     Ok((counter, new))
 }
 
-/// The archives that say more than the rows do: of a row that is older than what was archived of it, or of versions that are
-/// skipped, above the counter or some row's own.
+/// The archives that contradict the rows: those of a row that is older than its archived versions, and those with versions that
+/// are skipped, above the counter, or a row's current version.
 fn not_borne_out(stored: &Stored) -> Vec<ArchivedVersions> {
     let counter = stored.counter.as_ref();
     let newest = stored.rows.values().map(|row| row.version.get()).chain(counter.map(|c| c.current.get())).max();
@@ -210,13 +210,13 @@ fn not_borne_out(stored: &Stored) -> Vec<ArchivedVersions> {
     stored.archive.iter().filter(untrue).cloned().collect()
 }
 
-/// Does a project hold this version, its counter being the repaired one?
+/// Whether a project with a repaired counter holds this version.
 pub(super) fn holds(counter: Option<&Counter>, version: u64) -> bool {
     let skipped = |counter: &Counter| counter.skipped.iter().any(|(first, last)| (*first..=*last).contains(&version));
     counter.is_some_and(|counter| version <= counter.current.get() && !skipped(counter))
 }
 
-/// Above every mark that was ever handed out: nobody commits 2^32 versions between a backup and its restore.
+/// This is above every mark that was ever handed out, because nobody commits 2^32 versions between a backup and its restore.
 fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, Damage> {
     let current = counter.map_or(0, |counter| counter.current.get());
     let lost = aim.lost.as_ref().and_then(|lost| lost.counter.as_ref()).map_or(0, |counter| counter.current.get());
@@ -229,7 +229,7 @@ fn raise(stored: &Stored, counter: Option<&Counter>, aim: &Aim) -> Result<Step, 
         write_set: vec![],
         deleted_at: counter.and_then(|counter| counter.deleted_at),
         skipped: joined([skipped, vec![range]].concat()),
-        // Until the restoring is over no device is told anything that may be half the truth.
+        // Until the restore is done, no device is told anything that may be incomplete.
         resync_through: Some(last),
         checksums: counter.map(|counter| counter.checksums.clone()).unwrap_or_default(),
         unfinished: counter.and_then(|counter| counter.unfinished.clone()),
@@ -263,7 +263,7 @@ fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restorati
         targets.push(target(project, &Write::Delete, row, Some(row.clone())));
     }
     if !targets.is_empty() {
-        // In the order of a single commit, so that no page of a pull ends between an edge and its tasks.
+        // The rows are in the order of a single commit, so that no page of a pull ends between an edge and its tasks.
         targets.sort_by_key(|(rank, _, _)| *rank);
         return Ok(Some(Step::Rewrite(batches(
             targets.into_iter().map(|(_, bytes, target)| (bytes, target)),
@@ -273,33 +273,33 @@ fn after_raise(project: &ProjectId, stored: &Stored, aim: &Aim, note: &Restorati
     }
     let mut counter = counter.clone();
     if aim.lost.is_some() {
-        // What the restore took back is a tombstone now.
+        // Rows that the restore took back are tombstones now.
         counter.resync_through = note.resync_before;
     }
     Ok(Some(Step::Complete(counter, Restoration { done: true, ..note.clone() })))
 }
 
-/// What has to be written before every row is: half a commit, and who may come in.
+/// The fixes that must be written before every row is written again: those of half a commit, and the memberships.
 fn fixes(project: &ProjectId, counter: &Counter, stored: &Stored, aim: &Aim) -> Result<Vec<Fix>, Error> {
     let mut fixes = unfinished(project, counter, &stored.rows)?;
     let lost = aim.lost.as_ref().map(|lost| &lost.rows);
-    // A project of which nothing was brought back becomes a tombstone.
+    // A project of which nothing was restored becomes a tombstone.
     let deleted = counter.deleted_at.is_some() || !stored.rows.contains_key(&RowKey::project(project));
     fixes.extend(access::unfit(&stored.rows, lost, deleted)?);
     Ok(fixes)
 }
 
-/// Does the lost table have this row alive?
+/// Whether this row is live on the lost table.
 fn is_live_in(lost: &Option<Stored>, row: &Row) -> bool {
     lost.as_ref().and_then(|lost| lost.rows.get(&row.key)).is_some_and(|row| row.live().is_some())
 }
 
-/// A row to be written, with its place among the others and what it takes on the table.
+/// A row to write, with its place among the others and its size on the table.
 fn target(project: &ProjectId, write: &Write, row: &Row, lost: Option<Row>) -> (u8, usize, Target) {
     (write.rank(row.key.collection), row.stored_size(project), Target { key: row.key.clone(), lost })
 }
 
-/// The same versions in as few ranges as it takes, in order.
+/// The same versions in as few ranges as possible, in order.
 fn joined(mut ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     ranges.sort_unstable();
     let mut joined: Vec<(u64, u64)> = Vec::with_capacity(ranges.len());

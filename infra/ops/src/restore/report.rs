@@ -10,7 +10,7 @@ use super::finish::Fix;
 /// The maximum number of projects of each kind that the lines for people name.
 const SHOWN: usize = 10;
 
-/// What a run did. Work of an earlier run is not counted again.
+/// The report of a run. Work of an earlier run is not counted again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The table's name.
@@ -45,7 +45,7 @@ pub struct Report {
 /// Half a commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Torn {
-    /// Which project.
+    /// The project.
     pub project: String,
     /// The number of versions that no row had.
     pub skipped_versions: u64,
@@ -87,9 +87,9 @@ pub struct Member {
 /// A project that cannot be repaired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Damaged {
-    /// Which project.
+    /// The project.
     pub project: String,
-    /// What is wrong.
+    /// The faults in words.
     pub detail: String,
 }
 

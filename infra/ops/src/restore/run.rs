@@ -1,4 +1,4 @@
-//! Reading, deciding, writing, until nothing is left to do.
+//! Restores projects: reads, decides and writes until nothing is left to do.
 
 use std::collections::BTreeSet;
 use std::error::Error as AnyError;
@@ -12,26 +12,27 @@ use super::plan::{Aim, Damage, Step, Stored, Target, holds, next};
 use super::report::{Damaged, Report};
 use crate::operator::{Pace, Tries, archive, of_project, partitions, unasked};
 
-/// By how much counters are raised: 2^32.
+/// The number of versions by which counters are raised: 2^32.
 pub const RAISE: u64 = 1 << 32;
-/// So many fixes fit into one commit.
+/// The number of fixes that fit into one commit.
 const FIXES: usize = 95;
 
-/// What is restored, and how.
+/// The options of a restore.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// This project only; none for all of the table.
+    /// The only project to restore, or none for all projects of the table.
     pub project: Option<ProjectId>,
     /// The table that was lost, if it can still be read.
     pub lost: Option<Table>,
-    /// At most so many rows a second.
+    /// The maximum number of rows per second.
     pub rate: u32,
-    /// By how much counters are raised, [`RAISE`] unless a table is restored from one backup more than once.
+    /// The number of versions by which counters are raised. It is [`RAISE`] unless a table is restored from one backup more than
+    /// once.
     pub raise: u64,
 }
 
-/// Restores every project of a table, or one. Fails when something cannot be read or written at all; started again, it
-/// goes on where it stopped.
+/// Restores every project of a table, or one. Fails if something cannot be read or written at all. A new run continues where an
+/// interrupted one stopped.
 pub async fn run(
     table: &Table,
     options: &Options,
@@ -68,7 +69,7 @@ pub async fn run(
     Ok(restoring.report)
 }
 
-/// Why a project's restoring stopped.
+/// The reason why the restore of a project stopped.
 enum Stop {
     Damaged(Damage),
     Failed(Error),
@@ -98,12 +99,12 @@ struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
-    /// Sees to it that a project which the backup does not know, made again under its id, begins above the marks that
-    /// devices have of it. With the lost table such a project becomes a tombstone instead.
+    /// Makes new projects begin above the marks that devices have. This matters if a project that the backup does not know is
+    /// created again under its id. With the lost table such a project becomes a tombstone instead.
     async fn begin_new_projects_above(&mut self) -> Result<(), Error> {
         let found = self.table.new_projects().await?.unwrap_or_default();
         self.starts = vec![found.before, found.start_above];
-        // Of one project nothing follows for the table.
+        // A restore of one project says nothing about the whole table.
         if found.restored == self.identity || self.options.project.is_some() {
             return Ok(());
         }
@@ -120,14 +121,14 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    /// All projects of both tables, those of which only idempotency records are there as well.
+    /// All projects of both tables, including those that have only idempotency records.
     async fn projects(&self) -> Result<BTreeSet<ProjectId>, Error> {
         let mut projects = BTreeSet::new();
         for table in std::iter::once(self.table).chain(&self.options.lost) {
             let partitions = partitions(table, self.progress).await?;
             projects.extend(partitions.into_iter().filter_map(|partition| match partition {
                 Partition::Project(project) | Partition::Requests(project) => Some(project),
-                // Nothing of a project's.
+                // This partition belongs to no project.
                 Partition::Counts | Partition::Live | Partition::Table | Partition::Unknown(_) => None,
             }));
         }
@@ -143,7 +144,7 @@ impl Restoring<'_> {
                     self.report.damaged.push(Damaged { project: project.to_string(), detail });
                     return Ok(());
                 }
-                // Something moved, or is throttled: what comes next is decided on what is there then.
+                // Something moved or is throttled. The next step is decided on the next read.
                 Err(Stop::Failed(Error::Busy | Error::OutcomeUnknown)) if tries.another().await => {}
                 Err(Stop::Failed(error)) => return Err(error),
             }
@@ -210,7 +211,7 @@ impl Restoring<'_> {
         if !done_something && stored.counter.is_some() {
             self.report.restored_before += 1;
         } else if stored.counter.is_none() {
-            // No project, but maybe the records of one that was never made.
+            // There is no project, but there may be records of one that was never created.
             self.drop_requests(project, None).await?;
         }
         Ok(())
@@ -238,13 +239,13 @@ impl Restoring<'_> {
         for batch in batches {
             self.progress.set_message(format!("{project}: {written} of {all} rows"));
             self.pace.wait(batch.len()).await;
-            // As one commit, in which the rows of the commit before take no place.
+            // All rows go into one commit. The rows of the commit before take no space in it.
             let read_set =
                 ReadSet::of_operator("restore", batch.iter().map(|target| target.key.clone())).in_one_commit();
             let decide = |draft: &mut Draft| {
                 for target in &batch {
                     match (draft.row(&target.key).map(|row| row.version), &target.lost) {
-                        // The answer of an earlier try was lost.
+                        // The answer to an earlier attempt was lost.
                         (Some(version), _) if version.get() > through => {}
                         (Some(_), None) => draft.rewrite(&target.key),
                         (_, Some(lost)) => draft.bury(lost),
@@ -262,8 +263,8 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    /// Removes the records of requests whose effect the table does not hold, or not wholly, its counter being the repaired
-    /// one; of a project that is not there all. A request that is repeated is then decided anew.
+    /// Removes the records of requests whose effect is not on the table, or only in part, according to the repaired counter. If
+    /// the project does not exist, removes all of its records. A repeated request is then decided anew.
     async fn drop_requests(&mut self, project: &ProjectId, counter: Option<&Counter>) -> Result<(), Error> {
         let mut cursor = None;
         loop {

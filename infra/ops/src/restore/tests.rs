@@ -1,4 +1,4 @@
-//! Projects as backups leave them, restored in memory: every half of a commit, stopped after every write.
+//! Restores projects in memory as backups leave them: every half of a commit, stopped after every write.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,8 @@ fn with(stored: &Stored, writes: Vec<(&str, Write)>) -> Stored {
     commit(stored, writes.into_iter().map(|(entity, write)| (key(entity), write)).collect())
 }
 
-/// Two rows, a calendar in use, a chain of tasks, a member who was removed and a busy row whose list is cut.
+/// A project with a calendar in use, a chain of tasks, a removed member, and a row that was written so often that its history is
+/// cut.
 fn sound() -> Stored {
     let gone = member("gone");
     let mut stored = commits(vec![
@@ -130,7 +131,7 @@ fn cuttable() -> Vec<Vec<(&'static str, Write)>> {
         vec![("tasks#c", task("Roof, red"))],
         vec![("tasks#b", Write::Delete), ("dependencies#ab", Write::Delete), ("dependencies#bc", Write::Delete)],
         vec![("tasks#d", task("New")), ("tasks#e", task("New")), ("dependencies#de", edge("d", "e"))],
-        // One dependency in the place of another, and one the other way round.
+        // One commit replaces a dependency by another one, and one by a dependency in the other direction.
         vec![("dependencies#ab", Write::Delete), ("dependencies#ab2", edge("a", "b"))],
         vec![("dependencies#ab", Write::Delete), ("dependencies#ca", edge("c", "a"))],
         vec![("projects#p", house(None)), ("calendars#site", Write::Delete)],
@@ -138,7 +139,7 @@ fn cuttable() -> Vec<Vec<(&'static str, Write)>> {
     ]
 }
 
-/// What a backup may hold of the commit between the two: each of its items or not.
+/// The tables that a backup may hold between two commits: each item is there before or after the commit.
 fn halves(before: &Stored, after: &Stored) -> Vec<Stored> {
     let last = &after.counter.as_ref().expect("a counter").write_set;
     let half = |bits: u32| {
@@ -208,7 +209,7 @@ fn restored(stored: &Stored, aim: &Aim, stopped_after_each_write: bool) -> Store
     panic!("it does not come to an end")
 }
 
-/// What does not hold of the project, as an audit sees it.
+/// The violations that an audit finds in the project.
 #[track_caller]
 fn assert_sound(stored: &Stored) {
     let counter = stored.counter.as_ref().expect("a counter");
@@ -235,7 +236,7 @@ fn assert_sound(stored: &Stored) {
     assert_eq!(judgement.counts.unlisted, 0, "a version that nothing names");
 }
 
-/// Sound, over, and every row above every mark there ever was.
+/// The project is sound, its restore is done, and every row is above every mark that was handed out.
 #[track_caller]
 fn assert_restored(stored: &Stored, end_of_range: u64) {
     assert_sound(stored);
@@ -343,7 +344,7 @@ fn a_project_whose_creation_was_cut_is_whole_or_was_never_made() {
         if whole {
             assert_restored(&stored, 2 + RAISE);
         }
-        // With the lost table it is one that was lost: its id is not used again, and its devices are emptied.
+        // With the lost table the project counts as lost. Its id is not used again, and its devices are emptied.
         let buried = restored(&half, &aim(Some(after.clone())), true);
         assert_sound(&buried);
         assert_eq!((buried.rows.len(), content(&buried).values().flatten().count()), (2, if whole { 2 } else { 0 }));
@@ -393,7 +394,7 @@ fn a_backup_of_a_restored_table_is_restored_again_and_a_restored_table_is_not() 
     let once = restored(&sound(), &aim(None), false);
     assert_eq!(next(&project(), &once, &aim(None)), Ok(None));
     let first = once.counter.as_ref().expect("a counter").clone();
-    // The devices that never came since the first restore have to start over still.
+    // Devices that have not pulled since the first restore still have to start over.
     let again = Aim { table: "another".to_owned(), ..aim(Some(once.clone())) };
     let twice = restored(&once, &again, true);
     assert_restored(&twice, first.current.get() + RAISE);
@@ -409,7 +410,7 @@ fn a_project_with_more_wrong_than_half_a_commit_is_left_as_it_is() {
     };
     let says = |result: Result<Option<Step>, Damage>, words: &str| assert!(result.is_err_and(|d| d.0.contains(words)));
     says(damaged(&|stored| drop(stored.rows.remove(&key("projects#p")))), "own row");
-    // Below the cut of the busy row nobody can tell which versions are missing.
+    // Below the floor of the row with a cut history, nobody can tell which versions are missing.
     says(damaged(&|stored| drop(stored.rows.remove(&key("tasks#c")))), "account for");
     let twice = |stored: &mut Stored| {
         let version = stored.rows[&key("tasks#b")].version;
@@ -422,7 +423,7 @@ fn role(role: i64, user: &str) -> Write {
     put(json!({"user": user, "role": role}))
 }
 
-/// The roles of those who are in, by user.
+/// The roles of the live members, by user.
 fn members(stored: &Stored) -> BTreeMap<String, i64> {
     let memberships = stored.rows.values().filter(|row| row.key.collection == Collection::Memberships);
     let member = |columns: &Columns| {
@@ -452,7 +453,7 @@ fn a_project_without_an_owner_gets_one_of_the_lost_table() {
     let lost = with(&backup, vec![(&member("otto"), role(400, "otto"))]);
     let lost = with(&lost, vec![(&member("olga"), Write::Delete)]);
     is_in(&restored(&backup, &aim(Some(lost.clone())), true), &[("otto", 400)]);
-    // Also one whom the backup does not know.
+    // The new owner may be one whom the backup does not know.
     let lost = with(&lost, vec![(&member("new"), role(400, "new"))]);
     let lost = with(&lost, vec![(&member("otto"), role(1, "otto"))]);
     is_in(&restored(&backup, &aim(Some(lost)), true), &[("new", 400), ("otto", 1)]);
@@ -460,7 +461,7 @@ fn a_project_without_an_owner_gets_one_of_the_lost_table() {
 
 #[test]
 fn a_project_without_an_owner_gets_back_the_one_removed_last_or_else_its_highest_member() {
-    // A replica: otto's promotion has not arrived, that olga left has.
+    // The lost table is a replica. Olga's removal has arrived there, and otto's promotion has not.
     let before = with(&sound(), vec![(&member("ada"), role(400, "ada"))]);
     let before = with(&before, vec![(&member("ada"), Write::Delete)]);
     let before = with(&before, vec![(&member("otto"), role(100, "otto"))]);
@@ -469,7 +470,7 @@ fn a_project_without_an_owner_gets_back_the_one_removed_last_or_else_its_highest
     let otto = key(&member("otto"));
     cut.rows.insert(otto.clone(), before.rows[&otto].clone());
     is_in(&restored(&cut, &aim(None), true), &[("olga", 400), ("otto", 100)]);
-    // Here it was a lower role that arrived, and nobody ever was an owner who is gone.
+    // Here a lower role has arrived, and no removed member was ever an owner.
     let before = commits(vec![
         vec![("projects#p", house(None)), (&member("olga"), owner())],
         vec![(&member("otto"), role(100, "otto"))],
@@ -479,12 +480,12 @@ fn a_project_without_an_owner_gets_back_the_one_removed_last_or_else_its_highest
     let mut cut = with(&after, vec![(&member("olga"), role(200, "olga"))]);
     cut.rows.insert(otto.clone(), before.rows[&otto].clone());
     is_in(&restored(&cut, &aim(None), true), &[("olga", 400), ("adam", 200), ("otto", 100)]);
-    // Nobody owns a deleted project.
+    // A deleted project needs no owner.
     let deleted = with(&cut, vec![("projects#p", Write::Delete)]);
     is_in(&restored(&deleted, &aim(None), true), &[("olga", 200), ("adam", 200), ("otto", 100)]);
 }
 
-/// Memberships that come and go, as the product lets them: somebody owns the project throughout.
+/// Memberships that come and go by the product's rules, so that the project always has an owner.
 fn lives(changes: &[(usize, Option<i64>)]) -> Vec<Stored> {
     let users = ["olga", "otto", "ada", "eve"];
     let mut lives = vec![commits(vec![vec![("projects#p", house(None)), (&member("olga"), owner())]])];
@@ -514,7 +515,7 @@ proptest! {
     ) {
         let lives = lives(&changes);
         let at = at.index(lives.len());
-        // A replica may be behind with each row by itself.
+        // A replica may lag behind with each row independently.
         let mut backup = lives[at].clone();
         for (user, behind) in ["olga", "otto", "ada", "eve"].into_iter().zip(behind) {
             let key = key(&member(user));
@@ -559,7 +560,7 @@ fn a_creation_that_was_cut_is_taken_back_also_where_new_projects_begin_higher() 
 fn no_version_that_was_handed_out_is_handed_out_again() {
     let before = sound();
     for writes in cuttable() {
-        // The lost table went on from there, for long.
+        // The lost table had many more commits after the backup.
         let (after, handed_out) = (with(&before, writes), RAISE);
         for half in halves(&before, &after) {
             let held: Vec<u64> = half.rows.values().map(|row| row.version.get()).collect();
@@ -581,7 +582,7 @@ fn an_answer_holds_when_the_restored_table_has_each_version_that_it_speaks_of() 
     assert!(!holds(None, 1), "of a project that is not there nothing");
 }
 
-/// As older code left it: the list of a busy row was cut and nothing archived.
+/// Older code left it like this: it cut the history of a row and archived nothing.
 fn cut_by_older_code(stored: &Stored) -> Stored {
     let mut cut = Stored { archive: vec![], ..stored.clone() };
     cut.rows.values_mut().for_each(|row| row.archived_above = None);
@@ -613,7 +614,7 @@ fn an_archive_that_is_newer_than_its_row_goes() {
     for n in 0..300 {
         after = with(&after, vec![("tasks#a", task(&format!("Again {n}")))]);
     }
-    // The rows are as they were, and so is the counter; what was archived since is there.
+    // The rows and the counter are as they were, and later archives are there, too.
     let ahead = Stored { archive: after.archive.clone(), ..before.clone() };
     let stored = restored(&ahead, &aim(None), true);
     assert_sound(&stored);

@@ -1,4 +1,4 @@
-//! The archive: versions that rows' lists have no room for.
+//! The checks of the archive, which holds the versions for which version histories have no room.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -19,12 +19,12 @@ pub(super) fn read(world: &mut World<'_>, stored: &[StoredItem]) {
     }
 }
 
-/// Every version in the archive; more than one item may have it.
+/// Every version in the archive. More than one item may have the same version.
 pub(super) fn versions(archive: &[ArchivedVersions]) -> BTreeSet<u64> {
     archive.iter().flat_map(|archived| archived.versions()).map(|version| version.get()).collect()
 }
 
-/// An archived version was superseded, and by the row that is named.
+/// Checks that each archived version was superseded, and by the row that the archive names.
 pub(super) fn check(world: &mut World<'_>) {
     let archive = std::mem::take(&mut world.archive);
     world.look(Check::ArchiveAgrees, archive.len());
@@ -68,7 +68,7 @@ fn owners(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     }
 }
 
-/// A row that was archived from its first version on was written as often as it is told of.
+/// Checks the revision count of each row whose versions are archived from the first one on.
 fn written_as_often(world: &mut World<'_>, archive: &[ArchivedVersions]) {
     let mut archived: HashMap<&RowKey, BTreeSet<ServerVersion>> = HashMap::new();
     for of_row in archive {
@@ -101,7 +101,7 @@ mod tests {
     use crate::verify::Reading;
     use crate::verify::testing::{Project, at, number, project_id, task, text};
 
-    /// A row that dropped versions, three times.
+    /// A row whose history dropped versions three times.
     fn busy() -> Project {
         (0..600).fold(Project::sound(), |project, n| project.put("tasks#c", task(&format!("Roof {n}"))))
     }

@@ -1,4 +1,4 @@
-//! The checks, and what a violation says.
+//! The list of checks, and the form of a violation.
 
 use serde::Serialize;
 use shared::domain::ProjectId;
@@ -44,7 +44,7 @@ pub enum Check {
     LastInPlace,
     /// The counter's checksums agree with the live rows.
     ChecksumsAgree,
-    /// A deletion that the counter lists as unfinished is that of a live task.
+    /// A deletion that the counter lists as unfinished is the deletion of a live task.
     UnfinishedTaskLive,
     /// `deleted_at` is the version of the project's tombstone.
     DeletedAtAgrees,
@@ -107,13 +107,13 @@ pub struct Violation {
     pub check: Check,
     /// What is wrong.
     pub detail: String,
-    /// Who wrote the item last, if that is known.
+    /// The author of the item's last write, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub written: Option<Written>,
 }
 
 impl Violation {
-    /// A violation by a project as a whole.
+    /// A violation by the project as a whole.
     pub fn of_project(project: &ProjectId, check: Check, detail: impl Into<String>) -> Self {
         Self { project: project.to_string(), entity: None, check, detail: detail.into(), written: None }
     }

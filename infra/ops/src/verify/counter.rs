@@ -1,4 +1,4 @@
-//! The counter against the rows: the latest commit, the checksums, what is unfinished and the deletion.
+//! Compares the counter with the rows: the latest commit, the checksums, unfinished deletions, and the deletion of the project.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +14,9 @@ pub(super) fn check(world: &mut World<'_>) {
     deleted_at(world);
 }
 
-/// Nothing was written since the latest commit, so its rows are at exactly the versions that it names, and the newest row
-/// is one of them. After a restore the newest versions may be skipped; then any commit may be the latest.
+/// Checks the write set of the latest commit. Nothing was written after it, so its rows are at exactly the versions that it
+/// names, and the newest row is one of them. After a restore the newest versions may be skipped, and then any commit may be the
+/// latest.
 fn last(world: &mut World<'_>) {
     let Some(counter) = world.counter.clone() else { return };
     world.look(Check::LastInPlace, counter.write_set.len());
@@ -58,7 +59,7 @@ fn checksums(world: &mut World<'_>) {
     }
 }
 
-/// The next commit of the project drops a note without an object; of a deleted project there is none.
+/// The project's next commit drops an entry without a live task. A deleted project has no next commit.
 fn unfinished(world: &mut World<'_>) {
     let Some(counter) = world.counter.clone() else { return };
     world.look(Check::UnfinishedTaskLive, 1);

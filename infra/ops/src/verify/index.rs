@@ -1,4 +1,4 @@
-//! The index `by_version` against the table.
+//! Compares the index `by_version` with the table.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,8 @@ use shared::storage::StoredItem;
 use super::check::Check;
 use super::world::{Reading, World};
 
-/// A copy of the version that the table has must be the same in everything. An older copy, or none, is behind; a newer
-/// one, or one of an item that is not there, is wrong, since rows are never removed and never go back.
+/// Checks each copy in the index. A copy with the table's version must be equal in everything. An older or missing copy is
+/// behind. A newer copy, or one of an item that does not exist, is wrong, because rows are never removed and never go back.
 pub(super) fn check(world: &mut World<'_>, reading: &Reading) {
     world.judgement.counts.indexed = reading.indexed.len() as u64;
     let stored: HashMap<&str, &StoredItem> = reading.stored.iter().map(|item| (item.entity(), item)).collect();
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::verify::testing::{Project, at, number, task, text};
 
-    /// The table of now with the copy of one row, changed.
+    /// The present table with a changed copy of one row.
     fn with_copy(entity: &str, change: impl FnOnce(&mut StoredItem)) -> Reading {
         let mut reading = Project::sound().reading();
         change(reading.indexed.iter_mut().find(|copy| copy.entity() == entity).expect("a copy"));

@@ -1,4 +1,4 @@
-//! The judgement over one project.
+//! Runs all checks on one project.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use super::world::{Judgement, Reading, World};
 use super::{archive, counter, index, references, rows, versions};
 use crate::written::Written;
 
-/// Judges a project that stood still while it was read.
+/// Checks a project that stood still while it was read.
 pub fn judge(reading: &Reading) -> Judgement {
     let (rows, judgement) = (HashMap::new(), Judgement::default());
     let mut world = World { project: &reading.project, counter: None, rows, archive: vec![], judgement };

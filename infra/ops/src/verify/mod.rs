@@ -1,8 +1,8 @@
 //! Checks a table for consistency violations. Read-only, with strong reads, on any endpoint.
 //!
 //! - [`run()`] reads project by project, and judges each when it has stopped changing (`read.rs`)
-//! - [`judge()`] is a pure function over what was read. Its parts: `rows.rs` (each item by itself), `versions.rs` (which row has
-//!   which version), `counter.rs`, `references.rs`, `index.rs`
+//! - [`judge()`] is a pure function over the project that was read. Its parts: `rows.rs` (each item by itself), `versions.rs`
+//!   (which row has which version), `counter.rs`, `references.rs`, `index.rs`
 //! - [`Report`] is the result, as JSON and in a few lines
 
 mod archive;

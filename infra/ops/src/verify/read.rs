@@ -13,15 +13,15 @@ use super::report::{Outcome, Report};
 use super::world::{Judgement, Reading};
 use crate::operator::partitions;
 
-/// How often a project is read again before it is judged, and the pause between readings.
+/// The limits on reading a project again before it is judged.
 ///
-/// A commit in progress and a lagging index look like violations for a moment. So a violation is reported only if a second
-/// reading finds it as well.
+/// A commit in progress and a lagging index look like violations for a moment. So a violation is reported only if a second read
+/// finds it as well.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// The maximum number of readings.
+    /// The maximum number of reads.
     pub readings: u32,
-    /// The pause between two readings.
+    /// The pause between two reads.
     pub pause: Duration,
 }
 
@@ -77,7 +77,7 @@ async fn projects(table: &Table, progress: &ProgressBar, report: &mut Report) ->
     Ok(projects)
 }
 
-/// Reads and judges until nothing is wrong, or until two readings agree.
+/// Reads and judges until there is no violation, or until two reads agree.
 async fn settle(
     table: &Table,
     project: &ProjectId,
@@ -103,7 +103,7 @@ async fn settle(
     Ok(judged.map_or(Outcome::Moving, |(judgement, behind)| Outcome::Judged(judgement, behind)))
 }
 
-/// Reads one project; none if it changed meanwhile.
+/// Reads one project. None if it changed meanwhile.
 async fn read(table: &Table, project: &ProjectId) -> Result<Option<Reading>, Error> {
     let stored = table.stored(project).await?;
     if stored.is_empty() {
@@ -116,7 +116,7 @@ async fn read(table: &Table, project: &ProjectId) -> Result<Option<Reading>, Err
     Ok((current(table, project).await? == before).then_some(reading))
 }
 
-/// The counter's value; none if the counter is missing or cannot be read.
+/// The counter's value, or none if the counter is missing or cannot be read.
 async fn current(table: &Table, project: &ProjectId) -> Result<Option<ServerVersion>, Error> {
     match table.counter(project).await {
         Ok(counter) => Ok(counter.map(|counter| counter.current)),

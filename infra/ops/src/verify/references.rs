@@ -1,4 +1,4 @@
-//! What rows say of one another.
+//! The checks of references between rows.
 
 use std::collections::HashMap;
 
@@ -14,8 +14,8 @@ pub(super) fn check(world: &mut World<'_>) {
     assignees(world);
 }
 
-/// Live dependencies name live tasks, each pair once for each type, and have no cycle. In a deleted project too: its rows
-/// stay as they were.
+/// Checks that live dependencies name live tasks, each pair once for each type, and have no cycle. This holds in a deleted
+/// project, too, because its rows stay as they were.
 fn edges(world: &mut World<'_>) {
     let edges = world.all::<Dependency>();
     world.look(Check::EdgeNamesLiveTasks, edges.len());
@@ -65,7 +65,7 @@ fn calendar(world: &mut World<'_>) {
     }
 }
 
-/// An assignee stays when the member goes, but was one once.
+/// Checks that each assignee is or was a member. A removed member stays the assignee.
 fn assignees(world: &mut World<'_>) {
     for (id, task) in world.all::<Task>() {
         let Some(user) = task.assignee else { continue };

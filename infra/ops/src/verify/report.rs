@@ -49,9 +49,9 @@ pub struct Tally {
 
 /// The result for one project.
 pub(super) enum Outcome {
-    /// The project did not change and was judged. The number is that of rows that were behind in the index at first.
+    /// The project did not change and was judged. The number counts the rows that were behind in the index at first.
     Judged(Judgement, usize),
-    /// The project changed during each reading.
+    /// The project changed during each read.
     Moving,
 }
 
@@ -137,7 +137,7 @@ impl Report {
 }
 
 impl Counts {
-    /// Live and dead.
+    /// The number of live and dead rows.
     fn rows(&self) -> u64 {
         self.live.values().sum::<u64>() + self.tombstones
     }
@@ -202,7 +202,7 @@ impl fmt::Display for Violation {
             write!(f, "/{entity}")?;
         }
         f.write_str(": ")?;
-        // The name that the JSON has.
+        // The same name as in the JSON.
         self.check.serialize(&mut *f)?;
         write!(f, ": {}", self.detail)?;
         self.written.as_ref().map_or(Ok(()), |written| write!(f, " (last written: {written})"))

@@ -1,4 +1,4 @@
-//! Each item by itself: can it be read, and do its attributes say the same as its key and its JSON?
+//! Checks each item by itself: whether it can be read, and whether its attributes agree with its key and its JSON.
 
 use serde_json::{Map, Value};
 use shared::domain::{
@@ -31,7 +31,7 @@ pub(super) fn read<'a>(world: &mut World<'a>, stored: &'a [StoredItem]) {
 
 /// Checks each row.
 pub(super) fn check(world: &mut World<'_>) {
-    // Out of the world while it is written to; a project may be large.
+    // The items are taken out of the world, because the checks write to it and a copy of a large project would be expensive.
     let rows = std::mem::take(&mut world.rows);
     let is_deleted = world.counter.as_ref().is_some_and(|counter| counter.deleted_at.is_some());
     for (row, item) in rows.values() {
@@ -69,8 +69,8 @@ fn count(world: &mut World<'_>, row: &Row) {
     }
 }
 
-/// The rules of its collection that a row breaks; a dead one obeyed them too, unless its content was erased. Those of a collection that this code does not
-/// know are not known either.
+/// The rules of its collection that a row breaks. A dead row obeyed them too, unless its content was erased. The rules of a
+/// collection that this code does not know are not known.
 fn broken_rules(row: &Row) -> Vec<String> {
     fn faults<R: Resource>(columns: &Columns) -> Vec<String> {
         match parse::<R>(columns) {
@@ -93,7 +93,7 @@ fn broken_rules(row: &Row) -> Vec<String> {
     }
 }
 
-/// Where a row's attributes contradict its key, its JSON or one another.
+/// The places where a row's attributes contradict its key, its JSON or one another.
 fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item: &StoredItem) -> Vec<String> {
     let mut faults = Vec::new();
     let mut require = |holds: bool, fault: &str| {
@@ -117,12 +117,12 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
     let project = (row.key.collection != Collection::Projects).then_some(project.as_str());
     require(json.get("project").and_then(Value::as_str) == project, "the project in the JSON differs from the key");
     for column in row.key.collection.columns() {
-        // What no device gets any more may lack a column that is younger.
+        // A row that no device gets any more may lack a column that was added later.
         let may_lack = !live || project_is_deleted;
         let fault = format!("the JSON has no column {column}; run `trueppm backfill`");
         require(may_lack || json.contains_key(*column), &fault);
     }
-    // Columns that this code does not know are those of a newer version.
+    // Columns that this code does not know belong to a newer version.
     require(!json.values().any(|value| value.is_array() || value.is_object()), "the JSON has nested values");
 
     require(!(live && item.has("is_deleted")), "is_deleted on a live row");
@@ -141,7 +141,7 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
         "user_id must be the user of a live membership, and absent on other rows",
     );
     let live_edge = (live && row.key.collection == Collection::Dependencies).then_some(row.key.id.as_str());
-    // No rule of a deleted project is ever applied again.
+    // No rule is ever applied to a deleted project again.
     let may_lack = project_is_deleted && !item.has("live_edge");
     require(
         may_lack || (item.has("live_edge") == live_edge.is_some() && item.text("live_edge") == live_edge),
@@ -161,7 +161,7 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
     faults
 }
 
-/// Does `writes` contradict the versions that the row lists?
+/// Whether `writes` contradicts the versions that the row's history names.
 fn miscounted(row: &Row) -> Option<String> {
     let listed = row.history.versions().len() as u64 + 1;
     let complete = row.history.silent_through() == Mark::NOTHING;
@@ -201,7 +201,7 @@ mod tests {
         Story::sound().reading()
     }
 
-    /// A row that takes the place of another with all its versions, so that only the row itself is wrong.
+    /// A row that replaces another one and has all its versions, so that only the row itself is wrong.
     fn moved(from: &str, to: &str) -> crate::verify::Reading {
         let mut item = sound().item(from);
         item.0.insert("entity".to_owned(), text(to));

@@ -61,7 +61,7 @@ pub(super) fn edge(predecessor: &str, successor: &str) -> Value {
     json!({"predecessor": predecessor, "successor": successor, "dep_type": "FS", "lag": 0})
 }
 
-/// As a counter has them.
+/// The checksums, as a counter has them.
 pub(crate) fn checksums(sums: &Checksums) -> AttributeValue {
     let numbers = |collection| AttributeValue::L(sums.get(collection).map(|sum| number(sum.into())).into());
     AttributeValue::M(
@@ -70,8 +70,8 @@ pub(crate) fn checksums(sums: &Checksums) -> AttributeValue {
 }
 
 impl Project {
-    /// Something of everything: an owner, a member who was removed and is an assignee, one who was added again, a calendar
-    /// in use, tasks and edges, dead and alive.
+    /// A project with an example of everything: an owner, a removed member who is an assignee, a member who was added again, a
+    /// calendar in use, and live and dead tasks and edges.
     pub(super) fn sound() -> Self {
         let calendar = json!({"name": "Site", "working_days": 31, "hours_per_day": 7.5, "timezone": "Europe/Berlin",
             "exceptions": [{"start": "2026-12-24", "end": "2026-12-26", "description": "X-mas"}]});
@@ -120,21 +120,21 @@ impl Project {
         self
     }
 
-    /// What a restore leaves when it raises the counter by `versions`.
+    /// The project after a restore that raised the counter by `versions`.
     pub(super) fn skip(mut self, versions: u64) -> Self {
         self.skipped.push((self.version + 1, self.version + versions));
         self.version += versions;
         self
     }
 
-    /// The project is deleted, all else stays.
+    /// Deletes the project and leaves everything else.
     pub(super) fn deleted(self) -> Self {
         let mut project = self.delete("projects#p");
         project.deleted_at = Some(project.version);
         project
     }
 
-    /// Every item of it, and an index that has caught up.
+    /// Every item of the project, and an index that is up to date.
     pub(super) fn reading(&self) -> Reading {
         let mut stored = vec![self.counter()];
         stored.extend(self.archive.iter().map(|archived| StoredItem::of_archive(&project_id(), archived)));
@@ -172,7 +172,7 @@ impl Project {
 }
 
 impl Reading {
-    /// The index catches up with the table.
+    /// Brings the index up to date with the table.
     fn index(&mut self) {
         let projected =
             ["project_id", "entity", "server_version", "row", "superseded", "writes", "is_deleted"].map(str::to_owned);
@@ -182,7 +182,7 @@ impl Reading {
         self.indexed = self.stored.iter().filter(|item| item.is_indexed()).map(copy).collect();
     }
 
-    /// Corrupts an item of the table; the index follows.
+    /// Corrupts an item of the table, and of the index with it.
     pub(super) fn corrupt(mut self, entity: &str, change: impl FnOnce(&mut HashMap<String, AttributeValue>)) -> Self {
         let item = self.stored.iter_mut().find(|item| item.entity() == entity).expect("an item");
         change(&mut item.0);
@@ -200,24 +200,24 @@ impl Reading {
         })
     }
 
-    /// Sets an attribute of an item of the table; the index follows.
+    /// Sets an attribute of an item of the table, and of the index with it.
     pub(super) fn set(self, entity: &str, attribute: &str, value: AttributeValue) -> Self {
         self.corrupt(entity, |item| drop(item.insert(attribute.to_owned(), value)))
     }
 
-    /// Removes an attribute of an item of the table; the index follows.
+    /// Removes an attribute of an item of the table, and of the index with it.
     pub(super) fn unset(self, entity: &str, attribute: &str) -> Self {
         self.corrupt(entity, |item| drop(item.remove(attribute).expect("an attribute")))
     }
 
-    /// Removes an item from the table; the index follows.
+    /// Removes an item from the table, and from the index with it.
     pub(super) fn remove(mut self, entity: &str) -> Self {
         self.stored.retain(|item| item.entity() != entity);
         self.index();
         self
     }
 
-    /// Puts an item into the table; the index follows.
+    /// Puts an item into the table, and into the index with it.
     pub(super) fn insert(mut self, item: StoredItem) -> Self {
         self.stored.push(item);
         self.index();
@@ -228,12 +228,12 @@ impl Reading {
         self.stored.iter().find(|item| item.entity() == entity).expect("an item").clone()
     }
 
-    /// The judgement.
+    /// The result of the checks.
     pub(super) fn judged(&self) -> Judgement {
         judge(self)
     }
 
-    /// The checks that do not hold, each with the items where it does not.
+    /// The checks that fail, each with the items where it fails.
     pub(super) fn violated(&self) -> Vec<(Check, String)> {
         let violations = judge(self).violations.into_iter();
         let found: BTreeSet<_> = violations.map(|v| (v.check, v.entity.unwrap_or_default())).collect();
@@ -241,7 +241,7 @@ impl Reading {
     }
 }
 
-/// A violation at an item; at "", of the project.
+/// A violation at an item. With "" as the item, it is a violation by the project.
 pub(super) fn at(check: Check, entity: &str) -> (Check, String) {
     (check, entity.to_owned())
 }

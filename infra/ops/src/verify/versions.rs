@@ -1,13 +1,13 @@
-//! Every version from 1 to the counter was given to exactly one row, and that row holds it.
+//! Checks that every version from 1 to the counter was given to exactly one row, and that the row has it or held it.
 
 use super::archive;
 use super::check::Check;
 use super::world::World;
 
 pub(super) fn check(world: &mut World<'_>) {
-    // Each version held, with its holder, in order.
+    // Each version with the row that has it or held it, in order.
     let mut held: Vec<(u64, String)> = Vec::new();
-    // Below it a row may have held versions that it does not list any more and that were not archived.
+    // Below this version, a row may have held versions that its history does not name any more and that were not archived.
     let mut cut = 0;
     let mut writes = 0_u64;
     for (row, _) in world.rows.values() {
@@ -66,7 +66,7 @@ fn on_counter(world: &mut World<'_>, held: &[(u64, String)], current: u64) {
     }
 }
 
-/// Checks the skipped ranges; returns how many versions they have.
+/// Checks the skipped ranges. Returns the number of their versions.
 fn skipped(world: &mut World<'_>, ranges: &[(u64, u64)], held: &[(u64, String)], current: u64) -> u64 {
     world.look(Check::SkippedHeldByNone, ranges.len());
     let mut ranges = ranges.to_vec();
@@ -89,7 +89,7 @@ fn skipped(world: &mut World<'_>, ranges: &[(u64, u64)], held: &[(u64, String)],
     sum
 }
 
-/// The ranges of 1 to `current` that are neither among the sorted `held` versions nor skipped.
+/// The ranges of versions from 1 to `current` that are neither among the sorted `held` versions nor skipped.
 fn gaps(held: &[u64], skipped: &[(u64, u64)], current: u64) -> Vec<(u64, u64)> {
     let mut covered: Vec<(u64, u64)> = held.iter().map(|version| (*version, *version)).collect();
     covered.extend(skipped);
@@ -151,10 +151,10 @@ mod tests {
     fn a_busy_rows_cut_list_is_no_violation_but_a_gap_above_its_cut_is() {
         let busy = (0..400).fold(Project::sound(), |project, n| project.put("tasks#c", task(&format!("Roof {n}"))));
         assert_eq!(busy.reading().judged().violations, []);
-        // The list ends earlier than the writes that the counter knows: version 420 is nobody's.
+        // The counter includes version 420, and the shorter history does not name it. So the version belongs to no row.
         let shorter = busy.reading().corrupt("tasks#c", |item| {
             let list = item["superseded"].as_b().expect("bytes").as_ref();
-            // The floor takes two bytes, then each neighbouring version one: the newest two merge into one.
+            // The floor takes two bytes, and each neighbouring version one. So the newest two are merged into one.
             let merged = [&list[..2], &[list[2] + list[3]], &list[4..]].concat();
             item.insert("superseded".to_owned(), bytes(merged));
         });

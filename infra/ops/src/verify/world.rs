@@ -1,4 +1,4 @@
-//! A project as the checks see it, and what they found so far.
+//! A project as the checks see it, and the results so far.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -12,7 +12,7 @@ use super::check::{Check, Violation};
 /// One project as it was read.
 #[derive(Debug, Clone)]
 pub struct Reading {
-    /// Which project.
+    /// The project.
     pub project: ProjectId,
     /// Every item of the table, the counter among them.
     pub stored: Vec<StoredItem>,
@@ -20,42 +20,42 @@ pub struct Reading {
     pub indexed: Vec<StoredItem>,
 }
 
-/// How much there was.
+/// The numbers of rows and versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
-    /// Live rows of each collection.
+    /// The number of live rows of each collection.
     pub live: BTreeMap<String, u64>,
-    /// Dead rows of all collections.
+    /// The number of dead rows of all collections.
     pub tombstones: u64,
-    /// Versions given out: the counters' sum.
+    /// The number of versions that were given out: the sum of the counters.
     pub versions: u64,
-    /// Of these, versions that no row holds, as their counters say.
+    /// The number of these versions that no row holds, according to the counters.
     pub skipped: u64,
-    /// Of these, versions that are archived.
+    /// The number of these versions that are archived.
     pub archived: u64,
-    /// Of these, versions that no row lists and that are not archived, below a cut that a row declares: only the sum accounts for
-    /// them.
+    /// The number of these versions that no history names and that are not archived, below a cut that a row declares. Only the
+    /// sum accounts for them.
     pub unlisted: u64,
-    /// Copies in the index.
+    /// The number of copies in the index.
     pub indexed: u64,
 }
 
-/// What came out for one project.
+/// The result for one project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgement {
-    /// How much there was.
+    /// The numbers of rows and versions.
     pub counts: Counts,
-    /// Is the project deleted? Its rows stay.
+    /// Whether the project is deleted. Its rows stay.
     pub deleted: bool,
-    /// How many things each check looked at.
+    /// The number of things that each check covered.
     pub looked_at: BTreeMap<Check, u64>,
-    /// What does not hold, in order.
+    /// The violations, in order.
     pub violations: Vec<Violation>,
-    /// Rows whose copy in the index is missing or old: behind, or lost, which one reading cannot tell.
+    /// The rows whose copy in the index is missing or old. One read cannot tell whether the copy is behind or lost.
     pub behind: Vec<String>,
 }
 
-/// A project out of what was read, as far as it can be read.
+/// A project from the items that were read, as far as they are readable.
 pub(super) struct World<'a> {
     pub(super) project: &'a ProjectId,
     pub(super) counter: Option<Counter>,
@@ -65,19 +65,19 @@ pub(super) struct World<'a> {
 }
 
 impl World<'_> {
-    /// So many things are looked at for this check.
+    /// Counts the things that a check covers.
     pub(super) fn look(&mut self, check: Check, things: usize) {
         *self.judgement.looked_at.entry(check).or_default() += things as u64;
     }
 
-    /// Something about an item does not hold.
+    /// Notes a violation by an item.
     pub(super) fn violation(&mut self, check: Check, entity: impl Display, detail: impl Into<String>) {
         let entity = Some(entity.to_string());
         let violation = Violation { entity, ..Violation::of_project(self.project, check, detail) };
         self.judgement.violations.push(violation);
     }
 
-    /// Something about the project does not hold.
+    /// Notes a violation by the project.
     pub(super) fn violation_of_project(&mut self, check: Check, detail: impl Into<String>) {
         self.judgement.violations.push(Violation::of_project(self.project, check, detail));
     }
@@ -97,7 +97,7 @@ impl World<'_> {
         all
     }
 
-    /// Is the project alive, as its own row says?
+    /// Whether the project is live according to its own row.
     pub(super) fn is_live(&self) -> bool {
         self.live(&RowKey::project(self.project)).is_some()
     }

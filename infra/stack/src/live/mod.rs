@@ -2,7 +2,7 @@
 //! Lambda's event source. Between the two is the code of the functions `live` and `poke`.
 //!
 //! - `sockets.rs` keeps the open connections
-//! - `route.rs` opens one, hands what it says to `live`, and ends it
+//! - `route.rs` opens a connection, hands its messages to `live`, and ends it
 //! - `stream.rs` reads the table's stream
 //! - `pump.rs` hands the stream to `poke`
 
@@ -25,9 +25,9 @@ pub use route::PATH;
 use sockets::Sockets;
 use stream::Stream;
 
-/// The route [`PATH`], served as long as the process runs.
+/// The route [`PATH`], which is served as long as the process runs.
 ///
-/// An error where the table has no stream, or none that can be read with made-up credentials.
+/// Fails if the table has no stream, or none that can be read with made-up credentials.
 pub async fn router(
     client: &Client,
     endpoint: &str,

@@ -1,4 +1,4 @@
-//! Hands the stream to `poke`, as Lambda does: one batch after the other, and a failed one again, a few times.
+//! Hands the stream to `poke` as Lambda does: one batch after the other. A failed batch is repeated a few times.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep};
 use super::sockets::Sockets;
 use super::stream::Stream;
 
-/// How often the stream is read while someone listens.
+/// The pause between two reads of the stream while a client is connected.
 const READ_PAUSE: Duration = Duration::from_millis(20);
-/// And while nobody does, so as not to begin with what is long past.
+/// The pause while no client is connected. The stream is still read, so that a new client does not begin with old records.
 const IDLE_PAUSE: Duration = Duration::from_millis(500);
-/// How long nothing is read after a failure.
+/// The pause after a failure.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
-/// As often as template.yaml has Lambda repeat a batch.
+/// The maximum number of attempts for a batch, as in template.yaml.
 const MAX_ATTEMPTS: usize = 3;
 
 pub(super) async fn run(mut stream: Stream, poke: Poke<Sockets>, sockets: Arc<Sockets>) {

@@ -19,13 +19,13 @@ use uuid::Uuid;
 
 use super::sockets::{Order, Sockets};
 
-/// Where WebSockets are opened.
+/// The path at which WebSockets are opened.
 pub const PATH: &str = "/live";
-/// The gateway's limits: a message of 128 KB, 2 hours, and 10 minutes in which nothing is said.
+/// The gateway's limits: 128 KB for a message, 2 hours for a connection, and 10 minutes without a message.
 const MAX_MESSAGE: usize = 128 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(2 * 60 * 60);
 const MAX_IDLE: Duration = Duration::from_secs(10 * 60);
-/// How long a client may take to take a message.
+/// How long a client may take to receive a message.
 const MAX_SEND_TIME: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
@@ -82,7 +82,8 @@ impl Server {
                 order = open.orders.recv() => obey(&mut socket, order).await,
                 message = timeout(MAX_IDLE, socket.recv()) => match message {
                     Ok(Some(Ok(message))) => self.hear(&mut socket, &open.connection, message).await,
-                    // Silence, the end, or a message that is too long or no message.
+                    // The client was silent for too long, or has ended the connection, or sent a message that is too long or
+                    // invalid.
                     Err(_) | Ok(None | Some(Err(_))) => Next::End,
                 },
                 () = sleep_until(end) => Next::End,

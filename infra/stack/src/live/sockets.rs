@@ -10,12 +10,12 @@ use tokio::sync::mpsc::{self, Receiver, Sender, error::TrySendError};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// The most WebSockets that are open at once.
+/// The maximum number of WebSockets that are open at once.
 pub(super) const MAX_SOCKETS: usize = 1_000;
-/// The most messages that wait for a client to take them. More are lost.
+/// The maximum number of messages that wait for a client to receive them. Further messages are lost.
 const MAX_WAITING: usize = 64;
 
-/// What a socket is told to do.
+/// An order to a socket.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Order {
     Send(String),
@@ -36,7 +36,7 @@ impl Default for Sockets {
 }
 
 impl Sockets {
-    /// A place for one more socket, if there is one.
+    /// Reserves a place for one more socket, if there is one.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
@@ -56,7 +56,7 @@ impl Sockets {
         self.all().is_empty()
     }
 
-    /// Waits for a socket to be opened, but not for long.
+    /// Waits a short time for a socket to be opened.
     pub(super) async fn wait_for_one(&self, pause: Duration) {
         let _ = timeout(pause, self.opened.notified()).await;
     }

@@ -13,9 +13,9 @@ use shared::outbound;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// More than the largest answer: 1 MB of records.
+/// The maximum size of an answer. It is more than the largest one, which has 1 MB of records.
 const MAX_ANSWER: usize = 64 << 20;
-/// Engines look whether there are credentials, and not whose.
+/// Engines check that there are credentials, and not whose they are.
 const CREDENTIALS: &str = "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/dynamodb/aws4_request, \
                            SignedHeaders=host;x-amz-date, Signature=00";
 
@@ -27,7 +27,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// The stream from its end on.
+    /// A reader of the stream from its present end on.
     pub(super) async fn from_now(client: &Client, endpoint: &str, table: &str) -> Result<Self, Failure> {
         let described = client.describe_table().table_name(table).send().await;
         let described = described.map_err(|error| DisplayErrorContext(error).to_string())?;
@@ -43,12 +43,12 @@ impl Stream {
         Ok(stream)
     }
 
-    /// What has come since the last call, as events: at most one for each shard.
+    /// The records since the last call, as events. There is at most one event for each shard.
     pub(super) async fn read(&mut self) -> Result<Vec<Value>, Failure> {
         let mut events = Vec::new();
         for index in 0..self.places.len() {
             let answer = self.call("GetRecords", json!({"ShardIterator": self.places[index]})).await?;
-            // A shard that has ended says so by having no next place.
+            // A shard that has ended has no next place.
             if let Ok(next) = text(&answer["NextShardIterator"]) {
                 self.places[index] = next;
             }

@@ -1,4 +1,4 @@
-//! Calendars.
+//! Reads the calendars of a file.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use super::super::fault::Findings;
 use super::super::line::Line;
 use super::element::Element;
 
-/// The id of a calendar, by the UID that the file has for it.
+/// The id of a calendar, made from its UID in the file.
 pub(super) fn id(uid: &str) -> String {
     format!("calendar-{uid}")
 }
 
-/// The bit of a day of the week: MSPDI counts from Sunday, 1.
+/// The bit of a day of the week. MSPDI counts the days from Sunday, which is 1.
 fn bit(day_type: i64) -> i64 {
     if day_type == 1 { 64 } else { 1 << (day_type - 2) }
 }
 
-/// The line of a calendar. The calendar of a resource has no place here.
+/// The line of a calendar. This product has no calendars of resources.
 pub(super) fn line(file: &Arc<str>, calendar: &Element, minutes_per_day: f64, findings: &mut Findings) -> Option<Line> {
     let uid = calendar.text("UID");
     let name = match calendar.text("Name") {
@@ -44,7 +44,7 @@ pub(super) fn line(file: &Arc<str>, calendar: &Element, minutes_per_day: f64, fi
         let Some(day_type @ 1..=7) = day.number("DayType") else { continue };
         if day.flag("DayWorking") {
             bits |= bit(day_type);
-            // Without times it is a day as the plan counts them.
+            // A day without times has the hours of the plan's standard day.
             let seconds = seconds_of(day).unwrap_or((minutes_per_day * 60.0) as i64);
             *hours.entry(seconds).or_default() += 1;
         }
@@ -79,7 +79,7 @@ fn in_hours(seconds: i64) -> f64 {
     (seconds as f64 / 36.0).round() / 100.0
 }
 
-/// The working seconds of a day, if the file says when they are.
+/// The working seconds of a day, if the file has its times.
 fn seconds_of(day: &Element) -> Option<i64> {
     let times: Vec<&Element> = day.all("WorkingTimes").flat_map(|times| times.all("WorkingTime")).collect();
     let seconds = |text: &str| -> Option<i64> {
@@ -97,7 +97,7 @@ fn seconds_of(day: &Element) -> Option<i64> {
 
 fn exceptions(file: &str, calendar: &Element, what: &str, findings: &mut Findings) -> Vec<Value> {
     let new: Vec<&Element> = calendar.all("Exceptions").flat_map(|list| list.all("Exception")).collect();
-    // Files from before 2007 have them as days of the week 0; newer ones have them twice.
+    // Files from before 2007 have exceptions as days of the week 0. Newer files have them in both forms.
     let old =
         calendar.all("WeekDays").flat_map(|days| days.all("WeekDay")).filter(|day| day.number("DayType") == Some(0));
     let all: Vec<&Element> = if new.is_empty() { old.collect() } else { new };
@@ -130,7 +130,8 @@ fn exceptions(file: &str, calendar: &Element, what: &str, findings: &mut Finding
     found
 }
 
-/// Lines of calendars, and of the project that uses them, with the ids of the project's calendars of the same names.
+/// The lines of calendars and of the project that uses them. A calendar with the same name as one of the project gets that one's
+/// id.
 pub(in super::super) fn by_name(lines: Vec<Line>, contents: &Contents) -> Vec<Line> {
     let mut ids: BTreeMap<&str, Vec<&RowId>> = BTreeMap::new();
     for (id, row) in contents.of(Collection::Calendars) {

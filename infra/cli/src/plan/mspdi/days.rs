@@ -1,15 +1,15 @@
-//! Hours and minutes of a plan as working days.
+//! Converts hours and minutes of a plan to working days.
 
-/// How a plan counts days.
+/// The length of a plan's days and weeks.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Days {
-    /// Minutes of a working day: what the file divides durations by.
+    /// The minutes of a working day, by which durations are divided.
     pub(super) minutes_per_day: f64,
-    /// Working days of a week, for durations that run through nights and weekends.
+    /// The working days of a week, for durations that include nights and weekends.
     pub(super) days_per_week: f64,
 }
 
-/// Whole working days, and whether they are exactly what the file says.
+/// A number of whole working days, and whether it is exactly the duration in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Whole {
     pub(super) days: i64,
@@ -17,14 +17,14 @@ pub(super) struct Whole {
 }
 
 impl Days {
-    /// The working days of minutes in a format of MSPDI. Half a day and more is a day.
+    /// The working days of minutes in a format of MSPDI. Half a day or more is rounded up.
     pub(super) fn of(self, minutes: f64, format: i64) -> Whole {
         let days = match elapsed(format) {
             true => minutes / 1_440.0 * self.days_per_week / 7.0,
             false => minutes / self.minutes_per_day,
         };
         let whole = days.round();
-        // Minutes are whole in these files, and so is nothing that is off by less.
+        // Minutes are whole in these files, so a smaller difference is a rounding error.
         Whole { days: whole as i64, exact: !elapsed(format) && (days - whole).abs() * self.minutes_per_day < 0.5 }
     }
 }

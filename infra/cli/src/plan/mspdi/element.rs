@@ -4,17 +4,17 @@ use quick_xml::escape::resolve_predefined_entity;
 use quick_xml::events::{BytesRef, Event};
 use quick_xml::reader::Reader;
 
-/// The largest document.
+/// The maximum size of a document, in bytes.
 pub(super) const MAX_BYTES: u64 = 100_000_000;
-/// The maximum number of elements within each other. A plan has about six.
+/// The maximum depth of elements. A plan has about six levels.
 const MAX_DEPTH: usize = 32;
 
-/// An element with what is in it.
+/// An element with its contents.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Element {
     pub(super) name: String,
     pub(super) line: u64,
-    /// Its text; empty if it has elements in it.
+    /// Its text, which is empty if it contains elements.
     pub(super) text: String,
     pub(super) children: Vec<Element>,
 }
@@ -30,7 +30,7 @@ impl Element {
         self.children.iter().filter(move |child| child.name == name)
     }
 
-    /// The text of an element in it, without blanks around it; empty if there is none.
+    /// The text of an element in it, without blanks around it. It is empty if there is no such element.
     pub(super) fn text(&self, name: &str) -> &str {
         self.child(name).map_or("", |child| child.text.trim())
     }
@@ -49,14 +49,14 @@ impl Element {
     }
 }
 
-/// Why a document cannot be read, and where.
+/// The reason why a document cannot be read, with its location.
 #[derive(Debug, PartialEq)]
 pub(super) struct Unreadable {
     pub(super) line: u64,
     pub(super) message: String,
 }
 
-/// Calls `each` with every element of the root, and with every element in one of those, and the name of what it is in.
+/// Calls `each` with every element of the root and with every element inside one of those, and with the name of the parent.
 pub(super) fn read(text: &str, root: &str, mut each: impl FnMut(&str, Element)) -> Result<(), Unreadable> {
     let mut reader = Reader::from_str(text);
     let (mut line, mut counted) = (1, 0);

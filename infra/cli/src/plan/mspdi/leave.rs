@@ -1,4 +1,4 @@
-//! Lists what a plan says and this product has no place for.
+//! Lists the values of a plan that this product has no place for.
 
 use super::super::fault::{Fault, Findings};
 use super::element::Element;
@@ -6,7 +6,7 @@ use super::element::Element;
 /// The maximum number of characters of a value in a message.
 const MAX_SHOWN: usize = 80;
 
-/// Elements of a task that are taken, or follow from others.
+/// The elements of a task that are imported, or that follow from others.
 const OF_TASKS: &[&str] = &[
     "UID",
     "ID",
@@ -78,7 +78,7 @@ const OF_TASKS: &[&str] = &[
     "Manual",
     "ActualWorkProtected",
     "ActualOvertimeWorkProtected",
-    // These have a line of their own.
+    // These elements get a line of their own.
     "WBS",
     "Active",
     "ConstraintType",
@@ -87,7 +87,7 @@ const OF_TASKS: &[&str] = &[
     "ExtendedAttribute",
 ];
 
-/// Elements of an assignment that are taken, or follow from others.
+/// The elements of an assignment that are imported, or that follow from others.
 const OF_ASSIGNMENTS: &[&str] = &[
     "UID",
     "GUID",
@@ -134,11 +134,11 @@ const OF_ASSIGNMENTS: &[&str] = &[
     "UpdatedByCurrentUser",
 ];
 
-/// What an element of the project says that people typed.
+/// The elements of the project that people fill in.
 const OF_PROJECTS: &[&str] =
     &["Subject", "Category", "Company", "Manager", "Author", "StatusDate", "Keywords", "Comments"];
 
-/// What a resource says that people typed.
+/// The elements of a resource that people fill in.
 const OF_RESOURCES: &[&str] = &[
     "Initials",
     "Group",
@@ -153,7 +153,7 @@ const OF_RESOURCES: &[&str] = &[
 ];
 
 impl Findings {
-    /// Lists a value of `what` that has no place here.
+    /// Lists a value of `what` that this product has no place for.
     pub(super) fn leave(&mut self, file: &str, line: u64, what: &str, message: &str) {
         let message = format!("{what}: {message}");
         self.left_out.push(Fault { file: file.to_owned(), line: Some(line), column: None, message });
@@ -172,7 +172,7 @@ pub(super) fn of_project(file: &str, project: &Element, findings: &mut Findings)
     rest(file, project, "project", |name| OF_PROJECTS.contains(&name), findings);
 }
 
-/// What people typed of a resource, in brackets, or nothing.
+/// The values of a resource that people filled in, in brackets. It is empty if there are none.
 pub(super) fn of_resource(resource: &Element) -> String {
     let typed =
         resource.children.iter().filter(|child| OF_RESOURCES.contains(&child.name.as_str()) && says_something(child));
@@ -196,7 +196,7 @@ fn says_something(element: &Element) -> bool {
     !element.children.is_empty() || !(empty.contains(&element.text.trim()) || usual)
 }
 
-/// What an element says, on one line.
+/// The text of an element, on one line.
 pub(super) fn value(element: &Element) -> String {
     let text = match element.children.as_slice() {
         [] => element.text.trim().to_owned(),

@@ -1,4 +1,4 @@
-//! Resources and assignments: one of the members does a task.
+//! Reads resources and assignments, and makes one member the assignee of a task.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::super::users::Users;
 use super::element::Element;
 use super::leave;
 
-/// Gives tasks their assignees: the first resource of each that is a user. Lists the others.
+/// Gives each task its assignee, which is its first resource that is a user. Lists the other resources.
 pub(super) fn assign(
     file: &str,
     (resources, assignments): (&[Element], &[Element]),

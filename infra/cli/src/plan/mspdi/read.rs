@@ -15,10 +15,10 @@ use super::element::{self, Element, MAX_BYTES, Unreadable};
 use super::task::{Tasks, is_project};
 use super::{ID_ALIAS, ID_FIELD, calendar, leave, people};
 
-/// A plan as the file has it.
+/// A plan as it is in the file.
 #[derive(Default)]
 struct Plan {
-    /// What is beside the lists.
+    /// The elements of the project that are not in a list.
     project: Element,
     calendars: Vec<Element>,
     tasks: Vec<Element>,

@@ -1,4 +1,4 @@
-//! Tasks and the links between them.
+//! Reads tasks and the links between them.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::days::{Days, elapsed, minutes, percent};
 use super::element::Element;
 use super::{ID_FIELD, leave};
 
-/// How the tasks of a file are read.
+/// The facts about a file that are needed to read its tasks.
 pub(super) struct Tasks<'a> {
     pub(super) file: &'a Arc<str>,
     pub(super) days: Days,
     /// The UID of the project's calendar.
     pub(super) calendar: &'a str,
-    /// The file has the ids of its tasks, because it was exported here.
+    /// Whether the file has the ids of its tasks, because this product exported it.
     pub(super) has_ids: bool,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct Found {
 }
 
 impl Tasks<'_> {
-    /// The lines of all tasks. The project's own summary task is no task here, and neither is a blank row.
+    /// The lines of all tasks, without the project's own summary task and without blank rows.
     pub(super) fn lines(&self, elements: &[Element], findings: &mut Findings) -> Found {
         let mut found = Found { tasks: Vec::new(), links: Vec::new(), ids: HashMap::new() };
         let mut rows: Vec<(&Element, i64)> = Vec::new();
@@ -74,7 +74,7 @@ impl Tasks<'_> {
             }
         });
         if !taken.insert(id.clone()) {
-            // A task that was copied in the other program has the id of the other one.
+            // A task that was copied in another program has the id of its original.
             let message = format!("has the id {id}, as another task has; it gets task-{uid}");
             findings.warnings.push(fault(file, task.line, message));
             id = format!("task-{uid}").parse().unwrap_or(id);
@@ -163,7 +163,7 @@ impl Tasks<'_> {
         Some(line(Collection::Tasks, file, task.line, id, fields, initial))
     }
 
-    /// A constraint has no place, but one that says not to start before the start is the planned start.
+    /// This product has no constraints. But a constraint not to start before the task's own start is the planned start.
     fn leave_constraint(&self, task: &Element, start: Option<&str>, leave: &mut impl FnMut(u64, &str)) {
         let date = task.day("ConstraintDate");
         let name = match task.number("ConstraintType").unwrap_or(0) {
@@ -259,7 +259,7 @@ fn wbs_path(task: &Element, outline: &mut Vec<u64>) -> Option<String> {
         if let Some(last) = outline.last_mut() {
             *last += 1;
         }
-        // A level that was passed over.
+        // A level that the outline skipped gets the number 1.
         outline.iter_mut().for_each(|part| *part = (*part).max(1));
     }
     if !number.is_empty() {

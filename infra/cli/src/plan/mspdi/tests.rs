@@ -1,4 +1,5 @@
-//! Plans of other programs, without a server. The files follow the structure that the programs document; none was written by them.
+//! Tests of plans of other programs, without a server. The files follow the structure that the programs document. No file was
+//! written by such a program.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ fn of_file(file: &str, users: &Users) -> (Vec<Line>, Findings) {
     read(&std::fs::read_to_string(path).expect("a file"), users)
 }
 
-/// A plan with these tasks, and what is in front of them.
+/// A plan with these tasks, and with these elements in front of them.
 fn plan(before: &str, tasks: &str) -> String {
     format!("<Project>{before}<Tasks>{tasks}</Tasks></Project>")
 }

@@ -13,7 +13,7 @@ use super::super::contents::Contents;
 use super::super::export::rows;
 use super::{ID_ALIAS, ID_FIELD};
 
-/// A project as an XML file for MS Project, and what the file has no place for.
+/// A project as an XML file for MS Project, and the values that the file has no place for.
 pub fn to_mspdi(contents: &Contents) -> io::Result<(Vec<u8>, Vec<String>)> {
     let mut document = Document { xml: Writer::new_with_indent(Vec::new(), b' ', 2), left_out: Vec::new() };
     document.xml.write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), Some("yes"))))?;
@@ -93,7 +93,7 @@ impl Document {
         }
         let days = row.get("working_days").and_then(Value::as_i64).unwrap_or(31);
         let seconds = (row.get("hours_per_day").and_then(Value::as_f64).unwrap_or(8.0) * 3_600.0).round() as i64;
-        // From 8 o'clock, or so that it fits the day. Midnight at the end is 0:00.
+        // Work begins at 8 o'clock, or earlier if the hours would not fit the day. Midnight at the end is 0:00.
         let from = 28_800.min(86_400 - seconds);
         let clock = |at: i64| format!("{:02}:{:02}:{:02}", at / 3_600 % 24, at / 60 % 60, at % 60);
         self.within("Calendar", |this| {
@@ -218,7 +218,7 @@ impl Document {
             this.leaf("Milestone", if days == 0.0 { "1" } else { "0" })?;
             this.leaf("Summary", if summary { "1" } else { "0" })?;
             this.leaf("PercentComplete", &percent.to_string())?;
-            // Without it MS Project moves the task to the project's start.
+            // Without this element, MS Project moves the task to the project's start.
             this.leaf("ConstraintType", if start.is_empty() { "0" } else { "4" })?;
             if !start.is_empty() {
                 this.leaf("ConstraintDate", &format!("{start}T08:00:00"))?;
@@ -259,13 +259,13 @@ impl Document {
     }
 
     fn leaf(&mut self, name: &str, value: &str) -> io::Result<()> {
-        // XML has no way to write these.
+        // XML cannot represent these characters.
         let unfit = |sign: char| matches!(sign, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
         if value.contains(unfit) {
             self.left_out.push(format!("{name} {value:?}: characters that XML has no place for"));
         }
         let value = value.replace(unfit, "\u{fffd}");
-        // A reader would take a bare one for the end of a line.
+        // A reader would take an unescaped carriage return for the end of a line.
         let escaped = escape(value.as_str()).replace('\r', "&#13;");
         self.xml.write_event(Event::Start(BytesStart::new(name)))?;
         self.xml.write_event(Event::Text(BytesText::from_escaped(escaped)))?;
