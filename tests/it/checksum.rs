@@ -77,12 +77,14 @@ async fn each_write_takes_the_old_row_out_and_the_new_one_in() {
 }
 
 #[tokio::test]
-async fn a_page_has_none_and_the_last_one_has_those_of_the_whole() {
+async fn a_page_has_none_but_counts_rows_and_the_last_one_has_those_of_the_whole() {
     let project = project().await;
+    let rows = project.live_rows().await.len() as u64;
     let mut device = Device::default();
     loop {
         let page = device.synchronize(&project, Some(3)).await;
         assert_eq!(page.checksums.is_none(), page.has_more);
+        assert_eq!(page.row_counts, page.has_more.then_some(rows));
         if !page.has_more {
             assert_eq!(page.checksums, Some(listed(&project).await));
             return;

@@ -18,6 +18,8 @@ pub struct Pull {
     pub path: String,
     /// The checksums of the live rows, if the response has them.
     pub checksums: Option<Checksums>,
+    /// How many live rows the server has, if it says so.
+    pub row_counts: Option<u64>,
     updated: BTreeMap<(String, String), Value>,
     deleted: BTreeSet<(String, String)>,
 }
@@ -48,7 +50,8 @@ impl Pull {
         let body = answer.json();
         let body = body.as_object().expect("an object");
         assert!(
-            body.keys().all(|key| ["changes", "timestamp", "has_more", "checksum"].contains(&key.as_str())),
+            body.keys()
+                .all(|key| ["changes", "timestamp", "has_more", "row_counts", "checksum"].contains(&key.as_str())),
             "{:?}",
             body.keys()
         );
@@ -59,9 +62,11 @@ impl Pull {
             has_more: body.get("has_more").is_some_and(|more| more.as_bool().expect("a boolean")),
             path: timing(answer),
             checksums: body.get("checksum").map(checksums),
+            row_counts: body.get("row_counts").map(all_rows),
             updated: BTreeMap::new(),
             deleted: BTreeSet::new(),
         };
+        assert!(pull.has_more || pull.row_counts.is_none(), "the last page counts rows");
         let changes = body["changes"].as_object().expect("an object");
         let names: BTreeSet<&str> = changes.keys().map(String::as_str).collect();
         assert!(names.is_superset(&Collection::ALL.map(Collection::name).into()), "{names:?}");
@@ -202,4 +207,9 @@ impl Device {
         self.apply(&pull);
         pull
     }
+}
+
+#[track_caller]
+fn all_rows(counts: &Value) -> u64 {
+    counts.as_object().expect("an object").values().map(|rows| rows.as_u64().expect("a number of rows")).sum()
 }

@@ -57,8 +57,11 @@ impl Reference {
         let mut names = Collection::ALL.map(Collection::name).into_iter();
         let changes =
             InOrder(names.by_ref().map(|name| (name.to_owned(), changes.remove(name).unwrap_or_default())).collect());
-        let checksum = (!has_more).then(|| checksum(&counter));
-        let answer = Answer { changes, timestamp: mark, has_more: has_more.then_some(true), checksum };
+        let checksum = checksum(&counter);
+        let rows = |(name, sums): &(String, Vec<u64>)| (name.clone(), sums[0]);
+        let row_counts = has_more.then(|| InOrder(checksum.0.iter().map(rows).collect()));
+        let checksum = (!has_more).then_some(checksum);
+        let answer = Answer { changes, timestamp: mark, has_more: has_more.then_some(true), row_counts, checksum };
         serde_json::to_string(&answer).expect("JSON")
     }
 
@@ -112,6 +115,8 @@ struct Answer {
     timestamp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     has_more: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    row_counts: Option<InOrder<u64>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     checksum: Option<InOrder<Vec<u64>>>,
 }

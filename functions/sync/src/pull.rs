@@ -623,10 +623,8 @@ impl<'a, 'k> Gathering<'a, 'k> {
         let Some(reading) = reading.filter(|_| !self.proof.has_newer(self.counter.current)) else {
             let rows = without_tombstones_for(self.pull, self.proof.into_rows(mark.into()));
             let checksums = Some(self.counter.checksums);
-            return Made::unkept(
-                PullAnswer { rows, has_more: true, checksums, ..PullAnswer::empty(mark) },
-                self.outcome,
-            );
+            let answer = PullAnswer { rows, has_more: true, checksums, ..PullAnswer::empty(mark) };
+            return Made::unkept(answer, self.outcome);
         };
         // After a strong read all rows are known, so the rows of the pages after this one need not be read again.
         let is_all = self.outcome == PullOutcome::Strong;

@@ -224,7 +224,7 @@ async fn what_cannot_be_compared_ends_with_2_and_says_why() {
     let mut strange = whole.clone();
     strange["projects"][0]["project"] = "p/../\u{1b}[31m".into();
     let ran = diagnosed(&stack, &strange, &[]).await;
-    assert!(ran.code == Some(2) && ran.output.contains("p/../␣[31m: mark 7\n          NOT COMPARED"), "{ran:?}");
+    assert!(ran.code == Some(2) && ran.output.contains("p/../␛[31m: mark 7\n          NOT COMPARED"), "{ran:?}");
     let mut unknown = whole.clone();
     unknown["projects"][0]["project"] = "q".into();
     assert_eq!(found(&stack, &unknown, &[]).await, (Some(1), vec!["project_unknown".to_owned()]));

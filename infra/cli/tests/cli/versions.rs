@@ -36,7 +36,7 @@ async fn a_watch_shows_each_commit_with_what_it_did() {
     assert_eq!((&edge["versions"], &edge["rows"][0]["change"]), (&json!([7, 7]), &json!("created")));
 
     stack.send("PATCH", "p/tasks/t3/", json!({"name": "Dig\u{1b}[2J"})).await;
-    assert_eq!(said().split_once("Z  ").expect("a time").1, "8          tasks ~Dig␣[2J by olga");
+    assert_eq!(said().split_once("Z  ").expect("a time").1, "8          tasks ~Dig␛[2J by olga");
     let changed = json();
     assert_eq!((&changed["rows"][0]["id"], &changed["rows"][0]["written"]["by"]), (&json!("t3"), &json!("olga")));
     // printf 'prod:%s' olga | sha256sum | cut -c 1-16
