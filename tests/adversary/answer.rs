@@ -1,4 +1,4 @@
-//! What an answer to a pull promises, judged against the true history.
+//! Judges the promises of an answer to a pull against the true history.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use shared::domain::{Checksums, CollectionName, RowKey, ServerVersion, WipePlace
 use crate::device::Device;
 use crate::history::History;
 
-/// A sync response, its form checked.
+/// A sync response whose form was checked.
 pub(crate) struct Answer {
     mark: u64,
     pub(crate) has_more: bool,
@@ -17,18 +17,18 @@ pub(crate) struct Answer {
     checksums: Option<Checksums>,
 }
 
-/// Under which circumstances it was asked for.
+/// The circumstances of the pull.
 pub(crate) struct Given {
     pub(crate) turbo: bool,
-    /// The app has a new column, so that the device asks for everything.
+    /// Whether the app has a new column, so that the device asks for everything.
     pub(crate) migrates: bool,
-    /// A version that a mutation was answered with before.
+    /// A version that the answer to an earlier mutation named.
     pub(crate) min_version: u64,
-    /// The version of the user's membership that a strong read would have seen when the pull began; 0 if none.
+    /// The version of the user's membership that a strong read would have seen when the pull began, or 0 if there was none.
     pub(crate) membership_at_start: u64,
-    /// … and of the counter.
+    /// The counter that a strong read would have seen when the pull began.
     pub(crate) counter_at_start: u64,
-    /// The index shows each row as it is.
+    /// Whether the index shows each row as it is.
     pub(crate) index_is_current: bool,
 }
 
@@ -80,7 +80,7 @@ fn checksums(body: &Value) -> Result<Checksums, String> {
 }
 
 impl Device {
-    /// Takes an ordinary answer.
+    /// Judges an ordinary answer.
     pub(crate) fn take_changes(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let Answer { mark, has_more, .. } = *answer;
         // A device at its user's removal was told to forget everything, and is given everything now that the user is back.
@@ -118,7 +118,7 @@ impl Device {
         }
         self.mark = mark;
         self.expect_complete(history)?;
-        // An answer without a checksum knows of newer rows, some of which it may not show.
+        // An answer without checksums knows of newer rows, and it may not show some of them.
         ensure(has_more || answer.checksums.is_some() || history.current() > mark, || "no checksum".to_owned())?;
         if answer.checksums.is_some() {
             let same = self.rows.iter().map(|(row, version)| (row.as_str(), *version)).eq(history.state_at(mark));
@@ -140,7 +140,7 @@ impl Device {
         checksums
     }
 
-    /// Takes an answer to someone for whom there is nothing any more: after the last page the device holds nothing.
+    /// Judges an answer to a user who may see nothing any more. After the last page the device holds nothing.
     pub(crate) fn take_wipe(&mut self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let mark = answer.mark;
         ensure(answer.updated.is_empty(), || "rows for nobody".to_owned())?;
@@ -157,12 +157,12 @@ impl Device {
         };
         for row in &answer.deleted {
             let held = history.rows().get(row).ok_or("an unknown id")?;
-            // Of a row that lost versions to older code, the server does not know since when it exists.
+            // If older code dropped versions of a row, the server does not know since when the row exists.
             let existed = held[0] <= end || history.was_buried(row) || history.unarchived.contains(row);
             ensure(existed, || format!("{row} was made after {end}"))?;
             self.rows.remove(row);
         }
-        // Of a row that was buried, and written again by another restore, nobody can tell that it was known before.
+        // If a restore buried a row and another restore wrote it again, nobody can tell that the row was known before.
         let is_known = |row: &String| !history.was_buried(row) || history.rows()[row].len() == 1;
         if !answer.has_more {
             self.rows.retain(|row, _| is_known(row));
@@ -172,7 +172,8 @@ impl Device {
         Ok(())
     }
 
-    /// A page that is not the last: how far it is, no device's mark says. Returns what its ids existed at, at the latest.
+    /// Judges a page that is not the last one. The mark does not say how far it is. Returns the latest version at which all of
+    /// its ids existed.
     fn end_of_page(&self, place: u64, history: &History, given: &Given) -> Result<u64, String> {
         ensure(place >= WipePlace::FIRST_MARK, || format!("a page of a wipe has a device's mark, {place}"))?;
         ensure(place > self.mark, || format!("a wipe went back from {} to {place}", self.mark))?;
@@ -186,7 +187,7 @@ impl Device {
         history.entry(version).is_some_and(|entry| entry.row == self.membership && entry.live.is_none())
     }
 
-    /// Who was removed, or whose project was deleted, gets no rows, nor ones that were written later.
+    /// A user who was removed, or whose project was deleted, gets no rows, and no ids of rows that were written later.
     fn expect_right_to_it(&self, answer: &Answer, history: &History, given: &Given) -> Result<(), String> {
         let mark = answer.mark;
         ensure(history.deleted_at.is_none_or(|end| mark < end), || "rows of a deleted project".to_owned())?;
@@ -196,12 +197,12 @@ impl Device {
         ensure(!(gone && latest <= mark), || format!("a member removed at {latest} got a mark beyond"))?;
         let later = answer.updated.iter().find(|(_, version, _)| gone && *version > latest);
         ensure(later.is_none(), || format!("a member removed at {latest} got what was written later: {later:?}"))?;
-        // A member who is added again with such a mark is given everything anew, and would go back.
+        // A member who is added again with such a mark is given everything anew, so the mark would go back.
         ensure(!self.is_removal(mark, history), || format!("a member got the mark of a removed one: {mark}"))?;
         ensure(!(gone && latest == given.membership_at_start), || format!("rows for a member removed at {latest}"))
     }
 
-    /// Every row whose current version is at most the mark is held in that state.
+    /// Checks that the device holds every row whose current version is at most the mark, in that state.
     fn expect_complete(&self, history: &History) -> Result<(), String> {
         for (row, versions) in history.rows() {
             let Some(current) = versions.last().filter(|current| **current <= self.mark) else { continue };
@@ -214,7 +215,7 @@ impl Device {
         Ok(())
     }
 
-    /// Row by row, how the device differs from the server's state at a version.
+    /// The differences between the device and the server's state at a version, row by row.
     pub(crate) fn differences(&self, history: &History, at: u64) -> String {
         let truth = history.state_at(at);
         let rows: BTreeSet<&str> = truth.keys().copied().chain(self.rows.keys().map(String::as_str)).collect();

@@ -1,4 +1,4 @@
-//! Batches: several operations as one request, made and judged.
+//! Makes and judges batches: several operations as one request.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::history::History;
 use crate::http::{Ask, PROJECT, Reply};
 use crate::operations::{Kind, Maker, Operation};
 
-/// What a batch may hold.
+/// The limits of a batch.
 const KINDS: [Kind; 9] = [
     Kind::CreateTask,
     Kind::ChangeTask,
@@ -21,11 +21,12 @@ const KINDS: [Kind; 9] = [
     Kind::CreateCalendar,
     Kind::DeleteCalendar,
 ];
-/// So far apart are the numbers of a batch's operations, since no two operations of a run share one.
+/// The distance between the numbers of batches. It leaves room for their operations, because no two operations of a run share a
+/// number.
 pub(crate) const APART: u64 = 5_000;
 
 impl Maker<'_> {
-    /// Up to eight operations by one user, some of them about what others of them make.
+    /// Up to eight operations by one user. Some of them are about rows that others of them create.
     pub(crate) fn batch(&mut self) -> Operation {
         let number = self.number;
         let mut parts: Vec<Operation> = Vec::new();
@@ -73,7 +74,7 @@ pub(crate) fn operation(ask: &Ask) -> Value {
     operation
 }
 
-/// Is this what the truth allows to be answered? Whatever of it is new was made by one commit, which is the one named.
+/// Whether the true history allows this answer. Everything new in it was made by one commit, which is the one that it names.
 pub(crate) fn judge(operation: &Operation, reply: &Reply, history: &History) -> Result<(), String> {
     let results = reply.body["results"].as_array().map(Vec::as_slice).unwrap_or_default();
     if results.len() != operation.parts.len() {

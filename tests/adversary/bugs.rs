@@ -1,4 +1,4 @@
-//! What the convergence test found, each bug with the play that showed it at once.
+//! The bugs that the convergence test found, each with the scenario that shows it at once.
 
 use crate::operations::Kind;
 use crate::run::play;

@@ -1,4 +1,4 @@
-//! Is the table clean in the end?
+//! Checks that the table is clean in the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,8 +9,8 @@ use shared::domain::{ArchivedVersions, ServerVersion, VersionHistory};
 use crate::http::PROJECT;
 use crate::table::{Item, UnreliableTable};
 
-/// Versions are dense, each is held by one row or archived, and the writes of all rows add up to the counter. Judged by the items
-/// alone, in their final state.
+/// Checks that versions are dense, that each is held by one row or archived, and that the revision counts of all rows add up to
+/// the counter. It looks only at the items in their final state.
 pub(crate) fn check(table: &UnreliableTable) {
     if let Err(violation) = judge(table) {
         table.fail(format!("the table is not clean: {violation}"));

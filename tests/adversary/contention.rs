@@ -1,6 +1,6 @@
-//! Many writers on one project, each with nothing else to do.
+//! Measures many writers on one project that send one request after the other.
 //!
-//! One seed for 10 s of simulated time; `CONTENTION_SEEDS=n` and `CONTENTION_SECONDS=n` play more and longer.
+//! It plays one seed for 10 s of simulated time. `CONTENTION_SEEDS=n` and `CONTENTION_SECONDS=n` play more and longer.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,22 +17,22 @@ fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |number| number.parse().expect("a number"))
 }
 
-/// For so long each writer sends one request after the other.
+/// How long each writer sends requests.
 static PLAY: LazyLock<Duration> = LazyLock::new(|| Duration::from_secs(from_environment("CONTENTION_SECONDS", 10)));
 
-/// A call takes 10 ms, its effect is in the middle.
+/// A call takes 10 ms, with its effect in the middle.
 const EXACT: Faults = Faults { network: Delays::between(5, 5), ..Faults::NONE };
-/// … and up to a millisecond more or less, each way.
+/// Each way takes up to a millisecond more or less.
 const UNEVEN: Faults = Faults { network: Delays::between(4, 6), ..Faults::NONE };
-/// … and a transaction takes up to 8 ms more for each of its items, in which another one meets a conflict.
+/// A transaction takes up to 8 ms more for each of its items. Meanwhile another transaction meets a conflict.
 const CONFLICTS: Faults = Faults { tear: Delays::up_to(8), ..UNEVEN };
 
-/// What became of the requests of some plays.
+/// The results of the requests of some seeds.
 #[derive(Debug, Clone, Default)]
 struct Outcome {
-    /// Of those that were done.
+    /// The waiting times of the requests that succeeded.
     waits: Vec<Duration>,
-    /// Answered 503.
+    /// The number of requests that were answered 503.
     busy: u64,
     other: u64,
     transactions: u64,
@@ -58,7 +58,7 @@ impl Outcome {
         self.transactions as f64 / self.waits.len() as f64
     }
 
-    /// Of every item that is not above 1 KB, as all are here, a transaction takes two, cancelled or not.
+    /// A transaction takes two units for each item up to 1 KB, even if it is cancelled. All items here are that small.
     fn write_units_wasted_per_commit(&self) -> f64 {
         2.0 * self.cancelled_items as f64 / self.waits.len() as f64
     }
@@ -133,7 +133,7 @@ fn play(writers: usize, faults: Faults, seed: u64) -> Outcome {
     })
 }
 
-/// Plays the seeds, prints what they come to, the speed with its range over the seeds, and checks each.
+/// Plays the seeds and checks each. Prints the results, and the speed with its range over the seeds.
 fn play_seeds(writers: usize, faults: Faults, check: impl Fn(&mut Outcome, u64)) {
     let seeds = 0..from_environment("CONTENTION_SEEDS", 1);
     let outcomes: Vec<Outcome> = seeds.map(|seed| play(writers, faults, seed)).collect();
@@ -164,7 +164,7 @@ fn expect_smooth(outcome: &mut Outcome, seed: u64) {
 
 #[test]
 fn few_writers_on_one_project_hardly_wait() {
-    // The first request asks beside for the membership of whom the instance does not know.
+    // An instance's first request for a user also reads the membership.
     play_seeds(1, EXACT, |outcome, _| {
         assert_eq!(outcome.percentile(99), Duration::from_millis(20));
         assert_eq!(outcome.percentile(100), Duration::from_millis(30));

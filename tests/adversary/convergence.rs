@@ -12,9 +12,9 @@ use crate::run::{Failure, play};
 use crate::scenario::Scenario;
 use crate::table::{DESCENDING, Faults};
 
-/// What is played unless `ADVERSARY_SEEDS` says more, as CI does.
+/// The number of seeds that are played by default. CI sets `ADVERSARY_SEEDS` to play more.
 const SEEDS: Range<u64> = 0..20;
-/// So many operations a seed are played on average, or the scenarios have become too short to mean anything.
+/// The minimum number of operations per seed, on average. With fewer, the scenarios would be too short to mean anything.
 const OPERATIONS_PER_SEED: u64 = 430;
 
 fn variable<T: std::str::FromStr>(name: &str) -> Option<T> {
@@ -29,12 +29,12 @@ struct Broken {
     explanation: String,
 }
 
-/// Stops at the first violation and tells it in one line, as the mutants' runner wants it.
+/// Stops at the first violation and prints it in one line, which the runner of the mutants reads.
 fn is_brief() -> bool {
     variable::<u8>("ADVERSARY_BRIEF").is_some()
 }
 
-/// Plays a seed; on a violation plays it again for the trace, and says how to do that by hand.
+/// Plays a seed. After a violation, plays it again for the trace, and prints how to do that by hand.
 fn play_or_explain(seed: u64) -> Result<Figures, Broken> {
     let scenario = match variable::<String>("ADVERSARY_TABLE").as_deref() {
         None => Scenario::draw(seed),
@@ -113,7 +113,8 @@ fn report(seeds: &str, figures: &Figures, broken: &[Broken], began: Instant) {
     assert!(broken.is_empty(), "caught in {} of {played} seeds: {}", broken.len(), kinds.join("; "));
 }
 
-/// How, and after how many seeds and seconds; or that nothing was found, and which ways the pulls took.
+/// How the violation was found, and after how many seeds and seconds. If nothing was found, says so and lists the outcomes of the
+/// pulls.
 fn report_briefly(figures: &Figures, broken: &[Broken], began: Instant) {
     let (seconds, ways) = (began.elapsed().as_secs_f64(), figures.ways());
     match broken.first() {
@@ -125,7 +126,7 @@ fn report_briefly(figures: &Figures, broken: &[Broken], began: Instant) {
     }
 }
 
-/// How a violation came to light.
+/// The way in which a violation was found.
 fn kind(violation: &str) -> &'static str {
     let kinds = [
         ("panicked", "panic"),
@@ -139,11 +140,11 @@ fn kind(violation: &str) -> &'static str {
         ("device ", "wrong answer"),
         ("writer ", "wrong answer"),
     ];
-    // The rest is found in what the table holds.
+    // All other violations are found in the table.
     kinds.into_iter().find(|(part, _)| violation.contains(part)).map_or("audit", |(_, kind)| kind)
 }
 
-/// What kind of violation it is: the first line without rows, numbers and lists.
+/// The kind of a violation: its first line without rows, numbers and lists.
 fn without_names(violation: &str) -> String {
     let line = violation.lines().next().unwrap_or_default();
     let line = line.split_once(": ").map_or(line, |(who, what)| if who.contains(' ') { what } else { line });
@@ -152,8 +153,8 @@ fn without_names(violation: &str) -> String {
     words.join(" ").chars().take(90).collect()
 }
 
-/// Each way to an answer is taken, the index is often read from its end, and hardly a pull gives up: what is right but
-/// never caught up with, or refused for no reason, converges as well.
+/// Checks that pulls have every outcome, often read the index from its end, and hardly ever give up. A server that never gives
+/// recent rows, or that refuses pulls without a reason, would converge as well.
 fn expect_every_way(figures: &Figures) {
     let taken = |way: &str| figures.pulls.get(way).copied().unwrap_or(0);
     for way in sync::PullOutcome::ALL {
@@ -186,7 +187,7 @@ fn devices_converge_over_an_unreliable_table() {
     }
 }
 
-/// As long as it takes for ten million operations, or half an hour: `ADVERSARY_SOAK=minutes`.
+/// Plays seeds until there were ten million operations, or for `ADVERSARY_SOAK=minutes` if that is shorter.
 #[test]
 fn devices_converge_over_an_unreliable_table_for_half_an_hour() {
     let Some(minutes) = variable::<u64>("ADVERSARY_SOAK") else { return };
@@ -198,7 +199,7 @@ fn devices_converge_over_an_unreliable_table_for_half_an_hour() {
     report(&format!("from {first}"), &figures, &broken, began);
 }
 
-/// The ids that the server made (UUIDv7) come from the time of day: by the order in which they appear instead.
+/// Replaces the ids that the server made (UUIDv7), which depend on the time of day, by the order in which they appear.
 fn without_chosen_ids(course: Vec<String>) -> Vec<String> {
     let mut ids: BTreeMap<String, usize> = BTreeMap::new();
     let mut rename = |line: String| {
@@ -214,7 +215,7 @@ fn without_chosen_ids(course: Vec<String>) -> Vec<String> {
     course.into_iter().map(&mut rename).collect()
 }
 
-/// Whatever else runs beside it, or else no failure could be looked into.
+/// A seed does the same whatever else runs beside it. Otherwise no failure could be reproduced.
 #[test]
 fn a_seed_is_one_course_of_events() {
     let course = |seed| without_chosen_ids(play(seed, &Scenario::draw(seed), true).expect("no violation").1);

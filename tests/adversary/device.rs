@@ -20,34 +20,34 @@ pub(crate) struct Device {
     token: String,
     /// The instances that answer it. Each keeps pages of its own, for all devices.
     routers: [Router; 2],
-    /// Starts the function anew, on the table that there is then. The pages are still there, as where an instance is not stopped.
+    /// Starts the function anew, on the present table. The kept pages stay, as in an instance that is not stopped.
     instances: Box<dyn Fn() -> [Router; 2] + Send>,
-    /// Whether the index is current, so that nothing from before its user was let in is right.
+    /// Whether the index is current. Then no answer may have anything from before its user was added.
     index_is_current: bool,
-    /// How many restores there had been when it got its mark, and when the function was started.
+    /// The number of restores before it got its mark, and before the function was started.
     restores: u64,
     incarnation: u64,
-    /// Of the calls for this device and nobody else.
+    /// The meter of the calls for this device alone.
     meter: Arc<Meter>,
     table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
-    /// So often its app is still brought up to date; a client asks for what a migration needs once.
+    /// The number of updates of its app that are still to come. A client asks only once for the data that a migration needs.
     updates: u8,
     pub(crate) mark: u64,
     /// The version of each live row it holds.
     pub(crate) rows: BTreeMap<String, u64>,
 }
 
-/// What a pull came to.
+/// The result of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pulled {
-    /// Everything there is.
+    /// The device has everything.
     All,
-    /// There is more.
+    /// There are more pages.
     Page,
-    /// Nothing for this user.
+    /// The user may see nothing.
     Nothing,
-    /// The server could not, or the device was killed before it held the answer.
+    /// The server could not answer, or the device was killed before it stored the answer.
     Failed,
 }
 
@@ -81,7 +81,7 @@ impl Device {
         }
     }
 
-    /// Waits while the functions are stopped, and meets those that were started since.
+    /// Waits while the functions are stopped, and then uses those that were started since.
     pub(crate) async fn meet_the_table(&mut self) {
         self.table.is_open().await;
         let incarnation = self.table.state().incarnation;
@@ -90,13 +90,13 @@ impl Device {
         }
     }
 
-    /// As after a new installation.
+    /// Clears the device, as a new installation of the app does.
     pub(crate) fn reinstall(&mut self) {
         self.mark = 0;
         self.rows.clear();
     }
 
-    /// One pull; with `patience` the device is killed if the answer takes longer.
+    /// Makes one pull. With `patience`, the device is killed if the answer takes longer.
     pub(crate) async fn pull(&mut self, limit: Option<usize>, turbo: bool, patience: Option<u64>) -> Pulled {
         self.meet_the_table().await;
         let mut path = format!("/api/v1/projects/{PROJECT}/sync/?since={}", self.mark);
@@ -128,7 +128,7 @@ impl Device {
         }
         self.table.trace(|| format!("{} asks, patience {patience:?}", self.name));
         let ask = Ask::get(path, &self.token);
-        // What an earlier pull, killed, still called is not counted.
+        // Calls that an earlier, killed pull still made are not counted.
         self.meter.take();
         let router = &self.routers[usize::from(self.rng.bool())];
         let asked = self.table.unless_closed(ask.send(router));
@@ -155,7 +155,7 @@ impl Device {
         }
     }
 
-    /// Applies an answer after judging it; the error is what is wrong with it.
+    /// Judges an answer and then applies it. The error says which promise it breaks.
     fn take(&mut self, reply: &Reply, given: &Given) -> Result<Pulled, String> {
         let table = Arc::clone(&self.table);
         let state = table.state();
@@ -180,7 +180,7 @@ impl Device {
                 Ok(Pulled::Nothing)
             }
             403 if reply.code() == "not_a_member" && given.membership_at_start == 0 => {
-                // Whom the backup does not know forgets the project.
+                // The device of a user whom the backup does not know forgets the project.
                 self.reinstall();
                 Ok(Pulled::Nothing)
             }
@@ -189,7 +189,7 @@ impl Device {
                 if !is_place && !state.history.refuses(self.mark) {
                     return Err(format!("the mark {} is refused: {}", self.mark, reply.code()));
                 }
-                // It replaces what it holds.
+                // The device replaces its rows.
                 self.reinstall();
                 Ok(Pulled::Page)
             }

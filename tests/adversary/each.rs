@@ -1,5 +1,5 @@
-//! Batches whose operations are judged one by one, as devices send them that were offline: made, and judged against the true
-//! history.
+//! Makes batches whose operations are judged one by one, as devices send them after they were offline, and judges them against
+//! the true history.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::merge::{changed_since, content};
 use crate::operations::{Kind, Maker, Operation};
 use crate::writer::{REFUSALS, expect_role};
 
-/// What a device may send.
+/// The operations that a device may send.
 const KINDS: [Kind; 10] = [
     Kind::CreateTask,
     Kind::ChangeTask,
@@ -27,7 +27,7 @@ const KINDS: [Kind; 10] = [
     Kind::ChangeCalendar,
 ];
 impl Maker<'_> {
-    /// Up to eight operations of one user, each about another row, most of them on what the user has seen of it.
+    /// Up to eight operations of one user, each about a different row. Most of them name the version that the user has seen.
     pub(crate) fn each(&mut self) -> Operation {
         let number = self.number;
         let (mut parts, mut operations): (Vec<Operation>, Vec<Value>) = Default::default();
@@ -82,7 +82,7 @@ impl Maker<'_> {
     }
 }
 
-/// Is it such a batch?
+/// Whether it is such a batch.
 pub(crate) fn is_each(operation: &Operation) -> bool {
     operation.ask.body.as_ref().is_some_and(|body| body["mode"] == "each")
 }
@@ -91,7 +91,7 @@ fn result<'a>(operation: &Operation, reply: &'a Reply, place: usize) -> Option<&
     (is_each(operation) && reply.status == 200).then(|| &reply.body["results"][place])
 }
 
-/// What became of an operation, in a word or two.
+/// The result of an operation, in a word or two.
 pub(crate) fn outcome(operation: &Operation, reply: &Reply, place: usize) -> Option<String> {
     let result = result(operation, reply, place)?;
     let code = result["problem"]["code"].as_str().or(result["code"].as_str());
@@ -119,7 +119,7 @@ pub(crate) fn reply_to(operation: &Operation, reply: &Reply, place: usize) -> Op
     })
 }
 
-/// An operation as it was sent, and what it was answered.
+/// An operation as it was sent, and its answer.
 struct Part<'a> {
     operation: &'a Operation,
     sent: &'a Value,
@@ -135,14 +135,14 @@ impl Part<'_> {
         self.operation.ask.method == Method::DELETE
     }
 
-    /// Up to which version its user has seen a field, if the operation says so.
+    /// The version up to which its user has seen a field, if the operation says so.
     fn base_of(&self, field: &str) -> Option<u64> {
         let base = self.sent["base_version"].as_u64()?;
         Some(self.sent["base_fields"][field].as_u64().unwrap_or(base))
     }
 
-    /// The fields that it touches and that were changed after their base and up to `at`; of a change only those that it gives
-    /// another value. Of a column that only a newer version knows it may not be known when it was changed.
+    /// The fields that the operation touches and that were changed after their base and up to `at`. For a change, only the fields
+    /// that it gives another value count. It may not be known when a column of a newer version was changed.
     fn unseen(&self, at: u64, history: &History) -> BTreeSet<String> {
         let now = content(at, history);
         let is_newer = |field: &str| {
@@ -158,14 +158,14 @@ impl Part<'_> {
     }
 }
 
-/// Is this what the truth allows to be answered? What was accepted and is new was made by one commit, over nothing that its
-/// user had not seen; and each conflict is one.
+/// Whether the true history allows this answer. The new, accepted operations were made by one commit and overwrote nothing that
+/// the user had not seen. Each reported conflict is a real one.
 pub(crate) fn judge(operation: &Operation, reply: &Reply, history: &History) -> Result<(), String> {
     match (reply.status, reply.code()) {
         (200, _) => {}
         (403, "not_a_member" | "membership_revoked") | (410, "project_deleted") => return Ok(()),
         (503, "busy" | "outcome_unknown" | "unavailable") => return Ok(()),
-        // Every part may have been left out for want of a row.
+        // Every operation may have been left out because its row did not exist.
         (422, _) if operation.parts.is_empty() => return Ok(()),
         (status, code) => return Err(format!("a batch of single operations is answered {status} {code}")),
     }
@@ -194,8 +194,8 @@ pub(crate) fn judge(operation: &Operation, reply: &Reply, history: &History) -> 
         [commit] if commit.is_some() && reply.committed >= commit => commit,
         ref commits => return Err(format!("made by {commits:?} and answered as {:?}", reply.committed)),
     };
-    // A row that was dead already may have been deleted by anyone; one that dies in this commit, by this batch. A dependency may
-    // have gone with its task, and is not judged then.
+    // Anyone may have deleted a row that was dead already. This batch deleted a row that dies in this commit. A dependency may
+    // have been deleted with its task, and is not judged then.
     let takes_dependencies = parts.iter().any(|part| part.deletes() && part.row().starts_with("tasks#"));
     let is_judged =
         |part: &&Part<'_>| part.deletes() && !(takes_dependencies && part.row().starts_with("dependencies#"));
@@ -217,7 +217,7 @@ fn accepted(
     commits: &mut BTreeSet<Option<u64>>,
 ) -> Result<(), String> {
     let row = part.row();
-    // A dependency goes with its task, or is made and goes with it.
+    // A dependency is deleted with its task, or is created and deleted with it.
     let may_go = row.starts_with("dependencies#")
         && later.iter().any(|other| other.deletes() && other.row().starts_with("tasks#"));
     let Some(version) = part.result["server_version"].as_u64() else {

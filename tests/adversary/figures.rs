@@ -1,4 +1,4 @@
-//! What a run did, counted.
+//! The counts of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,24 +9,24 @@ use crate::table::Cost;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) seeds: u64,
-    /// REST requests, and beside them the operations that batches are made of.
+    /// The number of REST requests, and of the operations in batches.
     pub(crate) operations: BTreeMap<String, u64>,
-    /// Repetitions that got the first answer again.
+    /// The number of repetitions that got the first answer again.
     pub(crate) replayed: u64,
-    /// Changes that were merged with what others did meanwhile.
+    /// The number of changes that were merged with concurrent ones.
     pub(crate) merged: u64,
-    /// Sync requests by the way to their answer.
+    /// The number of sync requests by outcome.
     pub(crate) pulls: BTreeMap<String, u64>,
-    /// What these called and read.
+    /// The calls and reads of these requests.
     pub(crate) costs: BTreeMap<String, Cost>,
-    /// Requests whose caller was killed.
+    /// The number of requests whose caller was killed.
     pub(crate) killed: u64,
-    /// Versions given to rows.
+    /// The number of versions given to rows.
     pub(crate) versions: u64,
-    /// Calls to the table by kind.
+    /// The number of calls to the table by kind.
     pub(crate) calls: BTreeMap<String, u64>,
     pub(crate) injected: BTreeMap<String, u64>,
-    /// How often each kind of seed was run.
+    /// The number of runs of each kind of seed.
     pub(crate) scenarios: BTreeMap<String, u64>,
 }
 
@@ -65,7 +65,7 @@ impl Figures {
         self.operations.values().sum()
     }
 
-    /// How often each way to an answer was taken, of the pulls that read rows.
+    /// A text that says how often each outcome was reached, among the pulls that read rows.
     pub(crate) fn ways(&self) -> String {
         let ways = ["kept", "first_read", "asked_again", "caught_up", "busy", "strong", "503 not_proven"];
         let taken = |way: &str| self.pulls.get(way).copied().unwrap_or(0);

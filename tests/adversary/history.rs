@@ -1,6 +1,6 @@
-//! The truth: which version was given to which row, and what the row was then. Each commit is checked as it happens.
+//! The true history: which version was given to which row, and the row's content then. Each commit is checked as it happens.
 //!
-//! A restore takes the truth back to what the backup has (`restored.rs`). What came after it is gone, and no version of it is
+//! A restore takes the true history back to the backup (`restored.rs`). Later commits are gone, and none of their versions is
 //! ever given again.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,55 +20,55 @@ use crate::table::{Item, Key, Written};
 /// A row as devices get it.
 pub(crate) type Content = Arc<Map<String, Value>>;
 
-/// What became of a row at a version.
+/// The state of a row at a version.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     /// `tasks#<id>`
     pub(crate) row: String,
-    /// None: a tombstone.
+    /// The content, or none for a tombstone.
     pub(crate) live: Option<Content>,
     /// The version that the row held before.
     pub(crate) previous: Option<u64>,
 }
 
-/// Everything that was ever committed in the run's project.
+/// All commits of the run's project.
 #[derive(Debug, Default)]
 pub(crate) struct History {
     pub(crate) entries: BTreeMap<u64, Entry>,
-    /// What was committed and is in no backup that was restored since.
+    /// The commits that a restore took back.
     pub(crate) gone: BTreeMap<u64, Entry>,
     /// The counter.
     pub(crate) current: u64,
-    /// Which versions each row held.
+    /// The versions that each row held.
     pub(crate) rows: BTreeMap<String, Vec<u64>>,
-    /// Which rows are live now.
+    /// The rows that are live now.
     pub(crate) live: BTreeMap<String, Content>,
-    /// At which versions a row took on each mark that a writer left in it.
+    /// The versions at which a row got each mark that a writer left in it.
     pub(crate) marks: BTreeMap<String, Vec<u64>>,
-    /// The last version of each commit, with the first one and the record that was written with it.
+    /// The last version of each commit, with its first version and its idempotency record.
     pub(crate) commits: BTreeMap<u64, Commit>,
-    /// A restore is under way.
+    /// The restore that is under way.
     pub(crate) restoring: Option<Restoring>,
-    /// So many restores there were.
+    /// The number of restores so far.
     pub(crate) restores: u64,
-    /// The latest restore raised the counter to this version: everything was written again above it.
+    /// The version to which the latest restore raised the counter. Every row was written again above it.
     pub(crate) raised_to: u64,
-    /// … and each one before.
+    /// The versions to which all earlier restores raised the counter.
     pub(crate) raises: Vec<u64>,
-    /// Marks up to this version are refused.
+    /// The version up to which marks are refused.
     pub(crate) resync_through: Option<u64>,
-    /// Versions of commits that a backup held a part of: nobody is told of the whole again.
+    /// The versions of commits of which a backup held only a part. No answer names such a commit again.
     pub(crate) torn: BTreeSet<u64>,
     pub(crate) deleted_at: Option<u64>,
-    /// The task of which a deletion has begun and not ended.
+    /// The task whose deletion has begun and not ended.
     pub(crate) unfinished: Option<String>,
-    /// Rows that older code took versions off without archiving them.
+    /// The rows of which older code dropped versions without archiving them.
     pub(crate) unarchived: BTreeSet<String>,
-    /// The requests, by their records, whose deletion took its first commit and not its last at once.
+    /// The requests, by their idempotency records, whose deletion takes several commits.
     pub(crate) begun: BTreeSet<String>,
 }
 
-/// The first version of a commit, and the idempotency record that was written with it.
+/// The first version of a commit, and the idempotency record that it wrote.
 #[derive(Debug, Clone)]
 pub(crate) struct Commit {
     pub(crate) first: u64,
@@ -85,12 +85,12 @@ impl History {
         self.entries.get(&version)
     }
 
-    /// How many versions were ever given to rows.
+    /// The number of versions that were ever given to rows.
     pub(crate) fn versions_given(&self) -> u64 {
         (self.entries.len() + self.gone.len()) as u64
     }
 
-    /// One of the versions that there are, or none of them.
+    /// A random version of the project, or none.
     pub(crate) fn any_version(&self, rng: &mut Rng) -> u64 {
         let place = rng.u64(0..=self.entries.len() as u64);
         if self.restores == 0 {
@@ -115,7 +115,7 @@ impl History {
         versions.get(versions.partition_point(|version| *version <= at).checked_sub(1)?).copied()
     }
 
-    /// Was the row live at a version of the project?
+    /// Whether the row was live at a version of the project.
     pub(crate) fn was_live(&self, row: &str, at: u64) -> bool {
         self.version_at(row, at).and_then(|version| self.entry(version)).is_some_and(|entry| entry.live.is_some())
     }
@@ -126,18 +126,18 @@ impl History {
         versions.filter(|(_, version)| self.entry(*version).is_some_and(|entry| entry.live.is_some())).collect()
     }
 
-    /// Does the row that took this version have the mark there?
+    /// Whether the row that got this version has the mark there.
     pub(crate) fn shows(&self, version: u64, mark: &str) -> bool {
         let Some(Entry { row, live: Some(live), .. }) = self.entry(version) else { return false };
         marks_of(row, live).iter().any(|shown| shown == mark)
     }
 
-    /// At which versions a row took on this mark.
+    /// The versions at which a row got this mark.
     pub(crate) fn taken_on(&self, mark: &str) -> &[u64] {
         self.marks.get(mark).map_or(&[], Vec::as_slice)
     }
 
-    /// At how many versions a row ever took on this mark, those included that are gone.
+    /// The number of versions at which a row ever got this mark, including those that a restore took back.
     pub(crate) fn ever_taken_on(&self, mark: &str) -> usize {
         let is_it = |entry: &&Entry| {
             entry.live.as_ref().is_some_and(|live| marks_of(&entry.row, live).iter().any(|m| m == mark))
@@ -149,18 +149,18 @@ impl History {
         self.taken_on(mark).len() + self.gone.values().filter(is_it).filter(|entry| !was_it(entry)).count()
     }
 
-    /// Versions that the row held and that a restore took back.
+    /// The versions that the row held and that a restore took back.
     pub(crate) fn gone_of(&self, row: &str) -> Vec<u64> {
         self.gone.iter().filter(|(_, entry)| entry.row == row).map(|(version, _)| *version).collect()
     }
 
-    /// Did only a lost table have this row, so that a restore made it a tombstone?
+    /// Whether only a lost table had this row, so that a restore made it a tombstone.
     pub(crate) fn was_buried(&self, row: &str) -> bool {
         let first = self.rows.get(row).and_then(|held| held.first());
         first.and_then(|first| self.entry(*first)).is_some_and(|entry| entry.live.is_none())
     }
 
-    /// Is a device with this mark told to start over?
+    /// Whether a device with this mark is told to start over.
     pub(crate) fn refuses(&self, mark: u64) -> bool {
         mark > 0 && self.resync_through.is_some_and(|through| mark <= through)
     }
@@ -170,7 +170,7 @@ impl History {
         self.commits.range(version..).next().map(|(last, _)| *last)
     }
 
-    /// Takes an accepted transaction on record. The error is the rule that it breaks.
+    /// Records an accepted transaction. The error is the rule that it breaks.
     pub(crate) fn commit(&mut self, written: &[Written]) -> Result<(), String> {
         let mut counter = None;
         let mut record = None;
@@ -223,11 +223,11 @@ impl History {
         if counter.contains_key("deleted_at") {
             self.deleted_at = Some(number(counter, "deleted_at"));
         }
-        // Whoever deleted a project may leave it, the last owner too.
+        // Members of a deleted project may leave it, even the last owner.
         if self.deleted_at.is_some() || is_restored { Ok(()) } else { rules::after_commit(&self.live) }
     }
 
-    /// What is archived was superseded, by the row that is named.
+    /// Checks that archived versions were superseded, by the row that the archive names.
     pub(crate) fn expect_archive(&self, item: &Item) -> Result<(), String> {
         let Some(row) = item.get("row_entity").and_then(|row| row["S"].as_str()) else {
             return match crate::clean::archived(item)?.into_iter().find(|version| !self.is_superseded(*version)) {
@@ -250,7 +250,7 @@ impl History {
         self.entry(version).is_some_and(|entry| self.rows[&entry.row].last() != Some(&version))
     }
 
-    /// A deletion that has begun ends before anything else is written: with the task's tombstone, and not without it.
+    /// Checks that a deletion that has begun ends before anything else is written, and that it ends with the task's tombstone.
     fn expect_deletion_goes_on<'a>(
         &mut self,
         counter: &Item,
@@ -325,7 +325,7 @@ impl History {
         Ok(())
     }
 
-    /// The list names exactly the versions that the row held, down to where it says that it is silent.
+    /// Checks that the version history names exactly the versions that the row held, down to where it is silent.
     fn check_superseded(&mut self, row: &str, version: u64, held: &[u64], item: &Item) -> Result<(), String> {
         let current = ServerVersion::try_from(version).map_err(|error| error.to_string())?;
         let list = match item.get("superseded").map(|list| list["B"].as_str().expect("bytes")) {
@@ -348,7 +348,7 @@ impl History {
     }
 }
 
-/// No write loses a column, and only the newer version changes its own.
+/// Checks that no write loses a column, and that only the newer version changes its own columns.
 fn columns_stay(before: &Map<String, Value>, after: &Map<String, Value>, version: u64) -> Result<(), String> {
     if let Some(lost) = before.keys().find(|column| !after.contains_key(*column)) {
         return Err(format!("the column {lost} is lost"));
@@ -361,7 +361,7 @@ fn columns_stay(before: &Map<String, Value>, after: &Map<String, Value>, version
     }
 }
 
-/// The mark that a writer leaves in what it writes: no two requests leave the same.
+/// The mark that a writer leaves in a row. No two requests leave the same mark.
 pub(crate) fn mark_of(row: &str, content: &Map<String, Value>) -> Option<String> {
     let (collection, _) = row.split_once('#')?;
     match collection {
@@ -371,13 +371,13 @@ pub(crate) fn mark_of(row: &str, content: &Map<String, Value>) -> Option<String>
     }
 }
 
-/// That mark, and the one that a writer leaves who leaves the name of a task alone.
+/// Both marks of a row: that one, and the mark of a writer who does not change the name of a task.
 pub(crate) fn marks_of(row: &str, content: &Map<String, Value>) -> Vec<String> {
     let notes = content.get("notes").and_then(Value::as_str).filter(|notes| !notes.is_empty());
     mark_of(row, content).into_iter().chain(notes.map(str::to_owned)).collect()
 }
 
-/// Does this write end a membership? A member may leave a deleted project.
+/// Whether this write ends a membership. A member may leave a deleted project.
 fn is_leaving(row: &str, item: &Item) -> bool {
     row.starts_with("memberships#") && item.get("is_deleted").is_some()
 }

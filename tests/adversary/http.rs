@@ -1,4 +1,4 @@
-//! Requests to a router, as a client would send them.
+//! Sends requests to a router as a client would.
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +10,7 @@ use tower::ServiceExt;
 /// The project of every run.
 pub(crate) const PROJECT: &str = "p";
 
-/// What a client sends.
+/// A request of a client.
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) method: Method,
@@ -23,7 +23,7 @@ pub(crate) struct Ask {
     pub(crate) body: Option<Value>,
 }
 
-/// What it gets.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -32,13 +32,13 @@ pub(crate) struct Reply {
     pub(crate) retry_after: bool,
     /// `X-Server-Version`.
     pub(crate) committed: Option<u64>,
-    /// It says that it was given before.
+    /// Whether the answer says that it was given before.
     pub(crate) replayed: bool,
     /// `X-Merged-Concurrent-Fields`.
     pub(crate) merged: Vec<String>,
-    /// The way to the answer of a pull.
+    /// The outcome of a pull.
     pub(crate) way: String,
-    /// Null when there is none.
+    /// The body, or null if there is none.
     pub(crate) body: Value,
 }
 
@@ -90,7 +90,7 @@ impl Reply {
         Self { status, etag, retry_after, committed, replayed, merged, way, body }
     }
 
-    /// The stable code of a problem, or nothing.
+    /// The stable code of a problem, or an empty text.
     pub(crate) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or("")
     }

@@ -1,4 +1,4 @@
-//! Which way pulls take on an index that lags as real ones are reported to, and what each costs.
+//! Measures the outcomes of pulls, and their costs, on an index that lags as real ones are reported to lag.
 
 use std::thread;
 
@@ -10,14 +10,14 @@ use shared::domain::VersionHistory;
 use crate::scenario::{Scenario, Weights};
 use crate::table::{Cost, Delays, Faults, Lag};
 
-/// An index 10 ms behind, of a thousand entries one more than a second; calls of 10 ms; nothing else goes wrong.
+/// An index that is 10 ms behind, and for one entry in a thousand more than a second. Calls take 10 ms. Nothing else goes wrong.
 const REALISTIC: Faults = Faults {
     network: Delays { least: 0, usual: 10, rare: 0.0, longest: 0 },
     lag: Lag::Lognormal { median: 10.0, p999: 1_000.0 },
     ..Faults::NONE
 };
 
-/// A team at work: 4 commits per second, 100 tasks.
+/// A working team: 4 commits per second, 100 tasks.
 fn everyday(device_pause: u64) -> Scenario {
     let mut edits = Weights::only(&[
         (Kind::CreateTask, 12),

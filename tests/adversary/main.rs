@@ -1,11 +1,10 @@
-//! Convergence over a table that keeps only what DynamoDB promises.
+//! Tests convergence over a table that keeps only the promises of DynamoDB.
 //!
-//! Many writers over REST, each an instance of its own, and several devices that pull, all by the protocol's JSON. The
-//! true history is known, and every answer is judged against it. A seed is one course of events, and fails the same way
-//! each time.
+//! Many writers use REST, each with an instance of its own, and several devices pull, all with the protocol's JSON. The true
+//! history is known, and every answer is judged against it. A seed is one course of events, and fails the same way each time.
 //!
-//! `ADVERSARY_SEED=n` plays that seed alone, `ADVERSARY_SEEDS=a..b` these, `ADVERSARY_SOAK=minutes` as many as fit;
-//! `ADVERSARY_SCENARIO=name` of them only those that play it.
+//! `ADVERSARY_SEED=n` plays only that seed, `ADVERSARY_SEEDS=a..b` plays this range, and `ADVERSARY_SOAK=minutes` plays as many
+//! seeds as fit. `ADVERSARY_SCENARIO=name` plays only the seeds with that scenario.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "all of this is test code, helpers included")]
 

@@ -1,4 +1,4 @@
-//! What others changed since the version that a change was made on (`X-Base-Version`), judged against the true history.
+//! Judges merged changes (`X-Base-Version`) and conflicts against the true history.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::history::History;
 use crate::http::Reply;
 use crate::operations::Operation;
 
-/// A change that was written at `version` lost no other one, and names those that it was merged with.
+/// Checks that a change that was written at `version` lost no other one, and names the fields that it was merged with.
 pub(crate) fn judge(operation: &Operation, reply: &Reply, version: u64, history: &History) -> Result<(), String> {
     let (Some(base), Some(body)) = (operation.ask.base, body(operation)) else { return Ok(()) };
     let row = &operation.row;
@@ -23,7 +23,7 @@ pub(crate) fn judge(operation: &Operation, reply: &Reply, version: u64, history:
     let elsewhere: BTreeSet<&str> =
         changed.iter().map(String::as_str).filter(|name| !body.contains_key(*name)).collect();
     let named: BTreeSet<&str> = reply.merged.iter().map(String::as_str).collect();
-    // Of a column that only a newer version knows it may not be known when it was changed.
+    // It may not be known when a column of a newer version was changed.
     if !named.is_superset(&elsewhere) || named.difference(&elsewhere).any(|name| *name != "colour") {
         return Err(format!("merged with {elsewhere:?} and answered {:?}", reply.merged));
     }
@@ -35,7 +35,7 @@ pub(crate) fn judge(operation: &Operation, reply: &Reply, version: u64, history:
     }
 }
 
-/// A conflict is one: exactly these fields were changed since, to other values.
+/// Checks that a conflict is real: exactly these fields were changed since, to other values.
 pub(crate) fn judge_conflict(operation: &Operation, reply: &Reply, seen: u64, history: &History) -> Result<(), String> {
     let (Some(base), Some(body)) = (operation.ask.base, body(operation)) else {
         return Err("a conflict without X-Base-Version".to_owned());
@@ -62,11 +62,11 @@ pub(crate) fn content(version: u64, history: &History) -> Map<String, Value> {
     history.entry(version).and_then(|entry| entry.live.as_deref()).cloned().unwrap_or_default()
 }
 
-/// Which fields of a row were given another value after `base` and up to `at`.
+/// The fields of a row that got another value after `base` and up to `at`.
 pub(crate) fn changed_since(row: &str, base: u64, at: u64, history: &History) -> BTreeSet<String> {
     let versions = history.rows().get(row).map(Vec::as_slice).unwrap_or_default();
     if history.raises.iter().any(|raise| (base..at).contains(raise)) {
-        // What was changed before a restore is not known: any field may have been.
+        // It is not known what was changed before a restore, so any field may have been.
         let all = content(at, history).into_iter().map(|(name, _)| name);
         return all.filter(|name| !["id", "project", "server_version"].contains(&name.as_str())).collect();
     }
@@ -79,7 +79,7 @@ pub(crate) fn changed_since(row: &str, base: u64, at: u64, history: &History) ->
     changed.filter(|name| name != "server_version").collect()
 }
 
-/// Those of `changed` that a change sets to another value than they have.
+/// The fields in `changed` that a change sets to another value than they have.
 fn conflicts<'a>(
     body: &'a Map<String, Value>,
     changed: &BTreeSet<String>,

@@ -1,5 +1,5 @@
-//! A newer version of the product at work on the same table, as during a canary: it knows a column `colour` of tasks and a
-//! collection `notes`, of which the product that is tested knows nothing.
+//! A newer version of the product on the same table, as during a canary. It knows a column `colour` of tasks and a collection
+//! `notes`, which the tested product does not know.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use tokio::time::{Duration, sleep};
 use crate::http::PROJECT;
 use crate::table::{NAME, UnreliableTable};
 
-/// It takes part in the protocol of commits, one row each; what comes of a call it does not care.
+/// Its commits follow the protocol, with one row each. It ignores the results of its calls.
 pub(crate) struct NewerWriter<F> {
-    /// Makes an instance of the product, and a client for the writes that it would not make.
+    /// Makes an instance of the product, and a client for writes that the product would not make.
     pub(crate) instances: F,
     pub(crate) table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
 }
 
-/// What the newer version gives the column at a version.
+/// The value that the newer version gives the column at a version.
 pub(crate) fn colour(version: u64) -> String {
     format!("colour of {version}")
 }
@@ -43,11 +43,11 @@ impl<F: Fn() -> (Table, Client)> NewerWriter<F> {
         }
     }
 
-    /// The counter, then the row with those of the latest commit, which must be in place; then the transaction.
+    /// Reads the counter, then the row and the rows of the latest commit, which must be in place. Then sends the transaction.
     async fn commit(&mut self, number: u64, instance: &Table, client: &Client) -> Option<()> {
         let project: ProjectId = PROJECT.parse().expect("an id");
         let counter = instance.counter(&project).await.ok()??;
-        // It would finish an unfinished deletion first, as this version does; so it leaves that to the others.
+        // The newer version would have to finish an unfinished deletion first. This test leaves that to the other writers.
         if counter.deleted_at.is_some() || counter.unfinished.is_some() {
             return None;
         }
@@ -80,7 +80,7 @@ impl<F: Fn() -> (Table, Client)> NewerWriter<F> {
         Some(())
     }
 
-    /// A new note, or one of the rows that there are.
+    /// A new note, or one of the existing rows.
     fn choose(&mut self, number: u64) -> RowKey {
         let state = self.table.state();
         let wanted = ["tasks#", "notes#"][self.rng.usize(0..2)];

@@ -1,4 +1,4 @@
-//! What a writer may ask for next.
+//! Makes the operations that a writer asks for.
 
 use axum::http::Method;
 use fastrand::Rng;
@@ -8,23 +8,23 @@ use crate::history::History;
 use crate::http::{Ask, PROJECT};
 use crate::scenario::{USERS, Weights};
 
-/// A request with what is to be known of it later.
+/// A request, with the facts that are needed to judge it later.
 #[derive(Debug, Clone)]
 pub(crate) struct Operation {
     pub(crate) ask: Ask,
     /// Index into [`USERS`].
     pub(crate) user: usize,
-    /// The least role that may do it.
+    /// The lowest role that may do it.
     pub(crate) needed: i64,
-    /// What it leaves in the row that it writes; reads and deletions leave nothing.
+    /// The mark that it leaves in the row that it writes. Reads and deletions leave none.
     pub(crate) mark: Option<String>,
-    /// The row that it is about; empty when the server is to choose the id.
+    /// The row that it is about. It is empty if the server chooses the id.
     pub(crate) row: String,
-    /// What a batch is made of.
+    /// The operations of a batch.
     pub(crate) parts: Vec<Operation>,
 }
 
-/// What can be asked for.
+/// The kinds of operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     CreateTask,
@@ -51,14 +51,14 @@ pub(crate) enum Kind {
     Each,
 }
 
-/// Makes operations out of what is there.
+/// Makes operations on the present rows.
 pub(crate) struct Maker<'a> {
     pub(crate) rng: &'a mut Rng,
     pub(crate) history: &'a History,
     pub(crate) tokens: &'a [String],
     pub(crate) memberships: &'a [String],
     pub(crate) weights: &'a Weights,
-    /// Different in each operation of a run.
+    /// A number that is different in each operation of a run.
     pub(crate) number: u64,
 }
 
@@ -77,8 +77,8 @@ impl Maker<'_> {
         operation
     }
 
-    /// One change in three is to be merged with what others did since a version that the user saw, and half of those of a task
-    /// change its notes alone, which hardly anyone else does.
+    /// One change in three is to be merged with changes since a version that the user saw. Half of these changes to tasks change
+    /// only the notes, which hardly any other operation does.
     fn base(&mut self, operation: &mut Operation) {
         let (ask, row) = (&mut operation.ask, &operation.row);
         let versions = self.history.rows().get(row).map(Vec::as_slice).unwrap_or_default();
@@ -102,7 +102,7 @@ impl Maker<'_> {
         }
     }
 
-    /// Without a key that may make two rows.
+    /// Without a key, a repetition may make two rows.
     fn leave_the_id_to_the_server(&mut self, operation: &mut Operation) {
         if operation.row.starts_with("tasks#")
             && operation.ask.method == Method::POST
@@ -114,7 +114,7 @@ impl Maker<'_> {
         }
     }
 
-    /// None when there is nothing to do it to.
+    /// None if there is no row for it.
     pub(crate) fn of(&mut self, kind: Kind) -> Option<Operation> {
         let mark = format!("mark {}", self.number);
         let operation = match kind {
@@ -270,7 +270,7 @@ impl Maker<'_> {
         Ask { method, body, ..Ask::get(path, &self.tokens[user]) }
     }
 
-    /// Mostly someone who may, sometimes anyone.
+    /// Mostly a user who may do it, and sometimes any user.
     pub(crate) fn user(&mut self, needed: i64) -> usize {
         let may = |user: &usize| {
             let membership = self.history.live().get(&self.memberships[*user]);
@@ -283,7 +283,7 @@ impl Maker<'_> {
         able[self.rng.usize(..able.len())]
     }
 
-    /// The id of a live row, the oldest ones more often.
+    /// The id of a live row. The oldest rows are chosen more often.
     fn row(&mut self, collection: &str) -> Option<String> {
         let own = |row: &&String| row.split_once('#').is_some_and(|(of, _)| of == collection);
         let rows: Vec<&String> = self.history.live().keys().filter(own).collect();
@@ -293,7 +293,7 @@ impl Maker<'_> {
         Some(id.to_owned())
     }
 
-    /// The version at which someone might have read the row, now or some time ago.
+    /// A version at which a user might have read the row, now or some time ago.
     fn if_match(&mut self, row: &str) -> Option<u64> {
         let versions = self.history.rows().get(row)?;
         if let Some(gone) = gone_version(self.rng, self.history, row) {
@@ -324,13 +324,13 @@ impl Maker<'_> {
         ["FS", "FS", "FS", "SS", "FF", "SF"][self.rng.usize(0..6)]
     }
 
-    /// Marks an edge, as the number does by a name elsewhere.
+    /// A value that marks an edge, as the number in the name marks other rows.
     fn lag(&self) -> i64 {
         i64::try_from(self.number % 73_000).expect("small") - 36_500
     }
 }
 
-/// Now and then, once the table was restored, a version of a row that nobody has any more but who saw it.
+/// After a restore, this is sometimes a version that the restore took back and that a user has seen.
 fn gone_version(rng: &mut Rng, history: &History, row: &str) -> Option<u64> {
     if history.restores == 0 || rng.u8(0..8) > 0 {
         return None;

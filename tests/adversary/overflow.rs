@@ -1,4 +1,4 @@
-//! Rows that are written many hundred times, on a table without faults: their pulls need nothing but the index and the archive.
+//! Tests rows that are written many hundred times, on a table without faults. Their pulls need only the index and the archive.
 
 use shared::domain::VersionHistory;
 
@@ -8,7 +8,7 @@ use crate::run::play;
 use crate::scenario::{Scenario, Weights};
 use crate::table::Faults;
 
-/// One writer, so that a device meets no commit under way but by chance.
+/// There is one writer, so that a device rarely meets a commit that is under way.
 fn hot_rows(max_history_bytes: usize) -> Scenario {
     let mut weights = Weights::only(&[(Kind::ChangeTask, 95), (Kind::CreateTask, 2), (Kind::Batch, 1)]);
     weights.heat = 0.97;

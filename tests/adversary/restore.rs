@@ -1,5 +1,5 @@
-//! The operator who restores the table while devices and writers are under way: the functions are stopped, a backup takes the
-//! place of the table, the product's `restore` goes over it, and the functions start again.
+//! The operator who restores the table while devices and writers are under way. The functions are stopped, a backup replaces the
+//! table, the product's `restore` repairs it, and the functions start again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,21 +13,21 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::run::SDK;
 use crate::table::{Faults, Items, Millis, NAME, UnreliableTable};
 
-/// Whoever restores the table of a run.
+/// The operator of a run.
 pub(crate) struct Operator {
     pub(crate) table: Arc<UnreliableTable>,
     pub(crate) rng: Rng,
     pub(crate) max_history_bytes: usize,
-    /// The number of the writers' latest operation, and those at which a restore begins.
+    /// The number of the writers' latest operation, and the numbers at which a restore begins.
     pub(crate) numbers: Arc<AtomicU64>,
     pub(crate) restores: Vec<u64>,
-    /// The tables that were lost, each with the time in which it was used.
+    /// The lost tables, each with the time in which it was used.
     lost: Vec<(Arc<UnreliableTable>, Millis, Millis)>,
 }
 
-/// Of each backup so many moments at which something changed lie behind it at most.
+/// The maximum number of changes between a backup and its restore.
 const LOST_MOMENTS: usize = 200;
-/// Longer than any call takes on its way.
+/// A time that is longer than any call takes on its way.
 const SETTLED: Duration = Duration::from_secs(3);
 
 impl Operator {
@@ -56,14 +56,14 @@ impl Operator {
         self.table.close();
         self.table.state().figures.inject("restore");
         let until = self.table.now();
-        // From the table as it was before the latest restore, too: then the counter is raised further.
+        // The backup may also be of the table before the latest restore. Then the counter is raised further.
         let again = self.lost.last().filter(|_| self.rng.u8(0..3) == 0).cloned();
         let (source, since, until) = again.clone().unwrap_or_else(|| (Arc::clone(&self.table), used_since, until));
         let moments = source.moments(since, until);
         let behind = self.rng.usize(0..moments.len().clamp(1, LOST_MOMENTS));
         let moment = moments.iter().rev().nth(behind).copied().unwrap_or(since);
         let with_lost = self.rng.bool();
-        // A copy that follows the table item by item holds even less of what belongs together.
+        // A copy that follows the table item by item is even less consistent than a backup.
         let spread = if !with_lost && self.rng.u8(0..3) == 0 { self.rng.u64(1..=400).min(moment - since) } else { 0 };
         let backup = source.backup(moment, spread, &mut self.rng);
         let lost = self.table.replace(&backup);
@@ -93,7 +93,7 @@ impl Operator {
         self.table.reopen();
     }
 
-    /// Runs the product's command, which is killed now and then, until it has come to its end.
+    /// Runs the product's command until it completes. The command is killed now and then.
     async fn repair(&mut self, options: &Options) {
         let faults = self.table.state().faults;
         for _ in 0..self.rng.usize(0..4) {
@@ -105,7 +105,7 @@ impl Operator {
             }
         }
         for number in 0..4 {
-            // Where the table works it comes to its end.
+            // If the table works, the command completes.
             if number == 3 {
                 self.table.state().faults = Faults::NONE;
                 sleep(SETTLED).await;

@@ -1,4 +1,4 @@
-//! What a restore makes of the truth, and what it must leave behind: judged by the backup and by nothing of the product's.
+//! The true history after a restore, and the checks of the restored table. They use the backup and none of the product's code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use crate::table::{Item, Items, Key};
 #[derive(Debug)]
 pub(crate) struct Restoring {
     backup: Backup,
-    /// The table that was lost, where the restore may read it.
+    /// The lost table, if the restore may read it.
     lost: Option<Backup>,
-    /// By how much the counter must be raised.
+    /// The number of versions by which the counter must be raised.
     raise: u64,
     raised_to: Option<u64>,
 }
@@ -25,7 +25,7 @@ pub(crate) struct Restoring {
 struct Backup {
     rows: BTreeMap<String, Option<Content>>,
     counter: Option<Item>,
-    /// Each with the version that its request committed.
+    /// The idempotency records, each with the version that its request committed.
     records: BTreeMap<Key, u64>,
 }
 
@@ -63,7 +63,7 @@ impl Backup {
             || self.counter.as_ref().is_some_and(|counter| counter.contains_key("deleted_at"))
     }
 
-    /// The live task of which a deletion has begun.
+    /// The live task whose deletion has begun.
     fn unfinished(&self) -> Option<&str> {
         let task = self.counter.as_ref()?.get("unfinished")?["M"]["task"]["S"].as_str()?;
         Some(task).filter(|task| self.is_live(&format!("tasks#{task}")))
@@ -71,7 +71,7 @@ impl Backup {
 }
 
 impl Restoring {
-    /// A write of the counter alone: it never goes back.
+    /// Records a write of the counter alone. The counter never goes back.
     pub(crate) fn take_counter(&mut self, known: u64, before: u64, current: u64) -> Result<(), String> {
         if before != known || current < before {
             return Err(format!("the restore put the counter from {before} to {current}, it was at {known}"));
@@ -84,7 +84,7 @@ impl Restoring {
 }
 
 impl History {
-    /// The table was put back to what a backup has.
+    /// Records that a backup replaced the table.
     pub(crate) fn begin_restore(&mut self, items: &Items, lost: Option<&Items>, raise: u64) {
         let backup = Backup::of(items);
         self.gone.append(&mut self.entries);
@@ -118,14 +118,14 @@ impl History {
         self.resync_through = resync.map(|counter| number(counter, "resync_through"));
         self.deleted_at = None;
         self.unfinished = backup.unfinished().map(str::to_owned);
-        // Who asked for such a deletion may be told anything again, unless the backup knows of it.
+        // A repetition of such a deletion may get any answer, unless the backup has the deletion.
         self.begun.clear();
         let lost = lost.map(Backup::of);
         self.restoring = Some(Restoring { backup, lost, raise, raised_to: None });
         self.restores += 1;
     }
 
-    /// The restore is over: is the project what the backup makes it?
+    /// Records that the restore is done, and checks the project against the backup.
     pub(crate) fn end_restore(&mut self, items: &Items) -> Result<(), String> {
         let restoring = self.restoring.take().ok_or("no restore was under way")?;
         let after = Backup::of(items);
@@ -144,7 +144,7 @@ impl History {
         self.expect_records(&restoring, &after)
     }
 
-    /// Whatever mark a device has, it is given every row again.
+    /// Checks that a device is given every row again, whatever mark it has.
     fn expect_every_row_again(&self) -> Result<(), String> {
         match self.rows.iter().find(|(_, held)| held.last().is_none_or(|version| *version <= self.raised_to)) {
             Some((row, held)) => Err(format!("{row} was not written again: {held:?}")),
@@ -197,15 +197,15 @@ impl History {
         Ok(())
     }
 
-    /// The record of a request stays if all that it did is there, and goes if any of it is not.
+    /// Checks that the record of a request stays if all of its effect is there, and is removed otherwise.
     fn expect_records(&self, Restoring { backup, .. }: &Restoring, after: &Backup) -> Result<(), String> {
         for (record, last) in &backup.records {
             let Some(commit) = self.commits.get(last).filter(|commit| commit.record.as_ref() == Some(record)) else {
                 continue;
             };
             let is_there = |version: &u64| self.entries.contains_key(version);
-            // A deletion that the restore has done again has not been taken back: of an edge without its task, or of a task whose
-            // deletion was under way. With that one the promised answer was kept again.
+            // A deletion that the restore has done again counts as not taken back: that of an edge without its task, or of a task
+            // whose deletion was under way. With the latter, the promised answer was stored again.
             let is_gone_too = |version: &u64| {
                 let deletion = self.gone.get(version).filter(|entry| entry.live.is_none());
                 deletion.is_some_and(|deletion| !after.is_live(&deletion.row))
@@ -229,7 +229,7 @@ fn own() -> String {
     format!("projects#{PROJECT}")
 }
 
-/// At which versions a row took on each mark.
+/// The versions at which a row got each mark.
 fn marks(entries: &BTreeMap<u64, Entry>) -> BTreeMap<String, Vec<u64>> {
     let mut marks: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for (version, entry) in entries {
@@ -250,8 +250,8 @@ fn without_version(content: &Content) -> Map<String, Value> {
         .collect()
 }
 
-/// What becomes of a row of the backup, or of one that only the lost table has; whoever is made the owner of a project without
-/// one apart.
+/// The expected content of a row of the backup, or of one that only the lost table has. It does not cover a member who becomes
+/// the owner of a project without one.
 fn expected(row: &str, backup: &Backup, lost: Option<&Backup>) -> Option<Content> {
     let live = backup.rows.get(row)?.as_ref()?;
     let with = |name: &str, value: Value| {
@@ -277,8 +277,8 @@ fn expected(row: &str, backup: &Backup, lost: Option<&Backup>) -> Option<Content
     }
 }
 
-/// Must an edge of the backup go? It hangs in the air or belongs to a task that is being deleted, or, the older one of two that are
-/// the same or the newest of a cycle, contradicts another one.
+/// Whether an edge of the backup must be deleted. It must if one of its tasks is missing or being deleted, if it is the older one
+/// of two equal edges, or if it is the newest of a cycle.
 fn is_to_go(row: &str, edge: &Content, backup: &Backup) -> bool {
     let end = |name: &str| edge[name].as_str().unwrap_or_default();
     let dies = |task: &str| !backup.is_live(&format!("tasks#{task}")) || backup.unfinished() == Some(task);
@@ -299,7 +299,7 @@ fn is_to_go(row: &str, edge: &Content, backup: &Backup) -> bool {
     if others.iter().any(|(_, other)| is_same(other) && version(other) > version(edge)) {
         return true;
     }
-    // Of the older ones, which stay.
+    // These are the older edges, which stay.
     let mut stay: BTreeMap<String, Content> = BTreeMap::new();
     others.retain(|(_, other)| version(other) < version(edge) && !is_same(other));
     others.sort_by_key(|(_, other)| version(other));

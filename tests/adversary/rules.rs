@@ -1,4 +1,4 @@
-//! The rules between rows that no order of commits may break, judged on the true state.
+//! Judges the rules between rows on the true state. No order of commits may break them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use crate::history::Content;
 
 type Live = BTreeMap<String, Content>;
 
-/// What a single write must respect; `live` is the state before it.
+/// Checks the rules for a single write. `live` is the state before it.
 pub(crate) fn at_version(
     live: &Live,
     row: &str,
@@ -51,7 +51,7 @@ pub(crate) fn at_version(
     }
 }
 
-/// What must hold between commits.
+/// Checks the rules that hold between commits.
 pub(crate) fn after_commit(live: &Live) -> Result<(), String> {
     let owned = of(live, "memberships").any(|(_, membership)| membership["role"] == 400);
     if owned { Ok(()) } else { Err("a project without an owner".to_owned()) }
@@ -62,7 +62,7 @@ fn of<'a>(live: &'a Live, collection: &'a str) -> impl Iterator<Item = (&'a str,
     rows.take_while(move |(row, _)| row.split_once('#').is_some_and(|(own, _)| own == collection))
 }
 
-/// What an edge that was written, if it is one and there still, must respect once its commit is done.
+/// Checks the rules for a written edge that is still live when its commit is done.
 pub(crate) fn accept_edge(live: &Live, row: &str) -> Result<(), String> {
     let Some(edge) = live.get(row).filter(|_| row.starts_with("dependencies#")) else { return Ok(()) };
     let end = |name: &str| edge[name].as_str().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! One seed from its beginning to its end.
+//! Plays one seed from its beginning to its end.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,14 +26,14 @@ use crate::scenario::{RESTORES, Scenario, USERS};
 use crate::table::{Faults, Meter, NAME, UnreliableTable};
 use crate::writer::{Fates, Writer};
 
-/// What went wrong, with the events that led there if they were traced.
+/// A violation, with the events that led to it if they were traced.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) violation: String,
     pub(crate) trace: Vec<String>,
 }
 
-/// How the product sets up the SDK, and the users' tokens: the same in every run.
+/// The product's configuration of the SDK, and the users' tokens. They are the same in every run.
 pub(crate) static SDK: LazyLock<aws_config::SdkConfig> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(Table::sdk_config().region("nowhere-1").no_credentials().load())
@@ -55,7 +55,7 @@ pub(crate) fn membership(user: usize) -> String {
     MEMBERSHIPS[user].clone()
 }
 
-/// Plays a seed: what was done, and the course of events if it is to be traced.
+/// Plays a seed. Returns its counts, and the course of events if it is traced.
 pub(crate) fn play(seed: u64, scenario: &Scenario, traced: bool) -> Result<(Figures, Vec<String>), Failure> {
     LazyLock::force(&SDK);
     let runtime =
@@ -101,7 +101,7 @@ struct Play {
     seed: u64,
     scenario: Scenario,
     table: Arc<UnreliableTable>,
-    /// The pages that each of two instances keeps.
+    /// The kept pages of each of two instances.
     kept: [Arc<KeptPages>; 2],
 }
 
@@ -131,7 +131,7 @@ impl Play {
         for device in devices {
             drained.extend(self.joined(device).await);
         }
-        // Calls still under way arrive, indexes get there, and from now on the table works.
+        // Calls that are still under way arrive, the indexes catch up, and from now on the table works.
         self.table.state().faults = Faults::NONE;
         sleep(Duration::from_secs(60)).await;
         founder.meet_the_table();
@@ -141,7 +141,7 @@ impl Play {
         }
         fates.push(founder.fates);
         for fates in fates {
-            // Apart from what follows, which wants the state for itself.
+            // This is a block of its own, because the code below locks the state, too.
             let judged = fates.check(&self.table.state().history);
             if let Err(violation) = judged {
                 self.table.fail(violation);
@@ -160,12 +160,12 @@ impl Play {
         }
     }
 
-    /// An instance of a function, with nothing in common with another one but the table.
+    /// An instance of a function, which shares only the table with other instances.
     fn instance(&self) -> Table {
         Table::new(self.table.client(&SDK), NAME).with_max_history_bytes(self.scenario.max_history_bytes)
     }
 
-    /// … of code that is older than the archive.
+    /// An instance of code that is older than the archive.
     fn older_instance(&self) -> Table {
         Table::new(self.table.older_client(&SDK), NAME).with_max_history_bytes(self.scenario.max_history_bytes)
     }
@@ -239,7 +239,7 @@ impl Play {
         }
     }
 
-    /// A task with so many edges that deleting it takes more than fits a transaction.
+    /// Creates a task with so many edges that its deletion does not fit one transaction.
     async fn found_hub(&self, founder: &Writer, hub: usize) {
         let id = format!("hub{hub}");
         let create = |path: &str, body: Value| json!({"method": "POST", "path": path, "body": body});
@@ -261,7 +261,7 @@ impl Play {
         }
     }
 
-    /// Whoever commits next finishes a deletion that has begun, or at least asks to commit.
+    /// Finishes a deletion that has begun, by making another commit.
     async fn finish_deletion(&self, founder: &Writer) {
         let unfinished = |table: &UnreliableTable| {
             let state = table.state();
@@ -318,7 +318,7 @@ impl Play {
         Operator::new(Arc::clone(&self.table), rng, bytes, numbers, at).operate().await;
     }
 
-    /// Writes what only a newer version knows, while others write.
+    /// Writes columns and rows that only a newer version knows, while others write.
     async fn write_as_newer(self) {
         let play = self.clone();
         let instances = move || (play.instance(), play.table.client(&SDK));
@@ -385,7 +385,7 @@ impl Play {
     }
 }
 
-/// What a task said when it panicked; its number differs between two runs of one seed.
+/// The message of a task that panicked, without the task's number, which differs between two runs of one seed.
 pub(crate) fn message(panicked: tokio::task::JoinError) -> String {
     let panic = panicked.into_panic();
     let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

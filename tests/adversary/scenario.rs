@@ -1,4 +1,4 @@
-//! What a seed plays: who writes how much of what, who pulls, and how bad the table is.
+//! The scenario of a seed: who writes how much of what, who pulls, and how unreliable the table is.
 
 use std::time::Duration;
 
@@ -9,44 +9,44 @@ use sync::Limits;
 use crate::operations::Kind;
 use crate::table::{Delays, Faults, Lag};
 
-/// The users of a project, with the role they begin with; the last one is nobody yet.
+/// The users of a project, with their first roles. The last one is not a member yet.
 pub(crate) const USERS: [(&str, i64); 7] =
     [("olga", 400), ("otto", 400), ("adam", 300), ("sofia", 200), ("mia", 100), ("vic", 1), ("nora", 0)];
 
-/// Seeds in which many devices are given pages that were kept.
+/// The name of scenarios in which many devices are given kept pages.
 pub(crate) const HERD: &str = "herd";
 
-/// Seeds in which the table is restored.
+/// The name of scenarios in which the table is restored.
 pub(crate) const RESTORES: &str = "restores";
 
-/// One seed's play.
+/// The scenario of one seed.
 #[derive(Debug, Clone)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) writers: usize,
     pub(crate) devices: usize,
     pub(crate) operations: u64,
-    /// Tasks and edges to begin with.
+    /// The number of tasks and edges at the beginning.
     pub(crate) tasks: usize,
     pub(crate) edges: usize,
     /// Tasks with four edges to each of those.
     pub(crate) hubs: usize,
-    /// Milliseconds between a writer's operations, and between a device's pulls, at most.
+    /// The maximum milliseconds between a writer's operations, and between a device's pulls.
     pub(crate) writer_pause: u64,
     pub(crate) device_pause: u64,
     pub(crate) weights: Weights,
-    /// Nobody is killed, and devices ask for no smaller pages.
+    /// Whether nobody is killed and devices ask for no smaller pages.
     pub(crate) plain_clients: bool,
-    /// What a row's list of superseded versions may take.
+    /// The maximum size of a row's version history.
     pub(crate) max_history_bytes: usize,
-    /// Of the two instances that each writer meets, one does not know of the archive.
+    /// Whether one of the two instances of each writer does not know the archive.
     pub(crate) has_older_code: bool,
     pub(crate) faults: Faults,
     /// How often a newer version of the product writes beside this one.
     pub(crate) newer_writes: u64,
-    /// So often the table is lost and restored from a backup.
+    /// The number of times that the table is lost and restored from a backup.
     pub(crate) restores: usize,
-    /// What instances keep of pages, if they do.
+    /// The limits of kept pages, if instances keep any.
     pub(crate) kept: Option<Limits>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Scenario {
 #[derive(Debug, Clone)]
 pub(crate) struct Weights {
     kinds: Vec<(Kind, u32)>,
-    /// How often one of the few hot rows is chosen, and how many those are.
+    /// How often one of the few hot rows is chosen, and the number of hot rows.
     pub(crate) heat: f64,
     pub(crate) hot_rows: usize,
 }
@@ -71,7 +71,7 @@ impl Weights {
         Kind::Read
     }
 
-    /// Nothing but these.
+    /// Only these kinds of operations.
     pub(crate) fn only(kinds: &[(Kind, u32)]) -> Self {
         Self { kinds: kinds.to_vec(), heat: 0.0, hot_rows: 1 }
     }
@@ -104,14 +104,15 @@ impl Weights {
 }
 
 impl Scenario {
-    /// In two seeds of three lists hold few versions, so that rows drop them again and again. In a quarter of these, deployments overlap.
+    /// In two seeds of three, version histories hold few versions, so that rows drop versions again and again. In a quarter of
+    /// these seeds, deployments overlap.
     fn with_short_lists(self, rng: &mut Rng) -> Self {
         let max_history_bytes = [VersionHistory::MAX_BYTES, rng.usize(4..=8), rng.usize(8..=24)][rng.usize(..3)];
         let has_older_code = max_history_bytes < VersionHistory::MAX_BYTES && rng.u8(..4) == 0;
         Self { max_history_bytes, has_older_code, ..self }
     }
 
-    /// What this seed plays.
+    /// The scenario of this seed.
     pub(crate) fn draw(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed ^ 0x5ce_aa51);
         let everyday = Self {
@@ -129,7 +130,7 @@ impl Scenario {
             max_history_bytes: VersionHistory::MAX_BYTES,
             has_older_code: false,
             faults: Faults::draw(&mut rng),
-            // In every other seed.
+            // This happens in every other seed.
             newer_writes: if seed % 2 == 1 { 60 } else { 0 },
             restores: 0,
             kept: None,
@@ -141,13 +142,14 @@ impl Scenario {
             .with_kept_pages(&mut Rng::with_seed(seed ^ 0x4e2_d000))
     }
 
-    /// In every other seed instances keep pages, however small. A third of these are a herd: many devices whose users are removed and
-    /// added again quickly, over an index that is current, so that a page from before somebody was let in is told from a late one.
+    /// In every other seed instances keep pages, however small. A third of these are a herd: many devices whose users are removed
+    /// and added again quickly, over an index that is current, so that a page from before a user was added can be told from a
+    /// late one.
     fn with_kept_pages(self, rng: &mut Rng) -> Self {
         if rng.bool() {
             return self;
         }
-        // Bounds that are met now and then.
+        // These bounds are reached now and then.
         let bytes = [64_000, 1_000_000][rng.usize(..2)];
         let age = Duration::from_millis([500, 4_000, 55_000][rng.usize(..3)]);
         let limits = Limits { age, min_rows: 1, rounded_part: rng.usize(2..=8), ..Limits::of_bytes(bytes) };
@@ -173,7 +175,7 @@ impl Scenario {
         }
     }
 
-    /// Whether an answer shows only what was there when it was asked for: then nothing from before its reader was let in.
+    /// Whether an answer shows only rows of the moment of its request. Then it shows nothing from before its reader was added.
     pub(crate) fn index_is_current(&self) -> bool {
         self.name == HERD || self.name == "emulator"
     }
@@ -183,16 +185,16 @@ impl Scenario {
         if rng.u8(..6) > 0 {
             return self;
         }
-        // Versions that older code dropped without archiving them cannot be told from those that a backup lacks.
+        // Versions that older code dropped without archiving them look the same as versions that a backup lacks.
         Self { restores: rng.usize(1..=3), has_older_code: false, ..self }
     }
 
-    /// Does it play what is named?
+    /// Whether the scenario includes what is named.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.name == name || (name == RESTORES && self.restores > 0)
     }
 
-    /// What is played more than an everyday.
+    /// Everything that the scenario plays beyond the ordinary.
     fn of_a_kind(self, rng: &mut Rng) -> Self {
         let everyday = self;
         match rng.u8(0..10) {
@@ -232,7 +234,7 @@ impl Scenario {
                 },
                 ..everyday
             },
-            // Sets that are read while the commit before is still being applied, by edges that close cycles and tasks that die.
+            // Edges that close cycles and tasks that are deleted read collections while the commit before is still being applied.
             6 => Self {
                 name: "edges race",
                 operations: 600,
@@ -259,12 +261,12 @@ impl Scenario {
         }
     }
 
-    /// What only meets when it is sought: few rows, writers without a pause, and one kind of fault instead of all.
+    /// Scenarios for rare coincidences: few rows, writers without a pause, and one kind of fault instead of all.
     fn race(self, rng: &mut Rng) -> Self {
         let calm = Faults { index_page: self.faults.index_page, ..Faults::NONE };
         let quick = Self { writers: 6, operations: 700, writer_pause: 5, tasks: 5, edges: 0, ..self };
         match rng.u8(0..3) {
-            // Pulls that cannot catch up, by members who are removed and added again meanwhile.
+            // Pulls cannot catch up, while their users are removed and added again.
             0 => Self {
                 name: "removals race",
                 devices: 6,
@@ -284,8 +286,8 @@ impl Scenario {
                 },
                 ..quick
             },
-            // Tasks that die while edges to them are made: commits are applied piece by piece, reads take their time, and
-            // other commits come between that neither of the two looks at.
+            // Tasks are deleted while edges to them are created. Commits are applied piece by piece, reads take long, and other
+            // commits come between that neither of the two reads.
             1 => Self {
                 name: "deletions race",
                 weights: Weights {
@@ -304,7 +306,7 @@ impl Scenario {
                 },
                 ..quick
             },
-            // Requests that took effect and were not answered, repeated among conflicts.
+            // Requests that took effect without an answer are repeated among conflicts.
             _ => Self {
                 name: "answers get lost",
                 weights: Weights { heat: 0.9, hot_rows: 2, ..Weights::with(&[(Kind::ChangeTask, 300)]) },

@@ -1,4 +1,4 @@
-//! A writer: a function instance of its own, and the clients who ask it for changes.
+//! A writer: function instances of its own, and the clients who send them changes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,27 +15,27 @@ use crate::operations::{Maker, Operation};
 use crate::scenario::{Scenario, USERS};
 use crate::table::UnreliableTable;
 
-/// What is known of the requests that left a mark, by the mark.
+/// The facts about the requests that left a mark, by the mark.
 #[derive(Debug, Default)]
 pub(crate) struct Fates(BTreeMap<String, Fate>);
 
 #[derive(Debug, Default)]
 struct Fate {
-    /// Requests that may have taken effect.
+    /// The number of requests that may have taken effect.
     possible: usize,
     /// The versions that answers named.
     acknowledged: Vec<u64>,
-    /// They had a key: at most one of them took effect, and none of them if the last word was a refusal.
+    /// Whether they had a key. Then at most one of them took effect, and none if the final answer was a refusal.
     keyed: bool,
     refused: Option<String>,
 }
 
-/// Two function instances and whoever uses them.
+/// Two function instances and their clients.
 pub(crate) struct Writer {
     pub(crate) name: String,
-    /// A client that sends a request again meets the other one.
+    /// The instances. A client that repeats a request gets the other one.
     pub(crate) routers: [Router; 2],
-    /// Starts them anew, on the table that there is then; and which one it was.
+    /// Starts them anew on the present table. Returns which of them it was.
     pub(crate) instances: Box<dyn Fn() -> [Router; 2] + Send>,
     pub(crate) incarnation: u64,
     pub(crate) table: Arc<UnreliableTable>,
@@ -43,21 +43,21 @@ pub(crate) struct Writer {
     pub(crate) tokens: Arc<[String]>,
     pub(crate) memberships: Arc<[String]>,
     pub(crate) fates: Fates,
-    /// The latest requests with a key that took effect or may have.
+    /// The latest requests with a key that took effect or may have taken effect.
     pub(crate) sent: VecDeque<Operation>,
 }
 
-/// So many requests are kept to be repeated.
+/// The number of requests that are kept to be repeated.
 const SENT: usize = 12;
 
-/// What a strong read would have seen when a request began.
+/// The versions that a strong read would have seen when a request began.
 struct Given {
     version: u64,
     deleted: bool,
 }
 
 impl Writer {
-    /// Makes up an operation and sees it through.
+    /// Makes an operation and carries it out.
     pub(crate) async fn operate(&mut self, number: u64, scenario: &Scenario) {
         let operation = {
             let state = self.table.state();
@@ -68,7 +68,7 @@ impl Writer {
         let killed = if often { self.rng.bool() } else { self.rng.u8(0..12) == 0 };
         let mut patience = (killed && !scenario.plain_clients).then(|| self.rng.u64(0..80));
         self.table.trace(|| format!("{} operates {number} {} patience {patience:?}", self.name, operation.ask.path));
-        // A client that does not know what became of its request sends it again, or gives up.
+        // A client that does not know the outcome of its request repeats it or gives up.
         let mut outcome = None;
         for _ in 0..4 {
             self.routers.swap(0, 1);
@@ -84,7 +84,7 @@ impl Writer {
         }
     }
 
-    /// The functions that were started since, should the table have been restored. True if it was.
+    /// Uses the functions that were started since, if the table was restored. Returns whether it was.
     pub(crate) fn meet_the_table(&mut self) -> bool {
         let incarnation = self.table.state().incarnation;
         let is_another = self.incarnation != incarnation;
@@ -94,7 +94,7 @@ impl Writer {
         is_another
     }
 
-    /// A client that was answered before the restore, or was not, may ask once more.
+    /// Any client may repeat its request after the restore, whether it was answered before or not.
     pub(crate) async fn repeat_what_was_sent_before_a_restore(&mut self) {
         self.table.is_open().await;
         if !self.meet_the_table() {
@@ -108,7 +108,7 @@ impl Writer {
         }
     }
 
-    /// Sends a request; none when its outcome is not known.
+    /// Sends a request. Returns none if its outcome is not known.
     pub(crate) async fn send(&mut self, operation: &Operation, patience: Option<u64>) -> Option<u16> {
         self.table.is_open().await;
         self.meet_the_table();
@@ -175,7 +175,8 @@ impl Writer {
                 let mut state = self.table.state();
                 state.acknowledged = state.acknowledged.max(reply.etag.unwrap_or(0));
             }
-            // Who may not ask any more is not told what became of it: with a key it may have been made, and its answer lost.
+            // A user who has lost the right is not told the outcome. With a key, the request may have taken effect and its answer
+            // may be lost.
             Some(reply) if matches!(reply.status, 403 | 410) => fate.possible += usize::from(fate.keyed),
             Some(reply) if reply.status != 503 => fate.refused = Some(reply.code().to_owned()),
             Some(reply) if reply.code() == "busy" => {}
@@ -185,12 +186,12 @@ impl Writer {
 }
 
 impl Fates {
-    /// No acknowledged write is lost, none that was refused took effect, and none took effect more often than it was sent;
-    /// with a key at most once.
+    /// Checks that no acknowledged write is lost, that no refused write took effect, and that none took effect more often than it
+    /// was sent, or more than once with a key.
     pub(crate) fn check(&self, history: &History) -> Result<(), String> {
         for (mark, fate) in &self.0 {
             let taken_on = history.taken_on(mark);
-            // Asked for again, it may have had nothing to write, on a row that somebody changed elsewhere since.
+            // A repetition may have had nothing to write, if somebody changed other fields of the row since.
             let is_shown = |version: &u64| taken_on.contains(version) || history.shows(*version, mark);
             let is_gone = |version: &u64| history.gone.contains_key(version);
             if let Some(lost) = fate.acknowledged.iter().find(|version| !is_shown(version) && !is_gone(version)) {
@@ -199,7 +200,7 @@ impl Fates {
             if history.ever_taken_on(mark) > fate.possible {
                 return Err(format!("{mark:?} was asked for {} time(s) and written at {taken_on:?}", fate.possible));
             }
-            // What a backup held a part of is decided anew.
+            // A commit of which a backup held only a part is decided anew.
             let taken_on: Vec<u64> =
                 taken_on.iter().copied().filter(|version| !history.torn.contains(version)).collect();
             if fate.keyed && taken_on.len() > 1 {
@@ -213,7 +214,7 @@ impl Fates {
     }
 }
 
-/// Codes of refusals that a well-formed request may meet.
+/// The codes of refusals that a well-formed request may get.
 pub(crate) const REFUSALS: [(u16, &str); 16] = [
     (403, "not_a_member"),
     (403, "membership_revoked"),
@@ -233,7 +234,7 @@ pub(crate) const REFUSALS: [(u16, &str); 16] = [
     (503, "unavailable"),
 ];
 
-/// Is this an answer that the truth allows?
+/// Whether the true history allows this answer.
 fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History) -> Result<(), String> {
     let Operation { ask, row, .. } = operation;
     let chosen = format!("tasks#{}", reply.body["id"].as_str().unwrap_or("-"));
@@ -273,7 +274,7 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
             allowed(history.rows().get(row).is_some_and(|held| held.iter().any(dead)), "not dead at all")
         }
         (404, "GET") => {
-            // A membership may have been dead for a while and be back by now.
+            // A membership may have been dead for a while and be live again by now.
             let held = history.rows().get(row).into_iter().flatten();
             let dead = |version: &&u64| history.entry(**version).is_some_and(|entry| entry.live.is_none());
             let gone = held.filter(|version| **version >= given.version).any(|version| dead(&version));
@@ -297,8 +298,8 @@ fn judge(operation: &Operation, reply: &Reply, given: &Given, history: &History)
     allowed(!late, "a write into a deleted project")
 }
 
-/// Of a deletion that has begun nobody is told that it was refused, or that nothing was written. (Who may not ask any more
-/// is not told what became of it.)
+/// Checks that no answer says that a deletion that has begun was refused, or that nothing was written. A user who has lost the
+/// right is not told the outcome.
 fn expect_not_denied(Operation { ask, user, .. }: &Operation, reply: &Reply, history: &History) -> Result<(), String> {
     let Some(key) = &ask.key else { return Ok(()) };
     let (user, key) = (USERS[*user].0.parse().expect("a user"), key.parse().expect("a key"));
@@ -310,7 +311,7 @@ fn expect_not_denied(Operation { ask, user, .. }: &Operation, reply: &Reply, his
     Err("a deletion had begun, and its request is refused".to_owned())
 }
 
-/// The row in the answer is one that was committed.
+/// Checks that the row in the answer was committed.
 fn is_true(row: &str, reply: &Reply, history: &History) -> Result<(), String> {
     let entry = reply.etag.and_then(|version| history.entry(version)).filter(|entry| entry.row == row);
     match entry.and_then(|entry| entry.live.as_deref()) {
@@ -319,7 +320,7 @@ fn is_true(row: &str, reply: &Reply, history: &History) -> Result<(), String> {
     }
 }
 
-/// A row of REST as devices get it.
+/// A row of a REST answer in the form that devices get.
 fn flat(body: &Value) -> Map<String, Value> {
     let nested = |value: &Value| value.is_array() || value.is_object();
     let flatten = |value: &Value| if nested(value) { Value::String(value.to_string()) } else { value.clone() };
@@ -330,7 +331,7 @@ fn given_version(row: &Value) -> u64 {
     row["server_version"].as_u64().unwrap_or(0)
 }
 
-/// What was written after a removal is not for who was removed, unless they are back.
+/// Checks that a removed user gets nothing that was written after the removal, unless they were added again.
 fn expect_not_removed_before(user: usize, version: u64, history: &History) -> Result<(), String> {
     let membership = history.rows().get(&crate::run::membership(user)).and_then(|held| held.last());
     match membership.filter(|at| history.entry(**at).is_some_and(|entry| entry.live.is_none())) {
@@ -353,9 +354,9 @@ fn judge_list(user: usize, reply: &Reply, history: &History) -> Result<(), Strin
     Ok(())
 }
 
-/// Whoever wrote had the role for it at that moment.
+/// Checks that the writer had the role for the write at that moment.
 pub(crate) fn expect_role(user: usize, needed: i64, version: u64, history: &History) -> Result<(), String> {
-    // Of what was written before a restore, memberships may be gone that there were then.
+    // For writes before a restore, the restore may have taken back the memberships of that time.
     if version == 1 || version <= history.raised_to {
         return Ok(());
     }

@@ -36,7 +36,7 @@ pub(crate) struct Case {
     pub(crate) tasks: usize,
 }
 
-/// What was found; CPU and wall in seconds a call, memory in kB.
+/// The measurements: CPU and wall time in seconds per call, and memory in kB.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     pub(crate) rows: usize,
@@ -68,7 +68,7 @@ impl Case {
         }
     }
 
-    /// So often that the CPU clock's steps of 10 ms do not show.
+    /// The number of calls. It is large enough that the CPU clock's steps of 10 ms do not matter.
     pub(crate) fn times(self) -> usize {
         match self.kind {
             Kind::Empty => 2000,
@@ -97,7 +97,7 @@ impl Case {
 
 /// Measures one case, which is JSON, and prints what was found as JSON.
 pub(crate) fn run(case: &str, endpoint: &str, since: &str) -> Outcome<()> {
-    // As in the deployed function.
+    // This is the same as in the deployed function.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let measured = runtime.block_on(measure(serde_json::from_str(case)?, endpoint, since.parse()?))?;
     println!("{}", serde_json::to_string(&measured)?);
@@ -134,7 +134,7 @@ async fn measure(case: Case, endpoint: &str, since: u64) -> Outcome<Measured> {
     Ok(Measured { rows, bytes, pages, calls, cpu, wall, idle_memory, first_peak, peak })
 }
 
-/// What all pages together have.
+/// The totals of all pages.
 #[derive(Default)]
 struct Pulled {
     rows: usize,

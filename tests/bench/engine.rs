@@ -34,7 +34,7 @@ impl Drop for Engine {
     }
 }
 
-/// Is the engine until the standard input closes, as it also does when the parent is killed.
+/// Runs the engine until the standard input closes. It also closes when the parent is killed.
 pub(crate) fn run() -> Outcome<()> {
     println!("{}", stack::engine::start(None)?);
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -1,4 +1,5 @@
-//! What a pull costs: `cargo bench -p tests --bench pull` prints a table; `-- 100 1000` does so for projects of these sizes only.
+//! Measures the cost of a pull: `cargo bench -p tests --bench pull` prints a table; `-- 100 1000` does so for projects of these
+//! sizes only.
 //!
 //! It asserts no times, but fails when a pull holds more memory than it may.
 //!
@@ -17,7 +18,7 @@ use std::process::{Command, ExitCode, Stdio};
 use cases::{Case, Measured};
 use program::Outcome;
 
-/// What a pull may hold, in kB.
+/// The memory that a pull may take, in kB.
 const MEMORY: u64 = 96 * 1024;
 
 fn main() -> ExitCode {
@@ -50,7 +51,7 @@ fn compare(sizes: &[usize]) -> Outcome<()> {
     for case in Case::all(sizes) {
         let since = case.since(&projects[&case.tasks]).to_string();
         let output = Command::new(std::env::current_exe()?)
-            // As template.yaml has it.
+            // This is the value in template.yaml.
             .envs([("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "268435456")])
             .args([cases::ROLE, &serde_json::to_string(&case)?, &engine.endpoint, &since])
             .stderr(Stdio::inherit())

@@ -1,4 +1,4 @@
-//! What this process has used so far, out of `/proc`; nothing is known on other systems than Linux.
+//! The resources that this process has used so far, from `/proc`. On systems other than Linux, nothing is known.
 
 use std::fs::read_to_string;
 
@@ -26,14 +26,14 @@ pub(crate) fn load() -> String {
     loads.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
-/// What the processor calls itself.
+/// The name of the processor.
 pub(crate) fn processor() -> String {
     let models = read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = models.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or(std::env::consts::ARCH, |(_, model)| model.trim()).to_owned()
 }
 
-/// What is measured.
+/// The build profile that is measured.
 pub(crate) fn build() -> &'static str {
     if cfg!(debug_assertions) {
         "debug build: these are not the product's figures"

@@ -1,4 +1,4 @@
-//! What the benches that start processes have in common as programs.
+//! The common code of the benches that start processes.
 
 use std::error::Error;
 use std::process::ExitCode;

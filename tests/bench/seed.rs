@@ -19,12 +19,12 @@ pub(crate) const TABLE: &str = "bench";
 pub(crate) const USER: &str = "olga";
 /// How many tasks the projects have.
 pub(crate) const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
-/// So many of them are changed at the end, which is the delta.
+/// The number of tasks that are changed at the end. They are the delta.
 pub(crate) const CHANGED: usize = 50;
 /// Rows to a transaction, which takes 100 items.
 const BATCH: usize = 90;
 
-/// What was made.
+/// The project that was made.
 pub(crate) struct Seeded {
     /// The counter before the last change.
     pub(crate) before_change: u64,

@@ -1,4 +1,4 @@
-//! Who may do what: the role table, and those who are no members at all.
+//! Tests who may do what: the table of roles, and users who are not members.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ fn operations(patch: Value, path: &str) -> Value {
     json!({"operations": [{"method": "PATCH", "path": path, "body": patch}]})
 }
 
-/// Every route of the product, as a call that a user may make once, with the role that it takes.
+/// Every route of the product, as a call that a user may make once, with the role that it requires.
 fn every_call(project: &TestProject, user: &str) -> Vec<(Role, Call)> {
     let fresh = || ProjectId::generate().to_string();
     let edge = json!({"id": format!("by-{user}"), "predecessor": "t1", "successor": "t3"});
@@ -47,7 +47,7 @@ fn every_call(project: &TestProject, user: &str) -> Vec<(Role, Call)> {
     calls.into_iter().map(|(role, call)| (role, call.by(user))).collect()
 }
 
-/// A project in which every one of these calls has something to act on, or something deleted already.
+/// A project in which each of these calls finds a row to act on, or one that is deleted already.
 async fn project() -> TestProject {
     let mut setup = TestApp::new().await.with_project().with_tasks(9).with_calendar("site").with_calendar("gone");
     setup = setup.with_edge("t1", "t2").with_edge("t8", "t7").with_member("newt", Role::Viewer);
@@ -89,7 +89,7 @@ async fn only_an_owner_deletes_the_project() {
     project.delete("").await.expect(204);
 }
 
-/// What a caller can tell two answers apart by, but for how long they took.
+/// Everything by which a caller can tell two answers apart, except the time that they took.
 fn seen(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     let headers = answer.headers.iter().map(|(name, value)| {
         let value = value.to_str().expect("readable");

@@ -1,5 +1,5 @@
-//! What a restore keeps to: for requests that are repeated, for versions and marks from before it, for who was removed, and
-//! for the projects beside one that cannot be restored.
+//! Tests the promises of a restore: for repeated requests, for versions and marks from before it, for removed members, and for
+//! the projects beside one that cannot be restored.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ async fn run(table: &Table, lost: Option<&TestTable>) -> Result<Report, String> 
     report.map_err(|error| shared::storage::reasons(error.as_ref()))
 }
 
-/// A new table with what was in a backup, restored and found sound.
+/// A new table with the contents of a backup, which was restored and found sound.
 async fn restored(backup: &Items, lost: Option<&TestTable>) -> (TestTable, Report) {
     let restored = table("restored").await;
     fill(&restored, backup).await;
@@ -57,8 +57,8 @@ async fn a_keyed_request_replays_if_the_restored_table_holds_all_it_did_and_is_d
         {"method": "POST", "path": "dependencies/", "body": {"id": "xy", "predecessor": "x", "successor": "y"}}]});
     project.post("batch", &many).key("cut").await.expect(200);
     let mut backup = items(&old).await;
-    // The cut goes through the batch: of its rows one is not there, so that its dependency hangs in the air. And the
-    // record of a request is there before anything that the request did.
+    // The backup cuts the batch: one of its rows is missing, so its dependency names no task. The record of a request is there
+    // without the effect of the request.
     backup.remove(&(project.id.clone(), "tasks#y".to_owned())).expect("a row");
     let late = json!({"name": "Late"});
     project.post("tasks", &late).key("ahead").await.expect(201);
@@ -74,7 +74,7 @@ async fn a_keyed_request_replays_if_the_restored_table_holds_all_it_did_and_is_d
     let late = project.post("tasks", &late).key("ahead").await.expect(201);
     assert!(!late.is_replay());
     project.get(&format!("tasks/{}", late.row()["id"].as_str().expect("an id"))).await.expect(200);
-    // The dependency's id is used up; what there is of the batch is answered as being there.
+    // The dependency's id is used up. The answers say that the other rows of the batch exist.
     let answer = project.post("batch", &many).key("cut").await;
     answer.problem(409, "id_deleted");
     let tasks = json!({"operations": [many["operations"][0], many["operations"][1]]});
@@ -104,7 +104,7 @@ async fn a_version_from_before_a_restore_neither_matches_a_row_nor_merges_a_chan
             project.refuses(delete, 412, "version_mismatch").await;
             let body = json!({"operations": [{"method": "DELETE", "path": "tasks/t1", "if_match": version}]});
             project.refuses(project.post("batch", &body), 412, "version_mismatch").await;
-            // What has the value already does not differ.
+            // A field that has the value already does not differ.
             project.patch("tasks/t1", &json!({"notes": "a"})).based_on(version).await.expect(200);
         }
         let answer = project.patch("tasks/t1", &json!({"notes": "c"})).based_on(now).await.expect(200);
@@ -133,7 +133,7 @@ async fn who_lost_access_after_the_backup_has_none_after_the_restore_or_is_named
         again.give("mallory", Role::Viewer).by(user).await.problem(403, code);
     }
     again.give("nina", Role::Admin).by("mia").await.expect(201);
-    // A phone of the one who was removed is emptied, whatever its mark.
+    // The removed member's phone is emptied, whatever mark it has.
     for since in [3, 5] {
         let pull = Pull::of(&again.sync(&format!("since={since}")).by("eve").await);
         assert!(pull.checksums.is_none() && !pull.is_empty(), "{pull:?}");
@@ -191,7 +191,7 @@ async fn a_project_that_the_backup_does_not_know_made_again_under_its_id_begins_
     let mark = project.pull(0).await.mark;
 
     let (new, _) = restored(&backup, None).await;
-    // Once more, as a backup of the restored table: the versions begin still higher then.
+    // A backup of the restored table is restored. The versions then begin still higher.
     let (newer, _) = restored(&items(&new).await, None).await;
     for (table, floor) in [(&new, RAISE), (&newer, 2 * RAISE)] {
         let again = on(table, &project).await;
@@ -207,11 +207,11 @@ async fn a_project_that_the_backup_does_not_know_made_again_under_its_id_begins_
         assert_eq!((pull.mark, pull.len()), (floor + 3, 3));
         again.patch("tasks/t9", &json!({"name": "X"})).based_on(mark).await.problem(409, "sync_conflict");
         assert_sound(table).await;
-        // An id that the server chooses is nobody's mark.
+        // No device has a mark for an id that the server chooses.
         let body = json!({"name": "Fresh"});
         let fresh = again.app.call(Method::POST, "/api/v1/projects/").by(OWNER).json(&body).await.expect(201);
         assert_eq!(fresh.version(), 1);
-        // A key makes the id, so it may have been made before.
+        // The id depends on the key, so the project may have been created before.
         let keyed = again.app.call(Method::POST, "/api/v1/projects/").by(OWNER).json(&body).key("k").await.expect(201);
         assert_eq!(keyed.version(), floor + 1);
     }
@@ -241,7 +241,7 @@ async fn a_creation_that_the_backup_cut_on_a_table_restored_before_is_taken_back
     }
 }
 
-/// Has the table refuse the transactions of one project.
+/// Makes the table refuse the transactions of one project.
 async fn refusing(table: &TestTable, project: &TestProject) -> Table {
     let id = project.id.clone();
     let look = table.seen_by(move |operation, request| {
@@ -302,7 +302,7 @@ async fn a_table_that_cannot_be_read_any_more_ends_the_run() {
 #[tokio::test]
 async fn rows_that_take_twice_their_json_are_restored_in_batches_that_fit() {
     if TestTable::may_count_differently() {
-        // Of a transaction's 4 MB another engine may count the JSON that it arrives in.
+        // Another engine may count the JSON of a request towards the 4 MB of a transaction.
         return;
     }
     let old = table("large").await;

@@ -1,4 +1,4 @@
-//! Alarms of template.yaml: a stranger can make some of them ring, and those must not stop a deployment.
+//! Tests the alarms of template.yaml. A stranger can make some of them ring, and those must not stop a deployment.
 
 use std::collections::BTreeSet;
 
@@ -6,10 +6,10 @@ use yaml_rust2::{Yaml, YamlLoader};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Metrics that only the service itself can drive up.
+/// The metrics that only the service itself can drive up.
 const OF_THE_SERVICE: [&str; 6] =
     ["Errors", "Duration", "ServerError", "KeysUnavailable", "StrongFallback", "NotProven"];
-/// Metrics that anyone can drive up, with bad tokens, with a token of no project, by sending much, or by not reading.
+/// The metrics that anyone can drive up: with bad tokens, with a token without a project, by sending much, or by not reading.
 const OF_ANYONE: [&str; 11] = [
     "Unauthorized",
     "Forbidden",
@@ -23,9 +23,10 @@ const OF_ANYONE: [&str; 11] = [
     "PokesFailed",
     "ConnectCount",
 ];
-/// The functions, and how many alarms of the service each has at least.
+/// The functions, each with the minimum number of its service alarms.
 const FUNCTIONS: [(&str, usize); 4] = [("Sync", 4), ("Rest", 4), ("Live", 4), ("Poke", 2)];
-/// It sees the same as `Errors` and `ServerError`, and belongs to the API, which is made after the functions' deployments.
+/// This alarm sees the same faults as `Errors` and `ServerError`. It belongs to the API, which is created after the functions'
+/// deployments.
 const OF_THE_API: &str = "5xx";
 
 fn read(path: &str) -> String {
@@ -36,7 +37,7 @@ fn template() -> Yaml {
     YamlLoader::load_from_str(&read("template.yaml")).expect("YAML").remove(0)
 }
 
-/// The template's alarms, by their names there.
+/// The template's alarms, by their logical names.
 fn alarms(template: &Yaml) -> Vec<(&str, &Yaml)> {
     let resources = template["Resources"].as_hash().expect("resources").iter();
     let alarms = resources.filter(|(_, resource)| resource["Type"].as_str() == Some("AWS::CloudWatch::Alarm"));
@@ -50,7 +51,7 @@ fn metrics(alarm: &Yaml) -> Vec<&str> {
     alarm["MetricName"].as_str().into_iter().chain(of_expression).collect()
 }
 
-/// Is it about this function? Its dimensions name `SyncFunction`, or `sync`.
+/// Whether an alarm is about this function. Its dimensions name `SyncFunction` or `sync`.
 fn is_about(alarm: &Yaml, function: &str) -> bool {
     let dimensions = alarm["Dimensions"].as_vec().into_iter().flatten();
     let mut values = dimensions.filter_map(|dimension| dimension["Value"].as_str());

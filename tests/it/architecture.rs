@@ -1,4 +1,4 @@
-//! The arrows between the parts, as the sources have them.
+//! Checks the dependencies between the parts in the sources.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -39,7 +39,7 @@ fn assert_names_none(directory: &str, except: &[&str], words: &[&str]) {
     }
 }
 
-/// The crates that a manifest names, in whatever section.
+/// The crates that a manifest names in any section.
 fn dependencies(manifest: &str) -> Vec<String> {
     let text = fs::read_to_string(workspace().join(manifest)).expect("a manifest");
     let mut section = String::new();
@@ -57,7 +57,7 @@ fn dependencies(manifest: &str) -> Vec<String> {
 
 #[test]
 fn only_the_storage_names_dynamodb() {
-    // The gateway's events come from a crate of AWS's that knows no table.
+    // The gateway's events come from a crate of AWS that does not know the table.
     assert_names_none(
         "shared/src",
         // The gateway's connections are reached over its own API.
@@ -113,8 +113,8 @@ fn the_operators_commands_need_no_database_engine() {
     assert!(!dependencies("infra/ops/Cargo.toml").iter().any(|name| ["dynoxide-rs", "stack"].contains(&name.as_str())));
 }
 
-/// The files of the same folder that a source names: `super::name` and, in the crate's root, `crate::name`. A file without its
-/// tests, which may name whom they test with.
+/// The files of the same folder that a source names: `super::name` and, in the crate's root, `crate::name`. It leaves out the
+/// file's tests, which may name other files.
 fn siblings_named_by(path: &str, source: &str, siblings: &BTreeSet<String>) -> BTreeSet<String> {
     let product = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
     let prefixes: &[&str] = if path.ends_with("/src") { &["super::", "crate::"] } else { &["super::"] };
@@ -163,7 +163,7 @@ fn no_two_files_of_a_folder_import_each_other() {
         let names: BTreeMap<&String, BTreeSet<String>> =
             files.iter().map(|(name, source)| (name, siblings_named_by(folder, source, &siblings))).collect();
         for (start, named) in &names {
-            // Everything that can be reached from a file: the file itself, if it is on a circle.
+            // All files that can be reached from a file. They include the file itself if it is on a cycle.
             let (mut reached, mut next) = (BTreeSet::new(), named.iter().collect::<Vec<_>>());
             while let Some(name) = next.pop() {
                 if reached.insert(name) {

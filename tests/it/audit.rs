@@ -1,4 +1,4 @@
-//! The audit of a real table on the embedded engine.
+//! Tests the audit of a table on the embedded engine.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -81,7 +81,7 @@ impl Stack {
         delete.send().await.expect("an answer");
     }
 
-    /// What the audit finds when one item is changed behind the product's back; then it is put back.
+    /// Changes one item without the product and returns the findings of the audit. Then restores the item.
     async fn corrupt(&self, entity: &str, change: impl FnOnce(&mut HashMap<String, AttributeValue>)) -> Vec<Check> {
         let before = self.item(entity).await;
         let mut after = before.clone();
@@ -92,7 +92,7 @@ impl Stack {
         broken
     }
 
-    /// The checks that do not hold.
+    /// The checks that fail.
     async fn broken(&self) -> Vec<Check> {
         let report = self.audit().await;
         assert_eq!(report.verdict, Verdict::Violated);

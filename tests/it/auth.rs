@@ -1,4 +1,4 @@
-//! Who is calling: tokens, and what is said of bad ones.
+//! Tests authentication: tokens, and the answers to bad ones.
 
 use axum::http::Method;
 use base64::Engine;
@@ -66,7 +66,7 @@ async fn a_token_that_is_unsigned_forged_or_cut_is_refused() {
     project.get("").authorization(format!("Bearer {good}")).await.expect(200);
     let (content, signature) = good.rsplit_once('.').expect("three parts");
     let (_, payload) = content.split_once('.').expect("three parts");
-    // {"alg":"none"} and {"alg":"None","typ":"JWT"}
+    // These headers are {"alg":"none"} and {"alg":"None","typ":"JWT"}.
     for header in ["eyJhbGciOiJub25lIn0", "eyJhbGciOiJOb25lIiwidHlwIjoiSldUIn0"] {
         refuses(&project, &format!("Bearer {header}.{payload}."), "token_invalid").await;
         refuses(&project, &format!("Bearer {header}.{payload}.{signature}"), "token_invalid").await;

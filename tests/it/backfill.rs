@@ -1,4 +1,4 @@
-//! A column was added on the server, and rows that were written before lack it.
+//! Tests the backfill after a column was added on the server and older rows lack it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +53,7 @@ async fn a_device_gets_the_default_of_a_column_that_rows_lacked_with_its_next_pu
     project.delete("tasks/t70").await.expect(204);
     let mut device = Device::default();
     device.synchronize(&project, None).await;
-    // More than one commit's worth.
+    // There are more rows than one commit writes.
     let old: Vec<String> = (10..70).map(|n| format!("tasks#t{n}")).collect();
     for entity in &old {
         strip(&project, entity, "notes").await;
@@ -121,7 +121,7 @@ async fn a_row_without_a_default_is_reported_and_left_and_a_deleted_project_is_l
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_between_reading_and_writing_survives() {
-    // Between the page and the commit's own reading, and between that and its transaction.
+    // The writes come between the page and the commit's own read, and between that read and its transaction.
     for kind in ["BatchGetItem", "TransactWriteItems"] {
         let project = TestApp::new().await.with_project().with_tasks(3).await;
         for n in 1..=3 {
@@ -166,7 +166,7 @@ async fn versions_that_older_code_dropped_are_archived_so_that_no_pull_reads_the
     for n in 0..300 {
         project.patch("tasks/t1", &json!({"name": format!("Task {n}")})).await.expect(200);
     }
-    // As older code leaves it: nothing archived, and no word of it on the row.
+    // Older code leaves it like this: nothing is archived, and the row does not say so.
     let table = TestTable::of_this_process().await;
     let client = table.client().await;
     let key = |entity: &str| {
@@ -189,7 +189,7 @@ async fn versions_that_older_code_dropped_are_archived_so_that_no_pull_reads_the
 
     let report = backfill(&project).await;
     assert!(report.archived_versions > 100 && report.exit_code() == 0, "{report}");
-    // Whose versions they were is not known, so this answer proves its mark and carries no checksums.
+    // It is not known which row held the versions. So this answer is proven up to its mark and carries no checksums.
     let pull = project.pull(10).await;
     assert_ne!(pull.path, "strong");
     assert_eq!((pull.mark, pull.checksums), (305, None));

@@ -1,4 +1,5 @@
-//! Whatever is sent: a 4xx with a stable code that names the field, nothing written, never a panic, never a 5xx.
+//! Tests invalid input. The answer is a 4xx with a stable code that names the field. Nothing is written, and there is never a
+//! panic or a 5xx.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ fn bodies(project: &TestProject) -> Vec<(Method, String)> {
     found
 }
 
-/// JSON in a text in JSON, over and over: serde_json alone would read each with a fresh limit of depth.
+/// JSON in a text in JSON, over and over. serde_json alone would read each level with a new limit of depth.
 fn nested(levels: usize) -> String {
     let quote = |level: usize| match level {
         0 => "\"".to_owned(),
@@ -77,7 +78,7 @@ async fn a_body_of_another_type_is_415_and_a_large_one_413_on_every_route() {
             project.refuses(call().body(media_type, "{}"), 415, "unsupported_media_type").await;
         }
         project.refuses(call(), 415, "unsupported_media_type").await;
-        // Whatever the encoding: nothing is decompressed here.
+        // This holds for every encoding, because nothing is decompressed here.
         for encoding in ["gzip", "br", "GZIP", "identity, gzip", ""] {
             let encoded = call().body("application/json", "{}").header("content-encoding", encoding);
             project.refuses(encoded, 415, "unsupported_media_type").await;
@@ -98,7 +99,7 @@ async fn json_and_merge_patches_are_taken_with_any_charset() {
 #[tokio::test]
 async fn an_unknown_field_is_named_on_every_route() {
     let project = project().await;
-    // A batch names the first.
+    // A batch names the first wrong operation.
     for (method, path) in bodies(&project).into_iter().filter(|(_, path)| !path.ends_with("batch/")) {
         let call = project.app.call(method, &path).by(OWNER).json(&json!({"colour": "red", "_status": "synced"}));
         let answer = project.refuses(call, 422, "validation_failed").await;

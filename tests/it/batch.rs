@@ -1,4 +1,4 @@
-//! A batch: all or none, in order, each operation by its own rules.
+//! Tests the batch, which applies all operations or none, in order, each by its own rules.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ fn delete(path: &str) -> Value {
     json!({"method": "DELETE", "path": path})
 }
 
-/// Refused, with nothing written, for this operation.
+/// Checks that the batch is refused because of this operation and that nothing is written.
 async fn refused(call: Call, project: &TestProject, status: u16, code: &str, operation: usize) -> Answer {
     let answer = project.refuses(call, status, code).await;
     assert_eq!(answer.json()["operation"], operation, "{}", answer.text);
@@ -198,10 +198,10 @@ async fn ninety_eight_rows_fit_and_the_operation_beyond_is_named() {
     let answer = refused(batch(&project, tasks(120)), &project, 422, "batch_too_large", 98).await;
     assert_eq!(answer.json()["limit"], json!({"operations": 98}));
     batch(&project, tasks(98)).await.expect(200);
-    // Each names two tasks that the batch does not write; and a role is looked at, too.
+    // Each names two tasks that the batch does not write. The role is checked, too.
     let edges = |n: usize| (0..n).map(|n| edge(&format!("n{n}"), &format!("n{}", n + 1)));
     batch(&project, edges(97).chain([edge("t1", "n0")])).await.expect(200);
-    // Three rows each, and the last one brings one edge along: 98.
+    // Each deletion takes three rows, and the last one also deletes an edge. That makes 98.
     let cascade = || (0..32).map(|n| delete(&format!("tasks/n{}", 3 * n))).chain([delete("tasks/n1")]);
     let beyond = cascade().chain([task("m")]);
     let answer = refused(batch(&project, beyond), &project, 422, "batch_too_large", 33).await;
@@ -222,7 +222,7 @@ async fn four_megabytes_of_rows_fit_and_the_operation_beyond_is_named() {
         |n: usize| patch(&format!("tasks/l{n}"), json!({"notes": "y".repeat(40_000), "planned_start": "2026-03-02"}));
     batch(&project, (0..49).map(grown)).await.expect(200);
     batch(&project, (49..98).map(grown)).await.expect(200);
-    // Few bytes in the request, many in the rows.
+    // The request has few bytes, and the rows have many.
     let done = |n: usize| patch(&format!("tasks/l{n}"), json!({"percent_complete": 100}));
     let answer = refused(batch(&project, (0..98).map(done)), &project, 422, "batch_too_large", 96).await;
     assert_eq!(answer.json()["limit"], json!({"bytes": 4_000_000}));

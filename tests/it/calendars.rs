@@ -1,4 +1,4 @@
-//! Calendars, and the one that a project uses.
+//! Tests calendars, and the calendar that a project uses.
 
 use serde_json::{Value, json};
 use tests::support::TestApp;

@@ -1,4 +1,4 @@
-//! Deleting a task takes its dependencies along.
+//! Tests that deleting a task deletes its dependencies.
 
 use std::future::IntoFuture;
 
@@ -10,7 +10,7 @@ use tests::support::{Call, Device, Fault, Pull, TestApp, TestProject, TestTable}
 
 use crate::batch;
 
-/// No dependency is live that names a task which is not.
+/// Checks that no live dependency names a dead task.
 fn assert_no_dangling_edge(device: &Device) {
     for ((collection, id), edge) in &device.rows {
         if collection == "dependencies" {
@@ -52,7 +52,7 @@ async fn a_stale_delete_leaves_the_edges_alone() {
     assert_eq!(project.pull(0).await.updated("dependencies"), ["t1-t2"]);
 }
 
-/// Gives the project a task `hub` with four edges of each type to and from each of so many others.
+/// Adds a task `hub` to the project, with four edges of each type to and from each of this many other tasks.
 pub(crate) async fn tie_hub(project: &TestProject, hub: &str, others: usize) {
     let mut operations = vec![batch::task(hub)];
     operations.extend((0..others).map(|n| batch::task(&format!("{hub}-{n}"))));
@@ -77,19 +77,19 @@ async fn hub(edges: usize) -> TestProject {
     project
 }
 
-/// How many live edges the project has.
+/// The number of live edges of the project.
 pub(crate) async fn live_edges(project: &TestProject) -> usize {
     project.live_rows().await.keys().filter(|(collection, _)| collection == "dependencies").count()
 }
 
-/// The project through an instance that can send so many transactions and then no more.
+/// The project through an instance that can send this many transactions and then no more.
 async fn with_transactions(project: &TestProject, most: usize) -> TestProject {
     let table = TestTable::of_this_process().await;
     let fault = move |n| if n > most { Fault::Expired } else { Fault::None };
     project.seen_by(TestApp::on(table, table.with_faults(fault).await).await)
 }
 
-/// Sends a deletion that is cut off after so many of its commits: nobody is told that nothing was written.
+/// Sends a deletion that is cut off after this many of its commits. The answer must not say that nothing was written.
 pub(crate) async fn begin(project: &TestProject, commits: usize, deletion: impl Fn(&TestProject) -> Call) {
     let answer = deletion(&with_transactions(project, commits).await).await;
     answer.problem(503, "outcome_unknown");
@@ -97,7 +97,7 @@ pub(crate) async fn begin(project: &TestProject, commits: usize, deletion: impl 
     assert!(project.counter().await.get("unfinished").is_some());
 }
 
-/// The task is dead, after all its edges, and nothing is left to do.
+/// Checks that the task was deleted after all its edges, and that nothing is left to do.
 pub(crate) async fn assert_finished(project: &TestProject, task: &str) {
     let stored = project.stored().await;
     let died = stored[&format!("tasks#{task}")].number("deleted_version");
@@ -195,7 +195,7 @@ async fn the_last_part_whose_token_is_forgotten_is_seen_in_the_table() {
     assert_eq!(answer.committed(), project.current_version().await);
 }
 
-/// Puts a note on the counter, or takes it off, as code that does not know it never does.
+/// Sets or removes the note on the counter. Code that does not know the note never does either.
 async fn note(project: &TestProject, note: Option<AttributeValue>) {
     let update = project.app.look_into().update_item().table_name(&TestTable::of_this_process().await.name);
     let update = update

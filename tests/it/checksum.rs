@@ -1,10 +1,10 @@
-//! A device checks itself: what a pull says of the live rows.
+//! Tests the checksums with which a device checks itself.
 
 use serde_json::{Value, json};
 use shared::domain::{Checksums, Collection, Role, RowKey};
 use tests::support::{Device, Pull, TestApp, TestProject};
 
-/// Something of everything, dead and alive.
+/// A project with live and dead rows of every collection.
 async fn project() -> TestProject {
     let setup = TestApp::new().await.with_project().with_tasks(4).with_edge("t1", "t2").with_edge("t3", "t4");
     let setup = setup.with_calendar("site").with_calendar("spare").with_member("mia", Role::Member);
@@ -16,7 +16,7 @@ async fn project() -> TestProject {
     project
 }
 
-/// Recomputed from what REST lists.
+/// The checksums, computed from the lists of REST.
 async fn listed(project: &TestProject) -> Checksums {
     let mut checksums = Checksums::default();
     for collection in Collection::ALL {

@@ -1,4 +1,4 @@
-//! Bodies in gzip, for clients that take it.
+//! Tests gzip bodies for clients that accept them.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tests::support::{OWNER, TestApp, TestProject};
 use tower::ServiceExt;
 
-/// What a pull answers to whoever accepts this: its encoding and its bytes.
+/// The encoding and the bytes of a pull's answer to this `Accept-Encoding`.
 async fn pull(project: &TestProject, since: u64, accepted: &str) -> (Option<String>, Vec<u8>) {
     let request = Request::get(format!("/api/v1/projects/{}/sync/?since={since}", project.id))
         .header(header::AUTHORIZATION, format!("Bearer {}", TestApp::token(OWNER)))

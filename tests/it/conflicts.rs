@@ -1,4 +1,4 @@
-//! `X-Base-Version`: a change is merged field by field with what others changed since.
+//! Tests `X-Base-Version`: a change is merged field by field with later changes of others.
 
 use serde_json::json;
 use shared::domain::Role;
@@ -39,7 +39,7 @@ async fn changes_of_different_fields_are_both_there_in_the_end() {
     let row = merged.row();
     assert_eq!((&row["name"], &row["duration"], &row["notes"]), (&json!("theirs"), &json!(9), &json!("mine")));
     assert_eq!(merged.version(), project.current_version().await);
-    // From now on that is the base, and nothing is concurrent.
+    // From now on that version is the base, and no change is concurrent.
     let next = project.patch("tasks/t1", &json!({"name": "mine"})).based_on(merged.version()).await.expect(200);
     assert_eq!(next.header(MERGED), None);
 }
@@ -56,7 +56,7 @@ async fn a_field_that_was_changed_to_another_value_is_a_conflict_and_nothing_is_
     assert_conflict(&refused, now, &[("name", json!("theirs"), json!("mine"))]);
     let refused = project.writes_nothing(patch(json!({"name": "mine", "duration": 5})).based_on(base)).await;
     assert_conflict(&refused, now, &[("name", json!("theirs"), json!("mine")), ("duration", json!(9), json!(5))]);
-    // As the answer says: chosen, and sent again.
+    // The user chooses as the answer suggests, and sends the change again.
     let chosen = patch(mine).based_on(now).await.expect(200);
     assert_eq!((&chosen.row()["name"], chosen.header(MERGED)), (&json!("mine"), None));
 }
@@ -69,7 +69,7 @@ async fn the_same_value_from_two_people_is_no_conflict() {
     let same = project.patch("tasks/t1", &json!({"name": "same"})).based_on(base);
     let same = project.writes_nothing(same).await.expect(200);
     assert_eq!((same.row(), same.header(MERGED)), (theirs.row(), Some("duration")));
-    // A value that was changed there and back again is what the caller wants, or a conflict.
+    // A value that was changed and changed back is either the value that the caller wants, or a conflict.
     project.patch("tasks/t1", &json!({"name": "Task 1"})).await.expect(200);
     project.patch("tasks/t1", &json!({"name": "Task 1"})).based_on(base).await.expect(200);
     project.patch("tasks/t1", &json!({"name": "mine"})).based_on(base).await.problem(409, "sync_conflict");

@@ -1,4 +1,4 @@
-//! The connections to the table: kept, given up, and never made to strangers.
+//! Tests that connections to the table are kept, given up, and never made to strangers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -11,17 +11,17 @@ use tests::support::tls;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What a table without items says to GetItem.
+/// The answer of a table without items to GetItem.
 const NOTHING: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
-/// An answer of which the end is missing: the connection is closed.
+/// An answer whose end is missing because the connection is closed.
 const CUT_SHORT: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n{";
-/// The same, but the connection stays open.
+/// An answer whose end is missing although the connection stays open.
 const STALLED: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2001\r\n\r\n{";
 const FAILURE: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r\n\r\n{}";
 /// Closes the connection instead of an answer.
 const SILENCE: &str = "";
 
-/// A service that answers by a script, and writes down over which connection each request came.
+/// A service that answers by a script, and notes the connection of each request.
 #[derive(Clone)]
 struct Service {
     script: Arc<Mutex<VecDeque<&'static str>>>,
@@ -47,7 +47,7 @@ impl Service {
 
     async fn serve(self, connection: usize, mut stream: TcpStream) {
         let mut request = vec![0; 64 * 1024];
-        // Each request comes in one piece: it is small.
+        // Each request is small, so it arrives in one piece.
         while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
             self.requests.lock().expect("no panic").push(connection);
             let answer = self.script.lock().expect("no panic").pop_front().expect("no more requests");
@@ -85,7 +85,7 @@ async fn an_answer_that_is_cut_short_or_never_comes_is_asked_for_again() {
     }
 }
 
-/// Within the two seconds that one attempt is given.
+/// This is within the two seconds of one attempt.
 #[tokio::test]
 async fn an_answer_that_does_not_come_to_an_end_is_not_waited_for() {
     let (service, table) = Service::playing([STALLED, NOTHING]).await;
@@ -93,7 +93,7 @@ async fn an_answer_that_does_not_come_to_an_end_is_not_waited_for() {
     assert_eq!(service.requests(), [0, 1]);
 }
 
-/// The next one may lead to a host that is well.
+/// The next connection may lead to a healthy host.
 #[tokio::test]
 async fn a_connection_over_which_a_failure_came_is_not_used_again() {
     let (service, table) = Service::playing([FAILURE, NOTHING]).await;

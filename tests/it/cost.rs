@@ -1,15 +1,16 @@
-//! What each kind of request takes of the table: the table of `infra/docs/cost.md`, line by line.
+//! Measures the capacity units of each kind of request. This is the table of `infra/docs/cost.md`, line by line.
 //!
-//! `cargo test -p tests --test it cost:: -- --nocapture --include-ignored` prints it. The figures are the embedded engine's, which counts by
-//! DynamoDB's documented rules: in transactions twice in the table and once in an index, a moved index entry as a deletion
-//! and an insertion, strong reads one unit for 4 KB, others half of that, a condition as a write.
+//! `cargo test -p tests --test it cost:: -- --nocapture --include-ignored` prints it. The figures are those of the embedded
+//! engine, which follows DynamoDB's documented rules. A write in a transaction counts twice in the table and once in an index. A
+//! moved index entry counts as a deletion and an insertion. A strong read takes one unit for 4 KB, and any other read half of
+//! that. A condition counts as a write.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 use shared::domain::Role;
 use tests::support::{Answer, Call, OWNER, TestApp, TestProject, TestTable};
 
-/// Dollars for a million units, on demand in us-east-1.
+/// The price of a million units in dollars, on demand in us-east-1.
 const READ: f64 = 0.125;
 const WRITE: f64 = 0.625;
 
@@ -22,7 +23,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// What an answer says of itself.
+    /// The cost that an answer reports.
     #[track_caller]
     pub(crate) fn of(answer: &Answer) -> Self {
         assert!((200..300).contains(&answer.status), "{answer:?}");
@@ -70,7 +71,7 @@ impl Lines {
         answer
     }
 
-    /// Each line is in the page, word for word.
+    /// Checks that each line is in the page, word for word.
     #[track_caller]
     fn assert_in_the_page(&self) {
         println!("{}", self.0.join("\n"));
@@ -101,7 +102,7 @@ async fn change(project: &TestProject, ids: &[usize], percent: usize) {
     }
 }
 
-/// A project with so many rows, its own and the owner's membership among them.
+/// A project with this many rows, including its own row and the owner's membership.
 async fn with_rows(rows: usize) -> TestProject {
     let project = TestApp::new().await.with_project().await;
     let tasks: Vec<usize> = (0..rows - 2).collect();
@@ -111,7 +112,7 @@ async fn with_rows(rows: usize) -> TestProject {
     project
 }
 
-/// Pulls until there is no more.
+/// Pulls until there are no more pages.
 async fn pull(project: &TestProject, mut since: u64) -> Cost {
     let mut cost = Cost::default();
     loop {

@@ -1,10 +1,10 @@
-//! What holds for every collection alike: creating, reading, changing and deleting a row.
+//! Tests what is the same for every collection: creating, reading, changing and deleting a row.
 
 use axum::http::Method;
 use serde_json::{Value, json};
 use tests::support::{OWNER, TestApp, TestProject};
 
-/// Of each collection a creation, another content for it, and a change.
+/// For each collection a creation, other content for it, and a change.
 fn collections() -> [(&'static str, Value, Value, Value); 3] {
     [
         ("tasks", json!({"name": "Dig", "notes": "deep"}), json!({"name": "Fill"}), json!({"name": "Dig deeper"})),

@@ -1,4 +1,4 @@
-//! Dependencies.
+//! Tests dependencies.
 
 use serde_json::json;
 use tests::support::TestApp;
@@ -54,7 +54,7 @@ async fn a_dependency_that_would_close_a_cycle_is_refused_and_the_tasks_on_it_ar
     let longer = json!({"predecessor": "t4"});
     let answer = project.refuses(project.patch("dependencies/t1-t2", &longer), 409, "dependency_cycle").await;
     assert_eq!(answer.json()["tasks"], json!(["t4", "t2", "t3"]));
-    // Without the edge t2-t3 there is no cycle any more, and turning an edge round closes none with itself.
+    // Without the edge t2-t3 there is no cycle any more, and an edge that is reversed closes no cycle with itself.
     project.delete("dependencies/t2-t3").await.expect(204);
     project.post_edge("t3", "t1").await.expect(201);
     let turned = json!({"predecessor": "t2", "successor": "t1"});

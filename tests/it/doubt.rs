@@ -1,4 +1,4 @@
-//! A write of which it is not known whether it took effect.
+//! Tests writes of which it is not known whether they took effect.
 
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
@@ -8,14 +8,15 @@ use serde_json::json;
 use tests::support::{Fault, TestApp, TestProject, TestTable};
 use tokio::sync::Notify;
 
-/// The project through an instance whose tries of transactions go like this, and well from then on.
+/// The project through an instance whose first attempts of transactions have these fates. All later attempts succeed.
 async fn unlucky<const N: usize>(project: &TestProject, faults: [Fault; N]) -> TestProject {
     let table = TestTable::of_this_process().await;
     let fault = move |n: usize| faults.get(n - 1).copied().unwrap_or(Fault::None);
     project.seen_by(TestApp::on(table, table.with_faults(fault).await).await)
 }
 
-/// … where the second try waits until it is let go. Returns what is notified when it has come so far.
+/// The same project, but the second attempt waits until it is released. Returns the notification that the attempt has begun to
+/// wait.
 async fn held<const N: usize>(project: &TestProject, faults: [Fault; N]) -> (TestProject, Arc<Notify>, Sender<()>) {
     let (let_go, go) = mpsc::channel();
     let reached = Arc::new(Notify::new());
@@ -113,7 +114,7 @@ async fn a_keyed_write_that_never_arrived_is_decided_again() {
     let change = mine.patch("tasks/t1", &json!({"name": "mine"})).if_match(3).key("k");
     let change = tokio::spawn(async move { change.await });
     reached.notified().await;
-    // Two commits, one of them on the same row.
+    // There are two commits, and one of them is on the same row.
     project.patch("tasks/t1", &json!({"name": "theirs"})).await.expect(200);
     project.patch("tasks/t2", &json!({"name": "theirs"})).await.expect(200);
     let_go.send(()).expect("a try that waits");
@@ -130,10 +131,10 @@ async fn a_fault_settles_no_doubt() {
     answer.problem(503, "outcome_unknown");
     assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(project.current_version().await, before + 1);
-    // With a key, the record says what became of it.
+    // With a key, the idempotency record tells the outcome.
     let keyed = post(&unlucky(&project, [Fault::AnswerLost, Fault::Expired]).await).key("k").await.expect(201);
     assert_eq!(keyed.version(), before + 2);
-    // Without a doubt a fault says what it is.
+    // If the outcome is known, the answer names the fault.
     let refused = post(&unlucky(&project, [Fault::Expired]).await);
     project.refuses(refused, 503, "unavailable").await;
 }

@@ -1,4 +1,4 @@
-//! A batch in the mode `each`: every operation is judged by itself, and what is accepted is one commit.
+//! Tests the batch in the mode `each`: every operation is judged by itself, and the accepted ones are one commit.
 
 use std::future::IntoFuture;
 
@@ -23,13 +23,13 @@ fn delete(row: &str) -> Value {
     json!({"method": "DELETE", "path": row})
 }
 
-/// The operation as made by someone who has seen the row up to this version.
+/// The operation of a user who has seen the row up to this version.
 fn on(base: u64, mut operation: Value) -> Value {
     operation["base_version"] = json!(base);
     operation
 }
 
-/// … and single fields of it up to others.
+/// The operation of a user who has seen single fields up to other versions.
 fn with_fields(fields: Value, mut operation: Value) -> Value {
     operation["base_fields"] = fields;
     operation
@@ -39,7 +39,7 @@ fn results(answer: &Answer) -> Vec<Value> {
     answer.json()["results"].as_array().expect("results").clone()
 }
 
-/// What became of each operation: the status, or the code of what it was refused for, or why it was not attempted.
+/// The result of each operation: the status, the code of its refusal, or the reason why it was not attempted.
 async fn outcomes(call: Call) -> Vec<String> {
     let answer = call.await.expect(200);
     let outcome = |result: Value| match (&result["problem"]["code"], &result["code"]) {
@@ -56,7 +56,7 @@ async fn outcomes(call: Call) -> Vec<String> {
     results(&answer).into_iter().map(outcome).collect()
 }
 
-/// The fields that an operation was refused for.
+/// The fields because of which an operation was refused.
 fn refused_fields(result: &Value) -> Vec<&str> {
     result["problem"]["errors"]
         .as_array()
@@ -123,7 +123,7 @@ async fn an_operation_sees_what_was_accepted_before_it_and_nothing_of_what_was_r
     let operations = [nameless("n1"), edge("t2", "n1"), task("n1"), edge("t2", "n1"), edge("n1", "t1")];
     let expected = ["validation_failed", "validation_failed", "201", "201", "dependency_cycle"];
     assert_eq!(outcomes(each(&project, operations)).await, expected);
-    // The edge that was refused closes no cycle with the one behind it, and a task whose deletion is refused is there.
+    // A refused edge closes no cycle with the next one, and a task whose deletion is refused still exists.
     let turned =
         json!({"method": "POST", "path": "dependencies", "body": {"id": "e", "predecessor": "n1", "successor": "t2"}});
     let operations = [
@@ -150,7 +150,7 @@ async fn what_does_not_fit_is_not_attempted_nor_what_comes_behind_it_and_goes_th
     operations[MAX_ROWS - 2] = delete("tasks/t1");
     operations[MAX_ROWS - 1] = delete("tasks/t3");
     operations[0] = task("also");
-    // 96 rows, and two more with the dependency: exactly what fits, so one more row is too much.
+    // There are 96 rows, and two more with the dependency. That fits exactly, so one more row is too much.
     operations[1] = patch("tasks/t2", json!({"name": "x"}));
     assert_eq!(outcomes(each(&project, operations.clone())).await[MAX_ROWS - 2..], ["204", "not_attempted"]);
     assert_eq!(project.current_version().await, start + 98);
@@ -170,7 +170,7 @@ async fn once_the_commit_is_full_nothing_more_is_attempted_though_it_would_fit()
     operations[MAX_ROWS - 3] = task("m");
     let before = project.current_version().await;
     let outcomes = outcomes(each(&project, operations)).await;
-    // 96 rows and 2 are 98; the last one is beyond.
+    // 96 rows and 2 are 98. The last one does not fit.
     assert_eq!(outcomes[MAX_ROWS - 2..], ["204", "not_attempted"]);
     assert_eq!(project.current_version().await, before + 98);
 }
@@ -189,7 +189,7 @@ async fn an_operation_that_no_commit_could_hold_is_refused_wherever_it_stands() 
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "batch_too_large").count(), 1, "{outcomes:?}");
         assert_eq!(outcomes.iter().filter(|outcome| *outcome == "201").count(), count - 1, "{outcomes:?}");
     }
-    // Alone it takes several commits, on the same condition.
+    // Alone, the deletion takes several commits, on the same condition.
     let seen = seen(&project, "tasks/t1").await;
     project.delete("tasks/t1").based_on(seen).key("hub").await.expect(204);
 }
@@ -212,13 +212,13 @@ async fn a_deletion_of_what_its_user_has_not_seen_is_a_conflict_with_the_fields_
     assert_eq!(outcomes(each(&project, [seen_one(on(base, delete("tasks/t1")))])).await, ["sync_conflict"]);
     assert_eq!(outcomes(each(&project, [on(0, delete("tasks/t1"))])).await, ["sync_conflict"]);
     assert_eq!(outcomes(each(&project, [on(now + 1, delete("tasks/t1"))])).await, ["version_mismatch"]);
-    // The dependency that goes with it was changed, and is not judged.
+    // The dependency that is deleted with the task was changed, and is not judged.
     project.patch("dependencies/t1-t2", &json!({"lag": 3})).await.expect(200);
     let answer = each(&project, [seen_both(on(base, delete("tasks/t1")))]).await.expect(200);
     let tombstone = project.stored().await["tasks#t1"].number("server_version");
     assert_eq!(results(&answer), [json!({"status": 204, "id": "t1", "server_version": tombstone})]);
     assert!(project.stored().await["dependencies#t1-t2"].is_dead());
-    // Dead, whatever its user has seen; and one that never was.
+    // One row is dead, whatever version its user has seen. Another one never existed.
     let again = each(&project, [on(base, delete("tasks/t1")), on(0, delete("tasks/never"))]);
     let again = results(&project.writes_nothing(again).await);
     assert_eq!(again[0], json!({"status": 204, "id": "t1", "server_version": tombstone}));
@@ -266,7 +266,7 @@ async fn the_same_value_written_otherwise_is_no_conflict() {
     assert_eq!(outcomes(each(&project, [same])).await, ["200"]);
     let other = on(base, patch("calendars/c", json!({"exceptions": [], "hours_per_day": 7.0})));
     assert_eq!(outcomes(each(&project, [other])).await, ["sync_conflict"]);
-    // As a pull shows it, and sent back: the same again.
+    // The value that a pull shows is sent back, and it stays the same.
     let shown = project.pull(0).await.row("calendars", "c")["exceptions"].as_str().expect("a text").to_owned();
     let sent: Value = serde_json::from_str(&shown).expect("JSON");
     project.writes_nothing(each(&project, [patch("calendars/c", json!({"exceptions": sent}))])).await.expect(200);
@@ -279,19 +279,19 @@ async fn the_whole_answer_is_kept_also_when_everything_was_refused() {
     let first = send().await.expect(200);
     let codes = ["validation_failed", "not_found"];
     assert_eq!(results(&first).iter().map(|result| &result["problem"]["code"]).collect::<Vec<_>>(), codes);
-    // Now both could be made, and the user has given them up.
+    // Now both could be created, but the user has given them up.
     project.create("tasks", json!({"id": "t3", "name": "t3"})).await;
     let again = project.writes_nothing(send()).await;
     again.assert_replays(&first);
     project.refuses(each(&project, [task("n")]).key("outbox"), 422, "idempotency_key_reused").await;
-    // A long one, too: of a single request's long answer only the row's name is kept.
+    // This also holds for a long answer. Of the long answer to a single request, only the row's name is stored.
     let many =
         || each(&project, (0..MAX_ROWS).map(|n| patch(&format!("tasks/m{n}"), json!({"name": "x"})))).key("many");
     let first = many().await.expect(200);
     assert!(first.text.len() > 8 * 1024, "{}", first.text.len());
     project.create("tasks", json!({"id": "m5", "name": "m5"})).await;
     project.writes_nothing(many()).await.assert_replays(&first);
-    // Some refused and some not.
+    // Some operations are refused, and some are not.
     let mixed = || each(&project, [task("n1"), edge("n1", "t9"), delete("tasks/t2")]).key("mixed");
     let first = mixed().await.expect(200);
     project.create("tasks", json!({"id": "t9", "name": "t9"})).await;
@@ -381,7 +381,7 @@ async fn an_operation_that_makes_no_sense_is_refused_alone_and_names_what_is_wro
     assert_eq!(results.last().expect("a result")["status"], 201);
     let of_row_made_here = [task("made"), on(1, patch("tasks/made", json!({"name": "x"})))];
     assert_eq!(outcomes(each(&project, of_row_made_here)).await, ["201", "validation_failed"]);
-    // What is not about one operation refuses the request.
+    // A problem that is not about a single operation refuses the whole request.
     let send = |body: Value| project.post("batch", &body);
     project.refuses_fields(send(json!({"mode": "some", "operations": [task("m")]})), &["mode"]).await;
     project.refuses_fields(send(json!({"mode": "each", "operations": []})), &["operations"]).await;

@@ -1,4 +1,4 @@
-//! Pages that are empty and not the last ones, as DynamoDB may send of any query.
+//! Tests empty pages that are not the last ones, which DynamoDB may send for any query.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -15,11 +15,11 @@ use shared::domain::ServerVersion;
 use shared::storage::Table;
 use tests::support::{Device, OWNER, TestApp, TestProject, TestTable};
 
-/// The way to the table, on which each query that begins at the beginning gets nothing but a key to go on behind.
+/// A connection to the table on which each query from the beginning gets only a key to continue after.
 #[derive(Debug, Clone)]
 struct Way<T> {
     inner: T,
-    /// Of what it was so.
+    /// The queries that got an empty page.
     answered: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -41,7 +41,7 @@ impl HttpConnector for Way<SharedHttpConnector> {
             return self.inner.call(request);
         }
         let descends = body["ScanIndexForward"] == false;
-        // Before all that is asked for, and within its bounds.
+        // The key is before all items of the query, and within its bounds.
         let entity = match (index, values[":collection"]["S"].as_str()) {
             ("live_edges", _) => "dependencies#!".to_owned(),
             ("by_version", _) if descends => "~".to_owned(),

@@ -1,4 +1,4 @@
-//! A user, or the content of old tombstones, is erased while devices go on pulling.
+//! Tests that a user, or the content of old tombstones, is erased while devices continue to pull.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,13 +39,13 @@ async fn assert_sound(project: &TestProject) {
     project.assert_dense().await;
 }
 
-/// Is this user named anywhere in the project, or in its idempotency records?
+/// Whether this user is named anywhere in the project or in its idempotency records.
 async fn names(project: &TestProject, user: &str) -> Vec<String> {
     let items = project.items().await.into_iter().chain(project.records().await);
     items.filter(|(_, item)| format!("{item:?}").contains(user)).map(|(entity, _)| entity).collect()
 }
 
-/// A project in which mia was an assignee of live and dead tasks, wrote rows, and made and was given memberships.
+/// A project in which mia was the assignee of live and dead tasks, wrote rows, gave memberships and got one.
 async fn with_mia(mia: &str) -> TestProject {
     let setup = TestApp::new().await.with_project().with_tasks(60).with_edge("t1", "t2").with_calendar("site");
     let project = setup.with_member(mia, Role::Admin).with_member("vic", Role::Viewer).await;
@@ -78,7 +78,7 @@ async fn a_user_is_erased_and_devices_that_pull_across_it_agree_with_the_server(
 
     let report = erased(&project, &user("mia-the-erased")).await;
     assert_eq!((report.exit_code(), &report.left[..]), (0, &[][..]), "{report}");
-    // The membership's tombstone as well.
+    // The membership's tombstone does not name the user either.
     assert_eq!((report.removed_memberships, report.unassigned_tasks, report.erased_tombstones), (1, 39, 2));
     assert!(report.erased_answers >= 2 && report.forgotten_authors >= 3, "{report}");
     assert_eq!(names(&project, "mia-the-erased").await, [""; 0]);
@@ -99,13 +99,13 @@ async fn a_user_is_erased_and_devices_that_pull_across_it_agree_with_the_server(
     mia.apply(&Pull::of(&project.sync(&format!("since={}", mia.mark)).by("mia-the-erased").await));
     assert!(mia.rows.is_empty(), "the user's own device is told to forget everything");
 
-    // A repeated request is answered as before, but for the name.
+    // A repeated request gets the same answer as before, except for the name.
     let again = project.change("mia-the-erased", Role::Scheduler).key("k2").await.expect(200);
     assert_eq!((again.is_replay(), &again.json()["user"]), (true, &json!("erased")));
     let items = project.items().await;
     assert_eq!(erased(&project, &user("mia-the-erased")).await.changes(), 0);
     assert_eq!(project.items().await, items, "a second run wrote something");
-    // What was erased may come back, as new.
+    // An erased user may be added again as a new one.
     project.give("mia-the-erased", Role::Viewer).await.expect(201);
     mia.apply(&Pull::of(&project.sync(&format!("since={}", mia.mark)).by("mia-the-erased").await));
     assert_eq!(mia.rows, project.live_rows().await);
@@ -146,13 +146,13 @@ async fn an_unfinished_deletion_is_finished_without_the_name_of_the_one_who_aske
     let project = TestApp::new().await.with_project().with_member("mia-the-deleter", Role::Scheduler).await;
     cascade::tie_hub(&project, "hub", 30).await;
     cascade::begin(&project, 1, |project| project.delete("tasks/hub").by("mia-the-deleter").key("k")).await;
-    // Whatever commits next finishes it: here the removal of the membership.
+    // The next commit finishes it. Here that is the removal of the membership.
     let report = erased(&project, &user("mia-the-deleter")).await;
     assert_eq!((report.exit_code(), names(&project, "mia-the-deleter").await), (0, vec![]), "{report}");
     cascade::assert_finished(&project, "hub").await;
     assert_sound(&project).await;
 
-    // Where the erasure has nothing to commit, the note loses the name and stays.
+    // If the erasure has nothing to commit, the note stays but loses the name.
     let project = TestApp::new().await.with_project().await;
     cascade::tie_hub(&project, "hub", 30).await;
     cascade::begin(&project, 1, |project| project.delete("tasks/hub")).await;
@@ -181,7 +181,7 @@ async fn a_run_over_the_whole_table_finds_every_project_and_what_is_counted_of_t
     let options = |dry_run| Options { target: user(who), project: None, rate: 1_000_000, dry_run };
     let dry = erase::run(&table, &options(true), &ProgressBar::hidden()).await.expect("a report");
     assert_eq!((dry.removed_memberships, dry.removed_counts), (2, 1));
-    // Other tests leave what cannot be read on the table: that is reported and holds nothing up.
+    // Other tests leave unreadable items on the table. They are reported and stop nothing.
     let report = erase::run(&table, &options(false), &ProgressBar::hidden()).await.expect("a report");
     assert_eq!((report.removed_memberships, report.removed_counts, report.erased_answers), (2, 1, 1), "{report}");
     for project in &projects {
@@ -259,7 +259,7 @@ async fn tombstones_before_a_date_lose_their_content_and_no_device_notices() {
         assert_eq!(pull.checksums, Some(device.checksums()));
         assert_eq!(device.rows, project.live_rows().await);
     }
-    // A tombstone stays one: its id is not used again, and a member may be added again.
+    // A tombstone stays a tombstone. Its id is not used again, but a member may be added again.
     project.refuses(project.post("tasks", &json!({"id": "t1", "name": "Dig"})), 409, "id_deleted").await;
     project.delete("tasks/t1").await.expect(204);
     project.refuses(project.patch("tasks/t1", &json!({"name": "Dig"})), 404, "not_found").await;
@@ -272,7 +272,7 @@ async fn tombstones_before_a_date_lose_their_content_and_no_device_notices() {
 async fn a_member_who_is_added_again_while_the_tombstone_is_erased_stays() {
     let project = TestApp::new().await.with_project().with_member("mia", Role::Member).await;
     project.remove("mia").await.expect(204);
-    // Between the reading of the tombstone and its erasure.
+    // The write comes between the read of the tombstone and its erasure.
     let meanwhile = project.give("mia", Role::Viewer);
     let meanwhile = std::sync::Mutex::new(Some(meanwhile));
     let handle = tokio::runtime::Handle::current();

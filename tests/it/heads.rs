@@ -1,4 +1,4 @@
-//! The heads: which of the caller's projects moved.
+//! Tests the heads, which tell which of the caller's projects moved.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn somebody() -> String {
     ProjectId::generate().to_string()
 }
 
-/// The heads on all pages, and the pages.
+/// The heads on all pages, and the number of pages.
 async fn all_heads(app: &TestApp, user: &str, limit: usize) -> (Vec<(String, u64)>, Vec<Answer>) {
     let (mut found, mut pages) = (Vec::new(), Vec::new());
     let mut query = Some(format!("?limit={limit}"));
@@ -90,7 +90,7 @@ async fn a_project_that_is_deleted_or_was_left_or_is_somebody_elses_has_no_head(
 async fn the_heads_come_in_pages_of_which_none_repeats_or_skips_a_project() {
     let (app, user) = (TestApp::new().await, somebody());
     let mut projects = projects(&app, &user, 7).await;
-    // The pages of two begin with one of which nothing is named.
+    // With two heads per page, the first page names no project.
     for project in projects.drain(..2) {
         project.delete("").await.expect(204);
     }
@@ -148,7 +148,7 @@ async fn a_head_takes_two_read_units_and_one_of_a_deleted_project_takes_one() {
     assert!((35.0..=35.0 + index(20.0)).contains(&taken), "{taken}");
 }
 
-/// What somebody can do to a caller: make them a member of projects whose counters are as large as they get.
+/// The worst that somebody can do to a caller: make them a member of projects whose counters are as large as possible.
 #[tokio::test]
 async fn a_head_of_a_project_whose_latest_commit_was_the_largest_takes_four_read_units_at_most() {
     if TestTable::may_count_differently() {
@@ -164,7 +164,7 @@ async fn a_head_of_a_project_whose_latest_commit_was_the_largest_takes_four_read
     let operations: Vec<Value> = (2..=99).map(operation).collect();
     project.post("batch", &json!({"operations": operations})).await.expect(200);
     let reads = async || Cost::of(&heads(&app, &user, "").await).reads();
-    // The names alone have nearly 8 KB. With versions of more digits it is more.
+    // The names alone have nearly 8 KB. Versions with more digits take more.
     let taken = reads().await;
     assert!((3.5..=4.5).contains(&taken), "{taken}");
     // The next commit makes it small again.

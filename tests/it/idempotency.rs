@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a mutation that is sent again happens once and is answered the same.
+//! Tests `Idempotency-Key`: a repeated mutation is applied once and gets the same answer.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -13,7 +13,7 @@ async fn project() -> TestProject {
     setup.with_member("mia", Role::Member).with_member("adam", Role::Admin).await
 }
 
-/// Sends a call and then again, to another instance; the repetition must replay the first answer and write nothing.
+/// Sends a call, and repeats it to another instance. The repetition must replay the first answer and write nothing.
 async fn twice(project: &TestProject, call: impl Fn(&TestProject) -> Call) -> Answer {
     let first = call(project).await;
     assert!(first.status < 300, "{first:?}");
@@ -25,7 +25,7 @@ async fn twice(project: &TestProject, call: impl Fn(&TestProject) -> Call) -> An
     first
 }
 
-/// One of each kind of mutation.
+/// One call of each kind of mutation.
 fn mutations(project: &TestProject) -> Vec<(Method, String, Option<Value>)> {
     let mia = format!("memberships/{}/", project.membership("mia"));
     let some = |method, path: &str, body| (method, path.to_owned(), Some(body));
@@ -161,7 +161,7 @@ async fn a_success_that_had_nothing_to_write_is_the_answer_to_its_repetition_too
     let gone = |project: &TestProject| project.remove("mia").key("remove");
     project.remove("mia").await.expect(204);
     let second = project.writes_nothing(gone(&project)).await.expect(204);
-    // Meanwhile both would have something to write.
+    // Meanwhile a repetition of either would have something to write.
     project.patch("tasks/t1", &json!({"name": "theirs"})).await.expect(200);
     project.give("mia", Role::Member).await.expect(201);
     project.writes_nothing(same(&project)).await.assert_replays(&first);
@@ -190,7 +190,7 @@ async fn a_repetition_is_answered_to_members_only() {
     let change = |project: &TestProject| project.patch("tasks/t1", &json!({"name": "mine"})).by("mia").key("k");
     let first = change(&project).await.expect(200);
     project.change("mia", 1).await.expect(200);
-    // A viewer may see what it was answered.
+    // A viewer may see the answer.
     project.writes_nothing(change(&project)).await.assert_replays(&first);
     project.remove("mia").await.expect(204);
     project.refuses(change(&project), 403, "membership_revoked").await;
@@ -224,7 +224,7 @@ async fn an_expired_record_counts_as_absent_though_it_is_still_there() {
     project.expire_records().await;
     let third = create("another request").await.expect(201);
     project.writes_nothing(create("another request")).await.assert_replays(&third);
-    // One that had nothing to write, and a refusal, over an expired record.
+    // A request that had nothing to write, and a refused one, meet an expired record.
     project.expire_records().await;
     project.writes_nothing(project.patch("tasks/t1", &json!({})).key("k")).await.expect(200);
     project.expire_records().await;
@@ -250,7 +250,7 @@ async fn a_project_created_with_a_key_and_no_id_is_one_project() {
         let other = other.await.expect(201);
         assert_ne!(other.row()["id"], first.row()["id"]);
     }
-    // Its record is gone after a day, its id is not.
+    // Its record is removed after a day, and its id stays.
     let project = TestProject { app: app.clone(), id };
     project.expire_records().await;
     let again = create("House", &user).key("k").await.expect(200);
@@ -288,7 +288,7 @@ async fn a_cascade_over_several_commits_is_recorded_with_the_last_one() {
 #[tokio::test]
 async fn the_largest_row_fits_into_a_record() {
     let project = project().await;
-    // As many bytes as a request's body holds, and as an answer makes of them.
+    // The row has as many bytes as a request's body can hold, and its answer is even longer.
     let notes = "\u{1}".repeat(43_000);
     twice(&project, |project| project.patch("tasks/t1", &json!({ "notes": notes })).key("notes")).await;
     let wide = "\u{1F600}".repeat(50_000);
@@ -322,7 +322,7 @@ async fn the_largest_calendar_can_be_changed_with_a_key_and_the_replay_is_the_sa
         while size < 406_000 {
             let description: String = (0..255).map(|_| random.char(from..=to)).collect();
             let exception = json!({"start": "2026-01-01", "end": "2026-01-02", "description": description});
-            // As the table has them: JSON in a string. A row takes 400 KB there.
+            // These are the bytes on the table, which has the JSON in a string. A row may have 400 KB there.
             size += serde_json::to_string(&exception.to_string()).expect("JSON").len() - 1;
             exceptions.push(exception);
         }
@@ -332,7 +332,7 @@ async fn the_largest_calendar_can_be_changed_with_a_key_and_the_replay_is_the_sa
         let path = format!("calendars/{id}");
         let first = twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(id)).await;
         assert!(first.text.len() > 390_000, "{}", first.text.len());
-        // Nothing to change, and kept all the same.
+        // There is nothing to change, and the answer is still stored.
         let key = format!("{id}-again");
         twice(&project, |project| project.patch(&path, &json!({"name": "Yard"})).key(&key)).await;
     }

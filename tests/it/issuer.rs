@@ -1,4 +1,4 @@
-//! Keys that an issuer publishes at a URL.
+//! Tests keys that an issuer publishes at a URL.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ use tokio::time::{advance, pause, resume, sleep};
 
 const RSA: &[u8] = include_bytes!("../../shared/testdata/rsa.der");
 const KEYS: &str = include_str!("../../shared/testdata/jwks.json");
-/// As they publish them, with the tests' key under the id `own`.
+/// A document as issuers publish it, with the tests' key under the id `own`.
 const PUBLISHED: [(&str, &str); 4] = [
     ("Auth0", include_str!("../../shared/testdata/issuers/auth0.json")),
     ("Cognito", include_str!("../../shared/testdata/issuers/cognito.json")),
@@ -32,7 +32,7 @@ const PUBLISHED: [(&str, &str); 4] = [
     ("Keycloak", include_str!("../../shared/testdata/issuers/keycloak.json")),
 ];
 
-/// An issuer on this machine, and what it answers at the moment.
+/// An issuer on this machine, with its present answer.
 #[derive(Default)]
 struct Issuer {
     status: AtomicU16,
@@ -43,7 +43,7 @@ struct Issuer {
 }
 
 impl Issuer {
-    /// Up, with this document; and its URL.
+    /// Starts an issuer with this document. Returns it with its URL.
     async fn publishing(document: &str) -> (Arc<Self>, String) {
         let issuer = Arc::new(Self { document: Mutex::new(document.to_owned()), ..Self::default() });
         issuer.answers(200);
@@ -65,7 +65,7 @@ impl Issuer {
 
     async fn answer(self: Arc<Self>, headers: HeaderMap) -> Response {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        // As the firewalls of some turn away a request that does not say from what it is.
+        // The firewalls of some issuers reject a request without a `User-Agent`.
         if [header::USER_AGENT, header::ACCEPT].iter().any(|name| !headers.contains_key(name)) {
             return StatusCode::FORBIDDEN.into_response();
         }
@@ -107,7 +107,7 @@ fn variable(url: &str, name: &str) -> Option<String> {
     }
 }
 
-/// A token signed with the tests' RSA key, which names it thus.
+/// A token that is signed with the tests' RSA key and names this key id.
 fn token(kid: Option<&str>) -> String {
     let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
     let mut header = json!({"alg": "RS256"});

@@ -1,4 +1,4 @@
-//! Pages that an instance keeps for a herd's first sync.
+//! Tests pages that an instance keeps for a herd's first sync.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -16,11 +16,11 @@ use tower::ServiceExt;
 
 use crate::cost::Cost;
 
-/// However small they are.
+/// Pages are kept however small they are.
 const ALL: Limits =
     Limits { bytes: 1024 * 1024, age: Duration::from_secs(3600), min_rows: 1, max_behind: 1_000, rounded_part: 8 };
 
-/// A project of so many tasks, with vic as a viewer, on an instance that keeps pages.
+/// A project with this many tasks and with vic as a viewer, on an instance that keeps pages.
 async fn project(tasks: usize) -> TestProject {
     TestApp::keeping(ALL).await.with_project().with_tasks(tasks).with_member("vic", Role::Viewer).await
 }
@@ -85,7 +85,7 @@ async fn a_member_who_was_added_since_gets_no_page_from_before() {
     let answers = first_sync(&project, "nora").await;
     assert!(!outcomes(&answers).contains(&"kept".to_owned()), "{:?}", outcomes(&answers));
     assert!(answers.iter().all(|answer| Pull::of(answer).updated("tasks").iter().all(|task| *task != "t1")));
-    // Pages of now are hers, too.
+    // She may also get pages that are made from now on.
     let again = first_sync(&project, "nora").await;
     assert!(outcomes(&again).iter().all(|outcome| outcome == "kept"), "{:?}", outcomes(&again));
 }
@@ -115,7 +115,7 @@ async fn a_page_without_tombstones_is_for_a_fresh_database_alone() {
     assert_eq!(pull("since=0&limit=1000").await.path, "first_read", "pages of another size are others");
 }
 
-/// Of many devices that come at once, one reads.
+/// If many devices pull at once, only one pull reads.
 #[tokio::test]
 async fn of_devices_that_come_at_once_one_reads_and_the_others_wait_for_it() {
     let project = project(20).await;

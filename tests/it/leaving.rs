@@ -1,4 +1,4 @@
-//! The way out of a project, a deleted one too, and what a page of the list of projects takes.
+//! Tests leaving a project, even a deleted one, and the cost of a page of the list of projects.
 
 use axum::http::Method;
 use indicatif::ProgressBar;
@@ -9,7 +9,7 @@ use tests::support::{Device, OWNER, Pull, TestApp, TestProject, TestTable};
 
 use crate::cost::Cost;
 
-/// The ids on all pages of a user's projects, and how many pages and read units it took.
+/// The ids on all pages of a user's projects, with the number of pages and read units.
 async fn projects_of(app: &TestApp, user: &str, limit: usize) -> (Vec<String>, Vec<Cost>) {
     let (mut ids, mut costs) = (Vec::new(), Vec::new());
     let mut next = Some(format!("/api/v1/projects/?limit={limit}"));
@@ -47,8 +47,8 @@ async fn a_member_may_leave_a_deleted_project_and_is_not_listed_any_more() {
     project.refuses(project.remove(OWNER).by(user), 410, "project_deleted").await;
     project.remove(user).by(user).await.expect(204);
     let left_at = project.current_version().await;
-    // A device that holds rows is told to forget them, as when its user is removed from a live project; one that holds
-    // none is told the same once more. Then both are told that they were removed.
+    // A device that holds rows is told to forget them, as when its user is removed from a live project. A device that holds none
+    // is told of the deletion again. Then both are told that their user was removed.
     for mut device in [told_late, told_before] {
         let pull = Pull::of(&project.sync(&format!("since={}", device.mark)).by(user).await);
         device.apply(&pull);
@@ -113,7 +113,7 @@ async fn a_page_of_projects_looks_at_a_bounded_number_of_memberships_however_man
         app.call(Method::POST, "/api/v1/projects/").by(OWNER).json(&body).await.expect(201);
         let project = TestProject { app: app.clone(), id };
         project.give(user, Role::Viewer).await.expect(201);
-        // Of 230 only four are live: at the beginning, in the middle and at the end.
+        // Only four of 230 are live: at the beginning, in the middle and at the end.
         if [0, 120, 228, 229].contains(&n) {
             live.push(project.id);
         } else {
@@ -128,7 +128,8 @@ async fn a_page_of_projects_looks_at_a_bounded_number_of_memberships_however_man
             continue;
         }
         for cost in costs {
-            // Each membership takes a share of the index's page and the reading of a row, one that is shown two.
+            // Each membership takes a share of the index's page and one read of a row. A membership that is shown takes two
+            // reads.
             let most = 20 + limit.max(100);
             assert!(cost.calls <= 24 && cost.reads() <= most as f64 * 1.1, "limit {limit}: {cost:?}");
         }

@@ -1,4 +1,4 @@
-//! Lists, page by page.
+//! Tests lists, page by page.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ async fn a_page_has_a_hundred_rows_unless_it_says_otherwise() {
     assert_eq!(sizes, [100, 1]);
 }
 
-/// A page of what was looked at, and what it took.
+/// The number of rows on a page, and the number of calls to the table.
 async fn listed(project: &TestProject, path: &str) -> (usize, u32) {
     let answer = project.get(path).await.expect(200);
     (ids(&answer.json()).len(), Cost::of(&answer).calls)
@@ -91,7 +91,7 @@ async fn a_small_limit_takes_no_more_calls_however_many_tombstones_lie_before_th
     }
     for (limit, rows) in [(1, 1), (2, 2), (100, 3), (1_000, 3)] {
         let (listed, calls) = listed(&project, &format!("tasks/?limit={limit}")).await;
-        // 285 tombstones in pages of 100, and the membership before and after.
+        // There are 285 tombstones in pages of 100, with the membership before and after them.
         assert!(listed == rows && calls <= 5, "limit {limit}: {listed} rows, {calls} calls");
     }
     assert_eq!(pages(&project, "tasks/?limit=2").await, [vec!["z1", "z2"], vec!["z3"]]);
@@ -103,7 +103,7 @@ async fn a_list_stops_reading_when_its_answer_is_full() {
     for n in 0..60 {
         project.create("tasks", json!({"id": format!("t{n:02}"), "name": "Dig", "notes": "🍉".repeat(50_000)})).await;
     }
-    // 5 MB of 200 kB are 24 rows; a call reads 1 MB of them.
+    // 5 MB of rows of 200 kB are 24 rows, and a call reads 1 MB of them.
     let (rows, calls) = listed(&project, "tasks/?limit=1000").await;
     assert!(rows == 24 && (6..=8).contains(&calls), "{rows} rows, {calls} calls");
 }

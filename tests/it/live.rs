@@ -1,4 +1,4 @@
-//! Watching projects over a WebSocket, as the function `live` sees it.
+//! Tests the function `live`: watching projects over a WebSocket.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -10,12 +10,12 @@ use shared::domain::{ProjectId, Role};
 use shared::http::CallerBudgets;
 use tests::support::{Clients, LiveApp, OWNER, TestApp, TestProject, TestTable, moved};
 
-/// A connection's id that no other test has.
+/// An id of a connection that no other test uses.
 fn connection() -> String {
     format!("{}=", ProjectId::generate())
 }
 
-/// The functions on a table that notes what is asked of it.
+/// The functions on a table that notes its calls.
 async fn witnessed() -> (LiveApp, Arc<Mutex<Vec<String>>>) {
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let noted = Arc::clone(&asked);
@@ -105,7 +105,7 @@ async fn of_100_messages_of_a_connection_10_are_read_and_the_others_say_when_to_
         assert_eq!(answer["code"] == "rate_limited", answer["retry_after"].is_u64(), "{answer}");
     }
     let read = codes.iter().filter(|code| *code == "token_invalid").count();
-    // More only if the machine took seconds for this.
+    // There are more only if the machine took seconds for this.
     assert!((10..20).contains(&read) && codes[10..].contains(&"rate_limited".to_owned()), "{codes:?}");
     assert!(codes.iter().all(|code| ["token_invalid", "rate_limited"].contains(&code.as_str())));
     assert_eq!(taken(&asked), [""; 0]);
@@ -152,7 +152,7 @@ async fn a_later_watch_replaces_the_earlier_one_and_an_end_ends_all() {
     for project in [&a, &b, &c] {
         assert!(live.watchers(&project.id).await.is_empty());
     }
-    // Nothing is left of it in the table.
+    // The table has no item of it any more.
     let own = app.look_into().query().table_name(&TestTable::of_this_process().await.name);
     let own = own.key_condition_expression("project_id = :connection");
     let own = own.expression_attribute_values(":connection", AttributeValue::S(format!("connection#{id}")));
@@ -171,7 +171,7 @@ async fn who_is_removed_while_they_begin_to_watch_watches_nothing() {
     assert!(live.watchers(&project.id).await.is_empty());
 }
 
-/// A commit comes, and is spoken of, while `live` is at its n-th request to the table, for each n.
+/// For each n, a commit and its poke happen while `live` makes its n-th request to the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_at_any_moment_of_a_watch_is_in_its_answer_or_is_poked() {
     let project = TestApp::new().await.with_project().with_tasks(1).await;
@@ -202,7 +202,7 @@ async fn a_commit_at_any_moment_of_a_watch_is_in_its_answer_or_is_poked() {
     }
 }
 
-/// A commit and its poke by instances of their own.
+/// Makes a commit and its poke with instances of their own.
 fn commit_and_poke(project: &str, clients: Arc<Clients>) -> u64 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -224,7 +224,7 @@ async fn a_watch_ends_with_its_token_and_never_lasts_longer_than_a_connection() 
     let id = connection();
     assert_eq!(live.watch(&id, OWNER, &[&project.id]).await, watching(&project, version));
     let watchers = live.table.watchers(&project.id.parse().expect("a project")).await.expect("watchers");
-    // The token of the tests is good for 30 days.
+    // The token of the tests is valid for 30 days.
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time").as_secs();
     let left = watchers[0].until - i64::try_from(now).expect("a time");
     assert!((1..=2 * 60 * 60).contains(&left), "{left}");

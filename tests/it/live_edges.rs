@@ -1,4 +1,4 @@
-//! The index of live dependencies: what was deleted costs nothing, and what is not in it is found all the same.
+//! Tests the index of live dependencies: deleted ones cost nothing, and live ones that it lacks are still found.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tests::support::{Answer, TestApp, TestProject, TestTable};
 use crate::batch::{batch, edge};
 use crate::cost::Cost;
 
-/// Makes dependencies of each type between six tasks and deletes them: so many times 60.
+/// Creates 60 dependencies of all types between six tasks and deletes them, this many times.
 async fn churn(project: &TestProject, times: usize) {
     for time in 0..times {
         let mut create = Vec::new();
@@ -41,7 +41,7 @@ async fn churn(project: &TestProject, times: usize) {
     }
 }
 
-/// What it takes to make a dependency, to list them, and to delete a task with one.
+/// The cost of creating a dependency, of listing them, and of deleting a task with one.
 async fn costs(project: &TestProject) -> [Cost; 3] {
     let mut costs = Vec::new();
     for call in [project.post_edge("t1", "t2"), project.get("dependencies/"), project.delete("tasks/t1")] {
@@ -62,7 +62,7 @@ async fn backfill(project: &TestProject) -> backfill::Report {
     backfill::run(&table, &options, &ProgressBar::hidden()).await.expect("a report")
 }
 
-/// What is in the index, and what should be.
+/// The contents of the index, and the contents that it should have.
 async fn indexed_and_live(project: &TestProject) -> [BTreeSet<String>; 2] {
     let table = TestTable::of_this_process().await;
     let query = table.client().await.query().table_name(&table.name).index_name("live_edges").consistent_read(true);
@@ -76,7 +76,7 @@ async fn indexed_and_live(project: &TestProject) -> [BTreeSet<String>; 2] {
     [indexed, live.map(|(entity, _)| entity).collect()]
 }
 
-/// The product before there was the index: no item that it writes has the attribute.
+/// The product before the index existed. No item that it writes has the attribute.
 fn write_like_older_code(operation: &str, request: &mut HttpRequest) -> Result<(), BoxError> {
     if operation != "TransactWriteItems" {
         return Ok(());
@@ -93,7 +93,7 @@ fn write_like_older_code(operation: &str, request: &mut HttpRequest) -> Result<(
     Ok(())
 }
 
-/// The project as older code works on it.
+/// The project through older code.
 async fn with_older_code(project: &TestProject) -> TestProject {
     let table = TestTable::of_this_process().await;
     let app = TestApp::on(table, table.seen_by(write_like_older_code).await).await;
@@ -108,7 +108,7 @@ async fn dependencies_that_were_deleted_cost_those_that_come_after_them_nothing(
     let app = TestApp::new().await;
     let (fresh, old) = (app.with_project().with_tasks(6).await, app.with_project().with_tasks(6).await);
     churn(&old, 5).await;
-    // The next commit looks at all rows of the latest one: so that is a small one.
+    // The next commit checks all rows of the latest one, so that one should be small.
     old.patch("tasks/t6", &json!({"notes": "x"})).await.expect(200);
     fresh.patch("tasks/t6", &json!({"notes": "x"})).await.expect(200);
     let dead = old.stored().await.values().filter(|row| row.is_dead()).count();
@@ -134,7 +134,7 @@ async fn exactly_the_live_dependencies_are_in_the_index_whatever_became_of_the_o
     assert_eq!(indexed, live);
     let page = project.get("dependencies/?limit=1").await.expect(200).json();
     let rest = page["next"].as_str().expect("a second page").split_once("dependencies/").expect("a path").1.to_owned();
-    // The place to go on from is no longer in the index.
+    // The row to continue after is no longer in the index.
     project.delete("dependencies/t2-t3").await.expect(204);
     let page = project.get(&format!("dependencies/{rest}")).await.expect(200).json();
     assert_eq!(page["results"][0]["id"], "t3-t4");
@@ -162,7 +162,7 @@ async fn rules_see_a_dependency_that_older_code_wrote_and_backfill_puts_it_into_
     refused(project.post("batch", &operations), "dependency_cycle").await;
     project.delete("tasks/t5").await.expect(204);
     assert!(project.stored().await["dependencies#t4-t5"].is_dead(), "it names a dead task");
-    // Any other write of it by this code.
+    // Any other write of the row by this code adds it, too.
     older.post_edge("t1", "t3").await.expect(201);
     project.patch("dependencies/t1-t3", &json!({"lag": 2})).await.expect(200);
 

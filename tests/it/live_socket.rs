@@ -1,4 +1,4 @@
-//! Live updates over real WebSockets: the local stack, with the engine's stream.
+//! Tests live updates over real WebSockets, on the local stack with the engine's stream.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,10 +19,10 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 const NAME: &str = "live";
-/// Longer than any answer takes, and no measure of how long one may take.
+/// The timeout of a test. It is longer than any answer takes, and it does not limit how long one may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The local stack on an engine of its own, as `trueppm serve` has it.
+/// The local stack on an engine of its own, as in `trueppm serve`.
 struct Stack {
     router: Router,
     address: String,
@@ -83,7 +83,7 @@ impl Socket {
         self.0.send(Message::text(message.to_string())).await.expect("sent");
     }
 
-    /// The next message; none when the socket is closed.
+    /// The next message, or none if the socket is closed.
     async fn hear(&mut self) -> Option<Value> {
         loop {
             match timeout(PATIENCE, self.0.next()).await.expect("something within half a minute") {
@@ -94,7 +94,7 @@ impl Socket {
         }
     }
 
-    /// Pokes until one of this version.
+    /// The pokes up to one of this version.
     async fn hear_of(&mut self, project: &str, version: u64) {
         loop {
             let poke = self.hear().await.expect("a poke");
@@ -137,7 +137,7 @@ async fn a_socket_answers_pings_and_ends_at_what_is_no_message_of_a_client() {
     assert_eq!(socket.hear().await, Some(json!({"pong": true})));
     socket.0.send(Message::binary(vec![0, 1, 2])).await.expect("sent");
     assert_eq!(socket.hear().await.expect("an answer")["code"], "invalid_message");
-    // Longer than the gateway takes: the socket ends, and the server goes on.
+    // The message is longer than the gateway accepts. The socket ends, and the server goes on.
     let _ = socket.0.send(Message::text("x".repeat(1 << 20))).await;
     assert_eq!(socket.hear().await, None);
     let mut socket = stack.connect().await;
@@ -156,7 +156,8 @@ async fn a_page_of_another_site_opens_no_socket() {
     }
 }
 
-/// From before a change is sent to when a watcher hears of it: `cargo test -p tests --test it live_socket -- --nocapture` prints it.
+/// Measures the time from before a change is sent until a watcher is told of it. `cargo test -p tests --test it live_socket --
+/// --nocapture` prints it.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_of_many_projects_is_heard_of_and_how_fast_is_printed() {
     const PROJECTS: usize = 60;
@@ -167,7 +168,7 @@ async fn each_of_many_projects_is_heard_of_and_how_fast_is_printed() {
     }
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let mut socket = stack.watching(OWNER, &ids).await;
-    // Those that were made a moment ago may still be told of.
+    // Pokes of the latest commits may still arrive.
     let mut times = Vec::with_capacity(PROJECTS);
     for id in &ids {
         let start = Instant::now();

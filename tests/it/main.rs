@@ -1,4 +1,4 @@
-//! What the whole does, seen from outside: over HTTP, and in the table.
+//! Tests the whole product from outside: over HTTP, and in the table.
 #![expect(
     clippy::expect_used,
     clippy::panic,

@@ -1,4 +1,4 @@
-//! Memberships: who belongs to a project, as what, and who may say so.
+//! Tests memberships: who belongs to a project, with which role, and who may change that.
 
 use axum::http::Method;
 use serde_json::json;
@@ -29,7 +29,7 @@ async fn a_membership_has_an_id_that_follows_from_project_and_user() {
 #[tokio::test]
 async fn the_longest_user_id_goes_through_every_key_and_record() {
     let app = TestApp::new().await;
-    // 255 characters, of which most take four bytes, and one has to be escaped in JSON.
+    // The id has 255 characters. Most take four bytes, and one must be escaped in JSON.
     let user = format!("{}\"", "\u{1f600}".repeat(254));
     let post =
         |path: &str, key: &str| app.call(Method::POST, path).by(&user).header("idempotency-key", &key.repeat(255));

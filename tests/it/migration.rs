@@ -1,4 +1,4 @@
-//! A device whose app has new columns or collections.
+//! Tests a device whose app has new columns or collections.
 
 use serde_json::{Value, json};
 use shared::domain::Role;
@@ -9,7 +9,7 @@ fn sync(project: &TestProject, since: u64, migration: &Value, more: &str) -> Cal
     project.sync(&format!("since={since}&schema_version=2&migration={migration}{more}"))
 }
 
-/// What WatermelonDB sends when the app has learnt of `notes`.
+/// The parameter that WatermelonDB sends after the app got the column `notes`.
 fn new_column() -> Value {
     json!({"from": 1, "tables": [], "columns": [{"table": "tasks", "columns": ["notes"]}]})
 }
@@ -67,7 +67,7 @@ async fn a_migrations_pages_may_begin_below_the_mark_and_ordinary_pulls_bring_th
     let mut device = Device::default();
     device.synchronize(&project, None).await;
     let before = device.mark;
-    // The column comes to be: what the device holds lacks it.
+    // The column is added, and the device's rows lack it.
     device.rows.values_mut().for_each(|row| drop(row.as_object_mut().expect("a row").remove("notes")));
     let page = Pull::of(&sync(&project, before, &new_column(), "&limit=4").await);
     assert!(page.has_more && page.mark < before && page.checksums.is_none());

@@ -1,4 +1,4 @@
-//! A device that has just written, and wants to see it.
+//! Tests a device that has just written and wants to see its write.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ async fn a_pull_with_the_version_of_ones_own_write_brings_it() {
         assert!(pull.mark >= version && !pull.has_more);
         assert_eq!(pull.row("tasks", "t1")["notes"], n.to_string());
         device.apply(&pull);
-        // Up to date, and asked all the same.
+        // The device is up to date, and the parameter is checked nevertheless.
         let idle = Pull::of(&project.sync(&format!("since={version}&min_version={version}")).await);
         assert_eq!((idle.path.as_str(), idle.mark), ("unchanged", version));
     }

@@ -1,4 +1,4 @@
-//! Two versions of the model on one table, as during a canary or after a roll-back: this code beside a newer one.
+//! Tests this code beside a newer version of the model on one table, as during a canary or after a roll-back.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn project() -> TestProject {
     setup.with_member("mia", Role::Member).await
 }
 
-/// The text of a row on the table, dead or alive.
+/// The text of a row on the table, live or dead.
 async fn text(project: &TestProject, entity: &str) -> String {
     let row = project.stored().await.remove(entity).expect("a row");
     let text = row.get(if row.is_dead() { "deleted_row" } else { "row" }).and_then(|text| text.as_s().ok());
@@ -31,7 +31,7 @@ async fn audit(project: &TestProject) -> verify::Report {
     verify::run(&table, Some(id), patience, &ProgressBar::hidden()).await.expect("a report")
 }
 
-/// One `synchronize()` of an app that knows what the newer version knows.
+/// One `synchronize()` of an app that knows the columns and collections of the newer version.
 async fn synchronize(device: &mut Device, project: &TestProject) -> Pull {
     let pull = Pull::with_newer(&project.sync(&format!("since={}", device.mark)).await);
     device.apply(&pull);
@@ -81,7 +81,7 @@ async fn a_base_version_covers_the_columns_of_a_newer_version() {
     let known = Collection::Tasks.columns().len();
     let unknown = [known, known + 1, known + 2].map(|index| changed.version_of(index));
     assert_eq!(unknown, [Some(first), Some(second), None]);
-    // No caller of this code may set what it cannot check.
+    // No caller of this code may set a column that it cannot check.
     project.refuses_fields(project.patch("tasks/t1", &json!({"colour": "blue"})), &["colour"]).await;
 }
 

@@ -1,4 +1,4 @@
-//! What everyone may know about a request: what it cost, and one line in the log.
+//! Tests the reports about each request: its cost, and one line in the log.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use shared::storage::Table;
 use tests::support::{OWNER, TestApp, TestProject, TestTable};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// All that is written: the lines about requests, and what tracing makes of the rest.
+/// Everything that is logged: the lines about requests, and the events of tracing.
 #[derive(Clone, Default)]
 struct Output(Arc<Mutex<Vec<String>>>);
 
@@ -27,7 +27,7 @@ impl Output {
         std::mem::take(&mut self.0.lock().expect("the output"))
     }
 
-    /// The one line since the last look.
+    /// The only line since the last call.
     #[track_caller]
     fn line(&self) -> Value {
         let lines = self.take();
@@ -35,7 +35,7 @@ impl Output {
         serde_json::from_str(&lines[0]).expect("JSON")
     }
 
-    /// The app with its lines going here.
+    /// An app that writes its lines here.
     fn of(&self, mut app: TestApp) -> TestApp {
         let log = |function| {
             let output = self.clone();
@@ -109,7 +109,7 @@ async fn a_stranger_pays_and_is_told_the_same_for_a_project_that_exists_and_one_
         return;
     }
     let (project, output) = watched().await;
-    // A counter of more than 4 KB, which takes another read unit.
+    // The counter has more than 4 KB, so it takes another read unit.
     let operations: Vec<Value> = (0..98)
         .map(|n| json!({"method": "POST", "path": "tasks/", "body": {"id": format!("{n:064}"), "name": "x"}}))
         .collect();
@@ -128,7 +128,7 @@ async fn a_stranger_pays_and_is_told_the_same_for_a_project_that_exists_and_one_
             .collect();
         let headers = [sync, list, create].map(|answer| {
             let mut headers = answer.headers;
-            // How long it took.
+            // This is the time that it took.
             headers.remove("server-timing").expect("Server-Timing");
             headers
         });
@@ -153,7 +153,7 @@ async fn each_request_is_one_line_with_what_cloudwatch_takes_for_metrics() {
     assert_eq!((&line["method"], &line["status"]), (&json!("GET"), &json!(200)));
     assert_eq!((&line["mark"], &line["pull"]), (&json!(4), &json!("first_read")));
     assert_eq!(line["version"], env!("CARGO_PKG_VERSION"));
-    // printf 'test:olga' | sha256sum | cut -c 1-16
+    // The value comes from: printf 'test:olga' | sha256sum | cut -c 1-16
     assert_eq!(line["caller"], "428536d0235aee40");
     let directive = &line["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Namespace"], "TruePPM/Sync");
@@ -232,7 +232,7 @@ async fn a_line_names_the_request_as_lambda_does() {
     assert_eq!(line["trace_id"], "Root=1-5759e988-bd862e3fe1be46a994272793");
 }
 
-/// Stands in every place where a client can write something; ids of projects aside, which are meant to be seen.
+/// A text that the test puts in every place where a client can write something, except the ids of projects, which may be seen.
 const TELLTALE: &str = "zebra";
 
 #[tokio::test]
@@ -278,7 +278,7 @@ async fn nothing_that_anyone_wrote_is_in_any_line() {
         ];
         let expected = calls.len();
         output.take();
-        // Another test may have been the first to log there, with nobody listening, which tracing remembers.
+        // Another test may have logged there first without a listener, and tracing remembers that.
         tracing::callsite::rebuild_interest_cache();
         for call in calls {
             call.await;

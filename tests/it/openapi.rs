@@ -1,5 +1,5 @@
-//! The OpenAPI document says what the product does. (Every answer of every test is held against it, see
-//! `tests::support::documented`; that the file is the one the code makes is tested where it is made.)
+//! Tests that the product does what the OpenAPI document says. `tests::support::documented` compares every answer of every test
+//! with it. The crate that makes the document tests that the file is up to date.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use shared::domain::{Collection, Role};
 use tests::support::documented::{DOCUMENT, resolve, template};
 use tests::support::{Answer, Call, OWNER, TestApp, TestProject};
 
-/// The longest id that there may be, and the shortest.
+/// The longest and the shortest allowed id.
 fn ids() -> [String; 2] {
     ["a".to_owned(), "a".repeat(64)]
 }
@@ -27,7 +27,7 @@ async fn project() -> TestProject {
     project
 }
 
-/// A collection with what its rows are called in the document.
+/// A collection with the name of its rows in the document.
 const COLLECTIONS: [(Collection, &str); 5] = [
     (Collection::Projects, "Project"),
     (Collection::Tasks, "Task"),
@@ -46,7 +46,7 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
     schema["properties"].as_object().expect("properties").iter().map(|(name, schema)| (name.as_str(), resolve(schema)))
 }
 
-/// Values at the ends of what a schema allows, and just behind them.
+/// Values at the limits of a schema, and just beyond them.
 fn edges(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     let schema = resolve(schema);
     let (mut good, mut bad) = (vec![], vec![]);
@@ -103,7 +103,7 @@ fn edges(schema: &Value) -> (Vec<Value>, Vec<Value>) {
     (good, bad)
 }
 
-/// The smallest creation that the product takes; each of another row than those before.
+/// The smallest creation that the product accepts. Each call makes one for a different row.
 fn minimal(collection: Collection, number: usize) -> Value {
     match collection {
         Collection::Projects | Collection::Tasks | Collection::Calendars => json!({"name": "x"}),
@@ -112,7 +112,7 @@ fn minimal(collection: Collection, number: usize) -> Value {
     }
 }
 
-/// … with a field set to this, and what has to go with it.
+/// The smallest creation with this value of a field, and with the other fields that the value requires.
 fn with(mut body: Value, field: &str, value: &Value) -> Value {
     body[field] = value.clone();
     match field {
@@ -132,7 +132,7 @@ async fn post(project: &TestProject, collection: Collection, body: &Value) -> An
     }
 }
 
-/// The answer refuses this field and says so.
+/// Whether the answer refuses this field by name.
 #[track_caller]
 fn assert_refused(answer: &Answer, field: &str, what: &str) {
     assert_eq!(answer.status, 422, "{what}: {}", answer.text);
@@ -177,7 +177,7 @@ async fn a_creation_is_taken_up_to_the_documented_limits_and_refused_behind_them
     assert!(tried > 150, "{tried}");
 }
 
-/// Ids of the length in question may be there already, which is another matter.
+/// A row with an id of this length may exist already, which would be another refusal.
 fn is_taken(answer: &Answer) -> bool {
     matches!(answer.json()["code"].as_str(), Some("id_taken" | "id_deleted" | "duplicate_dependency"))
 }
@@ -196,7 +196,7 @@ async fn a_change_is_taken_up_to_the_documented_limits_and_refused_behind_them()
             Collection::Memberships => &member,
         };
         for (field, schema) in properties(schema(&format!("{name}Patch"))) {
-            // Read-only, though the value that it has is taken.
+            // The field is read-only, although its present value is accepted.
             if field == "user" {
                 continue;
             }
@@ -212,7 +212,7 @@ async fn a_change_is_taken_up_to_the_documented_limits_and_refused_behind_them()
                 assert_refused(&answer, field, &format!("{name}.{field} = {value:.80}"));
             }
             if schema["type"].as_array().is_some_and(|types| types.contains(&json!("null"))) {
-                // So that estimates do not get in each other's way.
+                // This keeps estimates from conflicting with each other.
                 project.patch(row, &json!({ field: null })).await.expect(200);
             }
         }
@@ -284,7 +284,7 @@ async fn parameters_are_taken_up_to_the_documented_limits_and_refused_behind_the
                     let mut call =
                         Call::new(router.clone(), method.to_uppercase().parse().expect("a method"), &address).by(OWNER);
                     if method == "post" || method == "patch" {
-                        // Nothing is written, so that the other parameters can be tried.
+                        // Nothing is written, so the other parameters can be tested.
                         call = call.json(&json!({"no_such_field": 1}));
                     } else if method == "delete" && name != "X-Base-Version" {
                         call = call.if_match(999_999);

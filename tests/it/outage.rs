@@ -1,4 +1,4 @@
-//! A table that is missing or cannot be reached.
+//! Tests a table that is missing or cannot be reached.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use shared::storage::Table;
 use tests::support::{Call, OWNER, TestApp, TestTable};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// What is logged on this thread.
+/// The lines that are logged on this thread.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -54,7 +54,7 @@ fn calls(app: &TestApp) -> Vec<Call> {
     calls.into_iter().map(|call| call.by(OWNER)).collect()
 }
 
-/// Each call is answered 503 without details, and logged once.
+/// Checks that each call is answered 503 without details, and logged once.
 async fn assert_unavailable(app: &TestApp, secrets: &[&str]) {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(log.clone()).finish();

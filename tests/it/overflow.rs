@@ -1,4 +1,4 @@
-//! Rows that are written so often that their lists drop versions.
+//! Tests rows that are written so often that their version histories drop versions.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tests::support::{Device, TestApp, TestProject, TestTable};
 
 use crate::batch::{batch, task};
 
-/// A project in which a list takes so many bytes.
+/// A project in which a version history takes this many bytes.
 async fn with_short_lists(max_history_bytes: usize) -> TestProject {
     let table = TestTable::of_this_process().await;
     let seen = table.table().await.with_max_history_bytes(max_history_bytes);
@@ -23,7 +23,7 @@ async fn write(project: &TestProject, task: &str, times: u64) {
     }
 }
 
-/// The archive: the newest version of each item, and all its versions.
+/// The archive: for each item its newest version and all its versions.
 async fn archive(project: &TestProject) -> Vec<(u64, BTreeSet<u64>)> {
     let items = project.items().await.into_iter().filter_map(|(entity, item)| {
         let newest: u64 = entity.strip_prefix("_dropped#")?.parse().expect("a version");
@@ -35,7 +35,7 @@ async fn archive(project: &TestProject) -> Vec<(u64, BTreeSet<u64>)> {
     items.collect()
 }
 
-/// Pulls to the end in pages of this size, each of which is proven by the first reading, and compares.
+/// Pulls to the end in pages of this size, and compares. The first read must prove each page.
 async fn pull_in_pages(project: &TestProject, mut device: Device, limit: Option<usize>) {
     loop {
         let pull = device.synchronize(project, limit).await;
@@ -65,7 +65,7 @@ async fn a_row_written_many_hundred_times_is_pulled_by_the_first_reading_of_the_
             pull_in_pages(&project, device.clone(), limit).await;
         }
     }
-    // A first pull is proven by the sum and needs no archive; another one reads it once.
+    // The sum proves a first pull without the archive. Another pull reads the archive once.
     for (since, calls) in [(0, "2 calls"), (5, "3 calls"), (200, "3 calls"), (635, "2 calls")] {
         let answer = project.sync(&format!("since={since}")).await;
         let timing = answer.header("server-timing").expect("Server-Timing");
@@ -94,7 +94,7 @@ async fn a_batch_of_98_full_lists_fits_a_transaction_and_leaves_everything_prova
     }
 }
 
-/// An app whose calls of one operation fail while it is told so, before they reach the table.
+/// An app whose calls of one operation can be made to fail before they reach the table.
 async fn failing(operation: &'static str) -> (TestProject, Arc<AtomicBool>) {
     let fails = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&fails);
@@ -131,7 +131,7 @@ async fn versions_are_archived_before_the_commit_and_the_one_that_it_replaces_is
     fails.store(true, Ordering::Relaxed);
     let answer = project.patch("tasks/t1", &json!({"notes": "x"})).await;
     assert_eq!(answer.status, 503, "{}", answer.text);
-    // The caller came no further than this: whatever is archived is true all the same.
+    // The caller got no further than this. The archived versions are true nevertheless.
     assert_eq!(project.stored().await, before);
     let archived = archive(&project).await;
     let versions: BTreeSet<u64> = archived.iter().flat_map(|(_, versions)| versions.clone()).collect();

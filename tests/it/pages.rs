@@ -1,12 +1,12 @@
-//! What the pages for contributors promise.
+//! Tests the promises of the pages for contributors.
 
 use std::fs;
 use std::path::Path;
 
-/// A column that every list of a task's columns names, and little else.
+/// A column that every list of a task's columns names, and that little other text names.
 const WITNESS: &str = "pessimistic_duration";
 
-/// The text files of a directory of the workspace that say this word, by their paths in the workspace.
+/// The text files of a directory of the workspace that contain this word, by their paths in the workspace.
 fn files_with(word: &str, directory: &str) -> Vec<String> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let mut found = Vec::new();
@@ -16,7 +16,7 @@ fn files_with(word: &str, directory: &str) -> Vec<String> {
             let path = entry.expect("an entry").path();
             let name = path.file_name().expect("a name").to_string_lossy();
             if path.is_dir() {
-                // What is installed or built, examples, pages, and packages of their own.
+                // Installed and built files, examples, pages, and separate packages are left out.
                 if !["node_modules", "dist", "examples", "docs", "client"].contains(&&*name) {
                     directories.push(path);
                 }

@@ -1,4 +1,4 @@
-//! Deltas that do not fit into one response.
+//! Tests deltas that do not fit into one response.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -102,7 +102,7 @@ async fn a_looping_client_arrives_in_one_go() {
     assert!(project.pull(device.mark).await.is_empty());
 }
 
-/// Pulls everything, and says which versions each answer has and how many calls all of them took.
+/// Pulls everything. Returns the versions of each answer, and the number of calls of all of them.
 async fn versions_and_calls(project: &TestProject, limit: usize) -> (Vec<Vec<u64>>, u32) {
     let (mut pages, mut calls, mut since) = (vec![], 0, 0);
     loop {
@@ -117,7 +117,7 @@ async fn versions_and_calls(project: &TestProject, limit: usize) -> (Vec<Vec<u64
     }
 }
 
-/// Tasks of which some 25 fill a page of the index.
+/// Tasks, of which about 25 fill a page of the index.
 async fn create_long_rows(project: &TestProject, ids: RangeInclusive<usize>) {
     let notes = "x".repeat(40_000);
     for n in ids {
@@ -125,7 +125,7 @@ async fn create_long_rows(project: &TestProject, ids: RangeInclusive<usize>) {
     }
 }
 
-/// A version that was replaced is missing where it was, and the row that replaced it lies pages of the index further on.
+/// A replaced version is missing from its place, and the row that replaced it is several pages of the index further on.
 #[tokio::test]
 async fn edits_after_an_import_cost_a_call_for_each_answer_and_no_answer_more() {
     const ROWS: usize = 100;
@@ -154,7 +154,7 @@ async fn edits_after_an_import_cost_a_call_for_each_answer_and_no_answer_more() 
     let counts = !TestTable::may_count_differently();
     assert!(!counts || edited <= untouched + answers, "{edited} calls instead of {untouched}");
 
-    // In another order than they were made: what replaced a row may be anywhere behind it.
+    // The rows are changed in another order than they were created, so the version that replaced a row may be anywhere after it.
     for n in 0..ROWS - 2 {
         change(3 + n * 37 % (ROWS - 2), 20).await;
     }
@@ -166,7 +166,7 @@ async fn edits_after_an_import_cost_a_call_for_each_answer_and_no_answer_more() 
     );
 }
 
-/// An app, and how often it has read an index from its end.
+/// An app, with the number of its reads of an index from the end.
 async fn counting_readings_from_the_end() -> (TestApp, Arc<AtomicUsize>) {
     let from_the_end = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&from_the_end);
@@ -198,7 +198,7 @@ async fn the_end_of_the_index_is_read_across_the_versions_that_a_restore_left_ou
     let current = ServerVersion::try_from(read.get() + RAISE).expect("a version");
     let raised = Counter { current, skipped: vec![(read.get() + 1, current.get())], ..counter };
     table.replace_counter(&id, Some(read), &raised, None, &[]).await.expect("raised");
-    // More than a page.
+    // This is more than a page.
     for n in 40..=70 {
         change(n).await;
     }
@@ -210,7 +210,7 @@ async fn the_end_of_the_index_is_read_across_the_versions_that_a_restore_left_ou
     assert!((3..=12).contains(&calls), "{calls} readings from the end");
 }
 
-/// Of a row that was written hundreds of times no list names the first versions, but the archive does.
+/// The history of a row that was written hundreds of times does not name the first versions, but the archive does.
 #[tokio::test]
 async fn what_no_list_names_any_more_is_in_the_archive_and_a_page_is_proven_by_it() {
     let (app, from_the_end) = counting_readings_from_the_end().await;
@@ -224,7 +224,7 @@ async fn what_no_list_names_any_more_is_in_the_archive_and_a_page_is_proven_by_i
     from_the_end.store(0, Ordering::Relaxed);
     let behind_it = Pull::of(&project.sync("since=9&limit=20").await);
     assert_eq!((behind_it.path.as_str(), behind_it.mark, behind_it.len()), ("first_read", 30, 20));
-    // Forty rows lie behind the answer, the last of them on a page of its own for all that is known.
+    // Forty rows lie after the answer. The last one may be on a page of its own, as far as the server knows.
     let calls = from_the_end.load(Ordering::Relaxed);
     assert!((1..=3).contains(&calls), "{calls} readings from the end");
 }

@@ -1,4 +1,4 @@
-//! What the function `poke` makes of batches of the table's stream.
+//! Tests how the function `poke` handles batches of the table's stream.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -98,7 +98,7 @@ async fn who_is_removed_is_closed_and_watches_the_project_no_more() {
     live.watch(&vics, "vic", &[&project.id]).await;
     live.watch(&olgas, OWNER, &[&project.id]).await;
     assert_eq!(live.batch(&[moved(&project.id, 10), removed(&project.id, "vic")]).await, None);
-    // Besides what other tests left open: a first batch sweeps.
+    // Connections that other tests left open do not count. An instance sweeps with its first batch.
     let closed = live.clients.closed();
     assert!(closed.contains(&vics) && !closed.contains(&olgas), "{closed:?}");
     assert_eq!(live.watchers(&project.id).await, [olgas.as_str()]);
@@ -175,7 +175,7 @@ async fn a_batch_whose_watchers_cannot_be_read_is_repeated_from_that_projects_fi
 
 #[tokio::test]
 async fn who_watches_nothing_half_a_minute_after_they_connected_is_closed_and_nobody_else() {
-    // On a table of its own: with each first batch, other tests' instances sweep, too.
+    // The test has a table of its own, because instances of other tests also sweep with their first batches.
     let endpoint = stack::engine::start(None).expect("an engine");
     let own = TestTable { endpoint, name: "sweeps".to_owned() };
     stack::table::create(&own.client().await, &own.name).await.expect("a table");
@@ -190,7 +190,7 @@ async fn who_watches_nothing_half_a_minute_after_they_connected_is_closed_and_no
     for opened in &opened {
         live.live.answer(opened, Event::Opened).await;
     }
-    // One watches in time, and of one the table forgets to take it off the list.
+    // One connection watches in time. Another one stays on the list by mistake.
     let watch = json!({"action": "watch", "token": TestApp::token(OWNER), "projects": [project.id]});
     live.live.answer(&opened[1], Event::Said(watch.to_string())).await;
     live.watch(&ids[2], OWNER, &[&project.id]).await;
@@ -213,7 +213,7 @@ async fn a_change_whose_poke_is_lost_is_in_the_next_pull() {
     assert_eq!((pull.mark, pull.versions().len()), (version, 1));
 }
 
-/// Notes watches as `live` does, but many at once. The partition of each does not matter to who reads them all.
+/// Writes watches as `live` does, but many at once. Their partitions do not matter, because all partitions are read.
 async fn note_watches(project: &str, count: usize) {
     let (table, app) = (TestTable::of_this_process().await, TestApp::new().await);
     let text = |text: String| AttributeValue::S(text);
@@ -242,7 +242,7 @@ async fn ten_thousand_watchers_of_a_project_are_told_once_each_and_no_more_than_
     note_watches(&project.id, WATCHERS).await;
     let burst: Vec<Value> = (10..110).map(|version| moved(&project.id, version)).collect();
     let start = Instant::now();
-    // On a machine that is very busy the read may take too long, and is repeated, as Lambda does.
+    // On a very busy machine the read may take too long. The batch is then repeated, as Lambda does it.
     while live.batch(&burst).await.is_some() {
         assert_eq!(live.clients.posts(), 0);
     }
@@ -254,7 +254,7 @@ async fn ten_thousand_watchers_of_a_project_are_told_once_each_and_no_more_than_
     assert_eq!(live.clients.most_under_way(), poke::MAX_PARALLEL_SENDS);
     assert_eq!(line["Pokes"], json!(10_000.0));
     if !TestTable::may_count_differently() {
-        // 160 bytes each, a unit for 4 KB.
+        // Each watch has 160 bytes, and a read unit covers 4 KB.
         let units = line["ReadUnits"].as_f64().expect("units");
         assert!((250.0..500.0).contains(&units), "{units}");
     }

@@ -1,5 +1,5 @@
-//! Least privilege: what each function asks of DynamoDB, and of the gateway, is what its policy in template.yaml allows, no more
-//! and no less.
+//! Tests least privilege: the policy of each function in template.yaml allows exactly the function's calls to DynamoDB and to the
+//! gateway.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ use crate::batch::{batch, edge, task};
 
 const TEMPLATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
 const DEPLOY_ROLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../infra/deploy-role.yaml");
-/// What Lambda asks in the name of a function's role to hand it a stream.
+/// The calls that Lambda makes with a function's role to hand it a stream.
 const READING_A_STREAM: [(&str, &str); 4] = [
     ("dynamodb:DescribeStream", "stream"),
     ("dynamodb:GetRecords", "stream"),
@@ -32,20 +32,20 @@ const READING_A_STREAM: [(&str, &str); 4] = [
     ("dynamodb:ListStreams", "*"),
 ];
 
-/// A template as it is written: `!Ref X` is `X`.
+/// A template in which `!Ref X` is read as `X`.
 fn parsed(path: &str) -> Yaml {
     let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     YamlLoader::load_from_str(&text).expect("YAML").remove(0)
 }
 
-/// Actions, each with the resource that it is allowed on or was asked of.
+/// The actions, each with the resource on which it is allowed or was called.
 type Actions = BTreeSet<(String, String)>;
 
-/// Notes what a function asks, and can keep the index from answering.
+/// Notes a function's calls, and can make the index answer with nothing.
 #[derive(Debug, Clone, Default)]
 struct Witness {
     seen: Arc<Mutex<Actions>>,
-    /// Actions, each with a partition that was asked for.
+    /// The actions, each with a partition that was requested.
     partitions: Arc<Mutex<Actions>>,
     index_lags: Arc<AtomicBool>,
 }
@@ -58,7 +58,8 @@ impl Witness {
         let partitions = partitions(operation, &body).into_iter().map(|partition| (action.clone(), partition));
         self.partitions.lock().expect("what was seen").extend(partitions);
         if body["IndexName"] == "by_version" && self.index_lags.load(Ordering::Relaxed) {
-            // As if no row had arrived there yet. The engine does not check signatures.
+            // The index answers as if no row had arrived there yet. The engine does not check signatures, so the request may be
+            // changed.
             body["ExpressionAttributeValues"][":after"] = json!({"N": ServerVersion::MAX.to_string()});
             let body = body.to_string();
             request.headers_mut().insert("content-length", body.len().to_string());
@@ -106,7 +107,7 @@ fn partitions(operation: &str, body: &Value) -> Vec<String> {
     keys.into_iter().filter_map(|key| Some(key["S"].as_str()?.to_owned())).collect()
 }
 
-/// The patterns of partitions to which a role's statement limits an action; none where it does not.
+/// The patterns of partitions to which a role's statement limits an action. None if it does not limit the action.
 fn limits(template: &Yaml, function: &str, action: &str) -> Vec<String> {
     let policies = &template["Resources"][format!("{function}Role").as_str()]["Properties"]["Policies"];
     let statements = policies.as_vec().into_iter().flatten();
@@ -119,7 +120,7 @@ fn limits(template: &Yaml, function: &str, action: &str) -> Vec<String> {
     patterns.collect()
 }
 
-/// What a role of the template allows on the table.
+/// The actions that a role of the template allows on the table.
 fn allowed(template: &Yaml, function: &str) -> Actions {
     let resources = &template["Resources"];
     let properties = &resources[format!("{function}Function").as_str()]["Properties"];
@@ -165,7 +166,7 @@ fn resource_in_words(resource: &str) -> String {
     }
 }
 
-/// Both functions, each behind a witness.
+/// The HTTP functions, each behind a witness.
 async fn watched() -> (TestApp, Witness, Witness) {
     let table = TestTable::of_this_process().await;
     let behind = async |witness: &Witness| {
@@ -180,7 +181,7 @@ async fn watched() -> (TestApp, Witness, Witness) {
     (app, rest, sync)
 }
 
-/// Every route, and every way that a commit takes.
+/// Calls every route, with every kind of commit.
 async fn edit(project: &TestProject) {
     project.get("").await.expect(200);
     project.patch("", &json!({"name": "Bridge"})).await.expect(200);
@@ -216,7 +217,7 @@ async fn edit(project: &TestProject) {
     }
 }
 
-/// Every way to the answer of a pull.
+/// Makes pulls with every outcome.
 async fn pull(project: &TestProject, witness: &Witness) {
     let mark = project.pull(0).await.mark;
     assert!(project.pull(mark).await.is_empty());
@@ -232,7 +233,7 @@ async fn pull(project: &TestProject, witness: &Witness) {
     Pull::of(&project.sync(&format!("since={mark}")).await);
 }
 
-/// Connections that take what they are told, but for [`DEAD`] ones.
+/// Connections that accept every message, except [`DEAD`] ones.
 #[derive(Clone)]
 struct Sockets(Witness);
 
@@ -262,7 +263,7 @@ fn connection(id: &str) -> Unwatched {
     Unwatched { connection: id.parse().expect("an id"), opened_at: 0 }
 }
 
-/// Everything that a connection may say, and everything that the stream may.
+/// Sends every kind of message of a connection, and every kind of record of the stream.
 async fn watch_and_poke(project: &TestProject) -> [(&'static str, Witness); 2] {
     let table = TestTable::of_this_process().await;
     let [of_live, of_poke] = [(); 2].map(|()| Witness::default());
@@ -274,7 +275,7 @@ async fn watch_and_poke(project: &TestProject) -> [(&'static str, Witness); 2] {
     seen_by_poke.connect().await;
     let poke = Poke::new(seen_by_poke, Arc::new(Sockets(of_poke.clone())));
 
-    // Tests at the same time share the table.
+    // Other tests use the same table at the same time.
     let [open, dead, expired] = ["open", DEAD, "expired"].map(|kind| format!("{kind}-{}", project.id));
     for id in [&open, &dead, &expired] {
         live.answer(&connection(id), Event::Opened).await;
@@ -303,7 +304,7 @@ fn of_stream(project: &TestProject, entity: &str, image: Value) -> Value {
     json!({"Records": [{"eventName": "MODIFY", "dynamodb": dynamodb}]})
 }
 
-/// Ends a watch's time, past the product.
+/// Makes a watch expire, without the product.
 async fn expire(project: &TestProject, connection: &str) {
     let text = |value: String| aws_sdk_dynamodb::types::AttributeValue::S(value);
     let mut found = 0;

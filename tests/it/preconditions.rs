@@ -1,4 +1,4 @@
-//! `If-Match`: a change only of the version that the caller has seen.
+//! Tests `If-Match`, which allows a change only of the version that the caller has seen.
 
 use serde_json::json;
 use shared::domain::Role;
@@ -9,7 +9,7 @@ async fn project() -> TestProject {
     setup.with_member("mia", Role::Member).await
 }
 
-/// Of each kind of row one, with two changes of it.
+/// One row of each kind, with two changes to it.
 fn rows(project: &TestProject) -> [(String, [serde_json::Value; 2]); 5] {
     let names = || [json!({"name": "one"}), json!({"name": "two"})];
     [
@@ -59,7 +59,7 @@ async fn the_etag_of_an_answer_is_what_the_next_change_takes() {
         let first = project.patch(&row, &first).header("if-match", &seen).await.expect(200);
         let second = project.patch(&row, &second).header("if-match", &etag(&first)).await.expect(200);
         project.delete(&row).header("if-match", &etag(&second)).await.expect(204);
-        // What is gone is gone, whichever version the caller has in mind.
+        // A deleted row is gone, whichever version the caller names.
         project.writes_nothing(project.delete(&row).header("if-match", &seen)).await.expect(204);
     }
 }

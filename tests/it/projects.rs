@@ -1,4 +1,4 @@
-//! Projects: a project is a synced row itself and comes with its owner.
+//! Tests projects. A project is a synced row itself and is created with its owner.
 
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ async fn a_project_that_is_created_again_is_the_same_and_another_content_is_refu
     assert_eq!(create(&project.app, &body).await.expect(200).version(), 1);
     let other = json!({"id": project.id, "name": "Barn"});
     project.refuses(create(&project.app, &other), 409, "id_taken").await;
-    // Someone else learns that the id is taken, and nothing more.
+    // Another user learns only that the id is taken.
     project.refuses(create(&project.app, &body).by("eve"), 409, "id_taken").await;
     project.delete("").await.expect(204);
     project.refuses(create(&project.app, &body), 409, "id_deleted").await;
@@ -61,7 +61,7 @@ async fn a_project_that_is_created_again_is_the_same_and_another_content_is_refu
 #[tokio::test]
 async fn the_list_of_projects_holds_those_that_the_caller_is_a_live_member_of_page_by_page() {
     let app = TestApp::new().await;
-    // Nobody else's projects are in the way.
+    // Projects of other users do not appear.
     let user = ProjectId::generate().to_string();
     let mut expected = Vec::new();
     for _ in 0..5 {

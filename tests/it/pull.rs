@@ -1,4 +1,4 @@
-//! What a device pulls. The form of each response is checked by `Pull::of`, in every test.
+//! Tests what a device pulls. `Pull::of` checks the form of each response, in every test.
 
 use serde_json::json;
 use shared::domain::Role;
@@ -50,7 +50,8 @@ async fn a_cold_row_is_delivered_after_a_hundred_edits_to_another() {
     assert_eq!(device.rows, project.live_rows().await);
 }
 
-/// Its list is silent about the first ones. All rows add up all the same; some of them do not, and the table is asked.
+/// The row's history is silent about its first versions. All rows still add up. A part of the rows does not, so the table is
+/// read.
 #[tokio::test]
 async fn a_row_that_was_written_more_often_than_it_remembers_makes_no_pull_read_the_table() {
     let project = TestApp::new().await.with_project().with_tasks(1).await;
@@ -120,7 +121,7 @@ async fn a_mark_ahead_of_the_server_is_a_conflict_and_never_an_empty_delta() {
         let call = project.sync(&format!("since={since}"));
         project.refuses(call, 409, "since_ahead_of_server").await;
     }
-    // Membership comes first: a stranger learns nothing about the counter.
+    // The membership is checked first, so a stranger learns nothing about the counter.
     project.refuses(project.sync("since=100").by("eve"), 403, "not_a_member").await;
 }
 

@@ -1,4 +1,4 @@
-//! Races that really race: each writer has its own client, and all start at once.
+//! Tests real races: each writer has its own client, and all start at once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ async fn race(calls: impl IntoIterator<Item = Call>) -> Vec<Answer> {
     answers
 }
 
-/// Two calls at once; in two rounds of three, one of them a little later than the other.
+/// Sends two calls at once. In two rounds of three, one of them is a little later than the other.
 async fn race_two(round: u32, calls: [Call; 2]) -> [Answer; 2] {
     let [first, second] = calls;
     let send = |call: Call, turn: u32| {
@@ -47,7 +47,7 @@ async fn race_two(round: u32, calls: [Call; 2]) -> [Answer; 2] {
     [first.await.expect("no panic"), second.await.expect("no panic")]
 }
 
-/// Some rounds of a race, and more of them until each of its two outcomes has occurred.
+/// Plays some rounds of a race, and more until each of its two outcomes has occurred.
 async fn until_either_won(mut race: impl AsyncFnMut(u32) -> bool) {
     let mut seen = HashSet::new();
     for round in 0..60 {
@@ -119,7 +119,7 @@ async fn a_request_sent_eight_times_at_once_takes_effect_once_and_seven_replay_i
     project.assert_dense().await;
 }
 
-/// Sends a call until it is not answered that others were faster, as a client does.
+/// Repeats a call as a client does, until the answer is not that other commits won.
 async fn until_not_busy(call: impl Fn() -> Call) {
     loop {
         let answer = call().await;
@@ -132,7 +132,7 @@ async fn until_not_busy(call: impl Fn() -> Call) {
     }
 }
 
-/// Which of two answers is the success; the other is this problem.
+/// Returns which of two answers is the success. The other one must be this problem.
 #[track_caller]
 fn first_won(answers: &[Answer; 2], status: u16, problem: (u16, &str)) -> bool {
     let [first, second] = answers;
@@ -171,7 +171,7 @@ async fn a_task_that_is_deleted_while_edges_are_made_takes_all_of_them_along() {
         let hub = format!("hub{round}");
         project.create("tasks", json!({"id": hub, "name": "hub"})).await;
         let edges = (1..8).map(|task| writers[task].post_edge(&hub, &format!("t{task}")));
-        // A hub has edges already when it is deleted, and more are on their way.
+        // The hub has edges already when it is deleted, and more are being created.
         let deletion = {
             let (writer, hub) = (writers[0].clone(), format!("tasks/{hub}"));
             tokio::spawn(async move {
@@ -359,7 +359,7 @@ async fn of_two_batches_at_once_each_is_whole_and_decided_on_what_the_other_left
     let [ann, bob] = two(&project).await;
     let mut expected = project.current_version().await;
     until_either_won(async |round| {
-        // Ten tasks and an edge each way round: both batches together would close a cycle.
+        // There are ten tasks and an edge in each direction. Both batches together would close a cycle.
         let send = |by: &TestProject, who: &str, from: &str, to: &str| {
             let mut operations: Vec<Value> = (0..10).map(|n| batch::task(&format!("{who}-{round}-{n}"))).collect();
             let mut edge = batch::edge(from, to);

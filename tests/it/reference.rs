@@ -1,4 +1,4 @@
-//! The product's way through a pull and the straightforward one, on the same tables.
+//! Compares the product's pull with the reference pull, on the same tables.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use tower::ServiceExt;
 
 const PROJECT: &str = "bVvC2oXCRx4Ts0aL";
 const USER: &str = "olga";
-/// `REFERENCE_TABLES=n` looks at more; `REFERENCE_SEED=n` begins elsewhere.
+/// `REFERENCE_TABLES=n` tests more tables, and `REFERENCE_SEED=n` begins with another seed.
 const TABLES: u64 = 2000;
 
-/// A text of what JSON may escape, must escape, or may be confused by.
+/// A text of characters that JSON may escape or must escape, or that may confuse a reader of JSON.
 fn text(rng: &mut fastrand::Rng) -> String {
     const PIECES: [&str; 16] = [
         "a",
@@ -52,12 +52,12 @@ fn scalar(rng: &mut fastrand::Rng) -> Value {
     }
 }
 
-/// Any content will do: neither way looks into it.
+/// The content does not matter, because neither pull reads it.
 fn content(collection: CollectionName, rng: &mut fastrand::Rng) -> Write {
     Write::Put(collection.columns().iter().map(|column| ((*column).to_owned(), scalar(rng))).collect())
 }
 
-/// The rows of a project after some commits, and the membership of the one who pulls.
+/// The rows of a project after some commits, and the membership of the caller.
 fn rows(project: &ProjectId, rng: &mut fastrand::Rng) -> (Row, Vec<Row>) {
     let own = RowKey::membership(project, &USER.parse().expect("a user"));
     let mut keys = vec![RowKey::project(project), own.clone()];
@@ -83,7 +83,7 @@ fn rows(project: &ProjectId, rng: &mut fastrand::Rng) -> (Row, Vec<Row>) {
     (rows[&own].clone(), rows.into_values().collect())
 }
 
-/// A text in quotes, some of its characters escaped that need not be.
+/// A text in quotes, with some characters escaped that need not be.
 fn quoted(text: &str, rng: &mut fastrand::Rng) -> String {
     let mut quoted = String::from('"');
     for character in text.chars() {
@@ -107,7 +107,7 @@ async fn compare(seed: u64, verifier: &Arc<Verifier>) {
     let caller: UserId = USER.parse().expect("a user");
     let (membership, rows) = rows(&project, &mut rng);
     let current = rows.iter().map(|row| row.version.get()).max().expect("a row");
-    // Wherever the pages of the index end: an answer that has to be cut is as full as it may be.
+    // Wherever the pages of the index end, a cut answer is as full as possible.
     let limit = rng.bool().then(|| rng.usize(1..20));
     let page = rng.usize(1..4000);
     let replay = {
@@ -124,7 +124,7 @@ async fn compare(seed: u64, verifier: &Arc<Verifier>) {
     let reference = Reference { project, caller, since, limit: limit.unwrap_or(usize::MAX), turbo };
     let expected = reference.pull(&client, "t").await;
     let router = sync::router(sync::App::new(Table::new(client, "t"), Arc::clone(verifier)));
-    // Not by a `Call`, which would find that rows like these are not documented.
+    // This does not use a `Call`, which would fail because rows like these are not documented.
     let request = Request::get(format!("/api/v1/projects/{PROJECT}/sync/?{query}"))
         .header(header::AUTHORIZATION, format!("Bearer {}", TestApp::token(USER)))
         .body(Body::empty())

@@ -1,4 +1,4 @@
-//! What a device is told when its user is removed, and when the project is deleted.
+//! Tests the answers to a device after its user was removed, or after the project was deleted.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ async fn one_who_was_removed_gets_every_id_as_a_tombstone_and_then_is_told_so() 
     assert!(wipe.deleted("tasks").contains(&"t1"));
     device.apply(&wipe);
     assert!(device.rows.is_empty());
-    // Nor is there anything to forget for a device that holds nothing.
+    // A device that holds nothing has nothing to forget either.
     for since in [0, removed_at, removed_at + 1, 1_000] {
         let call = project.sync(&format!("since={since}")).by("mia");
         project.refuses(call, 403, "membership_revoked").await;
@@ -65,7 +65,7 @@ async fn one_who_was_removed_is_told_no_later_row_however_often_it_was_written()
     }
     let wipe = pull(&project, "mia", &format!("since={mark}")).await;
     assert_eq!(wipe.deleted("tasks"), ["t1", "t2"]);
-    // Code from before the archive has dropped versions: since when the row exists, nobody knows.
+    // Code from before the archive has dropped versions, so nobody knows since when the row exists.
     let archives: Vec<String> = project.items().await.into_keys().filter(|key| key.starts_with("_dropped#")).collect();
     assert!(archives.len() > 2);
     for entity in archives {
@@ -77,7 +77,7 @@ async fn one_who_was_removed_is_told_no_later_row_however_often_it_was_written()
     assert_eq!(wipe.deleted("tasks"), ["later", "t1", "t2"]);
 }
 
-/// The same project for an instance that tells devices to forget so many ids at once.
+/// The same project through an instance that names this many ids in one response of a wipe.
 async fn in_pages_of(ids: usize, project: &TestProject) -> TestProject {
     project.seen_by(TestApp::with_wipe_pages_of(ids).await)
 }
@@ -93,7 +93,7 @@ async fn what_a_device_has_to_forget_comes_in_pages_that_leave_nothing_out() {
     let project = in_pages_of(2, &project).await;
     let mut named = BTreeSet::new();
     for page in 0.. {
-        // Rows that sort before, between and behind those that are named.
+        // These rows sort before, between and after those that are named.
         for task in ["0", "t2-", "z"] {
             project.create("tasks", json!({"id": format!("{task}{page}"), "name": "later"})).await;
         }
@@ -148,7 +148,7 @@ async fn one_who_is_added_again_while_the_device_forgets_gets_everything() {
     let mut turbo = device.clone();
     let mark = device.mark;
     device.apply(&pull(&project, "mia", &format!("since={mark}")).await);
-    // Not a first sync: the tombstones come along.
+    // This is not a first sync, so the tombstones are included.
     turbo.apply(&pull(&project, "mia", &format!("since={mark}&turbo=true")).await);
     for device in [device, turbo] {
         assert_eq!((device.rows, device.mark), (project.live_rows().await, project.current_version().await));

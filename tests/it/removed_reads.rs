@@ -1,4 +1,4 @@
-//! A member is removed while a read of theirs is on its way: they get nothing that was written after.
+//! Tests a member who is removed during a read. The member gets nothing that was written after the removal.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -17,11 +17,11 @@ use shared::storage::Table;
 use tests::support::{Answer, Call, TestApp, TestProject, TestTable};
 use tokio::sync::Notify;
 
-/// Items whose key begins so are read last, and only when they may be.
+/// Items whose key begins with this are read last, and only after they are released.
 #[derive(Debug, Default)]
 struct Gate {
     entity: Mutex<Option<&'static str>>,
-    /// The next page of a user's projects has nothing on it, and is not the last one.
+    /// The next page of a user's projects is empty, and is not the last one.
     empty_page: AtomicBool,
     reached: Notify,
     open: Notify,
@@ -58,7 +58,7 @@ impl HttpConnector for Way<SharedHttpConnector> {
                 let (table, keys) = (table.clone(), asked["Keys"].as_array().expect("keys").clone());
                 let (later, now): (Vec<Value>, Vec<Value>) = keys.into_iter().partition(is_held);
                 if !later.is_empty() && !now.is_empty() {
-                    // As one call may: some of it now, the rest is left unprocessed.
+                    // A call may read some items now and leave the rest unprocessed.
                     asked["Keys"] = json!(now);
                     let rest = json!({ table: {"Keys": later, "ConsistentRead": true} });
                     *request.body_mut() = SdkBody::from(body.to_string());
@@ -93,7 +93,7 @@ impl HttpConnector for Way<SharedHttpConnector> {
     }
 }
 
-/// A project with a member, and the same seen through the gate.
+/// A project with a member, and the same project seen through the gate.
 async fn project() -> (TestProject, TestProject, Arc<Gate>) {
     let table = TestTable::of_this_process().await;
     let gate = Arc::new(Gate::default());
@@ -106,7 +106,7 @@ async fn project() -> (TestProject, TestProject, Arc<Gate>) {
     (project, seen, gate)
 }
 
-/// The answer to a call by the member, who is removed while `entity` is yet to be read, and something is written after that.
+/// The answer to a call by the member, who is removed before `entity` is read. A row is written after the removal.
 async fn removed_before(entity: &'static str, call: impl Fn(&TestProject) -> Call) -> Answer {
     let (project, seen, gate) = project().await;
     *gate.entity.lock().expect("the gate") = Some(entity);
@@ -150,7 +150,7 @@ async fn the_heads_leave_out_a_project_that_one_was_removed_from_before_its_coun
     assert!(!answer.text.contains(id.get().expect("an id")), "{answer:?}");
 }
 
-/// The project is at 4, so that a mark of 5 is a guess: the removal's own.
+/// The project is at 4, so a mark of 5 is a guess. It will be the version of the removal.
 #[tokio::test]
 async fn a_guessed_mark_does_not_hide_a_removal_before_the_counter_was_read() {
     removed_before("_counter", |project| project.sync("since=5")).await.problem(403, "membership_revoked");

@@ -1,4 +1,4 @@
-//! A table is lost and restored from a backup that holds half a commit; devices have seen what came after it.
+//! Tests a lost table that is restored from a backup with half a commit, while devices have seen later commits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 pub(crate) type Item = HashMap<String, AttributeValue>;
 
-/// A table of its own, next to this process's.
+/// A separate table, beside this process's.
 pub(crate) async fn table(name: &str) -> TestTable {
     static TABLES: AtomicU32 = AtomicU32::new(0);
     let shared = TestTable::of_this_process().await;
@@ -46,7 +46,7 @@ pub(crate) async fn fill(table: &TestTable, items: &BTreeMap<(String, String), I
     }
 }
 
-/// One run; false when it was stopped after `writes`.
+/// Makes one run. Returns false if it was stopped after `writes` writes.
 async fn run(table: &TestTable, lost: Option<&TestTable>, writes: u32) -> bool {
     let stopped = Arc::new(Notify::new());
     let (left, stop) = (AtomicU32::new(writes), Arc::clone(&stopped));
@@ -105,12 +105,12 @@ impl Phone {
         project.sync(&format!("since={since}&limit=40")).by(self.user).await
     }
 
-    /// The plain client, until there is no more.
+    /// Pulls as the plain client does, until there are no more pages.
     pub(crate) async fn catch_up(&mut self, project: &TestProject) {
         loop {
             let pull = Pull::of(&self.pull(project, self.device.mark).await);
             self.device.apply(&pull);
-            // A wipe has none, nor has a page that is not the last.
+            // A wipe has no checksums, and neither has a page that is not the last one.
             if let Some(checksums) = pull.checksums {
                 assert_eq!(self.device.checksums(), checksums, "what {} holds", self.user);
             }
@@ -121,12 +121,13 @@ impl Phone {
     }
 }
 
-/// What was lost, and what there is to restore it from.
+/// The lost table and its backup.
 struct Lost {
     table: TestTable,
-    /// The busy project, one deleted before the backup, one deleted after it, one made after it.
+    /// The projects: the one with many commits, one that was deleted before the backup, one that was deleted after it, and one
+    /// that was created after it.
     projects: [TestProject; 4],
-    /// Marks before the backup, at it and from after it; of members who stayed, were removed, were added.
+    /// The marks are from before the backup, at it and after it. The members stayed, were removed, or were added.
     phones: Vec<(usize, Phone)>,
     before: BTreeMap<(String, String), Item>,
     after: BTreeMap<(String, String), Item>,
@@ -146,7 +147,7 @@ impl Lost {
         }
         busy.patch("", &json!({"calendar": "site"})).await.expect(200);
         busy.remove("gone").await.expect(204);
-        // One phone of this member was emptied, the other does not know yet.
+        // One phone of this member was emptied, and the other one has not been told yet.
         let mut emptied = phones[2].1.clone();
         emptied.catch_up(&busy).await;
         assert!(emptied.device.rows.is_empty());
@@ -164,7 +165,7 @@ impl Lost {
         busy.delete("tasks/t2").await.expect(204);
         let after = items(&table).await;
 
-        // All of this is lost.
+        // The restore loses all of this.
         phones.push((0, Phone::of("vic", &busy).await));
         busy.create("tasks", json!({"id": "later", "name": "Later"})).await;
         busy.post_edge("t9", "later").await.expect(201);
@@ -190,8 +191,8 @@ impl Lost {
         Self { table, projects: [busy, deleted, doomed, made], phones, before, after }
     }
 
-    /// The backup: of the items that the last commit wrote, each is there or not. And answers that may be taken back. And,
-    /// by the seed, the busy project's checksums are as that commit left them, of other rows, or not there.
+    /// Makes the backup. Each item that the last commit wrote is there or not. There are also answers that may be taken back. The
+    /// seed decides whether the project's checksums are as that commit left them, belong to other rows, or are missing.
     fn backup(&self, seed: u64) -> BTreeMap<(String, String), Item> {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut backup = self.before.clone();
@@ -217,7 +218,7 @@ impl Lost {
         backup
     }
 
-    /// A table restored from the backup, by a run that was stopped before every write.
+    /// A table that was restored from the backup, by runs that were stopped before every write.
     async fn restored(&self, seed: u64, with_lost_table: bool) -> (TestTable, [TestProject; 4]) {
         println!("seed {seed}");
         let table = table("restored").await;
@@ -249,7 +250,7 @@ async fn without_the_lost_table_every_device_starts_over_and_equals_the_server()
         for (number, phone) in &lost.phones {
             let project = &projects[*number];
             if *number == 3 || phone.user == "nina" {
-                // Unknown to the backup.
+                // The backup does not have this one.
                 phone.pull(project, phone.device.mark).await.problem(403, "not_a_member");
                 continue;
             }
@@ -295,7 +296,7 @@ async fn with_the_lost_table_plain_pulls_make_every_device_equal_to_the_server()
     }
 }
 
-/// Goes on where the backup ended.
+/// This continues where the backup ended.
 async fn assert_usable(project: &TestProject) {
     let mut device = Device::default();
     let pull = project.pull(0).await;

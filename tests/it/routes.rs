@@ -1,4 +1,4 @@
-//! Addresses and methods, and what is answered to others.
+//! Tests addresses and methods, and the answers to unknown ones.
 
 use axum::http::Method;
 use tests::support::{Call, OWNER, Pull, TestApp, TestTable};
@@ -130,7 +130,7 @@ async fn behind_one_address_each_request_reaches_its_function_and_browsers_may_c
     }
 }
 
-/// Does template.yaml name this header under CORS?
+/// Whether template.yaml names this header under CORS.
 fn listed_in_the_template(list: &str, header: &str) -> bool {
     let template = include_str!("../../template.yaml");
     let (_, after) = template.split_once(&format!("{list}:")).expect("a list");
@@ -177,7 +177,7 @@ async fn head_is_answered_like_get_by_the_functions_and_reaches_them() {
     }
     let answer = project.app.call(Method::HEAD, &format!("/api/v1/projects/{}/tasks/t1", project.id)).by(OWNER).await;
     assert_eq!((answer.status, answer.text.as_str(), answer.header("etag")), (200, "", Some("\"3\"")));
-    // A GET route of an HTTP API takes no HEAD.
+    // A GET route of an HTTP API does not accept HEAD.
     let template = YamlLoader::load_from_str(include_str!("../../template.yaml")).expect("YAML").remove(0);
     for function in ["SyncFunction", "RestFunction"] {
         let events = template["Resources"][function]["Properties"]["Events"].as_hash().expect("routes");

@@ -1,5 +1,5 @@
-//! What one caller can make the product do: a stranger one small read, whatever they send, and a member what their budget
-//! and the quotas allow.
+//! Tests the load that one caller can cause. A stranger causes one small read, whatever they send. A member causes as much as
+//! their budget and the quotas allow.
 
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use shared::http::{CallerBudgets, RequestLog};
 use tests::support::{Answer, Call, OWNER, TestApp, TestProject, TestTable};
 use tokio::task::JoinSet;
 
-/// What a request took of the table, as its line in the log says.
+/// The cost of a request, as its line in the log says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Taken {
     calls: u64,
@@ -20,7 +20,7 @@ struct Taken {
     write_units: f64,
 }
 
-/// An instance of both functions with its log.
+/// An instance of the functions, with its log.
 struct Instance {
     app: TestApp,
     lines: Arc<Mutex<Vec<String>>>,
@@ -38,7 +38,7 @@ impl Instance {
         Self { app, lines }
     }
 
-    /// Sends a request, and says what it took.
+    /// Sends a request and returns its cost.
     async fn send(&self, call: Call) -> (Answer, Taken) {
         self.lines.lock().expect("the lines").clear();
         let answer = call.await;
@@ -51,7 +51,8 @@ impl Instance {
     }
 }
 
-/// A project that is dear to read: rows of 300 KB, and a counter as large as it gets, by a commit of 98 rows with long ids.
+/// A project that is expensive to read. It has rows of 300 KB, and a commit of 98 rows with long ids makes the counter as large
+/// as possible.
 async fn dear_project() -> TestProject {
     let project = TestApp::new().await.with_project().with_tasks(3).await;
     let holidays = json!({"start": "2026-01-01", "end": "2026-01-02", "description": "h".repeat(250)});
@@ -71,7 +72,7 @@ async fn dear_project() -> TestProject {
     project
 }
 
-/// Any request below a project that a stranger may think of. Ids are mostly those of rows.
+/// A random request below a project, as a stranger may send it. Ids are mostly those of rows.
 fn any_request(rng: &mut Rng, app: &TestApp, project: &str, stranger: &str) -> Call {
     let ids = ["t1", "t2", "t3", "c1", "c2", "nothing", project];
     let id = |rng: &mut Rng| ids[rng.usize(..ids.len())].to_owned();
@@ -143,12 +144,12 @@ async fn to_a_stranger_a_project_that_exists_costs_and_says_the_same_as_one_that
     for round in 0..100 {
         let mut seen = vec![];
         for id in [project.id.as_str(), "no-such-project"] {
-            // The same course of choices for both.
+            // Both get the same random choices.
             let call = any_request(&mut Rng::with_seed(seed + round), &instance.app, id, "stranger");
             let (answer, taken) = instance.send(call).await;
             seen.push((answer.status, answer.text.replace(id, "ID"), taken));
         }
-        // Only who asks for an id of their own may learn that it is taken.
+        // Only a caller who names an id may learn that it is taken.
         if seen.iter().all(|(status, ..)| ![201, 409].contains(status)) {
             assert_eq!(seen[0], seen[1], "seed {}", seed + round);
         }
@@ -207,7 +208,7 @@ async fn whether_an_id_is_taken_is_not_told_to_a_request_that_makes_no_sense() {
 #[tokio::test]
 async fn a_caller_whose_budget_is_spent_waits_and_others_do_not() {
     let project = TestApp::new().await.with_project().with_member("mia", Role::Member).await;
-    // Two requests overdraw it, and it takes a day to refill.
+    // Two requests overdraw the budget, and it takes a day to refill.
     let budgets = CallerBudgets::new(10.0 / 86_400.0, 10.0);
     let mut app = project.app.clone();
     app.rest = CallerBudgets::around(Some(budgets), app.rest);

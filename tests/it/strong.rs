@@ -1,4 +1,4 @@
-//! How many pulls read a whole project strongly at once, while the index lags for good.
+//! Tests the limit on strong reads of whole projects while the index lags for good.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,24 +18,25 @@ use shared::storage::Table;
 use sync::Limits;
 use tests::support::{Answer, Device, Pull, TestApp, TestProject, TestTable};
 
-/// What the table is like, and what was asked of it.
+/// The behaviour of the table, and the calls to it.
 #[derive(Default)]
 struct Weather {
-    /// The index has nothing.
+    /// Whether the index is empty.
     index_lags: bool,
-    /// So many more strong readings of rows are refused, and this one later.
+    /// The number of strong reads of rows that are refused from now on. The next field is the number of one that is refused
+    /// later.
     throttled: usize,
     throttled_after: usize,
-    /// Strong readings of rows ever sent: each, whether it began with the first row.
+    /// All strong reads of rows so far, each with whether it began with the first row.
     strong: Vec<bool>,
-    /// A row that is written so often before each strong reading of rows, and once more after it.
+    /// A row that is written this often before each strong read of rows, and once more after it.
     hot: Option<(TestProject, usize)>,
     under_way: HashMap<String, usize>,
     most_of_a_project: usize,
     most: usize,
 }
 
-/// The way to the table, on which strong queries take their time.
+/// A connection to the table on which strong queries are slow.
 #[derive(Clone)]
 struct Way<T> {
     inner: T,
@@ -70,7 +71,7 @@ impl HttpConnector for Way<SharedHttpConnector> {
         }
         let project = body["ExpressionAttributeValues"][":project"]["S"].as_str().expect("a project").to_owned();
         if body["ExpressionAttributeValues"][":first"]["S"] != "a" {
-            // The archive.
+            // This is the read of the archive.
             return self.inner.call(request);
         }
         let hot = self.weather().began(&project, body.get("ExclusiveStartKey").is_none());
@@ -134,7 +135,7 @@ async fn projects(count: usize) -> (Vec<TestProject>, Arc<Mutex<Weather>>) {
     projects_with_pages(count, Limits::of_bytes(0)).await
 }
 
-/// … and which keeps pages.
+/// The same projects, seen by an instance that also keeps pages.
 async fn projects_with_pages(count: usize, limits: Limits) -> (Vec<TestProject>, Arc<Mutex<Weather>>) {
     let table = TestTable::of_this_process().await;
     let weather = Arc::new(Mutex::new(Weather { index_lags: true, ..Weather::default() }));
@@ -197,7 +198,7 @@ async fn while_the_index_lags_for_good_an_instance_reads_four_projects_strongly_
 #[tokio::test]
 async fn a_strong_reading_that_is_throttled_goes_on_from_where_it_was() {
     let (projects, weather) = projects(1).await;
-    // More than a page.
+    // This is more than a page.
     for n in 0..30 {
         let notes = "n".repeat(49_000);
         projects[0].create("tasks", json!({"id": format!("n{n}"), "name": "N", "notes": notes})).await;
@@ -247,8 +248,8 @@ async fn what_a_device_has_to_forget_is_read_once_at_a_time_and_waits_while_it_i
     assert_eq!(weather.lock().expect("the weather").throttled, 0, "it was not throttled");
 }
 
-/// The counter that the rows are to add up to is older than all that the row's list names, and a counter of now is older than the row by
-/// the time that it is read.
+/// The counter that the rows must add up to is older than all versions in the row's history. A counter that is read now is older
+/// than the row by the time that the row is read.
 #[tokio::test]
 async fn a_strong_reading_adds_up_although_a_row_is_written_more_often_meanwhile_than_its_list_holds() {
     let (projects, weather) = projects(1).await;
@@ -262,7 +263,7 @@ async fn a_strong_reading_adds_up_although_a_row_is_written_more_often_meanwhile
     assert!(pull.checksums.is_none() && pull.versions().iter().any(|version| *version > 4));
 }
 
-/// All rows are in hand then, so that no page of the herd takes another strong reading.
+/// All rows are known then, so no page of the herd takes another strong read.
 #[tokio::test]
 async fn one_strong_reading_fills_all_pages_that_follow() {
     let limits = Limits { min_rows: 1, ..Limits::of_bytes(1024 * 1024) };

@@ -1,4 +1,4 @@
-//! What runs on GitHub beside a right to deploy or to publish: pinned, by what cannot be moved.
+//! Checks that everything that runs on GitHub with a right to deploy or to publish is pinned to something that cannot be moved.
 
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ fn what_workflows_install_from_pypi_has_hashes() {
         let text = read(&file);
         let included = values(&text, "--requirement").map(|name| read(&file.with_file_name(name)));
         for text in std::iter::once(text.clone()).chain(included) {
-            // A requirement's hashes are on the lines that it goes on in.
+            // A requirement's hashes are on its continuation lines.
             let text = text.replace("\\\n", " ");
             for requirement in text.lines().filter(|line| line.contains("==")) {
                 assert!(requirement.contains("--hash=sha256:"), "{}: {requirement}", file.display());

@@ -1,4 +1,4 @@
-//! Tasks.
+//! Tests tasks.
 
 use serde_json::{Value, json};
 use tests::support::{OWNER, TestApp};

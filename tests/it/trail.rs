@@ -1,4 +1,4 @@
-//! Who wrote a row last, and when: on the table, and nowhere else.
+//! Tests the author and time of a row's last write, which are on the table and nowhere else.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use tests::support::{OWNER, Stored, TestApp, TestProject, TestTable};
 
 use crate::cascade;
 
-/// Seconds since 1970.
+/// The present time, in seconds since 1970.
 pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970").as_secs()
 }
 
-/// Who wrote this row, by its item.
+/// The author of this row, from its item.
 #[track_caller]
 fn author(row: &Stored) -> Option<&str> {
     let now = now();
@@ -64,7 +64,7 @@ async fn a_deletion_that_somebody_else_finishes_is_the_write_of_the_one_who_aske
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deletion_goes_on_when_its_note_does_not_say_any_more_who_asked_for_it() {
-    // Older code that makes a part of it drops the name from the note, and so does an erasure.
+    // If older code makes a part of the deletion, it drops the name from the note. An erasure drops it, too.
     let project = TestApp::new().await.with_project().await;
     cascade::tie_hub(&project, "hub", 56).await;
     let table = TestTable::of_this_process().await;
@@ -89,7 +89,7 @@ async fn a_deletion_goes_on_when_its_note_does_not_say_any_more_who_asked_for_it
     cascade::assert_finished(&project, "hub").await;
 }
 
-/// What older code leaves on the table.
+/// The item as older code leaves it on the table.
 pub(crate) async fn unsign(project: &TestProject, entity: &str) {
     let table = TestTable::of_this_process().await;
     let update = table.client().await.update_item().table_name(&table.name);

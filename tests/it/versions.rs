@@ -1,4 +1,4 @@
-//! What the table's items say about versions.
+//! Tests the versions in the table's items.
 
 use serde_json::json;
 use shared::domain::{Collection, ColumnVersions, Role, ServerVersion};

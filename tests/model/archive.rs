@@ -1,22 +1,22 @@
-//! The archive: what a row's list has no room for.
+//! The archive, which holds the versions for which a row's history has no room.
 //!
-//! An archive item says what the list of a committed copy says already, so it is true whatever becomes of the commit
-//! for which it is written, needs no condition, and is never changed.
+//! An archive item repeats what the history of a committed copy says already. So it is true whatever happens to the commit for
+//! which it is written. It needs no condition, and it is never changed.
 
 use crate::row::{Entity, PerRow, Row, Version, Versions};
 use crate::table::Table;
 
-/// Versions that are surely superseded, and by which row, where that is known.
+/// Versions that are surely superseded, each with its row if that is known.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Archive {
     pub(crate) rows: PerRow<Versions>,
-    /// Of a project that was healed.
+    /// The anonymous archive, which a backfill wrote.
     pub(crate) anonymous: Versions,
 }
 
 impl Archive {
-    /// Each way in which a strong query of the items above `since`, begun with `self` and ended now, may have turned out:
-    /// what was there is read, and of what came meanwhile anything.
+    /// Every possible result of a strong query of the items above `since` that began with `self` and ends now. It has every item
+    /// that existed at the beginning, and any of those that came meanwhile.
     pub(crate) fn until_now(self, table: &Table, since: Version) -> Vec<Self> {
         let now = table.archive;
         let rows = Entity::ALL.into_iter().fold(vec![self.above(since)], |outcomes, entity| {
@@ -41,12 +41,12 @@ impl Archive {
         Self { rows: PerRow::from_fn(|entity| self.rows[entity].after(since)), anonymous: self.anonymous.after(since) }
     }
 
-    /// Of all rows together.
+    /// The archived versions of all rows together.
     pub(crate) fn named(self) -> Versions {
         self.rows.iter().fold(Versions::default(), |all, &versions| all.with(versions))
     }
 
-    /// Whether it names a version of a row above that of the copy that was read, if any: then there is a newer one.
+    /// Whether it names a version of a row above that of the copy that was read, if any. Then a newer copy exists.
     pub(crate) fn names_a_newer(self, entity: Entity, read: Option<&Row>) -> bool {
         !self.rows[entity].after(read.map_or(0, |row| row.server_version)).is_empty()
     }

@@ -1,4 +1,4 @@
-//! Runs the checker and says what it saw.
+//! Runs the checker and reports its results.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 use crate::properties::Always;
 use crate::scenario::{Action, Scenario};
 
-/// Every state within the bounds keeps every promise, and what has to happen happens.
+/// Checks that every state within the bounds keeps every promise, and that everything that must be possible happens.
 pub(crate) fn holds(scenario: Scenario) {
     let begin = Instant::now();
     let checker = scenario.checker().spawn_dfs().join();
@@ -15,14 +15,14 @@ pub(crate) fn holds(scenario: Scenario) {
     checker.assert_properties();
 }
 
-/// Within the bounds there is a way to break the promise; the shortest is printed.
+/// Checks that the promise can be broken within the bounds. Prints the shortest way.
 pub(crate) fn breaks(scenario: Scenario, promise: Always) {
     let begin = Instant::now();
     let mut shortest: Option<Vec<Action>> = None;
     loop {
         let mut checker = scenario.checker().finish_when(HasDiscoveries::AnyOf([promise.name()].into()));
         if let Some(found) = &shortest {
-            // The checker goes on a little after its first discovery, and keeps the last.
+            // The checker goes on a little after its first discovery, and keeps the last one.
             checker = checker.target_max_depth(found.len() + 1);
         }
         let checker = checker.spawn_bfs().join();

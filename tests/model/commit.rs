@@ -1,4 +1,4 @@
-//! Writers: read, see `last` in place, decide, archive, commit, and find out what became of it.
+//! The writers. They read, see `last` in place, decide, archive, commit, and find out the outcome.
 
 use crate::decision::{Job, Reads, decide, finish, rebase};
 use crate::hand::Hand;
@@ -14,111 +14,112 @@ pub(crate) struct Writer {
     pub(crate) phase: Phase,
     /// A request that the writer no longer waits for and that may still arrive.
     stray: Option<Transaction>,
-    /// How often the present job was committed: for the properties, no writer knows it.
+    /// How often the present job was committed. Only the properties use it, because no writer knows it.
     pub(crate) commits: u8,
     /// Whether a job that was committed, if only in part, was ever answered as if nothing had been written.
     pub(crate) denied: bool,
-    /// Whether a job was answered that its outcome is not known.
+    /// Whether the answer to a job was that its outcome is not known.
     pub(crate) told_nothing: bool,
 }
 
-/// Where a writer is in its job.
+/// The state of a writer in its job.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Phase {
-    /// Counter and named rows are being read; `again` after a cancelled transaction.
+    /// Counter and named rows are being read. `again` means that this follows a cancelled transaction.
     Reading {
         begin: Reads,
         again: bool,
     },
-    /// They were read and `last` was seen in place; the set is being read.
+    /// They were read and `last` was seen in place. The set is being read.
     ReadingSet {
         reads: Reads,
     },
-    /// Somebody's deletion has begun; what is left of it is being read.
+    /// Somebody's deletion has begun. Its remaining rows are being read.
     ReadingTheRest {
         reads: Reads,
     },
-    /// Decided, and what the lists have no room for is in the archive.
+    /// The writer has decided, and the versions for which the histories have no room are in the archive.
     Archived {
         reads: Reads,
         rebased: bool,
     },
-    /// Of a mutant: committed, and this is not in the archive yet.
+    /// A mutant has committed, and these versions are not in the archive yet.
     Late {
         transaction: Transaction,
     },
-    /// These are named by nothing.
+    /// Nothing names these versions.
     Healing {
         versions: Versions,
     },
-    /// Refused for a commit that came between and does not matter to the decision, which is put on top of it.
+    /// The request was refused because of a commit that came between. That commit does not matter to the decision, which is put
+    /// on top of it.
     Rebased {
         reads: Reads,
     },
-    /// No answer came.
+    /// The request has no answer.
     Unsure {
         reads: Reads,
         transaction: Transaction,
         executed: bool,
     },
-    /// Of a mutant: the counter was advanced, the row is not written yet.
+    /// A mutant has advanced the counter, and the row is not written yet.
     Counted {
         version: Version,
     },
     Done,
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Fate {
     Answered,
     AnswerLost,
-    /// Still on its way when the writer stops waiting.
+    /// The request is still on its way when the writer stops waiting.
     Delayed,
 }
 
 /// A step of a writer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
-    /// These were read, and now `last` is seen in place.
+    /// These rows were read, and now `last` is seen in place.
     SeeLast(Reads),
     /// A deletion has begun, and its latest part is seen in place.
     SeeTheRest(Reads),
-    /// This was left of it: commit the next part.
+    /// These rows remain: commit the next part.
     Finish(Reads, Fate),
     /// Answer at the deadline.
     GiveUp,
     /// The same payload, so late that its token is forgotten.
     RepeatLate,
-    /// These were read: decide and commit.
+    /// These rows were read: decide and commit.
     Commit(Reads, Fate),
-    /// These were read, or stand: decide, and put into the archive what the lists have no room for.
+    /// These rows were read, or are still valid: decide, and archive the versions for which the histories have no room.
     Archive(Reads, bool),
-    /// Commit once that is acknowledged.
+    /// Commit once the archive is acknowledged.
     CommitArchived(Fate),
     /// All rows were read, and then the archive.
     LookForLostVersions(Reads),
-    /// Put them into the archive.
+    /// Archive them.
     Heal,
-    /// Not decided again: sent on top of the commit that came between.
+    /// Send the decision on top of the commit that came between, without deciding again.
     CommitRebased(Fate),
-    /// Decided again although that would not be needed.
+    /// Decide again although it is not necessary.
     ReadAgain,
-    /// What was on its way arrives.
+    /// A request that was on its way arrives.
     Arrive,
-    /// The same payload with the same `ClientRequestToken`.
+    /// Repeat the same payload with the same `ClientRequestToken`.
     Repeat,
-    /// Of a mutant: the counter in a call of its own.
+    /// A mutant writes the counter in a call of its own.
     Count,
-    /// Of a mutant: the row in a call of its own.
+    /// A mutant writes the row in a call of its own.
     WriteRow,
-    /// Of a mutant: what the lists had no room for, after the commit.
+    /// A mutant archives the versions for which the histories had no room after the commit.
     ArchiveLate(Transaction),
 }
 
 /// Whether a commit has to put something into the archive first.
 ///
-/// Not when a row is newer than the counter that was read: such a commit would be refused, so its writer reads again.
+/// It has not if a row is newer than the counter that was read. Such a commit would be refused, so its writer reads again.
 fn needs_archive(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> bool {
     let View { scenario, table } = view;
     let current = table.counter.at(reads.counter).map_or(0, |counter| counter.current_version);
@@ -202,7 +203,7 @@ impl Writer {
             (Phase::Rebased { .. }, _) => {
                 fates.iter().map(|&fate| Step::CommitRebased(fate)).chain([Step::ReadAgain]).collect()
             }
-            // Once, or a mutant would commit for ever.
+            // This happens once, or a mutant would commit for ever.
             (Phase::Unsure { .. }, _) if scenario.tokens_are_forgotten && self.commits <= 1 => {
                 vec![Step::Repeat, Step::RepeatLate]
             }
@@ -213,7 +214,7 @@ impl Writer {
         steps
     }
 
-    /// Takes a step; `None` where it changes nothing.
+    /// Takes a step. Returns `None` if it changes nothing.
     pub(crate) fn step(&mut self, scenario: &Scenario, table: &mut Table, step: Step) -> Option<()> {
         match (step, self.jobs.first()) {
             (Step::Arrive, _) => self.arrive(scenario, table),
@@ -287,8 +288,8 @@ impl Writer {
         }
     }
 
-    /// Answers 404, 409 or 412. Of a deletion that has begun nobody is told so: it is over when the task is dead, and
-    /// otherwise the reading was torn.
+    /// Answers 404, 409 or 412. A deletion that has begun never gets such an answer: it is done if the task is dead, and
+    /// otherwise the read was torn.
     fn refuse(&mut self, view: View<'_>, job: Job, reads: Reads) -> Option<()> {
         let is_begun = self.commits > 0 && !view.scenario.is(Mutant::EachPartIsDecidedAnew);
         if is_begun && matches!(job, Job::DeleteTaskIf(_)) {
@@ -301,7 +302,7 @@ impl Writer {
         }
     }
 
-    /// Begins to read the set once `last` is in place.
+    /// Begins to read the set after `last` was seen in place.
     fn see_last(&mut self, View { scenario, table }: View<'_>, job: Job, reads: Reads) -> Option<()> {
         self.is_last_in_place(scenario, table, reads)?;
         let reads =
@@ -351,7 +352,7 @@ impl Writer {
         }
     }
 
-    /// A failed condition on the counter brings the counter along.
+    /// A failed condition on the counter returns the counter.
     fn rebase_or_begin(&mut self, view: View<'_>, job: Job, reads: Reads, part: Part) {
         match rebase(view, job, reads).filter(|_| part != Part::Later) {
             Some(reads) => self.phase = Phase::Rebased { reads },
@@ -380,7 +381,7 @@ impl Writer {
         }
         match if executed { Ok(()) } else { table.commit(scenario, &transaction) } {
             Ok(()) => {
-                // What is still on its way will find its token used.
+                // A request that is still on its way will find that its token is used.
                 self.stray = None;
                 self.count_commit(&transaction, !executed);
                 match transaction.part {
@@ -397,10 +398,10 @@ impl Writer {
         Some(())
     }
 
-    /// Asks again when the token is forgotten: an execution long ago is then judged like any other commit in between.
+    /// Asks again after the token was forgotten. An execution long ago is then judged like any other commit in between.
     fn repeat_late(&mut self, scenario: &Scenario, table: &mut Table, job: Job) -> Option<()> {
         let Phase::Unsure { reads, transaction, executed: true } = self.phase else { return None };
-        // The counter has moved, if only by this.
+        // The counter has moved, at least by this request.
         match table.commit(scenario, &transaction) {
             Err(Cancelled::Condition) => self.settle(View { scenario, table }, job, reads, &transaction),
             Ok(()) | Err(Cancelled::Conflict) => return None,
@@ -408,9 +409,9 @@ impl Writer {
         Some(())
     }
 
-    /// A condition failed while it is not known whether an earlier try took effect. Nothing will any more, since the
-    /// counter is beyond the version that was read, for good. That nothing did is certain where one commit came between
-    /// and wrote something else; otherwise the answer is that nobody knows.
+    /// A condition failed while it is not known whether an earlier attempt took effect. No attempt will take effect any more,
+    /// because the counter is beyond the version that was read, for good. It is certain that none did if one commit came between
+    /// and wrote something else. Otherwise the answer is that the outcome is not known.
     fn settle(&mut self, view: View<'_>, job: Job, reads: Reads, transaction: &Transaction) {
         self.stray = None;
         let counter = view.table.counter.committed();
@@ -422,7 +423,7 @@ impl Writer {
         if proven || view.scenario.is(Mutant::ConditionSettlesTheFate) {
             self.rebase_or_begin(view, job, reads, transaction.part);
         } else if transaction.part == Part::Later {
-            // Of a part that anyone may have made there is nothing to be known.
+            // Anyone may have made this part, so its outcome says nothing about this writer.
             self.begin(view, true);
         } else {
             self.told_nothing = true;
@@ -435,8 +436,8 @@ impl Writer {
         self.commits += u8::from(executed && transaction.part != Part::Later);
     }
 
-    /// Reads all rows and then the archive. Every version up to the counter that is named by neither was superseded, if
-    /// no row is missing.
+    /// Reads all rows and then the archive. If no row is missing, every version up to the counter that neither of them names was
+    /// superseded.
     fn look_for_lost_versions(&mut self, View { scenario, table }: View<'_>, reads: Reads) -> Option<()> {
         let current = table.counter.at(reads.counter)?.current_version;
         let hand =

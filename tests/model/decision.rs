@@ -1,32 +1,32 @@
-//! The pure part of a commit: what was asked for, what was read, and what is to be written on which conditions.
+//! The pure part of a commit: the job, the rows that were read, and the writes with their conditions.
 
 use crate::row::{Entity, Overflow, PerRow, Row, Version};
 use crate::scenario::{Mutant, Scenario, View};
 use crate::table::{Counter, Moment, Part, Table, Transaction};
 
-/// What a caller wants.
+/// The job that a caller asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Job {
     /// Change these rows in one commit.
     Patch(&'static [Entity]),
-    /// The same by an instance of the code before there was an archive.
+    /// Change these rows in one commit, by code from before the archive.
     PatchByOlderCode(&'static [Entity]),
-    /// Change those of these rows that are live, in one commit; the others are refused.
+    /// Change the live rows among these in one commit. The others are refused.
     PatchEach(&'static [Entity]),
     /// Create the edge.
     AddEdge,
-    /// Delete the task and with it the edges that name it, which are a set.
+    /// Delete the task and the edges that name it. These edges are a set.
     DeleteTask,
-    /// The same if the task is at this version.
+    /// Delete the task in the same way if it is at this version.
     DeleteTaskIf(Version),
     RemoveMember,
     AddMemberAgain,
-    /// Find out which versions are named by nothing, and put them into the archive.
+    /// Find the versions that nothing names, and archive them.
     Heal,
 }
 
 impl Job {
-    /// The rows that the request names: read together with the counter.
+    /// The rows that the request names. They are read together with the counter.
     pub(crate) fn named(self) -> &'static [Entity] {
         match self {
             Self::Patch(entities) | Self::PatchByOlderCode(entities) | Self::PatchEach(entities) => entities,
@@ -37,7 +37,7 @@ impl Job {
         }
     }
 
-    /// What becomes of versions that a list has no room for when this is committed.
+    /// The fate of the versions for which a history has no room when this is committed.
     pub(crate) fn overflow(self, scenario: &Scenario) -> Overflow {
         match self {
             Self::PatchByOlderCode(_) => Overflow::Forgotten,
@@ -58,8 +58,7 @@ impl Job {
     }
 }
 
-/// A moment for counter and rows: which copies were read, or since when they are being read. Rows that are not read
-/// stay at 0.
+/// The copies of counter and rows that were read, or the moment at which their reads began. Rows that are not read stay at 0.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Reads {
     pub(crate) counter: Moment,
@@ -71,7 +70,7 @@ impl Reads {
         Self { counter: table.counter.now(), ..Self::default() }.and_begin(table, entities)
     }
 
-    /// The same, and from now on these rows are read, too.
+    /// Adds these rows, whose reads begin now.
     pub(crate) fn and_begin(mut self, table: &Table, entities: &[Entity]) -> Self {
         for &entity in entities {
             self.rows[entity] = table.rows[entity].now();
@@ -79,7 +78,7 @@ impl Reads {
         self
     }
 
-    /// Each way in which reads of these rows, begun then and ended now, may have turned out.
+    /// Every possible result of reads of these rows that began then and end now.
     pub(crate) fn rows_until_now(self, table: &Table, entities: &[Entity]) -> Vec<Self> {
         entities.iter().fold(vec![self], |outcomes, &entity| {
             let each_moment = |reads: Self| {
@@ -93,7 +92,7 @@ impl Reads {
         })
     }
 
-    /// The same with the counter in the batch.
+    /// Every possible result if the counter is in the batch.
     pub(crate) fn until_now(self, table: &Table, entities: &[Entity]) -> Vec<Self> {
         let rows = self.rows_until_now(table, entities);
         let with = |counter| rows.iter().map(move |&reads| Self { counter, ..reads });
@@ -101,9 +100,9 @@ impl Reads {
     }
 }
 
-/// The same reads with the counter that a refusal brought along; `None` where the decision has to be made again.
+/// The same reads with the counter that a refusal returned. `None` if the decision must be made again.
 ///
-/// It stands on top of exactly one commit that wrote nothing which the decision looked at.
+/// The decision stays valid on top of exactly one commit that wrote nothing in its read set.
 pub(crate) fn rebase(View { scenario, table }: View<'_>, job: Job, reads: Reads) -> Option<Reads> {
     let read = table.counter.at(reads.counter)?.current_version;
     let counter = table.counter.committed()?;
@@ -120,8 +119,8 @@ pub(crate) fn rebase(View { scenario, table }: View<'_>, job: Job, reads: Reads)
     stands.then(|| Reads { counter: table.counter.newest(), ..reads })
 }
 
-/// Decides; `None` is an error (404, 409) for the caller. On rebased reads the rows of the commit in between are
-/// conditions, however `last` is looked at otherwise.
+/// Decides. `None` is an error (404, 409) for the caller. On rebased reads, the rows of the commit in between are conditions,
+/// however `last` is checked otherwise.
 pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> Option<Transaction> {
     let View { scenario, table } = view;
     let counter = table.counter.at(reads.counter)?;
@@ -135,7 +134,7 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
         archive: PerRow::default(),
         part: Part::Whole,
     };
-    // Of each row of the decision: that it is as it was read.
+    // Each row of the decision must be as it was read.
     if !scenario.is(Mutant::RowsLookedAtNotChecked) {
         for &entity in job.named() {
             transaction.expected[entity] = Some(version(entity));
@@ -172,8 +171,8 @@ pub(crate) fn decide(view: View<'_>, job: Job, reads: Reads, rebased: bool) -> O
     Some(transaction)
 }
 
-/// The next part of the deletion that has begun, of whoever it was: its first one was judged. None where a torn reading
-/// shows nothing left to do.
+/// The next part of a deletion that anyone has begun. It needs no decision, because the first part was decided. None if a torn
+/// read shows nothing left to do.
 pub(crate) fn finish(View { scenario, table }: View<'_>, reads: Reads) -> Option<Transaction> {
     let counter = table.counter.at(reads.counter)?;
     let read = |entity: Entity| table.rows[entity].at(reads.rows[entity]);
@@ -195,8 +194,8 @@ pub(crate) fn finish(View { scenario, table }: View<'_>, reads: Reads) -> Option
     Some(transaction)
 }
 
-/// The rows to write and whether as tombstones, in the order in which they take their versions: an edge's tombstone
-/// before its task's, so that the edge dangles at no version.
+/// The rows to write, and whether they become tombstones, in the order of their versions. An edge's tombstone comes before its
+/// task's, so that the edge dangles at no version.
 fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a Row>) -> Option<Vec<(Entity, bool)>> {
     let is_live = |entity: Entity| read(entity).is_some_and(|row| !row.is_deleted);
     let is_dead = |entity: Entity| read(entity).is_some_and(|row| row.is_deleted);
@@ -212,7 +211,7 @@ fn writes<'a>(scenario: &Scenario, job: Job, read: impl Fn(Entity) -> Option<&'a
                 true => entities.iter().filter(|&&entity| read(entity).is_some()).collect(),
                 false => accepted.collect(),
             };
-            // When everything is refused, nothing is written.
+            // If everything is refused, nothing is written.
             (!written.is_empty()).then(|| written.into_iter().map(|&entity| (entity, false)).collect())
         }
         Job::AddEdge => (is_live(Entity::Task) && read(Entity::Edge).is_none()).then(|| vec![(Entity::Edge, false)]),

@@ -1,10 +1,10 @@
-//! The device, and what it is told.
+//! The device, and the answers that it gets.
 
 use crate::pull::Source;
 use crate::row::{Entity, PerRow, Row, Version};
 use crate::table::Table;
 
-/// A device: its mark, and the live rows that it shows, each by its version (0: not there).
+/// A device with its mark and the live rows that it shows, each by its version. 0 means that the row is not there.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Device {
     pub(crate) mark: Version,
@@ -12,35 +12,34 @@ pub(crate) struct Device {
     pub(crate) answer: Answer,
     /// The version of the latest removal that the device was told of.
     pub(crate) told_removed_at: Version,
-    /// Whether an answer ever took the mark back of a device that had not just been told of a removal.
+    /// Whether an answer ever moved the mark back although the device had not just been told of a removal.
     pub(crate) mark_went_back: bool,
-    /// Whether it was ever told of a removal although the membership that the same pull had read was newer, and no
-    /// newer than S.
+    /// Whether it was ever told of a removal although the same pull had read a newer membership that is not newer than S.
     pub(crate) told_of_an_undone_removal: bool,
     /// Whether it was ever told, without a removal, that the membership of its own user is dead.
     pub(crate) told_of_own_tombstone: bool,
-    /// Whether it was ever shown a row as it was before its user was let in.
+    /// Whether it was ever shown a row as it was before its user was added.
     pub(crate) shown_from_before: bool,
     /// Whether an answer with `has_more` ever had a row from beyond its mark.
     pub(crate) shown_beyond_a_page: bool,
-    /// Whether it was ever told that there is no more, though the counter that its pull had read was beyond.
+    /// Whether an answer without `has_more` ever ended below the counter that its pull had read.
     pub(crate) told_that_was_all: bool,
 }
 
-/// What the device was told last.
+/// The last answer to the device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Answer {
     Nothing,
-    /// Uncut, without rows newer than the mark.
+    /// The answer is uncut and has no rows newer than the mark.
     Exact(How),
-    /// Uncut, with newer rows.
+    /// The answer is uncut and has newer rows.
     Busy(How),
     /// `has_more`.
     Cut(How),
     Removed,
 }
 
-/// How an answer came about.
+/// The way in which an answer was made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct How {
     pub(crate) source: Source,
@@ -48,7 +47,7 @@ pub(crate) struct How {
     pub(crate) resync: bool,
     /// Whether the archive was read.
     pub(crate) archive: bool,
-    /// Whether it was a page that was kept.
+    /// Whether it was a kept page.
     pub(crate) kept: bool,
 }
 
@@ -84,8 +83,8 @@ impl Device {
         }
     }
 
-    /// The answer to a removed member: the device keeps nothing, and its mark is the version of the removal. A member
-    /// who is added again with such a mark needs everything anew, and is known by it.
+    /// Applies the answer to a removed member. The device keeps nothing, and its mark is the version of the removal. A member who
+    /// is added again needs everything anew, and such a mark tells the server so.
     pub(crate) fn tell_removal(&mut self, removed_at: Version) {
         self.mark = removed_at;
         self.answer = Answer::Removed;
@@ -94,7 +93,7 @@ impl Device {
     }
 }
 
-/// What a device shows of a row.
+/// The version of a row that a device shows.
 pub(crate) fn shown(row: Option<&Row>) -> Version {
     row.filter(|row| !row.is_deleted).map_or(0, |row| row.server_version)
 }

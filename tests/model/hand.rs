@@ -1,4 +1,4 @@
-//! What reads of rows can bring: from the index, from the table.
+//! The possible results of reading rows from the index and from the table.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,13 @@ use crate::row::{Entity, PerRow, Row, Version, Versions};
 use crate::scenario::{Index, Mutant, View};
 use crate::table::{Moment, Table};
 
-/// The rows that were read: of each its newest copy, once, and every version that any copy held.
+/// The rows that were read. It has the newest copy of each row, and every version that any copy held.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Hand {
-    /// 0 where no copy was read.
+    /// The version of each row, or 0 if no copy was read.
     copies: PerRow<Moment>,
     held: Versions,
-    /// The newest version of a copy of which only the list was read.
+    /// The newest version of a copy of which only the history was read.
     newest_of_lists: Version,
 }
 
@@ -26,7 +26,7 @@ impl Hand {
         self
     }
 
-    /// … of a copy only the versions that it superseded.
+    /// Adds only the versions that a copy superseded.
     fn with_list(mut self, view: View<'_>, entity: Entity, moment: Moment) -> Self {
         if let Some(row) = view.table.rows[entity].at(moment) {
             let taken_for_read = view.scenario.is(Mutant::RowOfAListTakenForRead);
@@ -58,27 +58,27 @@ impl Hand {
         self.rows(table).map(|(_, row)| row.server_version).max().unwrap_or(0).max(self.newest_of_lists)
     }
 
-    /// The version up to which every version after `since` is held, or is one of these.
+    /// The version up to which every version after `since` is accounted for, or is one of these.
     pub(crate) fn held_to(self, since: Version, current: Version, accounted: Versions) -> Version {
         let held = self.held.with(accounted);
         (since + 1..=current).take_while(|&version| held.has(version)).last().unwrap_or(since)
     }
 
-    /// Whether a copy that was read may have dropped a version above `since` from its list.
+    /// Whether a copy that was read may have dropped a version above `since` from its history.
     pub(crate) fn is_silent_above(self, table: &Table, since: Version) -> bool {
         self.newest_of_lists > 0 || self.rows(table).any(|(_, row)| row.is_silent_above(since))
     }
 
-    /// Each way in which the index can answer `server_version > since` by now.
+    /// Every possible answer of the index to `server_version > since` by now.
     ///
-    /// A free index has applied any part of each row's history, and each time another: a row is missing, or there in
-    /// any copy that the table ever showed, or in two of them. So the index needs no state of its own: that it lags,
-    /// shows half of a commit, lacks a row between its old and its new key, goes back between two pages or two
-    /// queries, is all in the choice. For the same reason one step stands for all pages of a query, and for queries
-    /// whose rows are put together: what could be read earlier can be read at the end.
+    /// A free index has applied any part of each row's history, and a different part each time. A row is missing, or is there in
+    /// any copy that the table ever showed, or in two of them. So the index needs no state of its own. The choice covers an index
+    /// that lags, shows half of a commit, lacks a row between its old and its new key, or goes back between two pages or two
+    /// queries. For the same reason one step stands for all pages of a query, and for queries whose rows are combined: anything
+    /// that could be read earlier can be read at the end.
     ///
-    /// Where rows may exceed a response, the index is also read from its end for what rows superseded: of each row the
-    /// list of any copy may be in hand, or none.
+    /// If rows may exceed a response, the index is also read from its end for version histories. The history of any copy of each
+    /// row may have been read, or none.
     pub(crate) fn from_index(view: View<'_>, request: Request) -> Vec<Self> {
         let View { scenario, table } = view;
         let is_in_range = |row: &Row| {
@@ -111,7 +111,7 @@ impl Hand {
                     let with_lists: Vec<Self> = distinct.iter().flat_map(|&hand| lists(hand)).collect();
                     distinct.extend(with_lists);
                 }
-                // An older copy beside the newer one mostly adds nothing.
+                // An older copy beside the newer one adds nothing in most cases.
                 let mut met = HashSet::new();
                 distinct.retain(|hand| met.insert(*hand));
                 outcomes.append(&mut distinct);
@@ -120,7 +120,7 @@ impl Hand {
         })
     }
 
-    /// Each way in which a strong read of all rows, begun then and ended now, may have turned out.
+    /// Every possible result of a strong read of all rows that began then and ends now.
     pub(crate) fn from_table(table: &Table, begin: PerRow<Moment>) -> Vec<Self> {
         Entity::ALL.into_iter().fold(vec![Self::default()], |hands, entity| {
             let each_copy = |hand: Self| {

@@ -1,8 +1,8 @@
-//! A page that an instance keeps: another device's pull made it, and this device's pull may be given it.
+//! A page that an instance keeps. Another device's pull made it, and this device's pull may be given it.
 //!
-//! The other device belongs to a member who is not removed, and who is not modelled. Its pull is one step: whatever it read, it could
-//! have read all of it at the end, except for the counter that it read first. An instance keeps one page, once. That a page grows old
-//! is no rule, since without it there are only more pages.
+//! The other device belongs to a member who is not removed and who is not modelled. Its pull is one step, because it could have
+//! read everything at the end, except for the counter, which it reads first. An instance keeps one page, once. The age of a page
+//! is not modelled. Without a limit on it there are only more pages to give.
 
 use std::collections::HashSet;
 
@@ -13,19 +13,19 @@ use crate::row::{Entity, PerRow, Row, Version};
 use crate::scenario::{Mutant, View};
 use crate::table::Moment;
 
-/// A page, and what is known of it.
+/// A page and the facts about it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct KeptPage {
     after: Version,
     mark: Version,
-    /// A counter that is not below anything that the page was made of.
+    /// A counter that is not below any version that the page was made of.
     covered: Version,
     is_final: bool,
-    /// The copies of its rows, 0 where it has none: pages that look the same are the same.
+    /// The copies of its rows, or 0 for a row that it does not have. Pages that look the same are equal.
     copies: PerRow<Moment>,
 }
 
-/// How a page is given.
+/// The form in which a page is given.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Form {
     Exact,
@@ -58,7 +58,7 @@ impl KeptPage {
         pages
     }
 
-    /// The pages that a pull makes of what it found, by the counter that it reads last.
+    /// The pages that a pull makes of the rows that it read, by the counter that it reads last.
     fn of(view: View<'_>, found: Found, counters: &[Version]) -> Vec<Self> {
         let Found { request, hand, .. } = found;
         let (mark, is_final) = match judge_for_another(view, found) {
@@ -99,7 +99,7 @@ impl KeptPage {
         Some(if self.is_final && stands { Form::Exact } else { Form::Cut })
     }
 
-    /// Without its membership having been read, and whatever it is.
+    /// The form of the page in a mutant that does not read the membership.
     pub(crate) fn form_for_anybody(&self, view: View<'_>, since: Version) -> Option<Form> {
         let fits = self.after <= since && since < self.mark && self.covered <= view.table.visible_version();
         fits.then_some(Form::Cut)

@@ -1,7 +1,7 @@
-//! What goes wrong when a rule is left out: for each rule the shortest way to break a promise, found by the checker.
+//! Shows what goes wrong if a rule is left out. For each rule, the checker finds the shortest way to break a promise.
 //!
-//! Where the proof turns a mistake into mere extra reads, that is shown, too, and the mistake is made once more
-//! without the proof.
+//! Some mistakes cost only extra reads, thanks to the proof. A test shows that, and another one makes the same mistake without
+//! the proof.
 
 use crate::check::{breaks, holds};
 use crate::decision::Job::{self, AddEdge, DeleteTask, Patch, PatchByOlderCode};
@@ -17,11 +17,11 @@ use crate::scenario::{Index, Last, Mutant, Scenario};
 #[test]
 fn a_counter_advanced_in_a_call_of_its_own_leaves_versions_that_no_row_holds() {
     let mutants = &[Mutant::CounterAdvancedSeparately];
-    // A writer that is killed between the calls blocks every later pull, …
+    // A writer that is killed between the calls blocks every later pull.
     let scenario = Scenario { mutants, ..TWO_WRITERS };
     breaks(scenario, Always::EachVersionIsHeldByOneRow);
     breaks(scenario, Always::AnAppliedProjectIsProvenByTheTable);
-    // … thanks to the proof, without which rows are lost.
+    // That is thanks to the proof. Without it, rows are lost.
     holds(Scenario { always: Always::OF_THE_DEVICE, ..scenario });
     let mutants = &[Mutant::CounterAdvancedSeparately, Mutant::MarkTakenWithoutProof];
     breaks(Scenario { mutants, ..EMULATOR }, Always::EveryRowUpToTheMarkIsOnTheDevice);
@@ -54,9 +54,9 @@ fn a_set_read_while_last_is_only_condition_checked_lacks_an_edge() {
     breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
 }
 
-/// To condition-check `last` is to see it in place only because DynamoDB answers `TransactionConflict` while a commit
-/// is being applied. Should it ever judge such an item by what is decided, every commit would have to *see* `last`, and
-/// no draft could be sent again on top of a commit that it has not seen.
+/// To condition-check `last` is to see it in place only because DynamoDB answers `TransactionConflict` while a commit is being
+/// applied. If DynamoDB ever judged such an item by its decided state, every commit would have to *see* `last`. No draft could
+/// then be sent again on top of a commit that it has not seen.
 #[test]
 fn a_condition_check_on_last_relies_on_the_conflict_with_a_commit_being_applied() {
     let mutants = &[Mutant::NoConflictWithACommitBeingApplied];
@@ -66,7 +66,7 @@ fn a_condition_check_on_last_relies_on_the_conflict_with_a_commit_being_applied(
     holds(Scenario { mutants, last: Last::Seen, ..THREE });
 }
 
-/// The commit in between may not be wholly applied yet, and is named by no counter any more.
+/// The commit in between may not be completely applied yet, and the counter does not name it any more.
 #[test]
 fn a_draft_rebased_without_conditions_on_last_hides_its_predecessor_from_a_cascade() {
     let mutants = &[Mutant::RebasedWithoutLast];
@@ -87,7 +87,7 @@ fn a_cascade_rebased_over_a_new_edge_misses_it() {
     breaks(Scenario { mutants, ..CASCADE }, Always::NoDeadTaskHasALiveEdge);
 }
 
-/// What the first of them wrote is not in `last`.
+/// The writes of the first of them are not in `last`.
 #[test]
 fn a_cascade_rebased_across_two_commits_misses_an_edge() {
     let mutants = &[Mutant::RebasedAcrossTwoCommits];
@@ -116,7 +116,7 @@ fn two_rows_with_one_version_are_parted_by_a_page() {
     breaks(scenario, Always::EveryRowUpToTheMarkIsOnTheDevice);
 }
 
-/// The edge of a dead task is written by the batch that was to be refused for it.
+/// The batch writes the edge of a dead task, for which it should be refused.
 #[test]
 fn a_refused_operation_that_leaves_a_trace_brings_an_edge_of_a_dead_task_back() {
     let mutants = &[Mutant::RefusedOperationLeavesATrace];
@@ -165,7 +165,7 @@ fn a_condition_answered_to_a_late_repetition_does_not_settle_the_fate_of_the_req
 
 // A deletion in several parts.
 
-/// Somebody changes the task in between, and the rest is refused.
+/// Somebody changes the task in between, and the rest of the deletion is refused.
 #[test]
 fn a_deletion_whose_parts_are_decided_anew_is_denied_when_half_of_it_is_done() {
     let mutants = &[Mutant::EachPartIsDecidedAnew];
@@ -178,7 +178,7 @@ fn a_deletion_that_others_do_not_finish_first_is_left_half_done() {
     breaks(Scenario { mutants, ..PARTS }, Always::ADeletionComesToItsEnd);
 }
 
-/// The draft says nothing of the note, which is gone then.
+/// The draft does not have the note, so the note is lost.
 #[test]
 fn a_draft_rebased_over_a_deletion_that_has_begun_forgets_it() {
     let mutants = &[Mutant::RebasedOverANote];
@@ -193,7 +193,7 @@ fn a_deletion_given_up_after_its_first_part_is_not_to_be_answered_as_if_nothing_
 
 // The archive.
 
-/// A writer that is killed in between leaves versions that nothing names, and every pull across them to the table.
+/// A writer that is killed in between leaves versions that nothing names. Every pull across them must read the table.
 #[test]
 fn what_is_archived_after_the_commit_may_never_be() {
     let mutants = &[Mutant::ArchivedAfterTheCommit];
@@ -217,21 +217,21 @@ fn an_archive_that_is_no_sighting_makes_an_answer_exact_that_lacks_a_row() {
     breaks(Scenario { mutants, ..OVERFLOW }, Always::AnExactAnswerIsTheStateAtTheMark);
 }
 
-/// Where a page is cut, a row further on is not read, and is no newer than the counter for that.
+/// If a page is cut, a later row is not read, and that does not make it newer than the counter.
 #[test]
 fn a_row_behind_the_page_is_no_sighting() {
     let mutants = &[Mutant::SightingOfWhatIsMissing];
     breaks(Scenario { mutants, ..PAGED_OVERFLOW }, Always::AnAppliedCounterIsNotWaitedFor);
 }
 
-/// Below where a list is silent there are versions that are merely not in the index yet.
+/// Below the floor of a history there are also versions that are only missing from the index for the moment.
 #[test]
 fn a_silent_list_taken_for_archived_loses_rows() {
     let mutants = &[Mutant::SilentListTakenForArchived];
     breaks(Scenario { mutants, ..OVERFLOW }, Always::EveryRowUpToTheMarkIsOnTheDevice);
 }
 
-/// What older code has cut counts as written before the counter, and makes up for a row that is missing.
+/// Versions that older code dropped count as written before the counter, and make up for a missing row.
 #[test]
 fn a_list_cut_by_older_code_and_taken_for_archived_loses_rows() {
     const OLDER: Job = PatchByOlderCode(&[Task]);
@@ -243,14 +243,14 @@ fn a_list_cut_by_older_code_and_taken_for_archived_loses_rows() {
     breaks(scenario, Always::EveryRowUpToTheMarkIsOnTheDevice);
 }
 
-/// So the archive is read after the last row, or the row's list counts as silent.
+/// So the archive is read after the last row, or the row's history counts as silent.
 #[test]
 fn an_archive_read_before_the_rows_makes_up_for_a_row_that_is_missing() {
     let mutants = &[Mutant::ArchiveReadBeforeTheRows];
     breaks(Scenario { mutants, index: Index::Empty, ..OVERFLOW }, Always::EveryRowUpToTheMarkIsOnTheDevice);
 }
 
-/// A version that a torn reading misses is one that nothing names.
+/// A version that a torn read misses looks like one that nothing names.
 #[test]
 fn a_project_healed_without_the_sum_loses_rows() {
     let mutants = &[Mutant::HealedWithoutTheSum];
@@ -333,7 +333,7 @@ fn a_busy_answer_ahead_of_the_counter_is_followed_by_a_wrong_empty_one() {
     breaks(Scenario { mutants, ..TWO_WRITERS }, Always::AnExactAnswerIsTheStateAtTheMark);
 }
 
-/// The same with a row that the page left out for being newer.
+/// The same happens with a row that the page left out because it is newer.
 #[test]
 fn a_cut_answer_ahead_of_the_counter_is_followed_by_a_wrong_empty_one() {
     let mutants = &[Mutant::CutAnswerAheadOfTheCounter];
@@ -341,7 +341,7 @@ fn a_cut_answer_ahead_of_the_counter_is_followed_by_a_wrong_empty_one() {
     breaks(scenario, Always::AnExactAnswerIsTheStateAtTheMark);
 }
 
-/// Of a row further on only the list of what it superseded was read.
+/// Only the version history of a later row was read.
 #[test]
 fn a_row_that_is_held_by_its_list_alone_is_lost() {
     let mutants = &[Mutant::RowOfAListTakenForRead];
@@ -364,23 +364,23 @@ fn a_removed_member_is_served_where_the_own_dead_membership_is_not_looked_for() 
     breaks(Scenario { mutants, ..REMOVAL }, Always::NothingIsDeliveredAfterARemoval);
 }
 
-/// The index may show a tombstone long after the member was added again. The membership that was read with the
-/// counter is one of the rows read, and of two copies the newer counts.
+/// The index may show a tombstone long after the member was added again. The membership that was read with the counter is one of
+/// the rows, and of two copies the newer one counts.
 #[test]
 fn a_member_is_taken_for_removed_where_an_old_tombstone_is_believed() {
     let mutants = &[Mutant::OldOwnTombstoneBelieved];
     breaks(Scenario { mutants, ..REMOVAL }, Always::NoMemberIsTakenForRemoved);
 }
 
-/// Not to believe it is not enough: a page may still end with it.
+/// It is not enough to ignore the tombstone, because a page may still end with it.
 #[test]
 fn an_old_tombstone_among_the_rows_makes_the_mark_go_back() {
     let mutants = &[Mutant::OldOwnTombstoneDelivered];
     breaks(Scenario { mutants, ..REMOVAL }, Always::TheMarkNeverGoesBack);
 }
 
-/// The rows of a busy answer that are newer than S may be newer than the removal; but then it is wholly applied, and
-/// one more look at the membership, together with the counter, shows it.
+/// The rows of a busy answer that are newer than S may be newer than the removal. But then the removal is completely applied, and
+/// another read of the membership, together with the counter, shows it.
 #[test]
 fn a_busy_answer_without_another_look_at_the_membership_shows_what_was_written_after_the_removal() {
     let mutants = &[Mutant::MembershipNotReadAgain];
@@ -395,7 +395,8 @@ fn a_busy_answer_at_the_version_of_a_removal_makes_the_mark_go_back() {
     breaks(Scenario { mutants, ..REMOVAL }, Always::TheMarkNeverGoesBack);
 }
 
-/// Counter as old as the removal, membership live again: whoever compares `since` with S first finds them equal.
+/// The counter is as old as the removal, and the membership is live again. A pull that compares `since` with S first finds them
+/// equal.
 #[test]
 fn a_member_added_again_gets_an_empty_answer_where_the_resync_is_looked_for_last() {
     let mutants = &[Mutant::EmptyAnswerBeforeTheResync];
@@ -404,7 +405,7 @@ fn a_member_added_again_gets_an_empty_answer_where_the_resync_is_looked_for_last
 
 // A page that is kept.
 
-/// What was replaced before the member was added is none of their business, and the page was made when they were none.
+/// Rows that were replaced before the member was added are not for them, and the page was made before they were a member.
 #[test]
 fn a_page_for_a_younger_member_shows_what_is_from_before_they_were_let_in() {
     let mutants = &[Mutant::PageGivenToAYoungerMember];
@@ -412,7 +413,7 @@ fn a_page_for_a_younger_member_shows_what_is_from_before_they_were_let_in() {
     breaks(Scenario { mutants, index: Index::Current, always, ..KEPT }, always[0]);
 }
 
-/// It was made for somebody else of an index that lagged, and the member is back.
+/// The page was made for another user from an index that lagged, and the member was added again.
 #[test]
 fn a_page_with_the_own_tombstone_tells_a_member_of_a_removal_that_is_over() {
     let mutants = &[Mutant::PageGivenWithTheOwnTombstone];
@@ -425,8 +426,8 @@ fn a_page_that_is_given_before_the_membership_is_read_is_given_to_a_removed_memb
     breaks(Scenario { mutants, ..KEPT }, Always::NothingIsDeliveredAfterARemoval);
 }
 
-/// A pull's counter may be older than a page that was made since: the next pull reads the counter anew. The product gives no such page
-/// all the same, as a restore takes the counter back.
+/// A pull's counter may be older than a page that was made since. That does no harm here, because the next pull reads the counter
+/// anew. The product still gives no such page, because a restore takes the counter back.
 #[test]
 fn a_page_that_is_newer_than_the_counter_of_its_pull_does_no_harm() {
     let mutants = &[Mutant::PageGivenAheadOfTheCounter];

@@ -1,4 +1,4 @@
-//! The proof: what can be said from the rows in hand.
+//! The proof, which decides what the rows that were read show.
 
 use crate::archive::Archive;
 use crate::hand::Hand;
@@ -6,20 +6,20 @@ use crate::pull::{Found, Source};
 use crate::row::{Entity, Row, Version, Versions};
 use crate::scenario::{Mutant, View};
 
-/// What can be said.
+/// The result of the proof.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
-    /// Not enough: something may be missing.
+    /// Something may be missing.
     Short,
     /// The caller was removed at this version.
     Removed(Version),
-    /// Exactly the state at S.
+    /// The rows are exactly the state at S.
     Exact,
-    /// Complete up to S, with newer rows.
+    /// The rows are complete up to S, with newer rows.
     Newer,
-    /// Complete up to S, but no page of it ends at or below S: the rows are all newer.
+    /// The rows are complete up to S, but no page of them ends at or below S, because all are newer.
     TooManyNewer,
-    /// More than fits: the page ends with the row of version `last` and is complete up to `mark`, which is the same.
+    /// The rows do not fit. The page ends with the row of version `last` and is complete up to `mark`, which is the same.
     Cut { last: Version, mark: Version },
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn judge(view: View<'_>, found: Found) -> Verdict {
     }
 }
 
-/// The same for a member whose membership is none of the rows.
+/// The result for a member whose membership is not among the rows.
 pub(crate) fn judge_for_another(view: View<'_>, found: Found) -> Verdict {
     let Found { request, hand, .. } = found;
     let proven = proven_to(view, found);
@@ -45,10 +45,10 @@ pub(crate) fn judge_for_another(view: View<'_>, found: Found) -> Verdict {
     }
 }
 
-/// The newest version of which there is a sign.
+/// The newest version that the rows or the archive show.
 ///
-/// A version that the archive names of a row was superseded. Where the row was not read above it, although nothing is
-/// missing, the row is newer than the counter. While something is missing, it may be just that.
+/// A version of a row that the archive names was superseded. If the row was not read above it although nothing is missing, the
+/// row is newer than the counter. While something is missing, the missing version may be that row's.
 pub(crate) fn newest(view: View<'_>, found: Found) -> Version {
     let Found { request, hand, archive, .. } = found;
     let read = |entity| view.table.rows[entity].at(hand.copy(entity));
@@ -61,7 +61,7 @@ pub(crate) fn newest(view: View<'_>, found: Found) -> Version {
     hand.newest(view.table).max(if sighted { request.current + 1 } else { 0 })
 }
 
-/// Of whose versions the archive knows no row, nobody knows whether it was read.
+/// If the archive does not name the row of a version, nobody knows whether that row was read.
 fn rests_on_anonymous(view: View<'_>, found: Found) -> bool {
     let without = found.archive.map(|archive| Archive { anonymous: Versions::default(), ..archive });
     found.archive.is_some_and(|archive| !archive.anonymous.is_empty())
@@ -78,16 +78,16 @@ fn proven_to(view: View<'_>, found: Found) -> Version {
         return request.current;
     }
     match source {
-        // All rows of the project, so that the sum can be taken, however many lists are cut.
+        // These are all rows of the project, so the sum can be taken, however many histories are cut.
         Source::Table if adds_up(view, request.current, hand, archive) => request.current,
-        // The index does not show from where on the archive is complete.
+        // The index does not show from which version on the archive is complete.
         Source::Index if request.since == 0 && adds_up(view, request.current, hand, None) => request.current,
         Source::Table => request.since,
         Source::Index => hand.held_to(request.since, request.current, accounted(view, found)),
     }
 }
 
-/// Versions that no row has to be read for.
+/// The versions for which no row has to be read.
 fn accounted(view: View<'_>, Found { request, hand, archive, .. }: Found) -> Versions {
     let archived = archive.map_or(Versions::default(), |archive| archive.named().with(archive.anonymous));
     let silent_below = hand.rows(view.table).map(|(_, row)| row.silent_below).max().unwrap_or(0);
@@ -99,10 +99,10 @@ fn accounted(view: View<'_>, Found { request, hand, archive, .. }: Found) -> Ver
     archived.with(view.table.skipped).with(believed)
 }
 
-/// Whether the rows in hand hold `current` versions up to `current`: all that there are.
+/// Whether the rows that were read held `current` versions up to `current`, which are all versions.
 ///
-/// A list that is silent above `current` leaves open how many versions lie above, unless the row was read from the table
-/// with `archived_from` and the archive after it.
+/// A history that is silent above `current` does not tell how many versions lie above, unless the row was read from the table
+/// with `archived_from` and the archive was read after it.
 pub(crate) fn adds_up(view: View<'_>, current: Version, hand: Hand, archive: Option<Archive>) -> bool {
     let is_complete = |row: &Row| archive.is_some() && row.archived_from.is_some_and(|from| from <= current);
     let is_silent = hand.rows(view.table).any(|(_, row)| row.is_silent_above(current) && !is_complete(row));
@@ -115,7 +115,7 @@ pub(crate) fn adds_up(view: View<'_>, current: Version, hand: Hand, archive: Opt
         && hand.rows(view.table).map(held).sum::<u32>() + skipped == u32::from(current)
 }
 
-/// The page, if the rows do not fit: it ends at the last version in it up to which everything fits and is proven.
+/// The page, if the rows do not fit. It ends at the last version in it up to which everything fits and is proven.
 fn page(view: View<'_>, rows: &[(Entity, &Row)], proven: Version) -> Option<Verdict> {
     let (fitting, rest) = rows.split_at_checked(view.scenario.limit)?;
     let following = rest.first()?.1.server_version;
@@ -125,7 +125,7 @@ fn page(view: View<'_>, rows: &[(Entity, &Row)], proven: Version) -> Option<Verd
     Some(Verdict::Cut { last, mark })
 }
 
-/// The version at which the caller was removed, if that is the newest copy of the own membership that was read.
+/// The version at which the caller was removed, if the newest copy of the caller's membership that was read says so.
 fn own_removal(view: View<'_>, Found { request, hand, .. }: Found) -> Option<Version> {
     let copy = hand.copy(Entity::Membership);
     let not_looked_at = view.scenario.is(Mutant::OwnDeadMembershipNotLookedFor)

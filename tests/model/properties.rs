@@ -1,4 +1,4 @@
-//! What is promised, and what has to happen now and then, lest a promise be kept by doing nothing.
+//! The promises, and the events that must be possible. Without the events, a product that does nothing would keep every promise.
 
 use stateright::Property;
 
@@ -15,20 +15,19 @@ type Condition = fn(&Scenario, &State) -> bool;
 /// A promise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Always {
-    /// A row whose current version is up to the mark is on the device as it is. Judged by what is committed, visible
+    /// A row whose current version is up to the mark is on the device as it is. The judgement uses the committed state, visible
     /// or not.
     EveryRowUpToTheMarkIsOnTheDevice,
-    /// Except in the resync of a device that was told of a removal.
+    /// The resync of a device that was told of a removal is an exception.
     TheMarkNeverGoesBack,
     TheMarkIsNeverAheadOfTheCounter,
-    /// Of an uncut answer without newer rows; of the empty one, too.
+    /// This is about an uncut answer without newer rows, and also about the empty answer.
     AnExactAnswerIsTheStateAtTheMark,
-    /// No answer accounts for the caller's removal, or comes after one that was told, unless the caller was added
-    /// again.
+    /// No answer includes the caller's removal, or follows one that told of it, unless the caller was added again.
     NothingIsDeliveredAfterARemoval,
-    /// Nor is what others wrote later shown beside an answer that accounts for less.
+    /// An answer that includes less does not show later writes of others either.
     NothingWrittenAfterARemovalIsDelivered,
-    /// Of rows that were replaced before the reader was let in, none is shown. Only an index that is current can promise this.
+    /// No answer shows a row that was replaced before the reader was added. Only an index that is current can promise this.
     NothingFromBeforeTheReaderWasLetIn,
     /// A member's own membership is not among the deleted rows of an answer.
     NoMemberIsToldOfTheirOwnTombstone,
@@ -38,16 +37,17 @@ pub(crate) enum Always {
     WhatIsSaidToBeAllIsAll,
     /// Nobody is told of a removal that was undone at S.
     NoMemberIsTakenForRemoved,
-    /// At no version, as a pull may end at any.
+    /// This holds at every version, because a pull may end at any.
     NoDeadTaskHasALiveEdge,
-    /// Or is in the archive, or a list that was cut without one says that it is silent about it. And `writes` add up.
+    /// Otherwise the version is in the archive, or in a silent part of a history that was cut without an archive. Also, the
+    /// revision counts add up.
     EachVersionIsHeldByOneRow,
-    /// Nor is one of another row.
+    /// An archived version does not belong to another row either.
     NoArchivedVersionIsCurrent,
     NoChangeIsCommittedTwice,
-    /// Of a job that was committed, if only in part, nobody is told that it was refused or that nothing was written.
+    /// No answer says that a job was refused or that nothing was written, if it was committed, even in part.
     NoCommitIsDenied,
-    /// Nothing else is committed before it is over.
+    /// Nothing else is committed before the deletion is complete.
     ADeletionComesToItsEnd,
     /// With all commits applied, one read of the table is enough for a proof, so that 503 ends.
     AnAppliedProjectIsProvenByTheTable,
@@ -58,7 +58,7 @@ pub(crate) enum Always {
 }
 
 impl Always {
-    /// What holds with any index.
+    /// The promises that hold with any index.
     pub(crate) const ALL: &'static [Self] = &[
         Self::EveryRowUpToTheMarkIsOnTheDevice,
         Self::TheMarkNeverGoesBack,
@@ -80,7 +80,7 @@ impl Always {
         Self::AnAppliedCounterIsNotWaitedFor,
     ];
 
-    /// What the device is promised, whatever the writers do.
+    /// The promises to the device, whatever the writers do.
     pub(crate) const OF_THE_DEVICE: &'static [Self] = &[
         Self::EveryRowUpToTheMarkIsOnTheDevice,
         Self::TheMarkNeverGoesBack,
@@ -199,7 +199,7 @@ fn each_version_is_held_by_one_row(_: &Scenario, state: &State) -> bool {
     let table = &state.table;
     let rows = || table.rows.iter().filter_map(|item| item.committed());
     let current = table.committed_version();
-    // What older code cuts is forgotten; from `archived_from` on nothing is.
+    // Versions that older code drops are forgotten. From `archived_from` on, no version is forgotten.
     let forgets = |row: &Row, version| version < row.archived_from.unwrap_or(row.silent_below);
     let known = table.skipped.with(table.archive.named()).with(table.archive.anonymous);
     let is_held = |version| match rows().filter(|row| row.held().has(version)).count() {
@@ -257,7 +257,7 @@ fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State)
         })
 }
 
-/// Something that has to be possible.
+/// An event that must be possible.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sometimes {
     ARequestIsDecidedAgain,
@@ -303,7 +303,7 @@ impl Sometimes {
                 last.is_some_and(both)
             }),
             Self::ABatchIsMadeInPart => ("a batch is made in part", |_, state| {
-                // Of a batch that changes the membership and the edge, the edge was refused, which is dead.
+                // In a batch that changes the membership and the edge, the edge was refused because it is dead.
                 let last = state.table.counter.committed().map(|counter| counter.last);
                 let is_dead = state.table.rows[Entity::Edge].committed().is_some_and(|row| row.is_deleted);
                 is_dead && last.is_some_and(|last| last[Entity::Membership] != 0 && last[Entity::Edge] == 0)

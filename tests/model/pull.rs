@@ -1,4 +1,4 @@
-//! The pull: read, prove, answer.
+//! The pull, which reads, proves and answers.
 
 use crate::archive::Archive;
 use crate::device::{Answer, Device, How};
@@ -9,14 +9,14 @@ use crate::row::{Entity, Overflow, PerRow, Row, Version};
 use crate::scenario::{Mutant, View};
 use crate::table::{Moment, Table};
 
-/// What is to be answered.
+/// The request that is to be answered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Request {
     /// The device's mark, or 0 for a full resync.
     pub(crate) since: Version,
-    /// S: the counter.
+    /// The counter S.
     pub(crate) current: Version,
-    /// The copy of the caller's membership that was read; it was live.
+    /// The copy of the caller's membership that was read. It was live.
     pub(crate) membership: Moment,
 }
 
@@ -26,25 +26,25 @@ impl Request {
     }
 }
 
-/// Where rows were read.
+/// The source of the rows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Source {
     Index,
-    /// All rows, strongly: the strong path.
+    /// All rows were read strongly, from the table.
     Table,
 }
 
-/// The rows in hand for a request.
+/// The rows that were read for a request.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Found {
     pub(crate) request: Request,
     pub(crate) source: Source,
     pub(crate) hand: Hand,
-    /// What was read of the archive, if it was.
+    /// The archive, if it was read.
     pub(crate) archive: Option<Archive>,
 }
 
-/// A moment for counter and membership: two items, not one moment.
+/// The moments of counter and membership. These are two items, so they need not be of the same moment.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Head {
     counter: Moment,
@@ -56,7 +56,7 @@ impl Head {
         Self { counter: table.counter.now(), membership: table.rows[Entity::Membership].now() }
     }
 
-    /// Each way in which a read of both, begun then and ended now, may have turned out.
+    /// Every possible result of a read of both that began then and ends now.
     fn until_now(self, table: &Table) -> impl Iterator<Item = Self> {
         let memberships = table.rows[Entity::Membership].seen_since(self.membership);
         table
@@ -82,7 +82,7 @@ impl Head {
     }
 }
 
-/// A device and the pull that it is in.
+/// A device and its pull.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Pull {
     pub(crate) device: Device,
@@ -91,7 +91,7 @@ pub(crate) struct Pull {
     pub(crate) kept: Option<KeptPage>,
 }
 
-/// Where the pull is.
+/// The state of the pull.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Phase {
     /// Counter and membership are being read.
@@ -100,9 +100,9 @@ pub(crate) enum Phase {
     Query { request: Request },
     /// All rows are being read from the table.
     Scan { request: Request, begin: PerRow<Moment> },
-    /// Rows are in hand, not enough of them; the archive is being read.
+    /// Rows were read, but not enough of them. The archive is being read.
     Archive { found: Found, begin: Archive },
-    /// Rows are in hand; counter and membership are being read again.
+    /// Rows were read. Counter and membership are being read again.
     Recount { found: Found, begin: Head },
 }
 
@@ -111,22 +111,22 @@ pub(crate) enum Phase {
 pub(crate) enum Step {
     Start(Head),
     Query(Hand),
-    /// The same, and the archive is read although there is a page without.
+    /// The same step, but the archive is read although there is a page without it.
     QueryForTheArchive(Hand),
     Scan(Hand),
     ReadArchive(Archive),
     /// A fresh S for the next scan.
     FreshCounter,
     Recount(Head, Busy),
-    /// 503 at the deadline.
+    /// The pull is answered 503 at the deadline.
     GiveUp,
     /// Another device's pull leaves a page.
     Keep(KeptPage),
-    /// The page that is kept is given.
+    /// The kept page is given.
     GiveKept,
 }
 
-/// What to do about a project that does not stand still.
+/// The choice for a project that does not stand still.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Busy {
     Answer,
@@ -177,7 +177,7 @@ impl Pull {
         }
     }
 
-    /// Takes a step; `None` where it changes nothing.
+    /// Takes a step. Returns `None` if it changes nothing.
     pub(crate) fn step(&mut self, view: View<'_>, step: Step) -> Option<()> {
         match (step, self.phase) {
             (Step::Start(head), Phase::Start { .. }) => self.start(view, head)?,
@@ -216,13 +216,13 @@ impl Pull {
         }
         let current = head.current_version(view.table)?;
         let mark = self.device.mark;
-        // Before the comparison with S: the counter that was read may be as old as the removal.
+        // This comes before the comparison with S, because the counter that was read may be as old as the removal.
         let resync = head.was_removed_at(view.table, mark)
             && !(mark == current && view.scenario.is(Mutant::EmptyAnswerBeforeTheResync));
         let since = if resync { 0 } else { mark };
         let request = Request { since, current, membership: head.membership };
         if since > current {
-            // `since_ahead_of_server`, unless the counter says otherwise when read once more.
+            // The answer is `since_ahead_of_server`, unless another read of the counter says otherwise.
             return None;
         }
         if since == current && !view.scenario.is(Mutant::CounterReadAfterTheRows) {
@@ -248,7 +248,7 @@ impl Pull {
         self.phase = Phase::Archive { found, begin };
     }
 
-    /// Rows were read: an answer, or one more look at the counter, at the archive, or at the table.
+    /// Decides after rows were read: answers, or reads the counter, the archive or the table.
     fn look(&mut self, view: View<'_>, found: Found) -> Option<()> {
         let found = with_membership(view, found);
         let has_archive = view.scenario.overflow == Overflow::Archived && found.archive.is_none();
@@ -267,7 +267,7 @@ impl Pull {
         Some(())
     }
 
-    /// Before a busy and before a cut answer: the counter until it is not below the newest row in hand.
+    /// Reads the counter before a busy or a cut answer, until it is not below the newest row that was read.
     fn recount(&mut self, view: View<'_>, head: Head, mut found: Found, busy: Busy) -> Option<()> {
         let current = head.current_version(view.table)?;
         let fresh = Found { request: Request { current, ..found.request }, ..found };
@@ -292,17 +292,17 @@ impl Pull {
         Some(())
     }
 
-    /// A busy answer, which needs one more look at the membership.
+    /// Makes a busy answer, which needs another read of the membership.
     fn answer_busy(&mut self, view: View<'_>, mut head: Head, found: Found) -> Option<()> {
         if view.scenario.is(Mutant::MembershipNotReadAgain) {
             head.membership = found.hand.copy(Entity::Membership);
         }
         let mark = found.request.current;
         if let Some(removed_at) = head.removed_at(view.table) {
-            // Before the newest row in hand was written, the removal was wholly applied: so it is seen here.
+            // The removal was completely applied before the newest row was written, so it is seen here.
             self.answer_removal(view.table, removed_at);
         } else if head.was_removed_at(view.table, mark) && !view.scenario.is(Mutant::BusyAnswerAtARemoval) {
-            // The mark of a removed member. Query on.
+            // This would be the mark of a removed member, so the query goes on.
             return None;
         } else {
             self.answer(view, found, Verdict::Newer);
@@ -310,7 +310,7 @@ impl Pull {
         Some(())
     }
 
-    /// Gives the page that is kept, after all that comes before the index.
+    /// Gives the kept page, after all steps that come before the index.
     fn give_kept(&mut self, view: View<'_>) -> Option<()> {
         let page = self.kept?;
         let (request, form) = match self.phase {
@@ -332,7 +332,7 @@ impl Pull {
         Some(())
     }
 
-    /// Notes what no member is to be shown.
+    /// Notes rows that the member must not be shown.
     fn note(&mut self, view: View<'_>, request: Request, copy: impl Fn(Entity) -> Moment, rows: &[(Entity, &Row)]) {
         let let_in = view.table.rows[Entity::Membership].at(request.membership).map_or(0, |row| row.server_version);
         for (entity, row) in rows {
@@ -382,7 +382,7 @@ impl Pull {
     }
 }
 
-/// The membership that was read in the beginning is one of the rows read: of two copies the newer counts.
+/// The membership that was read at the beginning is one of the rows, and of two copies the newer one counts.
 fn with_membership(view: View<'_>, found: Found) -> Found {
     let kept_apart = [Mutant::OldOwnTombstoneBelieved, Mutant::OldOwnTombstoneDelivered];
     if kept_apart.iter().any(|&mutant| view.scenario.is(mutant)) {

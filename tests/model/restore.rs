@@ -5,7 +5,7 @@ use crate::row::{Entity, Version, Versions};
 use crate::scenario::{Mutant, Scenario, View};
 use crate::table::{Counter, Table};
 
-/// Each way in which a table with these rows and commits may have been restored and repaired.
+/// Every possible result of restoring and repairing a table with these rows and commits.
 pub(crate) fn restored(scenario: &Scenario, mut table: Table, before: &[Job]) -> Vec<Table> {
     let mut cuts = vec![];
     for &job in before {
@@ -23,7 +23,7 @@ pub(crate) fn restored(scenario: &Scenario, mut table: Table, before: &[Job]) ->
     cuts.into_iter().map(|table| repaired(scenario, table)).collect()
 }
 
-/// Of each item the older or the newer state.
+/// Every combination of the older and the newer state of each item.
 fn torn(older: &Table, newer: &Table) -> Vec<Table> {
     let both = [older, newer];
     let counters = both.map(|table| Table { counter: table.counter.clone(), ..older.clone() });
@@ -39,8 +39,8 @@ fn torn(older: &Table, newer: &Table) -> Vec<Table> {
     })
 }
 
-/// The counter agrees with the rows, and versions that no row ever got are skipped: those that no list names, nor the
-/// archive, though it is complete there.
+/// Repairs the table. The counter agrees with the rows, and versions that no row ever got are skipped. These are the versions
+/// that no history and no archive names although the archive is complete there.
 fn repaired(scenario: &Scenario, mut table: Table) -> Table {
     let rows = || table.rows.iter().filter_map(|item| item.committed());
     let held = rows().fold(Versions::default(), |held, row| held.with(row.held()));
@@ -51,7 +51,7 @@ fn repaired(scenario: &Scenario, mut table: Table) -> Table {
     };
     let newest = rows().map(|row| row.server_version).max().unwrap_or(0);
     let current = table.committed_version().max(newest);
-    // Below it a row may have held versions that nothing names.
+    // Below this version, a row may have held versions that nothing names.
     let floor: Version = rows().map(|row| row.archived_from.unwrap_or(row.silent_below)).max().unwrap_or(0);
     let gaps = Versions::all().up_to(current).without(held.with(archived));
     table.skipped = gaps.after(floor.saturating_sub(1));

@@ -1,11 +1,11 @@
-//! Rows, and the versions that they hold.
+//! The rows, and the versions that they held.
 
 use std::fmt::{Debug, Formatter};
 use std::ops::{Index, IndexMut};
 
 use crate::scenario::{Mutant, Scenario};
 
-/// A project's version. 0 is none: the `since` of a first pull, the version of a row that is not there.
+/// A project's version. 0 means none: it is the `since` of a first pull, and the version of a row that does not exist.
 pub(crate) type Version = u8;
 
 /// A set of versions.
@@ -17,7 +17,7 @@ impl Versions {
         Self(1 << version)
     }
 
-    /// From 1 on.
+    /// All versions from 1 on.
     pub(crate) fn all() -> Self {
         Self(!1)
     }
@@ -30,7 +30,7 @@ impl Versions {
         self.0 & (1 << version) != 0
     }
 
-    /// How many of them are above `version`.
+    /// The number of them above `version`.
     pub(crate) fn above(self, version: Version) -> u32 {
         (self.0 >> version >> 1).count_ones()
     }
@@ -43,12 +43,12 @@ impl Versions {
         self.0 == 0
     }
 
-    /// Those up to `version`.
+    /// The versions up to `version`.
     pub(crate) fn up_to(self, version: Version) -> Self {
         self.without(self.after(version))
     }
 
-    /// Those above `version`.
+    /// The versions above `version`.
     pub(crate) fn after(self, version: Version) -> Self {
         Self(self.0 >> version >> 1 << version << 1)
     }
@@ -57,7 +57,7 @@ impl Versions {
         (0..16).filter(move |&version| self.has(version))
     }
 
-    /// Each set that holds these and, of `more`, any.
+    /// Every set that has these versions and any of those in `more`.
     pub(crate) fn and_any_of(self, more: Self) -> Vec<Self> {
         more.without(self).iter().fold(vec![self], |mut sets, version| {
             sets.extend(sets.clone().into_iter().map(|set| set.with(Self::of(version))));
@@ -81,12 +81,12 @@ impl Debug for Versions {
     }
 }
 
-/// What becomes of versions that a list has no room for.
+/// The fate of versions for which a history has no room.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Overflow {
-    /// They are named by nothing any more.
+    /// Nothing names them any more.
     Forgotten,
-    /// They are in the archive before the row without them is there.
+    /// They are in the archive before the row without them is written.
     Archived,
 }
 
@@ -96,7 +96,7 @@ pub(crate) enum Entity {
     Task,
     /// A dependency that names the task.
     Edge,
-    /// Of the device's user.
+    /// The membership of the device's user.
     Membership,
 }
 
@@ -104,7 +104,7 @@ impl Entity {
     pub(crate) const ALL: [Self; 3] = [Self::Task, Self::Edge, Self::Membership];
 }
 
-/// Something for each row.
+/// A value for each row.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct PerRow<T>([T; Entity::ALL.len()]);
 
@@ -145,12 +145,12 @@ pub(crate) struct Row {
     superseded: Versions,
     /// Versions below this may have been dropped from `superseded`.
     pub(crate) silent_below: Version,
-    /// Every version from here on that `superseded` does not name is in the archive. None of a row of which nothing was
+    /// Every version from here on that `superseded` does not name is in the archive. It is none for a row of which nothing was
     /// archived, or that older code has written since.
     pub(crate) archived_from: Option<Version>,
     pub(crate) writes: u8,
     pub(crate) is_deleted: bool,
-    /// Of the membership: the versions at which it was removed.
+    /// The versions at which the membership was removed.
     pub(crate) removed_at: Versions,
 }
 
@@ -167,7 +167,7 @@ impl Row {
         }
     }
 
-    /// The row after one more write by code that does this with what its list has no room for.
+    /// The row after another write by code that treats dropped versions like this.
     pub(crate) fn next(
         scenario: &Scenario,
         overflow: Overflow,
@@ -187,7 +187,7 @@ impl Row {
         };
         let is_full = held.0.count_ones() > scenario.list_capacity;
         row.superseded = match overflow {
-            // The oldest half goes at once, so that it is seldom.
+            // The oldest half is dropped at once, so that drops are rare.
             Overflow::Archived if is_full => held.newest(scenario.list_capacity.div_ceil(2)),
             _ => held.newest(scenario.list_capacity),
         };
@@ -202,23 +202,23 @@ impl Row {
         row
     }
 
-    /// What the list of `self` holds and that of the next write does not. Of the row's own version the next list always
-    /// has room.
+    /// The versions in the history of `self` that the history of the next write does not have. The next history always has room
+    /// for the row's own version.
     pub(crate) fn dropped_by(&self, next: &Self) -> Versions {
         self.superseded.without(next.superseded)
     }
 
-    /// Those before its own.
+    /// The versions before its own.
     pub(crate) fn superseded(&self) -> Versions {
         self.superseded
     }
 
-    /// The versions that this copy is known to hold.
+    /// The versions that this copy is known to have held.
     pub(crate) fn held(&self) -> Versions {
         self.superseded.with(Versions::of(self.server_version))
     }
 
-    /// Whether the list may lack a version above `version`.
+    /// Whether the history may lack a version above `version`.
     pub(crate) fn is_silent_above(&self, version: Version) -> bool {
         self.silent_below > version + 1
     }

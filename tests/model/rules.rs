@@ -1,4 +1,4 @@
-//! What holds, and within which bounds.
+//! The promises that hold, each with the bounds of its check.
 
 use crate::check::holds;
 use crate::decision::Job::{
@@ -58,17 +58,17 @@ pub(crate) const REMOVAL: Scenario = Scenario {
     ..TWO_WRITERS
 };
 
-/// The same where an instance keeps a page.
+/// The device's user is removed and added again, while an instance keeps a page.
 pub(crate) const KEPT: Scenario = Scenario { keeps_a_page: true, ..REMOVAL };
 
 /// One row is written again and again while another one is written once.
 pub(crate) const HOT_ROW: Scenario =
     Scenario { writers: &[&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task])], &[Patch(&[Edge])]], ..TWO_WRITERS };
 
-/// One row is written more often than its list holds, and what is dropped is archived.
+/// One row is written more often than its history holds, and the dropped versions are archived.
 pub(crate) const OVERFLOW: Scenario = Scenario { list_capacity: 1, overflow: Overflow::Archived, ..HOT_ROW };
 
-/// The same where rows are cut into pages.
+/// One row is written more often than its history holds, and rows are cut into pages.
 pub(crate) const PAGED_OVERFLOW: Scenario = Scenario {
     rows: &[Membership, Task],
     writers: &[&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task])], &[Patch(&[Membership])]],
@@ -76,14 +76,14 @@ pub(crate) const PAGED_OVERFLOW: Scenario = Scenario {
     ..OVERFLOW
 };
 
-/// Older code cuts a list, and somebody heals.
+/// Older code cuts a history, and a backfill archives the versions.
 pub(crate) const OLDER_CODE: Scenario = Scenario {
     writers: &[&[PatchByOlderCode(&[Task]), PatchByOlderCode(&[Task])], &[AddEdge], &[Heal]],
     rows: &[Task, Membership],
     ..OVERFLOW
 };
 
-/// A table restored from a backup after one row was written more often than its list holds.
+/// A table is restored from a backup after one row was written more often than its history holds.
 pub(crate) const RESTORED: Scenario = Scenario {
     restored: Some(&[Patch(&[Task]), Patch(&[Task]), Patch(&[Task, Edge])]),
     writers: &[&[Patch(&[Task])], &[Patch(&[Edge])]],
@@ -280,7 +280,7 @@ fn a_kept_page_is_given_to_whoever_could_have_been_given_it_when_it_was_made() {
     let sometimes = &[Sometimes::AKeptPageIsGiven, Sometimes::ARemovalIsTold, Sometimes::AMemberAddedAgainIsResynced];
     holds(Scenario { sometimes, ..KEPT });
     holds(Scenario { limit: 3, sometimes, ..KEPT });
-    // Of an index that is current, each row of an answer is from a time when its reader was a member.
+    // With an index that is current, each row of an answer is from a time when its reader was a member.
     let always = &[Always::NothingFromBeforeTheReaderWasLetIn];
     holds(Scenario { index: Index::Current, always, sometimes, ..KEPT });
     holds(Scenario { index: Index::Current, limit: 3, always, sometimes, ..KEPT });

@@ -13,7 +13,7 @@ use crate::restore::restored;
 use crate::row::{Entity, Overflow, Version};
 use crate::table::{Key, Table};
 
-/// What one check looks at.
+/// The bounds of one check.
 #[derive(Clone, Copy)]
 pub(crate) struct Scenario {
     /// The rows that exist at first, made in this order.
@@ -21,16 +21,16 @@ pub(crate) struct Scenario {
     pub(crate) writers: &'static [&'static [Job]],
     /// Whether the device pulls. It begins with nothing, or with the state at any version of the first rows.
     pub(crate) pulls: bool,
-    /// Rows in a response.
+    /// The number of rows in a response.
     pub(crate) limit: usize,
-    /// Versions in `superseded`.
+    /// The number of versions in `superseded`.
     pub(crate) list_capacity: u32,
     pub(crate) overflow: Overflow,
-    /// Made by these jobs, one after the other, and then restored from a backup that may have cut the last commit.
+    /// The jobs that made the table, one after the other, before it was restored from a backup that may have cut the last commit.
     pub(crate) restored: Option<&'static [Job]>,
     pub(crate) last: Last,
     pub(crate) answers_get_lost: bool,
-    /// Rows in a transaction, which bounds deletions alone.
+    /// The number of rows in a transaction. It limits only deletions.
     pub(crate) transaction_rows: usize,
     /// Whether a request may be repeated so late that its token is forgotten.
     pub(crate) tokens_are_forgotten: bool,
@@ -43,7 +43,7 @@ pub(crate) struct Scenario {
     pub(crate) sometimes: &'static [Sometimes],
 }
 
-/// How a commit that uses no set makes sure that its predecessor is wholly applied. One that uses a set sees it.
+/// How a commit that uses no set makes sure that its predecessor is completely applied. A commit that uses a set sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Last {
     Seen,
@@ -54,27 +54,27 @@ pub(crate) enum Last {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Application {
     ItemByItem,
-    /// As in an emulator.
+    /// All items become visible at once, as in an emulator.
     AtOnce,
 }
 
-/// What the index shows.
+/// The contents of the index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Index {
-    /// Of each row anything that the table ever showed, or nothing.
+    /// For each row, any copy that the table ever showed, or none.
     Free,
-    /// What the table shows, as in an emulator.
+    /// The same as the table, as in an emulator.
     Current,
-    /// Nothing: every pull has to read the table.
+    /// Nothing, so every pull has to read the table.
     Empty,
 }
 
 /// A rule that is left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mutant {
-    // Of DynamoDB.
+    // These rules belong to DynamoDB.
     NoConflictWithACommitBeingApplied,
-    // Of the commit.
+    // These rules belong to the commit.
     CounterAdvancedSeparately,
     LastNotChecked,
     LastNotCheckedWithoutSets,
@@ -89,18 +89,18 @@ pub(crate) enum Mutant {
     NewTokenAfterALostAnswer,
     ConflictSettlesTheFate,
     ConditionSettlesTheFate,
-    // Of a deletion in several parts.
+    // These rules belong to a deletion in several parts.
     EachPartIsDecidedAnew,
     NoteIsNotMinded,
     BusyAfterAPart,
     RebasedOverANote,
-    // Of a draft that is sent again on top of the commit that was faster.
+    // These rules belong to a draft that is sent again on top of the commit that won.
     NothingIsRebased,
     RebasedWithoutLast,
     RebasedOverANamedRow,
     RebasedOverAListedCollection,
     RebasedAcrossTwoCommits,
-    // Of the archive.
+    // These rules belong to the archive.
     ArchivedAfterTheCommit,
     ArchivesTheVersionBeingSuperseded,
     CutByOldCodeTakenForArchived,
@@ -110,7 +110,7 @@ pub(crate) enum Mutant {
     SightingOfWhatIsMissing,
     ArchiveReadBeforeTheRows,
     SilentListTakenForArchived,
-    // Of the pull.
+    // These rules belong to the pull.
     CounterReadAfterTheRows,
     MarkTakenWithoutProof,
     QueryBoundedAtTheMark,
@@ -122,14 +122,14 @@ pub(crate) enum Mutant {
     CutAnswerAheadOfTheCounter,
     RowOfAListTakenForRead,
     RowOfAListNotSeen,
-    // Of the caller's membership.
+    // These rules belong to the caller's membership.
     OwnDeadMembershipNotLookedFor,
     OldOwnTombstoneBelieved,
     OldOwnTombstoneDelivered,
     MembershipNotReadAgain,
     BusyAnswerAtARemoval,
     EmptyAnswerBeforeTheResync,
-    // Of a page that is kept.
+    // These rules belong to a kept page.
     PageGivenToAYoungerMember,
     PageGivenWithTheOwnTombstone,
     PageGivenWithoutTheMembership,
@@ -144,7 +144,7 @@ impl Scenario {
         self.mutants.contains(&mutant)
     }
 
-    /// Whether a deletion may take several parts, and whoever finds that one has begun finishes it first.
+    /// Whether a deletion may take several parts, and a writer who finds that one has begun finishes it first.
     pub(crate) fn minds_notes(&self) -> bool {
         self.transaction_rows < Entity::ALL.len() && !self.is(Mutant::NoteIsNotMinded)
     }
@@ -174,14 +174,14 @@ impl Display for Scenario {
     }
 }
 
-/// A table and how to deal with it.
+/// A scenario together with its table.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) scenario: &'a Scenario,
     pub(crate) table: &'a Table,
 }
 
-/// Everything there is at one moment.
+/// The state of everything at one moment.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct State {
     pub(crate) table: Table,
@@ -189,7 +189,7 @@ pub(crate) struct State {
     pub(crate) pull: Pull,
 }
 
-/// What happens next.
+/// The next step of the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Action {
     /// One item of a commit becomes visible.
@@ -211,7 +211,7 @@ impl Model for Scenario {
         };
         let table = Table::with(self.rows);
         match self.restored {
-            // Older marks are refused, so that each device begins with nothing.
+            // Older marks are refused, so each device begins with nothing.
             Some(before) => restored(self, table, before).into_iter().flat_map(|table| begin(table, 0..=0)).collect(),
             None => {
                 let newest = if self.pulls { table.committed_version() } else { 0 };

@@ -1,4 +1,4 @@
-//! The table: one counter, three rows, and transactions that are applied item by item.
+//! The table, with one counter, three rows, and transactions that are applied item by item.
 
 use std::ops::RangeInclusive;
 
@@ -6,20 +6,20 @@ use crate::archive::Archive;
 use crate::row::{Entity, PerRow, Row, Version, Versions};
 use crate::scenario::{Application, Mutant, Scenario};
 
-/// A moment in an item's history: after how many of its writes. 0 is before it existed.
+/// A moment in an item's history, as the number of its writes so far. 0 is before it existed.
 pub(crate) type Moment = u8;
 
 /// The counter item.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Counter {
     pub(crate) current_version: Version,
-    /// The version that the latest commit gave to each row; 0 where it wrote none.
+    /// The version that the latest commit gave to each row, or 0 if it did not write the row.
     pub(crate) last: PerRow<Version>,
-    /// The deletion of the task has begun and is to be finished by whoever commits next.
+    /// Whether the deletion of the task has begun. The next writer must finish it.
     pub(crate) unfinished: bool,
 }
 
-/// One item with its whole history: what was committed, and how much of that a strong read sees by now.
+/// One item with its whole history: the committed states, and how many of them a strong read sees by now.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Item<T> {
     copies: Vec<T>,
@@ -41,12 +41,12 @@ impl<T> Item<T> {
         self.copies.last()
     }
 
-    /// Of the latest commit, seen or not.
+    /// The state after the latest commit, visible or not.
     pub(crate) fn newest(&self) -> Moment {
         Moment::try_from(self.copies.len()).unwrap_or(Moment::MAX)
     }
 
-    /// Now, for a strong read.
+    /// The state that a strong read sees now.
     pub(crate) fn now(&self) -> Moment {
         self.visible
     }
@@ -55,7 +55,7 @@ impl<T> Item<T> {
         self.copies.get(usize::from(moment).checked_sub(1)?)
     }
 
-    /// All that a strong read which began at `begin` and ends now may have seen.
+    /// All states that a strong read may have seen if it began at `begin` and ends now.
     pub(crate) fn seen_since(&self, begin: Moment) -> RangeInclusive<Moment> {
         begin..=self.visible
     }
@@ -89,25 +89,25 @@ pub(crate) struct Transaction {
     /// `current_version = :read`.
     pub(crate) read: Version,
     pub(crate) counter: Counter,
-    /// The version that a row has to have, 0 for none: of a row that is written, and of one that is only looked at.
+    /// The version that a written or checked row must have, or 0 if the row must not exist.
     pub(crate) expected: PerRow<Option<Version>>,
     pub(crate) puts: PerRow<Option<Row>>,
-    /// What has to be in the archive first.
+    /// The versions that must be in the archive first.
     pub(crate) archive: PerRow<Versions>,
     pub(crate) part: Part,
 }
 
-/// What a transaction is of a decision.
+/// The part of a decision that a transaction writes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum Part {
     Whole,
-    /// The first of several.
+    /// The first part of several.
     First,
-    /// A later one, of a deletion that whoever makes it need not have asked for.
+    /// A later part of a deletion. Another writer may have asked for the deletion.
     Later,
 }
 
-/// Why a transaction was cancelled.
+/// The reason why a transaction was cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Cancelled {
     /// Another commit is still being applied to one of the items.
@@ -120,9 +120,9 @@ pub(crate) enum Cancelled {
 pub(crate) struct Table {
     pub(crate) counter: Item<Counter>,
     pub(crate) rows: PerRow<Item<Row>>,
-    /// Plain puts, each visible at once.
+    /// A table that was written with plain puts, each of which is visible at once.
     pub(crate) archive: Archive,
-    /// Versions that a restore found to be held by no row.
+    /// The versions that no row held, according to a restore.
     pub(crate) skipped: Versions,
 }
 
@@ -140,7 +140,7 @@ impl Table {
         Self { counter: Item::new([counter]), rows, archive: Archive::default(), skipped: Versions::default() }
     }
 
-    /// The newest version that was given to a row, seen or not.
+    /// The newest version that was given to a row, visible or not.
     pub(crate) fn committed_version(&self) -> Version {
         self.counter.committed().map_or(0, |counter| counter.current_version)
     }
@@ -150,12 +150,12 @@ impl Table {
         self.counter.at(self.counter.now()).map_or(0, |counter| counter.current_version)
     }
 
-    /// A row in the project's state at `version`; it may be a tombstone.
+    /// A row in the project's state at `version`. It may be a tombstone.
     pub(crate) fn row_in_state(&self, entity: Entity, version: Version) -> Option<&Row> {
         self.rows[entity].copies.iter().rev().find(|row| row.server_version <= version)
     }
 
-    /// Decides a transaction: exactly, by what is committed and not by what is visible of it.
+    /// Decides a transaction exactly, by the committed state and not by the visible one.
     pub(crate) fn commit(&mut self, scenario: &Scenario, transaction: &Transaction) -> Result<(), Cancelled> {
         let conflicts = |&entity: &Entity| {
             let touched = transaction.expected[entity].is_some() || transaction.puts[entity].is_some();
@@ -197,13 +197,13 @@ impl Table {
         }
     }
 
-    /// Whether all is in the archive that a transaction drops from lists.
+    /// Whether the archive has all versions that a transaction drops from histories.
     pub(crate) fn archives(&self, transaction: &Transaction) -> bool {
         let is_there = |&entity: &Entity| transaction.archive[entity].without(self.archive.rows[entity]).is_empty();
         Entity::ALL.iter().all(is_there)
     }
 
-    /// Puts into the archive what a transaction is going to drop.
+    /// Archives the versions that a transaction is going to drop.
     pub(crate) fn put_archive(&mut self, transaction: &Transaction) {
         for entity in Entity::ALL {
             let archived = self.archive.rows[entity];

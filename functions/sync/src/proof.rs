@@ -354,7 +354,7 @@ mod tests {
         }
     }
 
-    /// What the archive holds of a task.
+    /// The archived versions of a task.
     fn archived(id: u64, versions: impl IntoIterator<Item = u64>) -> ArchivedVersions {
         let anonymous = anonymous(versions);
         let row = format!("tasks#{id}").parse().expect("a key");

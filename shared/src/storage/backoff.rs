@@ -36,9 +36,9 @@ impl Backoff {
 
 /// Whose turn it is when many commit to one project.
 ///
-/// Of several transactions on one counter the first always wins. A request that was refused and tries again at once is next. A few
-/// requests that do so keep the project at its full speed. Each further one costs one refused transaction per commit. So the few
-/// should be those that have waited longest since they were first refused.
+/// If several transactions meet on one counter, the first one always wins. A request that was refused and tries again at once is
+/// next. A few requests that do so keep the project at its full speed. Each further one costs one refused transaction per commit.
+/// So the few should be those that have waited longest since they were first refused.
 ///
 /// Each commit leaves on the counter how long its request had waited. A refused request sees that, and goes on when it has waited
 /// nearly as long itself. It need not know how many others there are. If more go on than are served, they wait longer, and those

@@ -235,7 +235,8 @@ fn archived_above(item: &Item) -> Result<Option<Mark>, Error> {
     item.contains_key("archived_from").then(|| integer(item, "archived_from").and_then(above)).transpose()
 }
 
-/// Who wrote a row last, if its item says so. An unreadable value is left out. The row is not refused for it.
+/// The author and time of a row's last write, if its item has them. An unreadable value is left out. The row is not refused for
+/// it.
 fn last_write(item: &Item) -> Option<LastWrite> {
     let at = item.get(WRITTEN_AT)?.as_n().ok()?.parse().ok()?;
     let user = string(item, WRITTEN_BY).ok().and_then(|user| user.parse().ok()).map(Author::User);

@@ -157,7 +157,7 @@ impl Table {
     }
 }
 
-/// What the error of a failed try says about the transaction.
+/// The meaning of the error of a failed attempt for the transaction.
 enum Meaning {
     /// A condition does not hold, and never will again, since versions only rise. This says nothing about an earlier
     /// try: its write may be the reason.

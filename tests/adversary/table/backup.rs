@@ -1,7 +1,7 @@
-//! Stopping the functions, and a new table that is restored from a backup of an old one.
+//! Stops the functions, and replaces the table by one that is restored from a backup.
 //!
-//! A backup holds each item as it was at a moment of its own, all of them close to one another: of a commit that was being
-//! applied, it may hold any part.
+//! A backup holds each item as it was at a moment of its own. These moments are close to one another. So the backup may hold any
+//! part of a commit that was being applied.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,12 +15,12 @@ use crate::figures::Figures;
 use crate::history::History;
 
 impl UnreliableTable {
-    /// Keeps what a backup of any moment from now on takes.
+    /// Keeps all states of items, so that a backup of any later moment can be made.
     pub(crate) fn keep_backups(&self) {
         self.state().base.keeps_all = true;
     }
 
-    /// Stops the functions: whatever they were asked is not answered any more.
+    /// Stops the functions. They answer none of the requests that are under way.
     pub(crate) fn close(&self) {
         self.trace(|| "the functions are stopped".to_owned());
         self.switch(true);
@@ -34,7 +34,7 @@ impl UnreliableTable {
 
     fn switch(&self, is_closed: bool) {
         self.state().is_closed = is_closed;
-        // All of them, in the order in which they came to wait.
+        // Wakes all waiting callers, in the order in which they began to wait.
         self.switched.notify_waiters();
     }
 
@@ -53,7 +53,7 @@ impl UnreliableTable {
         }
     }
 
-    /// What the functions answer; none when they are stopped before.
+    /// The answer of the functions, or none if they are stopped before.
     pub(crate) async fn unless_closed<T>(&self, asked: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -62,8 +62,8 @@ impl UnreliableTable {
         }
     }
 
-    /// A backup of this table: each item as it was at one of the last `spread` ms before `moment`. Archives are all as of
-    /// the moment: an archive is on the table before its row needs it.
+    /// A backup of this table, with each item as it was at one of the last `spread` ms before `moment`. All archives are as of
+    /// `moment`, because an archive is on the table before its row needs it.
     pub(crate) fn backup(&self, moment: Millis, spread: Millis, rng: &mut Rng) -> Items {
         let at = |key: &super::Key| match key.1.starts_with("_dropped#") {
             true => moment,
@@ -72,12 +72,12 @@ impl UnreliableTable {
         self.state().base.cut(at)
     }
 
-    /// When items changed after this moment and up to that one, in order.
+    /// The times after `after` and up to `until` at which items changed, in order.
     pub(crate) fn moments(&self, after: Millis, until: Millis) -> Vec<Millis> {
         self.state().base.moments(after, until)
     }
 
-    /// Puts a new table with these items in the place of this one, which is returned.
+    /// Replaces this table by a new one with these items. Returns the old one.
     pub(crate) fn replace(&self, items: &Items) -> Arc<Self> {
         let now = self.now();
         let state = &mut *self.state();

@@ -1,7 +1,7 @@
-//! The items, as transactions leave them and as reads see them.
+//! The items of the table, as transactions write them and as reads see them.
 //!
-//! A transaction happens at one moment: its conditions are evaluated and its items locked. But each item shows it at a
-//! moment of its own, and is free for the next transaction from then on.
+//! A transaction is accepted at one moment: its conditions are evaluated and its items are locked. But each item shows the write
+//! at a moment of its own, and is free for the next transaction from then on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,12 +15,12 @@ use super::faults::{Faults, Millis};
 /// Partition and sort key.
 pub(crate) type Key = (String, String);
 
-/// One state of an item; `item` is none before it was there.
+/// One state of an item. `item` is none before the item existed.
 #[derive(Debug, Clone)]
 pub(crate) struct Copy {
-    /// When reads begin to see it.
+    /// The time when reads begin to see it.
     pub(crate) from: Millis,
-    /// The how manyth state of the item.
+    /// The ordinal of this state of the item.
     pub(crate) number: u64,
     pub(crate) item: Option<Arc<Stored>>,
 }
@@ -36,14 +36,14 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct Base {
     slots: BTreeMap<Key, Slot>,
-    /// Every state of every item is kept, so that there is a backup of each moment.
+    /// Whether every state of every item is kept, so that a backup of any moment can be made.
     pub(crate) keeps_all: bool,
 }
 
-/// Items by their keys, each in one state.
+/// Items by key, each in one state.
 pub(crate) type Items = BTreeMap<Key, Arc<Stored>>;
 
-/// What one item of an accepted transaction became.
+/// The new state of one item of an accepted transaction.
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) key: Key,
@@ -55,14 +55,14 @@ pub(crate) struct Written {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) written: Vec<Written>,
-    /// When all of it is applied, and its answer may be given.
+    /// The time when all of it is applied and its answer may be given.
     pub(crate) done: Millis,
 }
 
-/// Why a transaction was cancelled: a reason for each item, in the request's order.
+/// The reasons why a transaction was cancelled, one for each item, in the order of the request.
 pub(crate) type Reasons = Vec<Reason>;
 
-/// A code, and the item as it is where its condition failed and the request asks for it.
+/// A code. If a condition failed and the request asks for the item, also the item.
 #[derive(Debug)]
 pub(crate) struct Reason {
     pub(crate) code: &'static str,
@@ -91,7 +91,7 @@ impl Slot {
 }
 
 impl Base {
-    /// An item as a strong read sees it at this moment: its state, if it has any, and the number of that.
+    /// An item as a strong read sees it at this moment: its state, if it has any, and the state's ordinal.
     pub(crate) fn read(&self, key: &Key, now: Millis) -> (u64, Option<&Arc<Stored>>) {
         match self.slots.get(key).and_then(|slot| slot.seen(now)) {
             Some(copy) => (copy.number, copy.item.as_ref()),
@@ -99,7 +99,7 @@ impl Base {
         }
     }
 
-    /// The items of a partition as strong reads see them at this moment, with the numbers of their states.
+    /// The items of a partition as strong reads see them at this moment, with the ordinals of their states.
     pub(crate) fn read_all<'a>(
         &'a self,
         partition: &'a str,
@@ -109,7 +109,7 @@ impl Base {
         slots.filter_map(|(key, copy)| Some((key, copy.number, copy.item.as_ref()?)))
     }
 
-    /// The sort keys of a partition, those included that no read sees yet.
+    /// The sort keys of a partition, including those that no read sees yet.
     pub(crate) fn keys<'a>(&'a self, partition: &'a str) -> Vec<&'a String> {
         self.partition(partition).map(|(key, _)| &key.1).collect()
     }
@@ -134,7 +134,7 @@ impl Base {
         assert!(sorted.windows(2).all(|pair| pair[0].key != pair[1].key), "an item is named twice: {request}");
         let mut reasons: Reasons = actions.iter().map(|action| self.obstacle(action, now)).collect();
         if rng.f64() < faults.spurious_conflict {
-            // With a transaction that fails itself, a read, or the item's throughput.
+            // A conflict may come from a transaction that fails itself, from a read, or from the item's throughput.
             let met = sorted[rng.usize(..sorted.len())];
             let place = actions.iter().position(|action| action.key == met.key).expect("one of them");
             reasons[place] = if rng.bool() { CONFLICT } else { THROTTLED }.into();
@@ -143,7 +143,7 @@ impl Base {
             return Err(reasons);
         }
         let mut accepted = Accepted { written: vec![], done: now };
-        // In the order of the keys: that of the request differs between two runs of one seed.
+        // The order is that of the keys, because the order of the request differs between two runs of one seed.
         for action in sorted {
             let from = now + faults.tear.draw(rng);
             accepted.done = accepted.done.max(from);
@@ -164,12 +164,12 @@ impl Base {
         Ok(accepted)
     }
 
-    /// Puts an item that no transaction ever writes, seen at once.
+    /// Puts an item that no transaction ever writes. Reads see it at once.
     pub(crate) fn put(&mut self, item: &Item, now: Millis) {
         self.show(key_of(item), Some(Arc::new(Stored::new(item.clone()))), now);
     }
 
-    /// Removes an item, which no read sees from now on.
+    /// Removes an item. No read sees it from now on.
     pub(crate) fn remove(&mut self, key: Key, now: Millis) {
         self.show(key, None, now);
     }
@@ -183,7 +183,7 @@ impl Base {
         slot.copies.push(Copy { from: now, number, item });
     }
 
-    /// A table that was made of these items.
+    /// A table with these items.
     pub(crate) fn of(items: &Items, now: Millis) -> Self {
         let slot = |item: &Arc<Stored>| {
             let copies = vec![Copy { from: now, number: 1, item: Some(Arc::clone(item)) }];
@@ -202,7 +202,7 @@ impl Base {
         moments
     }
 
-    /// The items as a backup has them that holds each as it was at a moment of its own.
+    /// The items of a backup that holds each item as it was at a moment of its own.
     pub(crate) fn cut(&self, mut at: impl FnMut(&Key) -> Millis) -> Items {
         let seen = self.slots.iter().filter_map(|(key, slot)| Some((key, slot.seen(at(key))?.item.as_ref()?)));
         seen.map(|(key, item)| (key.clone(), Arc::clone(item))).collect()
@@ -236,7 +236,7 @@ struct Action {
     key: Key,
     condition: Condition,
     effect: Effect,
-    /// If the condition fails, the answer has the item.
+    /// Whether the answer has the item if the condition fails.
     returns_old: bool,
 }
 
@@ -269,7 +269,7 @@ impl Action {
         Self { key, condition: Condition::of(body, "ConditionExpression"), effect, returns_old }
     }
 
-    /// The item to be; none when it stays.
+    /// The new item, or none if it stays.
     fn result(&self, before: Option<&Item>) -> Option<Item> {
         match &self.effect {
             Effect::Check => None,

@@ -1,4 +1,4 @@
-//! The calls that the product makes.
+//! Answers the calls that the product makes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use super::expression::{self, Condition, Item, Stored};
 use super::index::Reading;
 use super::{NAME, RECENT, State, Token, UnreliableTable, expect_only, pause};
 
-/// The local index of template.yaml, and what puts an item into it.
+/// The local index of template.yaml, and the attribute that puts an item into it.
 const LIVE_EDGES: &str = "live_edges";
 const LIVE_EDGE: &str = "live_edge";
 
-/// A query that begins at the end.
+/// The name that counts a query that begins at the end.
 pub(crate) const DESCENDING: &str = "Query, descending";
 
-/// A call, read off the wire.
+/// A call that was parsed from the wire.
 pub(super) enum Call {
     GetItem(Value),
     BatchGetItem(Value),
@@ -35,7 +35,7 @@ pub(super) enum Call {
 
 impl Call {
     pub(super) fn of(name: &str, mut request: Value) -> Self {
-        // Asked with every call, and answered by none here: what reads are charged is counted by the meter.
+        // Every call asks for this, and no call answers it here. The meter counts the units of reads.
         let capacity = request.as_object_mut().and_then(|request| request.remove("ReturnConsumedCapacity"));
         assert!(capacity.is_none_or(|capacity| capacity == "TOTAL"), "another capacity than the total");
         match name {
@@ -52,7 +52,7 @@ impl Call {
         }
     }
 
-    /// The operation; a query that begins at the end is counted on its own.
+    /// The operation. A query that begins at the end is counted separately.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::GetItem(_) => "GetItem",
@@ -96,7 +96,7 @@ impl UnreliableTable {
         }
     }
 
-    /// Each item is put or deleted at a moment of its own, in any order; some may be left for later.
+    /// Puts or deletes each item at a moment of its own, in any order. Some items may be left unprocessed.
     async fn batch_write_item(&self, request: &Value) -> Answer {
         expect_only(request, &["RequestItems"]);
         let (table, wanted) = request["RequestItems"].as_object().and_then(|t| t.iter().next()).expect("one table");
@@ -110,7 +110,7 @@ impl UnreliableTable {
             let state = &mut *self.state();
             state.rng.shuffle(&mut writes);
             if state.rng.f64() < state.faults.unprocessed {
-                // All of them, even.
+                // All items may be left unprocessed.
                 let kept = state.rng.usize(0..writes.len());
                 left = writes.split_off(kept);
                 state.figures.inject("UnprocessedItems");
@@ -157,13 +157,13 @@ impl UnreliableTable {
         }
     }
 
-    /// Each key is read at a moment of its own, in any order; some may be left for later.
+    /// Reads each key at a moment of its own, in any order. Some keys may be left unprocessed.
     async fn batch_get_item(&self, request: &Value, meter: &Meter) -> Answer {
         expect_only(request, &["RequestItems"]);
         let (table, wanted) = request["RequestItems"].as_object().and_then(|t| t.iter().next()).expect("one table");
         expect_table(&json!(table));
         expect_only(wanted, &["Keys", "ConsistentRead"]);
-        // As the table is now, or was at some moment of the last second.
+        // The read shows the table as it is now, or as it was at some moment of the last second.
         let is_strong = wanted["ConsistentRead"] == true;
         let consistency = if is_strong { Consistency::Strong } else { Consistency::Eventual };
         let keys = wanted["Keys"].as_array().expect("keys").iter();
@@ -238,7 +238,7 @@ impl UnreliableTable {
         );
         expect_table(&request["TableName"]);
         let name = request["IndexName"].as_str();
-        // A local index is the table by another key: some of its items, read like it.
+        // A local index is a part of the table's items by another key. It is read like the table.
         let index = name.filter(|name| *name != LIVE_EDGES);
         let range = match index {
             None if name.is_some() => LIVE_EDGE,
@@ -275,7 +275,7 @@ impl UnreliableTable {
             let seen = met.iter().take(page).map(|met| (&met.key, met.number)).collect();
             state.note_torn(if index.is_some() { "transaction torn in an index" } else { "torn Query" }, &seen);
         }
-        // As DynamoDB does it, a page that is full names a next one even when nothing is left.
+        // As in DynamoDB, a full page names a next one even if nothing is left.
         let last = if met.len() >= page { met.get(page - 1).map(|met| Arc::clone(&met.item)) } else { None };
         met.truncate(page);
         let consistency = if index.is_some() { Consistency::Eventual } else { Consistency::Strong };
@@ -297,7 +297,7 @@ impl UnreliableTable {
         (200, format!(r#"{{"Count":{count},"ScannedCount":{evaluated},"Items":{items}{next}}}"#))
     }
 
-    /// The items of a partition, some stretches of it read before others.
+    /// The items of a partition. Some stretches of it are read before others.
     async fn met_in_table(&self, request: &Value) -> Vec<Met> {
         assert_eq!(request["ConsistentRead"], true, "reads of the table are strong");
         let condition = Condition::of(request, "KeyConditionExpression");
@@ -316,7 +316,7 @@ impl UnreliableTable {
             }
             let now = self.now();
             let state = self.state();
-            // What came into the stretch since the call began is there too.
+            // Items that came into the stretch after the call began are there, too.
             for (key, number, item) in state.base.read_all(&partition, now) {
                 if stretch.contains(&key.1) && condition.holds(Some(item)) {
                     met.push(Met { key: key.clone(), number, item: Arc::clone(item) });
@@ -326,7 +326,7 @@ impl UnreliableTable {
         met
     }
 
-    /// The copies that an index shows: some stretches from one replica, others from another and later.
+    /// The copies that an index shows. Some stretches come from one replica, and others come later from another one.
     async fn met_in_index(&self, name: &str, request: &Value) -> Vec<Met> {
         assert!(request["ConsistentRead"].as_bool() != Some(true), "an index has no strong reads");
         let condition = Condition::of(request, "KeyConditionExpression");
@@ -356,7 +356,7 @@ impl UnreliableTable {
         met
     }
 
-    /// Evaluated at one moment, applied item by item, answered when all of it is.
+    /// Evaluates a transaction at one moment, applies it item by item, and answers when all of it is applied.
     async fn transact_write_items(&self, request: Value) -> Answer {
         expect_only(&request, &["TransactItems", "ClientRequestToken"]);
         for item in request["TransactItems"].as_array().expect("items") {
@@ -463,7 +463,7 @@ fn list(texts: impl Iterator<Item = impl AsRef<str>>) -> String {
     json
 }
 
-/// An item's text with these attributes alone.
+/// An item's text with only these attributes.
 fn with_only(item: &Item, names: &[String]) -> String {
     let kept: BTreeMap<&String, &Value> = item.iter().filter(|(name, _)| names.contains(name)).collect();
     serde_json::to_string(&kept).expect("JSON")
@@ -475,7 +475,7 @@ fn partition_of(request: &Value) -> String {
     partition.expect("a partition").to_owned()
 }
 
-/// A stretch of a query's range: above the lower end, up to the upper one.
+/// A stretch of a query's range, without its lower end and with its upper end.
 struct Stretch<T> {
     above: Option<T>,
     up_to: Option<T>,

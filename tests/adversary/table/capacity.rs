@@ -1,4 +1,4 @@
-//! What DynamoDB would charge for reads.
+//! The read units that DynamoDB would charge.
 
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::expression::Item;
 
-/// What one instance of a function has called and read since it was last asked.
+/// The calls and read units of one instance of a function since the meter was last read.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     calls: AtomicU64,
@@ -16,7 +16,7 @@ pub(crate) struct Meter {
     half_units: AtomicU64,
 }
 
-/// What a meter has counted.
+/// The counts of a meter.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Cost {
     pub(crate) calls: u64,
@@ -41,7 +41,8 @@ impl Meter {
         self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An item that was read by its key, or a whole query: each begun 4 KB count, and nothing at all counts as that much.
+    /// Counts an item that was read by its key, or a whole query. Every started 4 KB count. A read without a result counts as 4
+    /// KB.
     pub(super) fn read(&self, bytes: usize, consistency: Consistency) {
         let of_4_kb = bytes.div_ceil(4_096).max(1) as u64;
         let half_units = match consistency {
@@ -51,13 +52,13 @@ impl Meter {
         self.half_units.fetch_add(half_units, Ordering::Relaxed);
     }
 
-    /// What was counted, which begins anew.
+    /// The counts so far. The meter begins anew.
     pub(crate) fn take(&self) -> Cost {
         Cost { calls: self.calls.swap(0, Ordering::Relaxed), half_units: self.half_units.swap(0, Ordering::Relaxed) }
     }
 }
 
-/// The size of an item as DynamoDB counts it: names and values; projections and filters do not make it smaller.
+/// The size of an item as DynamoDB counts it: the names and values. Projections and filters do not make it smaller.
 pub(super) fn size(item: &Item) -> usize {
     item.iter().map(|(name, value)| name.len() + value_size(value)).sum()
 }

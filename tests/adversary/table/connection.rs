@@ -1,4 +1,4 @@
-//! The way to the table: what would be an HTTP connection of the SDK.
+//! The connection to the table, in place of an HTTP connection of the SDK.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use super::calls::Call;
 use super::capacity::Meter;
 use super::{Millis, NAME, UnreliableTable, pause};
 
-/// What becomes of one call.
+/// The fate of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Served,
     Throttled(&'static str),
-    /// Refused or cut off without effect.
+    /// The call is refused or cut off without effect.
     FailedBefore(Failure),
-    /// The effect takes place, the answer is none.
+    /// The call takes effect, and its answer is lost.
     FailedAfter(Failure),
 }
 
@@ -55,7 +55,7 @@ struct Connection {
     table: Arc<UnreliableTable>,
     meter: Arc<Meter>,
     has_archive: bool,
-    /// Which of the tables that had this name it leads to.
+    /// The number of the table that it leads to, among the tables that had this name.
     incarnation: u64,
 }
 
@@ -73,8 +73,8 @@ impl HttpConnector for Connection {
     }
 }
 
-/// What a caller sends whose code is older than the archive and the index of live dependencies: it drops versions without archiving
-/// them, and writes rows without what it does not know.
+/// Whether the caller's code is older than the archive and the index of live dependencies. Such code drops versions without
+/// archiving them, and writes rows without attributes that it does not know.
 fn before_the_archive(mut request: HttpRequest) -> Option<HttpRequest> {
     let target = request.headers().get("x-amz-target").expect("a target");
     if target.ends_with("BatchWriteItem") {
@@ -94,17 +94,17 @@ fn before_the_archive(mut request: HttpRequest) -> Option<HttpRequest> {
 }
 
 impl UnreliableTable {
-    /// A client with memory of its own: connections, retry budget, everything.
+    /// A client that shares nothing with others: it has its own connections and its own retry budget.
     pub(crate) fn client(self: &Arc<Self>, sdk: &aws_config::SdkConfig) -> Client {
         self.metered_client(sdk, Arc::default())
     }
 
-    /// … of code that is older than the archive.
+    /// A client of code that is older than the archive.
     pub(crate) fn older_client(self: &Arc<Self>, sdk: &aws_config::SdkConfig) -> Client {
         self.client_over(sdk, Arc::default(), false)
     }
 
-    /// … whose calls are counted.
+    /// A client whose calls are counted.
     pub(crate) fn metered_client(self: &Arc<Self>, sdk: &aws_config::SdkConfig, meter: Arc<Meter>) -> Client {
         self.client_over(sdk, meter, true)
     }
@@ -116,7 +116,7 @@ impl UnreliableTable {
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .region(Region::from_static("nowhere-1"))
             .allow_no_auth()
-            // It goes by the time of day, of which a run has none.
+            // This depends on the time of day, which a run does not have.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .retry_partition(RetryPartition::custom("alone").build());
         Client::from_conf(config.build())
@@ -142,7 +142,7 @@ impl UnreliableTable {
             pause(there).await;
             let is_gone = table.state().incarnation != incarnation;
             let answer = match fate {
-                // What was on its way to a table that is lost changes nothing any more.
+                // A call that was on its way to a lost table changes nothing any more.
                 _ if is_gone => error(400, "ResourceNotFoundException"),
                 Fate::Throttled(kind) => error(400, kind),
                 Fate::FailedBefore(_) => error(500, "InternalServerError"),
@@ -151,7 +151,7 @@ impl UnreliableTable {
             pause(back).await;
             answer
         };
-        // A write that is on its way is not called back when its caller gives up or is killed.
+        // A write that is on its way still arrives if its caller gives up or is killed.
         let (status, body) = if is_write { self.detached(served).await } else { served.await };
         let failure = match fate {
             Fate::FailedBefore(failure) | Fate::FailedAfter(failure) => Some(failure),
@@ -213,10 +213,10 @@ impl UnreliableTable {
     }
 }
 
-/// Seeds this thread's generator at the end of a call, be it answered or given up.
+/// Seeds this thread's generator at the end of a call, whether it was answered or given up.
 ///
-/// Jitter in the product and in the SDK comes from there, after a call. What else draws from it, such as whatever is set up
-/// once in a process, must not show in a run.
+/// After a call, jitter in the product and in the SDK comes from this generator. Other code draws from it, too, for example when
+/// a process sets something up. That must not change a run.
 struct Reseeded(Arc<UnreliableTable>);
 
 impl Drop for Reseeded {

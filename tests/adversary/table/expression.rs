@@ -1,14 +1,14 @@
-//! DynamoDB's expressions, as far as the product uses them. Anything else panics: a table that guesses what it is asked
-//! would lie.
+//! DynamoDB's expressions, as far as the product uses them. Anything else panics, because a table that guesses would give wrong
+//! answers.
 
 use std::ops::Deref;
 
 use serde_json::{Map, Value};
 
-/// An item as the wire has it: `{"entity": {"S": "tasks#a"}, …}`.
+/// An item in its form on the wire: `{"entity": {"S": "tasks#a"}, …}`.
 pub(crate) type Item = Map<String, Value>;
 
-/// An item that is kept, with its JSON text at hand.
+/// A stored item with its JSON text.
 #[derive(Debug)]
 pub(crate) struct Stored {
     item: Item,
@@ -30,7 +30,7 @@ impl Deref for Stored {
     }
 }
 
-/// Conditions joined by AND.
+/// A list of conditions that are joined by AND.
 #[derive(Debug, Default)]
 pub(crate) struct Condition(Vec<Term>);
 
@@ -42,14 +42,14 @@ enum Term {
     Between(String, Value, Value),
 }
 
-/// What `SET` and `REMOVE` say.
+/// The changes of `SET` and `REMOVE`.
 #[derive(Debug)]
 pub(crate) struct Change {
     set: Vec<(String, Value)>,
     remove: Vec<String>,
 }
 
-/// An expression's text with what its placeholders stand for.
+/// An expression's text with the values of its placeholders.
 struct Reader<'a> {
     tokens: std::vec::IntoIter<String>,
     request: &'a Value,
@@ -57,7 +57,7 @@ struct Reader<'a> {
 }
 
 impl Condition {
-    /// The condition that a request states under this name; none holds always.
+    /// The condition that a request has under this name. A missing condition always holds.
     pub(crate) fn of(request: &Value, name: &str) -> Self {
         let Some(text) = request[name].as_str() else { return Self::default() };
         let mut reader = Reader::new(request, text);
@@ -69,7 +69,7 @@ impl Condition {
         Self(terms)
     }
 
-    /// Does it hold for an item, or for its absence?
+    /// Whether it holds for an item, or for its absence.
     pub(crate) fn holds(&self, item: Option<&Item>) -> bool {
         self.0.iter().all(|term| match term {
             Term::Exists(path, expected) => item.is_some_and(|item| item.contains_key(path)) == *expected,
@@ -122,7 +122,7 @@ impl Change {
         }
     }
 
-    /// The item after it.
+    /// The item after the update.
     pub(crate) fn apply(&self, mut item: Item) -> Item {
         item.extend(self.set.iter().cloned());
         item.retain(|name, _| !self.remove.contains(name));
@@ -130,7 +130,7 @@ impl Change {
     }
 }
 
-/// The names that a projection lists; none means all.
+/// The names that a projection lists. None means all.
 pub(crate) fn projection(request: &Value) -> Option<Vec<String>> {
     let text = request["ProjectionExpression"].as_str()?;
     let mut reader = Reader::new(request, text);
@@ -142,7 +142,7 @@ pub(crate) fn projection(request: &Value) -> Option<Vec<String>> {
     Some(names)
 }
 
-/// The order of two values of one type, numbers by size.
+/// The order of two values of one type. Numbers are ordered by size.
 pub(crate) fn compare(left: &Value, right: &Value) -> std::cmp::Ordering {
     if let (Some(left), Some(right)) = (left["N"].as_str(), right["N"].as_str()) {
         let number = |text: &str| text.parse::<i128>().expect("an integer");

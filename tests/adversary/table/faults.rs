@@ -1,24 +1,24 @@
-//! What goes wrong, and how often: drawn for each seed.
+//! The faults of a table and their frequency, which are drawn for each seed.
 
 use fastrand::Rng;
 
 /// Moments and durations are milliseconds of the run's own clock.
 pub(crate) type Millis = u64;
 
-/// Delays: mostly short ones, and now and then one that is far longer.
+/// A distribution of delays. Most are short, and now and then one is far longer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Delays {
     pub(crate) usual: Millis,
     pub(crate) rare: f64,
     pub(crate) longest: Millis,
-    /// Comes on top of each.
+    /// A delay that is added to each.
     pub(crate) least: Millis,
 }
 
 impl Delays {
     pub(crate) const NONE: Self = Self::up_to(0);
 
-    /// From none to this.
+    /// The maximum of the short delays.
     pub(crate) const fn up_to(usual: Millis) -> Self {
         Self { usual, rare: 0.0, longest: 0, least: 0 }
     }
@@ -33,12 +33,13 @@ impl Delays {
     }
 }
 
-/// How far an index is behind.
+/// The lag of an index.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lag {
-    /// As bad as a seed will have it.
+    /// A lag that the seed decides.
     Drawn(Delays),
-    /// As reported of real ones: mostly little, with a long tail; by its median and its 99.9th percentile.
+    /// A lag as it is reported of real indexes: mostly short, with a long tail. It is given by its median and its 99.9th
+    /// percentile.
     Lognormal { median: f64, p999: f64 },
 }
 
@@ -50,7 +51,7 @@ impl Lag {
         match *self {
             Self::Drawn(delays) => delays.draw(rng),
             Self::Lognormal { median, p999 } => {
-                // Box and Muller's normal variate; the logarithm's argument is never 0.
+                // This is the Box-Muller transform of a normal variate. The logarithm's argument is never 0.
                 let normal = (-2.0 * (1.0 - rng.f64()).ln()).sqrt() * (std::f64::consts::TAU * rng.f64()).cos();
                 (median * ((p999 / median).ln() / P999 * normal).exp()).round() as Millis
             }
@@ -58,18 +59,18 @@ impl Lag {
     }
 }
 
-/// One seed's unreliability.
+/// The faults of one seed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Faults {
-    /// How long a request and an answer travel.
+    /// The travel time of a request and of an answer.
     pub(crate) network: Delays,
-    /// How long after its commit each item of a transaction is applied.
+    /// The time from a commit until each item of its transaction is applied.
     pub(crate) tear: Delays,
-    /// Between the items that one call reads.
+    /// The time between the items that one call reads.
     pub(crate) apart: Delays,
-    /// How long after the table each row of an index follows, in each of its replicas.
+    /// The time after which each row of an index follows the table, in each of its replicas.
     pub(crate) lag: Lag,
-    /// Between a row's new copy in the index and the end of its old one: both are there, or neither is.
+    /// The time between a row's new copy in the index and the end of its old copy. Meanwhile both copies exist, or neither does.
     pub(crate) overlap: Delays,
     /// Probabilities for each call.
     pub(crate) throttled: f64,
@@ -79,14 +80,14 @@ pub(crate) struct Faults {
     pub(crate) unprocessed: f64,
     pub(crate) short_page: f64,
     pub(crate) spurious_conflict: f64,
-    /// Probability that a token which is repeated was forgotten, as after ten minutes: the process may have been stopped.
+    /// The probability that a repeated token was forgotten, as after ten minutes. Meanwhile the process may have been stopped.
     pub(crate) token_forgotten: f64,
-    /// The most rows that a page of an index holds.
+    /// The maximum number of rows in a page of an index.
     pub(crate) index_page: usize,
 }
 
 impl Faults {
-    /// A table as an emulator has it: every promise kept, and more.
+    /// The table of an emulator, which keeps every promise and more.
     pub(crate) const NONE: Self = Self {
         network: Delays::up_to(2),
         tear: Delays::NONE,
@@ -104,7 +105,7 @@ impl Faults {
         index_page: usize::MAX,
     };
 
-    /// Each kind is absent, mild or bad, independently of the others.
+    /// Draws each kind of fault as absent, mild or bad, independently of the others.
     pub(crate) fn draw(rng: &mut Rng) -> Self {
         let delays = |rng: &mut Rng, mild: Delays, bad: Delays| match rng.u8(0..5) {
             0 => Delays::NONE,

@@ -1,8 +1,8 @@
-//! An index as it really is: some replicas, each of which follows the table row by row at its own pace.
+//! An index like a real one: a few replicas, each of which follows the table row by row at its own pace.
 //!
-//! A reading that meets one replica and then another sees time going back. While a row moves from its old key to its new
-//! one, a replica shows both copies or neither. It never shows a copy that the row did not have, and never one after
-//! an older one has taken its place for good.
+//! A read that uses one replica and then another one may see time go back. While a row moves from its old key to its new one, a
+//! replica shows both copies or neither. It never shows a copy that the row did not have. Once a newer copy has replaced an older
+//! one for good, it never shows the older one again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::figures::Figures;
 
 const REPLICAS: usize = 3;
 
-/// What an index is made of.
+/// The key of an index, and the attributes that it holds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Schema {
     pub(crate) name: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct Schema {
     pub(crate) projected: &'static [&'static str],
 }
 
-/// As template.yaml has them.
+/// The indexes of template.yaml.
 pub(crate) const INDEXES: [Schema; 2] = [
     Schema {
         name: "by_version",
@@ -46,25 +46,26 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct Row {
     replicas: [Vec<Entry>; REPLICAS],
-    /// From when on the table shows which state, none while the index is to keep the row out.
+    /// The states of the row with the time from which on the table shows each one. A state is none while the index must not have
+    /// the row.
     shown_by_table: Vec<(Millis, Option<u64>)>,
     /// The newest state that any read was shown.
     newest_shown: u64,
 }
 
-/// One look at an index.
+/// One read of an index.
 pub(crate) struct Reading<'a> {
     pub(crate) condition: &'a Condition,
     pub(crate) replica: usize,
     pub(crate) now: Millis,
 }
 
-/// A copy of a row and when a replica shows it.
+/// A copy of a row and the time when a replica shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     from: Millis,
     until: Millis,
-    /// The how manyth state of the row this is.
+    /// The ordinal of this state of the row.
     pub(crate) number: u64,
     pub(crate) item: Arc<Stored>,
 }
@@ -74,7 +75,7 @@ impl Index {
         Self { schema, rows: BTreeMap::new() }
     }
 
-    /// As it is once a table was made of these items.
+    /// The index of a new table with these items.
     pub(crate) fn of(schema: Schema, items: &Items, now: Millis) -> Self {
         let mut index = Self::new(schema);
         for (key, item) in items {
@@ -118,7 +119,7 @@ impl Index {
         }
     }
 
-    /// The copies that a replica shows of the rows in one partition, and what is wrong with them.
+    /// The copies that a replica shows of the rows in one partition, and the ways in which they differ from the table.
     pub(crate) fn read(&mut self, at: &Reading<'_>, figures: &mut Figures) -> Vec<(Key, Entry)> {
         let mut found = Vec::new();
         for (key, row) in &mut self.rows {
@@ -142,7 +143,7 @@ impl Index {
         found
     }
 
-    /// The item as the index keeps it; none when it lacks the index's key.
+    /// The item as the index keeps it, or none if it lacks the index's key.
     fn project(&self, item: &Item) -> Option<Item> {
         let Schema { hash, range, projected, .. } = self.schema;
         if !item.contains_key(hash) || !item.contains_key(range) {

@@ -1,12 +1,12 @@
-//! A table that keeps what DynamoDB promises, and nothing more.
+//! A table that keeps the promises of DynamoDB and nothing more.
 //!
-//! It sits beneath the SDK, in the place of its HTTP connections, so that all of the product runs, the SDK's own retries
-//! and time limits included. All its whims come from one seed and its clock is the runtime's paused one: a seed is one
-//! course of events. What it is asked and does not know makes it panic.
+//! It replaces the HTTP connections of the SDK, so all of the product runs, including the SDK's own retries and time limits. All
+//! its randomness comes from one seed, and its clock is the paused clock of the runtime. So a seed is one course of events. It
+//! panics at a call that it does not know.
 //!
-//! Promised: a transaction is one moment, evaluated exactly, and answered once all of it is applied; a strong read of one
-//! item is current; an index gets there in the end. Not promised, and not kept: anything about reads of several items,
-//! anything an index shows meanwhile, that calls are served, and that their answers arrive.
+//! It promises that a transaction is evaluated exactly, at one moment, and answered once all of it is applied; that a strong read
+//! of one item is current; and that an index catches up in the end. It promises nothing about reads of several items, nothing
+//! about the state of an index meanwhile, and not that calls are served or that their answers arrive.
 
 mod backup;
 mod base;
@@ -37,7 +37,7 @@ use crate::history::History;
 use base::Base;
 use index::Index;
 
-/// The table's name; another one is refused.
+/// The table's name. Any other name is refused.
 pub(crate) const NAME: &str = "unreliable";
 
 /// The table of one run.
@@ -45,31 +45,31 @@ pub(crate) const NAME: &str = "unreliable";
 pub(crate) struct UnreliableTable {
     epoch: Instant,
     state: Mutex<State>,
-    /// The functions were started or stopped.
+    /// Notifies callers that the functions were started or stopped.
     switched: Notify,
 }
 
-/// Everything about a run that is shared, with the truth about what was committed.
+/// The shared state of a run, with the true history.
 #[derive(Debug)]
 pub(crate) struct State {
     base: Base,
-    /// How many tables had this name before: each was lost, and this one restored.
+    /// The number of lost tables that had this name before this one was restored.
     pub(crate) incarnation: u64,
-    /// This one was lost: it is only read.
+    /// Whether this table was lost, so that it is only read.
     is_lost: bool,
-    /// The functions are stopped.
+    /// Whether the functions are stopped.
     is_closed: bool,
     indexes: Vec<Index>,
     tokens: BTreeMap<String, Token>,
-    /// The latest transactions of several items: of which item each made which state.
+    /// The latest transactions of several items, each with its items and the ordinals of their states.
     recent: VecDeque<Vec<(Key, u64)>>,
     pub(crate) faults: Faults,
     rng: Rng,
     pub(crate) history: History,
-    /// The newest version that a mutation was answered with.
+    /// The newest version that an answer to a mutation named.
     pub(crate) acknowledged: u64,
     pub(crate) figures: Figures,
-    /// Items of transactions that were cancelled.
+    /// The number of items in cancelled transactions.
     pub(crate) cancelled_items: u64,
     failure: Option<String>,
     trace: Option<Vec<String>>,
@@ -82,11 +82,11 @@ struct Token {
     done: Millis,
 }
 
-/// So many transactions are remembered, to tell when a read is torn.
+/// The number of transactions that are remembered, to detect torn reads.
 const RECENT: usize = 8;
 
 impl UnreliableTable {
-    /// An empty table; `traced` keeps a line for each event.
+    /// An empty table. `traced` keeps a line for each event.
     pub(crate) fn new(seed: u64, faults: Faults, traced: bool) -> Arc<Self> {
         let state = State {
             base: Base::default(),
@@ -108,7 +108,7 @@ impl UnreliableTable {
         Arc::new(Self { epoch: Instant::now(), state: Mutex::new(state), switched: Notify::new() })
     }
 
-    /// What is known at this moment. Never held across an await.
+    /// The state at this moment. Its lock is never held across an await.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,7 +117,7 @@ impl UnreliableTable {
         u64::try_from(self.epoch.elapsed().as_millis()).expect("a short run")
     }
 
-    /// Notes a violation; the first one counts.
+    /// Notes a violation. The first one counts.
     pub(crate) fn fail(&self, what: impl Into<String>) {
         let what = what.into();
         self.trace(|| format!("VIOLATION {what}"));
@@ -153,19 +153,19 @@ async fn pause(duration: Millis) {
 }
 
 impl State {
-    /// The version of a row that a strong read sees at this moment; 0 if it is not there.
+    /// The version of a row that a strong read sees at this moment, or 0 if the row does not exist.
     pub(crate) fn seen_version(&self, project: &str, row: &str, now: Millis) -> u64 {
         let (_, item) = self.base.read(&(project.to_owned(), row.to_owned()), now);
         item.and_then(|item| item["server_version"]["N"].as_str()?.parse().ok()).unwrap_or(0)
     }
 
-    /// The project's version that a strong read sees at this moment; 0 if there is no project.
+    /// The project's version that a strong read sees at this moment, or 0 if there is no project.
     pub(crate) fn seen_counter(&self, project: &str, now: Millis) -> u64 {
         let (_, item) = self.base.read(&(project.to_owned(), "_counter".to_owned()), now);
         item.and_then(|item| item["current_version"]["N"].as_str()?.parse().ok()).unwrap_or(0)
     }
 
-    /// Counts a reading of several items that shows some of a transaction and not the rest.
+    /// Counts a torn read: a read of several items that shows a part of a transaction.
     fn note_torn(&mut self, kind: &str, seen: &HashMap<&Key, u64>) {
         let torn = self.recent.iter().any(|transaction| {
             let shows = |new: bool| {
@@ -179,7 +179,7 @@ impl State {
     }
 }
 
-/// Panics when a request has a member that this table does not look at.
+/// Panics if a request has a member that this table does not know.
 fn expect_only(request: &Value, known: &[&str]) {
     for name in request.as_object().expect("an object").keys() {
         assert!(known.contains(&name.as_str()), "{name} is not understood in {request}");

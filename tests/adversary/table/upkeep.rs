@@ -1,4 +1,4 @@
-//! The calls that only an operator's command makes.
+//! Answers the calls that only an operator's command makes.
 
 use serde_json::{Value, json};
 
@@ -7,11 +7,11 @@ use super::connection::{Answer, expect_table};
 use super::expression::Item;
 use super::{UnreliableTable, expect_only};
 
-/// So many items fit a page of a scan, so that one takes several.
+/// The number of items in a page of a scan. It is small, so that a scan takes several pages.
 const SCAN_PAGE: usize = 40;
 
 impl UnreliableTable {
-    /// The table's identity, which no other one has.
+    /// The table's identity, which no other table has.
     pub(super) fn describe_table(&self, request: &Value) -> Answer {
         expect_only(request, &["TableName"]);
         expect_table(&request["TableName"]);

@@ -1,5 +1,5 @@
-//! What a herd's first sync reads: `cargo bench -p tests --bench herd` has 1,000 devices pull a project of 20,000 tasks through 10
-//! instances of the function, and prints a table. It fails when kept pages save less than nine units of ten.
+//! Measures the reads of a herd's first sync: `cargo bench -p tests --bench herd` has 1,000 devices pull a project of 20,000
+//! tasks through 10 instances of the function, and prints a table. It fails when kept pages save less than nine units of ten.
 //!
 //! The units are those that the engine reports, so that the build does not matter. An instance serves one request at a time. Devices
 //! come in a random order, each pull goes to a random instance, and a page holds 3,000 rows, so that a first sync takes 7. In some ways
@@ -35,7 +35,7 @@ const INSTANCES: usize = 10;
 const DEVICES: usize = 1_000;
 const TASKS: usize = 20_000;
 const PAGE: usize = 3_000;
-/// So many of the devices are enough where each reads as much as the others.
+/// The number of devices that is enough if each one reads as much as the others.
 const SAMPLE: usize = 50;
 
 fn main() -> ExitCode {
@@ -69,7 +69,7 @@ fn measure(tasks: usize, devices: usize) -> Outcome<()> {
     })
 }
 
-/// What a herd took.
+/// The cost of a herd.
 #[derive(Default)]
 struct Taken {
     answers: usize,

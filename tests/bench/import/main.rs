@@ -1,5 +1,5 @@
-//! What an import costs: `cargo bench -p tests --bench import` brings a plan of 5,000 tasks and 6,000 dependencies into a
-//! project and prints a table. It fails when batches save fewer than 19 calls of 20.
+//! Measures the cost of an import: `cargo bench -p tests --bench import` brings a plan of 5,000 tasks and 6,000 dependencies into
+//! a project and prints a table. It fails when batches save fewer than 19 calls of 20.
 //!
 //! The rows go in batches of 98, and before each batch two go alone, so that both ways are measured at every size of the
 //! project. The engine runs in a process of its own: the CPU is that of the function alone.
@@ -63,7 +63,7 @@ impl Intercept for Calls {
     }
 }
 
-/// What one way of sending some rows took.
+/// The cost of one way to send some rows.
 #[derive(Debug, Default, Clone, Copy)]
 struct Cost {
     rows: usize,
@@ -121,7 +121,7 @@ impl Function {
 fn import() -> Outcome<()> {
     let load = meter::load();
     let engine = engine::Engine::start()?;
-    // As in the deployed function.
+    // This is the same as in the deployed function.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (measured, last) = runtime.block_on(measure(&engine.endpoint))?;
     print(&load, &measured, &last);

@@ -1,5 +1,5 @@
-//! What the product's way through a pull is worth: `cargo bench -p tests --bench reference` compares it with the straightforward
-//! one, which turns the SDK's types into JSON values, and a long interval read side by side with one read in a chain.
+//! Measures the gain of the product's pull: `cargo bench -p tests --bench reference` compares it with the straightforward one,
+//! which turns the SDK's types into JSON values, and a long interval read side by side with one read in a chain.
 //!
 //! There is no engine and no network: both ways get the same answers out of memory, in turn. The product's way goes through its
 //! router, which takes escapes away that have to be put back for the gateway, and checks the token and writes a log, which the other way
@@ -30,7 +30,7 @@ use tower::ServiceExt;
 const PROJECT: &str = "bVvC2oXCRx4Ts0aL";
 const USER: &str = "olga";
 const ROWS: u64 = 10_000;
-/// What a page of DynamoDB holds.
+/// The size of a page of DynamoDB.
 const PAGE: usize = 1024 * 1024;
 const ROUNDS: usize = 5;
 /// What an answer takes from DynamoDB to a function, for the comparison side by side.
@@ -40,7 +40,7 @@ const DELAY: Duration = Duration::from_millis(15);
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
-    // As in the deployed function.
+    // This is the same as in the deployed function.
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(compare())
 }
 
@@ -112,7 +112,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// As a function hands it to the gateway.
+/// The answer as a function hands it to the gateway.
 fn escaped(body: &str) -> Outcome<String> {
     Ok(serde_json::to_string(body)?)
 }

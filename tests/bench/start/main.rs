@@ -1,4 +1,5 @@
-//! What each step of a cold start brings: `cargo bench -p tests --bench start` prints what it takes with the step and without.
+//! Measures the gain of each step of a cold start: `cargo bench -p tests --bench start` prints what it takes with the step and
+//! without.
 //!
 //! It asserts no times, but fails when a pull does not answer 200. Every measurement is a process of its own, the engine another, at
 //! a distance. There is no Lambda runtime, and loading the program is not in the figures. Where it goes over TLS, the client
@@ -37,12 +38,12 @@ use tower::ServiceExt;
 
 /// The argument that makes this program measure itself.
 const ROLE: &str = "measure";
-/// So many processes for each figure.
+/// The number of processes for each figure.
 const PROCESSES: usize = 15;
 /// A process pulls once, so often until it is warm, and so often again.
 const TIMES: u32 = 10;
 
-/// What is measured of a process: until it could take a request, the first pull, and a warm one on average.
+/// The measurements of a process: the time until it could take a request, the first pull, and the average warm pull.
 const INIT: usize = 0;
 const FIRST: usize = 1;
 const WARM: usize = 2;
@@ -51,7 +52,7 @@ type Cost = [f64; 2];
 const CPU: usize = 0;
 const WALL: usize = 1;
 
-/// What is compared: a step, the process that takes it, the one that does not, and when. See [`measure`] for the processes.
+/// A comparison: a step, the process that takes it, the one that does not, and the moment. See [`measure`] for the processes.
 const STEPS: [(&str, &str, &str, usize); 7] = [
     ("authorities in the program, not the system's", "bundled", "system", INIT),
     ("environment alone, not the SDK's chain", "environment", "chain", INIT),
@@ -128,7 +129,7 @@ fn shown([lower, median, upper]: [f64; 3]) -> String {
     format!("{median:.2} ({lower:.2}–{upper:.2})")
 }
 
-/// What a new process of this name measures.
+/// The measurements of a new process of this name.
 fn process(name: &str, distance: &Distance, uri: &str) -> Outcome<Vec<Cost>> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args([ROLE, name, uri, &token::sign(token::LOCAL_SECRET, seed::USER)?]);
@@ -147,7 +148,7 @@ fn process(name: &str, distance: &Distance, uri: &str) -> Outcome<Vec<Cost>> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Is the process of this name, and prints its costs as JSON.
+/// Runs as the process of this name, and prints its costs as JSON.
 fn measure(name: &str, uri: &str, token: &str) -> Outcome<()> {
     let (mut one, mut many) = (Builder::new_current_thread(), Builder::new_multi_thread());
     let costs = match name {
@@ -179,7 +180,7 @@ fn measure(name: &str, uri: &str, token: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// Does what the function's `main` does, and pulls.
+/// Runs the same steps as the function's `main`, and pulls.
 fn start(runtime: &mut Builder, from_env: bool, connect: bool, uri: &str, token: &str) -> Outcome<Vec<Cost>> {
     let ((router, runtime), init) = cost(|| {
         let runtime = runtime.enable_all().build()?;

@@ -28,7 +28,7 @@ const SHORT: [&str; 8] = ["type", "title", "status", "code", "conflict_fields", 
 pub(crate) struct Entry {
     /// The id of the row, if the operation names one.
     id: Option<RowId>,
-    /// What it asks for, or why it is invalid.
+    /// The mutation that it asks for, or the reason why it is invalid.
     pub(crate) operation: Result<Operation, Refusal>,
 }
 

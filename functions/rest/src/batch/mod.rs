@@ -38,7 +38,7 @@ struct Batch {
     operations: Vec<Columns>,
 }
 
-/// What happens to the batch if an operation is refused.
+/// The effect of a refused operation on the batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Mode {

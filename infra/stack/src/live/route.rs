@@ -34,7 +34,7 @@ struct Server {
     sockets: Arc<Sockets>,
 }
 
-/// What has been opened.
+/// An open connection.
 struct Open {
     connection: Unwatched,
     orders: Receiver<Order>,

@@ -201,7 +201,7 @@ struct Answer<'a> {
     capacity: Option<Capacity>,
 }
 
-/// What the query consumed.
+/// The capacity units that the query consumed.
 #[derive(Deserialize)]
 struct Capacity {
     #[serde(rename = "CapacityUnits")]
@@ -408,7 +408,7 @@ mod tests {
     use super::*;
     use crate::domain::{ProjectId, Row, Write};
 
-    /// What a service answers to everything, and how often it was asked.
+    /// The answer that a service gives to every request, and the number of requests.
     #[derive(Debug, Clone)]
     struct Service(u16, String, Arc<Mutex<u32>>);
 
