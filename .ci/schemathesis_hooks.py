@@ -11,9 +11,9 @@ numbers = itertools.count(1)
 
 @schemathesis.hook
 def before_call(context, case, kwargs) -> None:
-    # A key that an earlier request had gets the answer to that request, and somebody may have deleted since what that request created.
+    # In a course of requests. A key that an earlier one had gets the answer to that one, and what it created may be deleted since.
     key = (case.headers or {}).get("Idempotency-Key")
-    if isinstance(key, str) and KEY.fullmatch(key):
+    if case.meta and case.meta.phase.name == "stateful" and isinstance(key, str) and KEY.fullmatch(key):
         case.headers["Idempotency-Key"] = f"key-{next(numbers)}"
 
 
