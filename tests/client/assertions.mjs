@@ -5,9 +5,10 @@ import { request, syncPath } from './server.mjs'
 
 /** What every successful answer to a pull must be like. WatermelonDB itself notices few of these. */
 export function assertProtocol(body) {
-  const { changes, timestamp, has_more, checksum, ...rest } = body
+  const { changes, timestamp, has_more, row_counts, checksum, ...rest } = body
   assert.deepEqual(rest, {})
   assert.ok(!has_more || !checksum, 'a page has no checksum')
+  assert.ok(has_more || !row_counts, 'only a page has row counts')
   assert.ok(Number.isSafeInteger(timestamp) && timestamp > 0, `timestamp ${timestamp}`)
   if ('has_more' in body) assert.equal(has_more, true)
   assert.deepEqual(Object.keys(changes).sort(), [...tables].sort())

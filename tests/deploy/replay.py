@@ -93,7 +93,7 @@ class Pair:
 def pulled(answer):
     """The changes, mark and has_more of a pull, of the only shape that WatermelonDB takes."""
     body = answer.json()
-    check(body.keys() - {"has_more", "checksum"} == {"changes", "timestamp"}, f"a pull with {list(body)}")
+    check(body.keys() - {"has_more", "row_counts", "checksum"} == {"changes", "timestamp"}, f"a pull with {list(body)}")
     changes, mark = body["changes"], body["timestamp"]
     check(type(mark) is int and mark > 0, f"timestamp is {mark!r}")
     check(body.get("has_more", True) is True, f"has_more is {body.get('has_more')!r}")
