@@ -65,7 +65,6 @@ TYPED = {
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
     "cargo bench -p tests --bench reference": {"bench": "bench --profile dev"},
     "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
-    "cargo bench -p tests --bench herd": {"bench": "bench --profile dev", "herd": "herd -- 4000 30"},
     "cargo bench -p tests --bench start": {"bench": "bench --profile dev"},
     "tests/mutants/run": {"tests/mutants/run": "SEEDS=0..2 tests/mutants/run mark_without_proof"},
 }
@@ -86,6 +85,7 @@ STAGES = {
     "ADVERSARY_SEEDS=0..230 cargo test -p tests --test adversary -- --nocapture": "test",
     "cargo test -p tests --test adversary a_seed_is_one_course_of_events": "test",
     "npm run stack": "stack",
+    "npm run size": "package",
     "npm ci --ignore-scripts && npm pack": "package",
     "npm run example": "package",
     "BASE_URL=… JWT_SECRET=… npm test": "lambda",
@@ -109,6 +109,7 @@ NOT_HERE = {
     "npm install PATH/TO/trueppm-sync-0.1.0.tgz @nozbe/watermelondb @react-native-community/netinfo": "in somebody's app",
     "npm install @nozbe/watermelondb@0.28 @react-native-community/netinfo": "the same",
     "npm install -D @babel/plugin-proposal-decorators": "the same",
+    "cargo bench -p tests --bench herd": "many devices read a large project: too long for each change",
     "npm run mutants": "plays many worlds for each rule: too long for each change",
     "npm run mutants -- NAME": "the same",
     "npm run mutants -- --table --worlds 150 NAME …": "the same",
