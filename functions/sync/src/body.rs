@@ -327,6 +327,7 @@ mod tests {
     use shared::domain::ServerVersion;
 
     use super::*;
+    use crate::testing::mark;
 
     fn task(id: u64, json: Option<&Value>) -> FeedRow {
         FeedRow {
@@ -337,10 +338,6 @@ mod tests {
             archived_above: None,
             json: json.map(|json| Escaped::of(&json.to_string())),
         }
-    }
-
-    fn mark(number: u64) -> Mark {
-        Mark::try_from(number).expect("a mark")
     }
 
     fn encoded(answer: PullAnswer, encoding: Encoding) -> EncodedBody {

@@ -139,11 +139,7 @@ mod tests {
 
     use super::*;
     use crate::body::EncodedBody;
-    use shared::domain::Mark;
-
-    fn mark(number: u64) -> Mark {
-        Mark::try_from(number).expect("a mark")
-    }
+    use crate::testing::mark;
 
     async fn payload(response: Response) -> Value {
         serde_json::from_slice(&serde_json::to_vec(&Payload::of(response).await.expect("a payload")).expect("JSON"))

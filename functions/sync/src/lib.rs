@@ -25,6 +25,8 @@ mod proof;
 mod pull;
 mod ranges;
 mod strong_reads;
+#[cfg(test)]
+mod testing;
 mod throttle;
 mod wipe;
 

@@ -321,14 +321,7 @@ mod tests {
 
     use super::*;
     use crate::encoding::Encoding;
-
-    fn version(number: u64) -> ServerVersion {
-        ServerVersion::try_from(number).expect("a version")
-    }
-
-    fn mark(number: u64) -> Mark {
-        Mark::try_from(number).expect("a mark")
-    }
+    use crate::testing::{mark, version};
 
     /// Skipped versions, both ends included.
     fn skipped(first: u64, last: u64) -> VersionSpan {

@@ -155,6 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::{mark, version};
 
     fn shown(ranges: &Ranges) -> Vec<(u64, Option<u64>)> {
         ends(&ranges.next)
@@ -163,14 +164,6 @@ mod tests {
     fn ends(ranges: &[Range]) -> Vec<(u64, Option<u64>)> {
         let end = |span: VersionSpan| span.has_end().then_some(span.through.get());
         ranges.iter().map(|Range { span, .. }| (span.after.get(), end(*span))).collect()
-    }
-
-    fn version(number: u64) -> ServerVersion {
-        ServerVersion::try_from(number).expect("a version")
-    }
-
-    fn mark(number: u64) -> Mark {
-        Mark::try_from(number).expect("a mark")
     }
 
     #[test]

@@ -204,10 +204,7 @@ mod tests {
     use shared::domain::{RowKey, Write};
 
     use super::*;
-
-    fn version(number: u64) -> ServerVersion {
-        ServerVersion::try_from(number).expect("a version")
-    }
+    use crate::testing::version;
 
     /// A membership that was given or, where it says so, removed at these versions.
     fn membership(writes: &[(u64, bool)]) -> Row {

@@ -13,24 +13,21 @@ use std::collections::HashSet;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use aws_sdk_dynamodb::types::AttributeValue;
 use tokio::time::Instant;
 
 use super::audit::StoredItem;
-use super::backoff::Backoff;
+use super::batch_write::put;
 use super::layout::{self, Item, key, text};
 use super::page::all_items;
 use super::raw::is_throttle;
 use super::table::{Table, unavailable};
-use super::transaction::unbuilt;
 use crate::domain::{ArchivedVersions, Error, Mark, PlannedWrite, ProjectId, ServerVersion};
 
 /// The keys of archives begin with it.
 const PREFIX: &str = "_dropped#";
 /// This key sorts after the key of every archive.
 const END: &str = "_dropped#~";
-/// The most items one `BatchWriteItem` takes.
-const BATCH: usize = 25;
 /// The most pages of 1 MB that a pull reads of the archive: 1,000 read units.
 const MAX_PAGES: usize = 4;
 
@@ -76,23 +73,8 @@ impl Table {
         archived: &[ArchivedVersions],
         deadline: Instant,
     ) -> Result<(), Error> {
-        for batch in archived.chunks(BATCH) {
-            let mut writes = Vec::with_capacity(batch.len());
-            for archived in batch {
-                let put = PutRequest::builder().set_item(Some(item(project, archived))).build().map_err(unbuilt)?;
-                writes.push(WriteRequest::builder().put_request(put).build());
-            }
-            let mut backoff = Backoff::until(deadline);
-            while !writes.is_empty() {
-                let output = self.client.batch_write_item().request_items(&self.name, writes);
-                let output = output.send().await.map_err(unavailable)?;
-                writes = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
-                if !writes.is_empty() && !backoff.wait().await {
-                    return Err(Error::Busy);
-                }
-            }
-        }
-        Ok(())
+        let puts = archived.iter().map(|archived| put(item(project, archived))).collect::<Result<_, _>>()?;
+        self.write_each(puts, deadline).await
     }
 
     /// Removes archives that the rows of a restored table contradict. Call it only while nothing else uses the table.

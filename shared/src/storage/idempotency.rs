@@ -5,17 +5,17 @@
 //! `server_version`, which would put it into the index), `status` N, `headers` M of S, and `expires_at` N (seconds since 1970),
 //! after which DynamoDB removes it some time. `body` is S, or B compressed with gzip if it is long, and absent if it is empty.
 
-use aws_sdk_dynamodb::types::{DeleteRequest, TransactWriteItem, WriteRequest};
+use aws_sdk_dynamodb::types::TransactWriteItem;
 use serde::Deserialize;
 use tokio::time::{Duration, Instant};
 
 use super::audit::StoredItem;
-use super::backoff::Backoff;
+use super::batch_write::delete;
 use super::feed_row::PageCursor;
 use super::kept_body;
 use super::layout::{self, Item, number};
 use super::table::{Table, unavailable};
-use super::transaction::{self, Condition, unbuilt};
+use super::transaction::{self, Condition};
 use crate::domain::{Columns, Error, IdempotencyKey, ProjectId, PromisedAnswer, Row, RowKey, ServerVersion, UserId};
 use crate::idempotency::{Answered, KeyedRequest, RestAnswer};
 
@@ -25,8 +25,6 @@ const KEPT: i64 = 24 * 60 * 60;
 const MAX_BODY_OF_NO_CHANGE: usize = 4 * 1024;
 /// How long records may take to remove.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// The most items one `BatchWriteItem` takes.
-const BATCH: usize = 25;
 /// The stored answer to a request with a key.
 #[derive(Debug)]
 pub(super) struct IdempotencyRecord {
@@ -239,22 +237,7 @@ impl Table {
 
     /// Removes idempotency records. Call it only while nothing else uses the table.
     pub async fn drop_answers(&self, answers: Vec<KeptAnswer>) -> Result<(), Error> {
-        let mut backoff = Backoff::until(Instant::now() + DEADLINE);
-        let mut deletes = Vec::with_capacity(answers.len());
-        for KeptAnswer { key, .. } in answers {
-            let delete = DeleteRequest::builder().set_key(Some(key)).build().map_err(unbuilt)?;
-            deletes.push(WriteRequest::builder().delete_request(delete).build());
-        }
-        while !deletes.is_empty() {
-            let rest = deletes.split_off(deletes.len().min(BATCH));
-            let batch = self.client.batch_write_item().request_items(&self.name, deletes);
-            let output = batch.send().await.map_err(unavailable)?;
-            deletes = output.unprocessed_items.unwrap_or_default().into_values().next().unwrap_or_default();
-            if !deletes.is_empty() && !backoff.wait().await {
-                return Err(Error::Busy);
-            }
-            deletes.extend(rest);
-        }
-        Ok(())
+        let deletes = answers.into_iter().map(|KeptAnswer { key, .. }| delete(key)).collect::<Result<_, _>>()?;
+        self.write_each(deletes, Instant::now() + DEADLINE).await
     }
 }

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 
 use super::batch_write::{delete, put};
 use super::layout::{self, CONNECTION, COUNTER, Item, LIVE, UNWATCHED, key_of_row, number, string, text};
+use super::page::all_items;
 use super::table::{Table, unavailable};
 use crate::domain::{ConnectionId, Counter, Error, ProjectId, Role, Row, RowKey, ServerVersion, UserId, authorize};
 
@@ -221,30 +222,22 @@ impl Table {
     }
 
     async fn watchers_in(&self, partition: String) -> Result<Vec<Watcher>, Error> {
-        let (mut watchers, mut start) = (Vec::new(), None);
-        loop {
-            let output = self
-                .client
-                .query()
-                .table_name(&self.name)
-                .consistent_read(true)
-                .key_condition_expression("project_id = :partition")
-                .expression_attribute_values(":partition", text(&partition))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(unavailable)?;
-            for item in output.items() {
-                match watcher(item) {
-                    Some(watcher) => watchers.push(watcher),
-                    None => tracing::error!(alarm = "corrupt", partition, "a watch cannot be read"),
-                }
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .consistent_read(true)
+            .key_condition_expression("project_id = :partition")
+            .expression_attribute_values(":partition", text(&partition));
+        let items = all_items(query, usize::MAX).await.map_err(unavailable)?;
+        let readable = |item: &Item| {
+            let watcher = watcher(item);
+            if watcher.is_none() {
+                tracing::error!(alarm = "corrupt", partition, "a watch cannot be read");
             }
-            start = output.last_evaluated_key;
-            if start.is_none() {
-                return Ok(watchers);
-            }
-        }
+            watcher
+        };
+        Ok(items.iter().flatten().filter_map(readable).collect())
     }
 
     /// Ends the watches of a project by these connections.

@@ -90,14 +90,7 @@ mod tests {
     use shared::storage::raw::Escaped;
 
     use super::*;
-
-    fn version(number: u64) -> ServerVersion {
-        ServerVersion::try_from(number).expect("a version")
-    }
-
-    fn mark(number: u64) -> Mark {
-        Mark::try_from(number).expect("a mark")
-    }
+    use crate::testing::{mark, version};
 
     /// A membership that was given or, where it says so, removed at these versions.
     fn membership(writes: &[(u64, bool)]) -> Row {

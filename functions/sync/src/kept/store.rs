@@ -259,10 +259,7 @@ mod tests {
 
     use super::*;
     use crate::encoding::Encoding;
-
-    fn mark(number: u64) -> Mark {
-        Mark::try_from(number).expect("a mark")
-    }
+    use crate::testing::mark;
 
     fn member() -> Row {
         let key: RowKey = "memberships#m".parse().expect("a key");

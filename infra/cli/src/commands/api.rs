@@ -3,7 +3,6 @@
 use clap::Args;
 use ops::command::Failure;
 use trueppm::client::{CallError, Client};
-use trueppm::demo::OWNER;
 
 use super::Signing;
 
@@ -25,10 +24,7 @@ pub(crate) struct Api {
 
 impl Api {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
-        let token = match (&self.user, &self.token) {
-            (None, Some(token)) => token.clone(),
-            (user, _) => self.signing.signer().sign(user.as_deref().unwrap_or(OWNER))?,
-        };
+        let token = self.signing.token_for(self.user.as_deref(), self.token.as_deref())?;
         Client::new(&self.url, &token).map_err(of_call)
     }
 }

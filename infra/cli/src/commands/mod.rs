@@ -13,7 +13,9 @@ pub(crate) mod token;
 pub(crate) mod watch;
 
 use clap::Args;
+use ops::command::Failure;
 use stack::token::{LOCAL_SECRET, Signer};
+use trueppm::demo::OWNER;
 
 /// The secret that signs tokens.
 #[derive(Args)]
@@ -27,5 +29,13 @@ impl Signing {
     /// A signer that follows `JWT_ISSUER`, `JWT_AUDIENCE` and `JWT_MAX_LIFETIME`.
     pub(crate) fn signer(&self) -> Signer {
         Signer::as_variables_say(&self.jwt_secret, |name| std::env::var(name).ok())
+    }
+
+    /// The token that was given, or a new one if a user was named or no token was given.
+    pub(crate) fn token_for(&self, user: Option<&str>, given: Option<&str>) -> Result<String, Failure> {
+        match (user, given) {
+            (None, Some(token)) => Ok(token.to_owned()),
+            (user, _) => Ok(self.signer().sign(user.unwrap_or(OWNER))?),
+        }
     }
 }

@@ -18,7 +18,6 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
-use trueppm::demo::OWNER;
 
 use super::Signing;
 
@@ -75,10 +74,7 @@ pub(crate) async fn run(options: Options, json: bool) -> Ended {
 }
 
 async fn follow(url: &str, live: &Live, project: &str) -> Ended {
-    let token = match (&live.user, &live.token) {
-        (None, Some(token)) => token.clone(),
-        (user, _) => live.signing.signer().sign(user.as_deref().unwrap_or(OWNER))?,
-    };
+    let token = live.signing.token_for(live.user.as_deref(), live.token.as_deref())?;
     let failed = |why: String| {
         Failure::new(format!("cannot open {url}: {why}"))
             .next("Start the server with `trueppm serve`, or check --live.")
