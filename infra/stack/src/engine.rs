@@ -1,5 +1,6 @@
 //! The embedded engine: DynamoDB's API over SQLite, behind its own HTTP endpoint, so that the real SDK talks to it.
 
+use std::env;
 use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -28,16 +29,46 @@ pub fn start(data: Option<&Path>) -> io::Result<String> {
     let database = match data {
         Some(directory) => {
             std::fs::create_dir_all(directory)?;
-            Database::new(&directory.join("table.sqlite").to_string_lossy())
+            open(&directory.join("table.sqlite"))?
         }
-        None => Database::memory(),
+        None => in_memory()?,
     };
-    let database = database.map_err(|error| io::Error::other(error.to_string()))?;
     let listener = hidden()?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     // The engine's handlers block on SQLite, so they get threads of their own.
     in_a_thread("engine", listener, |listener| dynoxide::server::serve_on(listener, database))?;
     Ok(endpoint)
+}
+
+/// The engine's records of a stream: an index to find the last one, which each write needs, and the end of old ones. Without them
+/// each write reads all records of the writes before it. DynamoDB keeps a record for a day, and the local stack reads it at once.
+const STREAM_RECORDS: &str = "
+    CREATE INDEX IF NOT EXISTS _stream_records_in_order
+        ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+    CREATE TRIGGER IF NOT EXISTS _stream_records_end AFTER INSERT ON _stream_records
+        BEGIN DELETE FROM _stream_records WHERE id <= NEW.id - 10000; END;";
+
+/// The database in this file, which is made if it does not exist.
+fn open(file: &Path) -> io::Result<Database> {
+    let database = Database::new(&file.to_string_lossy()).map_err(io::Error::other)?;
+    rusqlite::Connection::open(file)
+        .and_then(|connection| connection.execute_batch(STREAM_RECORDS))
+        .map_err(io::Error::other)?;
+    Ok(database)
+}
+
+/// A database in memory. Only a file lets us add to the engine's schema, so it starts as a copy of one.
+fn in_memory() -> io::Result<Database> {
+    let directory = env::temp_dir().join(format!("trueppm-{}", Uuid::new_v4()));
+    std::fs::create_dir(&directory)?;
+    let file = directory.join("empty.sqlite");
+    let database = open(&file).and_then(|_| {
+        let database = Database::memory().map_err(io::Error::other)?;
+        database.restore_from(&file.to_string_lossy()).map_err(io::Error::other)?;
+        Ok(database)
+    });
+    std::fs::remove_dir_all(&directory)?;
+    database
 }
 
 /// Opens the engine to programs and pages of this machine, at a port of 127.0.0.1 (0 takes any free port). Returns the address.
