@@ -54,7 +54,7 @@ fn play_or_explain(seed: u64) -> Result<Figures, Broken> {
         let another = if same { "" } else { "(played again it went another way)\n" };
         let explanation = format!(
             "seed {seed} ({}): {violation}\n{another}the last events:\n{trace}\n\nagain: ADVERSARY_SEED={seed} \
-             ADVERSARY_TRACE={shown} cargo test -p tests --test adversary converge\n",
+             ADVERSARY_TRACE={shown} cargo test -p adversary converge\n",
             scenario.name
         );
         Broken { seed, violation, explanation }
