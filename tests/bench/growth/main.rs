@@ -58,6 +58,7 @@ fn every_curve(largest: usize) -> Outcome<()> {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     println!("{cores} cores ({}), {}", meter::processor(), meter::build());
     for (name, points) in CURVES {
+        eprintln!("measuring {name} …");
         let points = points.iter().filter(|point| **point <= largest).map(ToString::to_string);
         let status =
             Command::new(std::env::current_exe()?).envs(allocator::SETTINGS).arg(name).args(points).status()?;

@@ -17,7 +17,8 @@ use crate::program::Outcome;
 use crate::seed::TABLE;
 use crate::sheet::Sheet;
 
-const PROJECT: &str = "bVvC2oXC-watchers";
+/// An id as the product makes them.
+const PROJECT: &str = "0198c8d5-6b1e-7cc0-8f0e-2b1d5c0a7f31";
 /// How many connections begin to watch at once.
 const AT_ONCE: usize = 64;
 
