@@ -63,6 +63,7 @@ TYPED = {
     "git apply tests/adversary/exponential_backoff.patch": {"apply": "apply --check"},
     # The profile that is compiled already is enough for a test. The figures in the documents are from the release profile.
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
+    "cargo bench -p tests --bench growth": {"bench": "bench --profile dev", "growth": "growth -- 100"},
     "cargo bench -p tests --bench reference": {"bench": "bench --profile dev"},
     "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
     "cargo bench -p tests --bench start": {"bench": "bench --profile dev"},

@@ -45,6 +45,8 @@ pub(crate) struct Measured {
     pub(crate) pages: usize,
     /// Requests to DynamoDB.
     pub(crate) calls: usize,
+    /// Read units, as the engine counts them.
+    pub(crate) units: f64,
     pub(crate) cpu: Option<f64>,
     pub(crate) wall: f64,
     /// The peak before the first pull: the program itself, its client, its keys.
@@ -126,12 +128,12 @@ async fn measure(case: Case, endpoint: &str, since: u64) -> Outcome<Measured> {
     let cpu = before.zip(meter::cpu()).map(|(before, after)| (after - before) / case.times() as f64);
     let peak = meter::peak_memory();
     walls.sort_unstable_by(f64::total_cmp);
-    let Pulled { rows, bytes, pages, calls } = pulled;
+    let Pulled { rows, bytes, pages, calls, units } = pulled;
     if rows != case.rows() {
         return Err(format!("{rows} rows instead of {}", case.rows()).into());
     }
     let wall = walls[walls.len() / 2];
-    Ok(Measured { rows, bytes, pages, calls, cpu, wall, idle_memory, first_peak, peak })
+    Ok(Measured { rows, bytes, pages, calls, units, cpu, wall, idle_memory, first_peak, peak })
 }
 
 /// The totals of all pages.
@@ -141,6 +143,7 @@ struct Pulled {
     bytes: usize,
     pages: usize,
     calls: usize,
+    units: f64,
 }
 
 /// Pulls until there is no more, and counts.
@@ -154,6 +157,7 @@ async fn drain(router: &Router, token: &str, path: &str, since: u64) -> Outcome<
         pulled.bytes += page.body.len();
         pulled.pages += 1;
         pulled.calls += page.calls;
+        pulled.units += page.units;
     }
     Ok(pulled)
 }
@@ -163,6 +167,7 @@ struct Page {
     /// The next `since`, if there is more.
     next: Option<u64>,
     calls: usize,
+    units: f64,
 }
 
 /// One pull as the function serves it: routed, answered, and the body once more as a JSON string, which is how a
@@ -177,10 +182,12 @@ async fn pull(router: &Router, token: &str, path: &str, since: u64) -> Outcome<P
     let timing = response.headers().get("server-timing").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let table = timing.split(", ").find(|part| part.starts_with("table;")).ok_or("an answer without its cost")?;
     let calls = table.split(['"', ' ']).find_map(|word| word.parse().ok()).ok_or("a cost without calls")?;
+    let (_, units) = timing.split_once("rcu;desc=\"").ok_or("an answer without its units")?;
+    let units = units.split(' ').next().unwrap_or_default().parse()?;
     let body = response.into_body().collect().await?.to_bytes();
     let escaped = serde_json::to_vec(std::str::from_utf8(&body)?)?;
     std::hint::black_box(&escaped);
-    Ok(Page { next: mark_of_cut(&body)?, body, calls })
+    Ok(Page { next: mark_of_cut(&body)?, body, calls, units })
 }
 
 /// The mark of an answer that was cut, out of its end.

@@ -6,6 +6,7 @@
 //! The engine runs in a process of its own, and so does each kind of pull, so that CPU and memory are those of the sync
 //! function alone: the router, the SDK, the proof and the body, on the runtime that the deployed function has.
 
+mod allocator;
 mod cases;
 mod engine;
 mod meter;
@@ -51,8 +52,7 @@ fn compare(sizes: &[usize]) -> Outcome<()> {
     for case in Case::all(sizes) {
         let since = case.since(&projects[&case.tasks]).to_string();
         let output = Command::new(std::env::current_exe()?)
-            // This is the value in template.yaml.
-            .envs([("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "268435456")])
+            .envs(allocator::SETTINGS)
             .args([cases::ROLE, &serde_json::to_string(&case)?, &engine.endpoint, &since])
             .stderr(Stdio::inherit())
             .output()?;
@@ -78,7 +78,7 @@ fn heading(load: &str, bytes_per_row: usize) {
     println!("engine and sync in processes of their own; no TLS, no Lambda runtime");
     println!("load average {load}\n");
     println!(
-        "{:<6} {:>8} {:>6} {:>8} {:>11} {:>6} {:>6} {:>11} {:>11} {:>9} {:>9} {:>9}",
+        "{:<6} {:>8} {:>6} {:>8} {:>11} {:>6} {:>6} {:>10} {:>11} {:>11} {:>9} {:>9} {:>9}",
         "pull",
         "project",
         "times",
@@ -86,6 +86,7 @@ fn heading(load: &str, bytes_per_row: usize) {
         "body bytes",
         "pages",
         "calls",
+        "read units",
         "CPU",
         "wall p50",
         "idle RSS",
@@ -96,7 +97,7 @@ fn heading(load: &str, bytes_per_row: usize) {
 
 fn row(case: Case, figures: &Measured) {
     println!(
-        "{:<6} {:>8} {:>6} {:>8} {:>11} {:>6} {:>6} {:>11} {:>11} {:>9} {:>9} {:>9}",
+        "{:<6} {:>8} {:>6} {:>8} {:>11} {:>6} {:>6} {:>10} {:>11} {:>11} {:>9} {:>9} {:>9}",
         case.name(),
         case.tasks,
         case.times(),
@@ -104,6 +105,7 @@ fn row(case: Case, figures: &Measured) {
         figures.bytes,
         figures.pages,
         figures.calls,
+        figures.units,
         milliseconds(figures.cpu),
         milliseconds(Some(figures.wall)),
         megabytes(figures.idle_memory),

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use serde_json::{Value, json};
 use shared::auth::Verifier;
-use shared::domain::{Collection, ProjectId, RowId, RowKey, Step, Task, UserId, parse};
+use shared::domain::{Collection, Draft, Error, ProjectId, Resource, RowId, RowKey, Step, Task, UserId, parse};
 use shared::idempotency::RestAnswer;
 use shared::storage::{Committed, ReadSet, Table};
 use stack::{serve, table, token};
@@ -22,7 +22,7 @@ pub(crate) const SIZES: [usize; 4] = [100, 1_000, 10_000, 100_000];
 /// The number of tasks that are changed at the end. They are the delta.
 pub(crate) const CHANGED: usize = 50;
 /// Rows to a transaction, which takes 100 items.
-const BATCH: usize = 90;
+pub(crate) const BATCH: usize = 90;
 
 /// The project that was made.
 pub(crate) struct Seeded {
@@ -67,7 +67,7 @@ pub(crate) fn verifier() -> Outcome<Arc<Verifier>> {
     Ok(Arc::new(Verifier::configured(secret)?))
 }
 
-async fn create_project(table: &Table, id: &ProjectId) -> Outcome<()> {
+pub(crate) async fn create_project(table: &Table, id: &ProjectId) -> Outcome<()> {
     let token = token::sign(token::LOCAL_SECRET, USER)?;
     let body = json!({"id": id.as_str(), "name": "House by the lake", "start_date": "2026-03-02"});
     let request = Request::post("/api/v1/projects/")
@@ -82,17 +82,28 @@ async fn create_project(table: &Table, id: &ProjectId) -> Outcome<()> {
 }
 
 /// Writes these tasks in one commit, new or changed.
-async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_complete: i64) -> Outcome<()> {
-    let caller: UserId = USER.parse()?;
+pub(crate) async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_complete: i64) -> Outcome<()> {
     let keys = tasks.iter().map(|number| key(*number)).collect::<Outcome<Vec<_>>>()?;
-    let read_set = ReadSet::by(project, &caller).at(keys.clone());
-    let decide = |draft: &mut shared::domain::Draft| {
-        for (number, key) in tasks.iter().zip(&keys) {
-            let columns = task(*number, percent_complete);
-            draft.put(key.id.clone(), &parse::<Task>(columns.as_object().unwrap_or(&serde_json::Map::new()))?)?;
+    let rows = tasks.iter().map(|number| task(*number, percent_complete)).collect::<Vec<_>>();
+    commit_rows(table, project, &keys, |draft| {
+        for (key, columns) in keys.iter().zip(&rows) {
+            draft.put(key.id.clone(), &parsed::<Task>(columns)?)?;
         }
-        Ok(Step::Last(()))
-    };
+        Ok(())
+    })
+    .await
+}
+
+/// Makes one commit that writes only these rows. The rules of REST are not applied, so it costs the same in a project of any size.
+pub(crate) async fn commit_rows(
+    table: &Table,
+    project: &ProjectId,
+    keys: &[RowKey],
+    write: impl Fn(&mut Draft) -> Result<(), Error>,
+) -> Outcome<()> {
+    let caller: UserId = USER.parse()?;
+    let read_set = ReadSet::by(project, &caller).at(keys.to_vec());
+    let decide = |draft: &mut Draft| write(draft).map(|()| Step::Last(()));
     let answer = |_: &Committed<'_, ()>| {
         Ok(RestAnswer { status: 200, headers: BTreeMap::new(), body: String::new(), row: None })
     };
@@ -100,7 +111,8 @@ async fn commit(table: &Table, project: &ProjectId, tasks: &[usize], percent_com
     Ok(())
 }
 
-fn key(number: usize) -> Outcome<RowKey> {
+/// The key of a task.
+pub(crate) fn key(number: usize) -> Outcome<RowKey> {
     let id: RowId = format!("0198c8d5-6b1e-7cc0-8f0e-{number:012}").parse()?;
     Ok(RowKey::new(Collection::Tasks, id))
 }
@@ -112,6 +124,12 @@ fn task(number: usize, percent_complete: i64) -> Value {
     })
 }
 
-async fn current(table: &Table, project: &ProjectId) -> Outcome<u64> {
+/// A resource with these columns.
+pub(crate) fn parsed<R: Resource>(columns: &Value) -> Result<R, Error> {
+    parse(columns.as_object().unwrap_or(&serde_json::Map::new()))
+}
+
+/// The project's counter.
+pub(crate) async fn current(table: &Table, project: &ProjectId) -> Outcome<u64> {
     Ok(table.counter(project).await?.ok_or("the project has no counter")?.current.get())
 }

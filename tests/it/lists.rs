@@ -68,7 +68,7 @@ async fn listed(project: &TestProject, path: &str) -> (usize, u32) {
 }
 
 #[tokio::test]
-async fn a_small_limit_takes_no_more_calls_however_many_tombstones_lie_before_the_rows() {
+async fn a_list_takes_few_calls_though_many_tombstones_lie_before_the_rows() {
     let project = TestApp::new().await.with_project().await;
     let operations = |method: &str, body: fn(String) -> Value| {
         let of_a_batch = |first: usize| {
@@ -77,7 +77,7 @@ async fn a_small_limit_takes_no_more_calls_however_many_tombstones_lie_before_th
                 .map(|op| json!({"method": method, "path": op["path"], "body": op["body"]}))
                 .collect::<Vec<_>>()
         };
-        [0, 95, 190].map(of_a_batch)
+        (0..10).map(|batch| of_a_batch(batch * 95)).collect::<Vec<_>>()
     };
     for batch in operations("POST", |id| json!({"path": "tasks/", "body": {"id": id, "name": "Dig"}})) {
         project.post("batch", &json!({"operations": batch})).await.expect(200);
@@ -91,8 +91,8 @@ async fn a_small_limit_takes_no_more_calls_however_many_tombstones_lie_before_th
     }
     for (limit, rows) in [(1, 1), (2, 2), (100, 3), (1_000, 3)] {
         let (listed, calls) = listed(&project, &format!("tasks/?limit={limit}")).await;
-        // There are 285 tombstones in pages of 100, with the membership before and after them.
-        assert!(listed == rows && calls <= 5, "limit {limit}: {listed} rows, {calls} calls");
+        // 950 tombstones are in calls of 100, 100, 200, 400 and 800 items, with the membership before and after them.
+        assert!(listed == rows && calls <= 7, "limit {limit}: {listed} rows, {calls} calls");
     }
     assert_eq!(pages(&project, "tasks/?limit=2").await, [vec!["z1", "z2"], vec!["z3"]]);
 }

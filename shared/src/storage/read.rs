@@ -20,7 +20,7 @@ use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, Row
 const BATCH: usize = 100;
 /// A limit above what fits a page, so that each call returns as much as DynamoDB gives.
 const ALL: usize = 1_000_000;
-/// The smallest number of items that a list reads in a call, even if it needs fewer rows, because most items may be
+/// The smallest number of items that a list reads in a call, even if it needs fewer rows, because some items may be
 /// tombstones.
 const MIN_PAGE: usize = 100;
 /// The largest number of a user's projects that are confirmed at once. A page of the list of projects looks at least at
@@ -171,12 +171,14 @@ impl Table {
         let mut rows: Vec<Row> = Vec::new();
         let mut room = Some(bytes);
         let mut start = after.map(|after| list.place(after));
+        let mut looked_at = 0;
         loop {
             // It reads one more than was asked for, to know whether there are more. Tombstones count here and are
             // filtered later.
-            let page = (limit.saturating_sub(rows.len()) + 1).max(MIN_PAGE);
+            let page = page_for(limit.saturating_sub(rows.len()) + 1, rows.len(), looked_at);
             let query = list.query(self).limit(i32::try_from(page).unwrap_or(i32::MAX));
             let found = self::page(query, start).await.map_err(unavailable)?;
+            looked_at += found.looked_at;
             for item in &found.items {
                 room = room.and_then(|room| room.checked_sub(json_len(item)));
                 rows.push(layout::row(item)?);
@@ -351,6 +353,16 @@ impl Table {
     }
 }
 
+/// How many items to look at in the next call of a list that still needs `wanted` rows and has found `live` ones among the items
+/// it has looked at.
+///
+/// If most items are tombstones, it looks at as many as probably hold the rows, so that a list among 10,000 tombstones is not 100
+/// calls. It never looks at more than all calls before, so the guess at most doubles what is read.
+fn page_for(wanted: usize, live: usize, looked_at: usize) -> usize {
+    let guess = wanted.saturating_mul(looked_at) / live.max(1);
+    wanted.max(guess.min(looked_at)).max(MIN_PAGE)
+}
+
 /// The collection to list, and where to read it.
 struct List<'a> {
     project: &'a ProjectId,
@@ -399,4 +411,39 @@ pub(super) struct Found {
 /// response.
 fn json_len(item: &Item) -> usize {
     layout::string(item, "row").map_or(0, str::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pages of a list of so many rows, if one item of so many is alive.
+    fn pages(limit: usize, one_of: usize) -> Vec<usize> {
+        let (mut pages, mut live, mut looked_at) = (vec![], 0, 0);
+        while live <= limit {
+            let page = page_for(limit - live + 1, live, looked_at);
+            pages.push(page);
+            looked_at += page;
+            live = looked_at / one_of;
+        }
+        pages
+    }
+
+    #[test]
+    fn a_list_looks_at_more_items_in_a_call_the_more_of_them_are_tombstones() {
+        assert_eq!(pages(100, 1), [101]);
+        assert_eq!(pages(100, 2), [101, 101]);
+        assert_eq!(pages(100, 50), [101, 101, 202, 404, 808, 1_616, 1_868]);
+        assert_eq!(pages(1, 1_000), [100, 100, 200, 400, 800, 1_600]);
+    }
+
+    #[test]
+    fn a_list_never_looks_at_more_than_all_its_calls_before_beyond_a_usual_page() {
+        for (wanted, live, looked_at) in [(101, 0, 0), (101, 0, 5_000), (1, 100, 101), (7, 94, 101), (1_001, 0, 1_001)]
+        {
+            let page = page_for(wanted, live, looked_at);
+            assert!(page >= wanted && page <= wanted.max(looked_at).max(MIN_PAGE), "{page} of {wanted}");
+        }
+        assert_eq!(page_for(7, 94, 101), MIN_PAGE, "few tombstones make no difference");
+    }
 }
