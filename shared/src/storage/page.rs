@@ -16,7 +16,7 @@ use super::layout::Item;
 pub(super) struct ItemPage {
     pub(super) items: Vec<Item>,
     /// The number of items before those were left out that the query filters.
-    pub(super) looked_at: usize,
+    pub(super) scanned: usize,
     /// The start of the next page, if there is one.
     pub(super) next: Option<Item>,
 }
@@ -24,8 +24,8 @@ pub(super) struct ItemPage {
 /// Reads one page, from `start` on if that is given. For a caller that decides after each page.
 pub(super) async fn page(query: QueryFluentBuilder, start: Option<Item>) -> Result<ItemPage, SdkError<QueryError>> {
     let output = query.set_exclusive_start_key(start).send().await?;
-    let looked_at = usize::try_from(output.scanned_count).unwrap_or_default();
-    Ok(ItemPage { items: output.items.unwrap_or_default(), looked_at, next: output.last_evaluated_key })
+    let scanned = usize::try_from(output.scanned_count).unwrap_or_default();
+    Ok(ItemPage { items: output.items.unwrap_or_default(), scanned, next: output.last_evaluated_key })
 }
 
 /// Reads every item, or returns `None` if that takes more than `max_pages`.

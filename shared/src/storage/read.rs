@@ -171,14 +171,14 @@ impl Table {
         let mut rows: Vec<Row> = Vec::new();
         let mut room = Some(bytes);
         let mut start = after.map(|after| list.place(after));
-        let mut looked_at = 0;
+        let mut scanned = 0;
         loop {
             // It reads one more than was asked for, to know whether there are more. Tombstones count here and are
             // filtered later.
-            let page = page_for(limit.saturating_sub(rows.len()) + 1, rows.len(), looked_at);
+            let page = page_for(limit.saturating_sub(rows.len()) + 1, rows.len(), scanned);
             let query = list.query(self).limit(i32::try_from(page).unwrap_or(i32::MAX));
             let found = self::page(query, start).await.map_err(unavailable)?;
-            looked_at += found.looked_at;
+            scanned += found.scanned;
             for item in &found.items {
                 room = room.and_then(|room| room.checked_sub(json_len(item)));
                 rows.push(layout::row(item)?);
@@ -358,9 +358,9 @@ impl Table {
 ///
 /// If most items are tombstones, it looks at as many as probably hold the rows, so that a list among 10,000 tombstones is not 100
 /// calls. It never looks at more than all calls before, so the guess at most doubles what is read.
-fn page_for(wanted: usize, live: usize, looked_at: usize) -> usize {
-    let guess = wanted.saturating_mul(looked_at) / live.max(1);
-    wanted.max(guess.min(looked_at)).max(MIN_PAGE)
+fn page_for(wanted: usize, live: usize, scanned: usize) -> usize {
+    let guess = wanted.saturating_mul(scanned) / live.max(1);
+    wanted.max(guess.min(scanned)).max(MIN_PAGE)
 }
 
 /// The collection to list, and where to read it.
@@ -419,12 +419,12 @@ mod tests {
 
     /// The pages of a list of so many rows, if one item of so many is alive.
     fn pages(limit: usize, one_of: usize) -> Vec<usize> {
-        let (mut pages, mut live, mut looked_at) = (vec![], 0, 0);
+        let (mut pages, mut live, mut scanned) = (vec![], 0, 0);
         while live <= limit {
-            let page = page_for(limit - live + 1, live, looked_at);
+            let page = page_for(limit - live + 1, live, scanned);
             pages.push(page);
-            looked_at += page;
-            live = looked_at / one_of;
+            scanned += page;
+            live = scanned / one_of;
         }
         pages
     }
@@ -439,10 +439,9 @@ mod tests {
 
     #[test]
     fn a_list_never_looks_at_more_than_all_its_calls_before_beyond_a_usual_page() {
-        for (wanted, live, looked_at) in [(101, 0, 0), (101, 0, 5_000), (1, 100, 101), (7, 94, 101), (1_001, 0, 1_001)]
-        {
-            let page = page_for(wanted, live, looked_at);
-            assert!(page >= wanted && page <= wanted.max(looked_at).max(MIN_PAGE), "{page} of {wanted}");
+        for (wanted, live, scanned) in [(101, 0, 0), (101, 0, 5_000), (1, 100, 101), (7, 94, 101), (1_001, 0, 1_001)] {
+            let page = page_for(wanted, live, scanned);
+            assert!(page >= wanted && page <= wanted.max(scanned).max(MIN_PAGE), "{page} of {wanted}");
         }
         assert_eq!(page_for(7, 94, 101), MIN_PAGE, "few tombstones make no difference");
     }
