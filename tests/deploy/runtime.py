@@ -19,7 +19,7 @@ RESPONSE_LIMIT = 6_291_556
 TIMEOUT = 29
 # The command that runs a program of another processor, for example `qemu-aarch64 -L DIRECTORY`. Empty: this machine runs it.
 QEMU = shlex.split(os.environ.get("QEMU", ""))
-# How many times longer a start or an end may take. It takes three to ten times longer under qemu.
+# How many times longer a start or an end may take. Under qemu, on a busy machine, a start has taken 2 s.
 PATIENCE = 20 if QEMU else 1
 
 
