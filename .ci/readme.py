@@ -109,7 +109,7 @@ NOT_HERE = {
     "npm install PATH/TO/trueppm-sync-0.1.0.tgz @nozbe/watermelondb @react-native-community/netinfo": "in somebody's app",
     "npm install @nozbe/watermelondb@0.28 @react-native-community/netinfo": "the same",
     "npm install -D @babel/plugin-proposal-decorators": "the same",
-    "cargo bench -p tests --bench herd": "many devices read a large project: too long for each change",
+    "cargo bench --profile dev -p tests --bench herd": "many devices read a large project: too long for each change",
     "npm run mutants": "plays many worlds for each rule: too long for each change",
     "npm run mutants -- NAME": "the same",
     "npm run mutants -- --table --worlds 150 NAME …": "the same",

@@ -138,3 +138,13 @@ async fn a_fault_settles_no_doubt() {
     let refused = post(&unlucky(&project, [Fault::Expired]).await);
     project.refuses(refused, 503, "unavailable").await;
 }
+
+#[tokio::test]
+async fn a_write_for_which_the_project_has_no_room_is_refused_for_good() {
+    let project = project().await;
+    let post = |project: &TestProject| project.post("tasks", &json!({"name": "one too many"}));
+    let refused = post(&unlucky(&project, [Fault::Full]).await);
+    project.refuses(refused, 409, "quota_exceeded").await;
+    // It settles no doubt about an earlier attempt.
+    post(&unlucky(&project, [Fault::AnswerLost, Fault::Full]).await).await.problem(503, "outcome_unknown");
+}

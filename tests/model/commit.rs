@@ -1,7 +1,7 @@
 //! The writers. They read, see `last` in place, decide, archive, commit, and find out the outcome.
 
+use crate::copies::Copies;
 use crate::decision::{Job, Reads, decide, finish, rebase};
-use crate::hand::Hand;
 use crate::proof::adds_up;
 use crate::row::{Entity, Overflow, Row, Version, Versions};
 use crate::scenario::{Mutant, Scenario, View};
@@ -440,14 +440,15 @@ impl Writer {
     /// superseded.
     fn look_for_lost_versions(&mut self, View { scenario, table }: View<'_>, reads: Reads) -> Option<()> {
         let current = table.counter.at(reads.counter)?.current_version;
-        let hand =
-            Entity::ALL.into_iter().fold(Hand::default(), |hand, entity| hand.with(table, entity, reads.rows[entity]));
+        let copies = Entity::ALL
+            .into_iter()
+            .fold(Copies::default(), |copies, entity| copies.with(table, entity, reads.rows[entity]));
         let archive = Some(table.archive);
         let view = View { scenario, table };
-        if !adds_up(view, current, hand, archive) && !scenario.is(Mutant::HealedWithoutTheSum) {
+        if !adds_up(view, current, copies, archive) && !scenario.is(Mutant::HealedWithoutTheSum) {
             return None;
         }
-        let held = hand.rows(table).fold(table.skipped, |held, (_, row)| held.with(row.held()));
+        let held = copies.rows(table).fold(table.skipped, |held, (_, row)| held.with(row.held()));
         let named = held.with(table.archive.named()).with(table.archive.anonymous);
         let versions = Versions::all().up_to(current).without(named);
         if versions.is_empty() {

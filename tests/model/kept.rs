@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use crate::hand::Hand;
+use crate::copies::Copies;
 use crate::proof::{Verdict, judge_for_another, newest};
 use crate::pull::{Found, Request, Source};
 use crate::row::{Entity, PerRow, Row, Version};
@@ -44,10 +44,10 @@ impl KeptPage {
         for since in sinces {
             for current in counters.iter().copied().filter(|&current| since < current && current <= visible) {
                 let request = Request::new(since, current);
-                for hand in Hand::from_index(view, request) {
+                for copies in Copies::from_index(view, request) {
                     pages.extend(Self::of(
                         view,
-                        Found { request, source: Source::Index, hand, archive: None },
+                        Found { request, source: Source::Index, copies, archive: None },
                         &counters,
                     ));
                 }
@@ -60,7 +60,7 @@ impl KeptPage {
 
     /// The pages that a pull makes of the rows that it read, by the counter that it reads last.
     fn of(view: View<'_>, found: Found, counters: &[Version]) -> Vec<Self> {
-        let Found { request, hand, .. } = found;
+        let Found { request, copies, .. } = found;
         let (mark, is_final) = match judge_for_another(view, found) {
             Verdict::Exact => (request.current, true),
             Verdict::Cut { mark, .. } => (mark, false),
@@ -70,8 +70,8 @@ impl KeptPage {
         let to = if is_final || view.scenario.is(Mutant::BusyAnswerKept) { Version::MAX } else { mark };
         let is_shown = |row: &Row| request.since < row.server_version && row.server_version <= to;
         let copies = PerRow::from_fn(|entity| {
-            let row = view.table.rows[entity].at(hand.copy(entity));
-            if row.is_some_and(is_shown) { hand.copy(entity) } else { 0 }
+            let row = view.table.rows[entity].at(copies.copy(entity));
+            if row.is_some_and(is_shown) { copies.copy(entity) } else { 0 }
         });
         let page = |covered| Self { after: request.since, mark, covered, is_final, copies };
         if is_final || view.scenario.is(Mutant::PageKeptBeforeItsCounter) {

@@ -21,7 +21,7 @@
 //! - The archive ([`archive`]). A writer, who may be killed in between, writes it before the commit that drops versions from a
 //!   history. It is read after the rows. A backfill completes it if older code dropped versions without it. A restore tells
 //!   archived versions from versions that no row ever got.
-//! - The index: see [`hand::Hand::from_index`].
+//! - The index: see [`copies::Copies::from_index`].
 //! - One device that pulls as often as it likes: proof by accounted versions, including those that only a row's history names,
 //!   proof by the sum, busy answers, cut pages, removal of its user, and the full resync of a user who is added again.
 //! - A page that an instance keeps of another device's pull ([`kept`]).
@@ -55,9 +55,9 @@
 mod archive;
 mod check;
 mod commit;
+mod copies;
 mod decision;
 mod device;
-mod hand;
 mod kept;
 mod mutants;
 mod proof;

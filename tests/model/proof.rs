@@ -1,7 +1,7 @@
 //! The proof, which decides what the rows that were read show.
 
 use crate::archive::Archive;
-use crate::hand::Hand;
+use crate::copies::Copies;
 use crate::pull::{Found, Source};
 use crate::row::{Entity, Row, Version, Versions};
 use crate::scenario::{Mutant, View};
@@ -33,9 +33,9 @@ pub(crate) fn judge(view: View<'_>, found: Found) -> Verdict {
 
 /// The result for a member whose membership is not among the rows.
 pub(crate) fn judge_for_another(view: View<'_>, found: Found) -> Verdict {
-    let Found { request, hand, .. } = found;
+    let Found { request, copies, .. } = found;
     let proven = proven_to(view, found);
-    let rows = hand.after(view.table, request.since);
+    let rows = copies.after(view.table, request.since);
     match page(view, &rows, proven) {
         Some(page) => page,
         None if proven < request.current => Verdict::Short,
@@ -50,15 +50,15 @@ pub(crate) fn judge_for_another(view: View<'_>, found: Found) -> Verdict {
 /// A version of a row that the archive names was superseded. If the row was not read above it although nothing is missing, the
 /// row is newer than the counter. While something is missing, the missing version may be that row's.
 pub(crate) fn newest(view: View<'_>, found: Found) -> Version {
-    let Found { request, hand, archive, .. } = found;
-    let read = |entity| view.table.rows[entity].at(hand.copy(entity));
+    let Found { request, copies, archive, .. } = found;
+    let read = |entity| view.table.rows[entity].at(copies.copy(entity));
     let names_a_newer =
         |archive: Archive| Entity::ALL.into_iter().any(|entity| archive.names_a_newer(entity, read(entity)));
     let nothing_is_missing =
         || proven_to(view, found) >= request.current || view.scenario.is(Mutant::SightingOfWhatIsMissing);
     let sighted =
         archive.is_some_and(names_a_newer) && nothing_is_missing() && !view.scenario.is(Mutant::ArchiveIsNoSighting);
-    hand.newest(view.table).max(if sighted { request.current + 1 } else { 0 })
+    copies.newest(view.table).max(if sighted { request.current + 1 } else { 0 })
 }
 
 /// If the archive does not name the row of a version, nobody knows whether that row was read.
@@ -71,7 +71,7 @@ fn rests_on_anonymous(view: View<'_>, found: Found) -> bool {
 
 /// The version up to which nothing is missing.
 fn proven_to(view: View<'_>, found: Found) -> Version {
-    let Found { request, source, hand, archive } = found;
+    let Found { request, source, copies, archive } = found;
     let believed = view.scenario.is(Mutant::MarkTakenWithoutProof)
         || source == Source::Table && view.scenario.is(Mutant::TableBelievedWithoutItsSum);
     if believed {
@@ -79,18 +79,18 @@ fn proven_to(view: View<'_>, found: Found) -> Version {
     }
     match source {
         // These are all rows of the project, so the sum can be taken, however many histories are cut.
-        Source::Table if adds_up(view, request.current, hand, archive) => request.current,
+        Source::Table if adds_up(view, request.current, copies, archive) => request.current,
         // The index does not show from which version on the archive is complete.
-        Source::Index if request.since == 0 && adds_up(view, request.current, hand, None) => request.current,
+        Source::Index if request.since == 0 && adds_up(view, request.current, copies, None) => request.current,
         Source::Table => request.since,
-        Source::Index => hand.held_to(request.since, request.current, accounted(view, found)),
+        Source::Index => copies.accounted_to(request.since, request.current, accounted(view, found)),
     }
 }
 
 /// The versions for which no row has to be read.
-fn accounted(view: View<'_>, Found { request, hand, archive, .. }: Found) -> Versions {
+fn accounted(view: View<'_>, Found { request, copies, archive, .. }: Found) -> Versions {
     let archived = archive.map_or(Versions::default(), |archive| archive.named().with(archive.anonymous));
-    let silent_below = hand.rows(view.table).map(|(_, row)| row.silent_below).max().unwrap_or(0);
+    let silent_below = copies.rows(view.table).map(|(_, row)| row.silent_below).max().unwrap_or(0);
     let believed = if view.scenario.is(Mutant::SilentListTakenForArchived) && silent_below > request.since + 1 {
         Versions::all().up_to(silent_below - 1)
     } else {
@@ -103,16 +103,16 @@ fn accounted(view: View<'_>, Found { request, hand, archive, .. }: Found) -> Ver
 ///
 /// A history that is silent above `current` does not tell how many versions lie above, unless the row was read from the table
 /// with `archived_from` and the archive was read after it.
-pub(crate) fn adds_up(view: View<'_>, current: Version, hand: Hand, archive: Option<Archive>) -> bool {
+pub(crate) fn adds_up(view: View<'_>, current: Version, copies: Copies, archive: Option<Archive>) -> bool {
     let is_complete = |row: &Row| archive.is_some() && row.archived_from.is_some_and(|from| from <= current);
-    let is_silent = hand.rows(view.table).any(|(_, row)| row.is_silent_above(current) && !is_complete(row));
+    let is_silent = copies.rows(view.table).any(|(_, row)| row.is_silent_above(current) && !is_complete(row));
     let held = |(entity, row): (Entity, &Row)| {
         let archived = archive.map_or(Versions::default(), |archive| archive.rows[entity].up_to(row.server_version));
         u32::from(row.writes).saturating_sub(row.held().with(archived).above(current))
     };
     let skipped = view.table.skipped.up_to(current).above(0);
     (!is_silent || view.scenario.is(Mutant::SilentListBelieved))
-        && hand.rows(view.table).map(held).sum::<u32>() + skipped == u32::from(current)
+        && copies.rows(view.table).map(held).sum::<u32>() + skipped == u32::from(current)
 }
 
 /// The page, if the rows do not fit. It ends at the last version in it up to which everything fits and is proven.
@@ -126,8 +126,8 @@ fn page(view: View<'_>, rows: &[(Entity, &Row)], proven: Version) -> Option<Verd
 }
 
 /// The version at which the caller was removed, if the newest copy of the caller's membership that was read says so.
-fn own_removal(view: View<'_>, Found { request, hand, .. }: Found) -> Option<Version> {
-    let copy = hand.copy(Entity::Membership);
+fn own_removal(view: View<'_>, Found { request, copies, .. }: Found) -> Option<Version> {
+    let copy = copies.copy(Entity::Membership);
     let not_looked_at = view.scenario.is(Mutant::OwnDeadMembershipNotLookedFor)
         || view.scenario.is(Mutant::OldOwnTombstoneDelivered) && copy < request.membership;
     let membership = view.table.rows[Entity::Membership].at(copy)?;

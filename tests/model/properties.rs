@@ -3,8 +3,8 @@
 use stateright::Property;
 
 use crate::commit::{Phase as Writing, Writer};
+use crate::copies::Copies;
 use crate::device::{Answer, How, shown};
-use crate::hand::Hand;
 use crate::proof::{Verdict, judge, newest};
 use crate::pull::{Found, Phase as Pulling, Request, Source};
 use crate::row::{Entity, PerRow, Row};
@@ -251,8 +251,8 @@ fn an_applied_project_is_proven_by_the_table(scenario: &Scenario, state: &State)
     let request = Request::new(state.pull.device.mark, table.visible_version());
     let now = PerRow::from_fn(|entity| table.rows[entity].now());
     !table.unapplied().is_empty()
-        || Hand::from_table(table, now).into_iter().all(|hand| {
-            let found = Found { request, source: Source::Table, hand, archive: None };
+        || Copies::from_table(table, now).into_iter().all(|copies| {
+            let found = Found { request, source: Source::Table, copies, archive: None };
             judge(View { scenario, table }, found) != Verdict::Short
         })
 }

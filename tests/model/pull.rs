@@ -1,8 +1,8 @@
 //! The pull, which reads, proves and answers.
 
 use crate::archive::Archive;
+use crate::copies::Copies;
 use crate::device::{Answer, Device, How};
-use crate::hand::Hand;
 use crate::kept::{Form, KeptPage};
 use crate::proof::{Verdict, judge, newest};
 use crate::row::{Entity, Overflow, PerRow, Row, Version};
@@ -39,7 +39,7 @@ pub(crate) enum Source {
 pub(crate) struct Found {
     pub(crate) request: Request,
     pub(crate) source: Source,
-    pub(crate) hand: Hand,
+    pub(crate) copies: Copies,
     /// The archive, if it was read.
     pub(crate) archive: Option<Archive>,
 }
@@ -110,10 +110,10 @@ pub(crate) enum Phase {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Step {
     Start(Head),
-    Query(Hand),
+    Query(Copies),
     /// The same step, but the archive is read although there is a page without it.
-    QueryForTheArchive(Hand),
-    Scan(Hand),
+    QueryForTheArchive(Copies),
+    Scan(Copies),
     ReadArchive(Archive),
     /// A fresh S for the next scan.
     FreshCounter,
@@ -153,21 +153,21 @@ impl Pull {
         match self.phase {
             Phase::Start { begin } => begin.until_now(view.table).map(Step::Start).collect(),
             Phase::Query { request } => {
-                let hands = Hand::from_index(view, request);
-                let missing = |hand: &&Hand| {
-                    hand.is_silent_above(view.table, request.since)
-                        && hand.held_to(request.since, request.current, view.table.skipped) < request.current
+                let readings = Copies::from_index(view, request);
+                let missing = |copies: &&Copies| {
+                    copies.is_silent_above(view.table, request.since)
+                        && copies.accounted_to(request.since, request.current, view.table.skipped) < request.current
                 };
                 let overflows = view.scenario.overflow == Overflow::Archived;
-                let for_the_archive = hands.iter().filter(missing).filter(|_| overflows);
+                let for_the_archive = readings.iter().filter(missing).filter(|_| overflows);
                 let for_the_archive: Vec<_> = for_the_archive.copied().map(Step::QueryForTheArchive).collect();
-                hands.into_iter().map(Step::Query).chain(for_the_archive).collect()
+                readings.into_iter().map(Step::Query).chain(for_the_archive).collect()
             }
             Phase::Archive { found, begin } => {
                 begin.until_now(view.table, found.request.since).into_iter().map(Step::ReadArchive).collect()
             }
             Phase::Scan { begin, .. } => {
-                let scans = Hand::from_table(view.table, begin).into_iter().map(Step::Scan);
+                let scans = Copies::from_table(view.table, begin).into_iter().map(Step::Scan);
                 scans.chain([Step::FreshCounter, Step::GiveUp]).collect()
             }
             Phase::Recount { begin, .. } => {
@@ -181,18 +181,18 @@ impl Pull {
     pub(crate) fn step(&mut self, view: View<'_>, step: Step) -> Option<()> {
         match (step, self.phase) {
             (Step::Start(head), Phase::Start { .. }) => self.start(view, head)?,
-            (Step::Query(hand), Phase::Query { request }) => {
-                self.look(view, Found { request, source: Source::Index, hand, archive: None })?;
+            (Step::Query(copies), Phase::Query { request }) => {
+                self.look(view, Found { request, source: Source::Index, copies, archive: None })?;
             }
-            (Step::QueryForTheArchive(hand), Phase::Query { request }) => {
-                let found = with_membership(view, Found { request, source: Source::Index, hand, archive: None });
+            (Step::QueryForTheArchive(copies), Phase::Query { request }) => {
+                let found = with_membership(view, Found { request, source: Source::Index, copies, archive: None });
                 self.read_archive(view, found);
             }
             (Step::ReadArchive(archive), Phase::Archive { found, .. }) => {
                 self.look(view, Found { archive: Some(archive), ..found })?;
             }
-            (Step::Scan(hand), Phase::Scan { request, .. }) => {
-                self.look(view, Found { request, source: Source::Table, hand, archive: None })?;
+            (Step::Scan(copies), Phase::Scan { request, .. }) => {
+                self.look(view, Found { request, source: Source::Table, copies, archive: None })?;
             }
             (Step::FreshCounter, Phase::Scan { request, .. }) => {
                 let current = view.table.visible_version();
@@ -226,7 +226,7 @@ impl Pull {
             return None;
         }
         if since == current && !view.scenario.is(Mutant::CounterReadAfterTheRows) {
-            let found = Found { request, source: Source::Index, hand: Hand::default(), archive: None };
+            let found = Found { request, source: Source::Index, copies: Copies::default(), archive: None };
             self.answer(view, found, Verdict::Exact);
         } else {
             self.read_rows(view.table, request, Source::Index);
@@ -295,7 +295,7 @@ impl Pull {
     /// Makes a busy answer, which needs another read of the membership.
     fn answer_busy(&mut self, view: View<'_>, mut head: Head, found: Found) -> Option<()> {
         if view.scenario.is(Mutant::MembershipNotReadAgain) {
-            head.membership = found.hand.copy(Entity::Membership);
+            head.membership = found.copies.copy(Entity::Membership);
         }
         let mark = found.request.current;
         if let Some(removed_at) = head.removed_at(view.table) {
@@ -343,16 +343,16 @@ impl Pull {
     }
 
     fn answer(&mut self, view: View<'_>, found: Found, verdict: Verdict) {
-        let Found { request, source, hand, archive } = found;
+        let Found { request, source, copies, archive } = found;
         let how = How { source, resync: request.since < self.device.mark, archive: archive.is_some(), kept: false };
-        let rows = hand.after(view.table, request.since);
+        let rows = copies.after(view.table, request.since);
         match verdict {
             Verdict::Short | Verdict::Removed(_) => {}
             Verdict::Cut { last, .. } => {
                 let page: Vec<_> = rows.iter().copied().filter(|(_, row)| row.server_version <= last).collect();
-                self.note(view, request, |entity| hand.copy(entity), &page);
+                self.note(view, request, |entity| copies.copy(entity), &page);
             }
-            _ => self.note(view, request, |entity| hand.copy(entity), &rows),
+            _ => self.note(view, request, |entity| copies.copy(entity), &rows),
         }
         match verdict {
             Verdict::Exact => self.device.tell(Answer::Exact(how), request.current, rows),
@@ -388,5 +388,5 @@ fn with_membership(view: View<'_>, found: Found) -> Found {
     if kept_apart.iter().any(|&mutant| view.scenario.is(mutant)) {
         return found;
     }
-    Found { hand: found.hand.with(view.table, Entity::Membership, found.request.membership), ..found }
+    Found { copies: found.copies.with(view.table, Entity::Membership, found.request.membership), ..found }
 }

@@ -30,6 +30,8 @@ pub enum Fault {
     TokenForgotten,
     /// The call takes no effect, because the credential has expired.
     Expired,
+    /// The call takes no effect, because the project holds as much as DynamoDB lets it.
+    Full,
 }
 
 /// The answer that replaces the call's own: status and body.
@@ -40,6 +42,12 @@ const LOST: Instead = Instead(500, "{}");
 const EXPIRED: Instead = Instead(
     400,
     r#"{"__type": "com.amazonaws#ExpiredTokenException", "message": "The security token included in the request is expired"}"#,
+);
+
+const FULL: Instead = Instead(
+    400,
+    r#"{"__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException", "message": "Transaction cancelled",
+        "CancellationReasons": [{"Code": "None"}, {"Code": "ItemCollectionSizeLimitExceeded", "Message": "too large"}]}"#,
 );
 
 impl Storable for Instead {
@@ -86,10 +94,14 @@ impl<F: Fn(usize) -> Fault + Send + Sync> Intercept for Faulty<F> {
             Fault::AnswerLost => {
                 config.interceptor_state().store_put(LOST);
             }
-            fault @ (Fault::NeverArrives | Fault::Expired) => {
+            fault @ (Fault::NeverArrives | Fault::Expired | Fault::Full) => {
                 *request.body_mut() = SdkBody::from("{}");
                 request.headers_mut().insert("content-length", "2");
-                config.interceptor_state().store_put(if fault == Fault::Expired { EXPIRED } else { LOST });
+                config.interceptor_state().store_put(match fault {
+                    Fault::Expired => EXPIRED,
+                    Fault::Full => FULL,
+                    _ => LOST,
+                });
             }
             Fault::TokenForgotten => {
                 let mut body: Value = serde_json::from_slice(request.body().bytes().ok_or("a body in memory")?)?;

@@ -66,7 +66,7 @@ fn batch() -> Route {
             &["invalid_parameter", "not_found", "id_taken", "id_deleted", "version_mismatch", "sync_conflict", "batch_too_large"],
             BODY,
             references(Collection::Dependencies),
-            &["calendar_in_use", "quota_exceeded"],
+            &["calendar_in_use"],
             TABLE,
         ]
         .concat(),

@@ -25,7 +25,8 @@ pub(super) const TOKEN: &[&str] =
 pub(super) const TABLE: &[&str] = &["unavailable", "internal_error"];
 pub(super) const MEMBER: &[&str] = &["not_a_member", "membership_revoked", "project_deleted"];
 pub(super) const BODY: &[&str] = &["malformed_json", "body_too_large", "unsupported_media_type", "validation_failed"];
-pub(super) const COMMIT: &[&str] = &["role_too_low", "busy", "outcome_unknown", "idempotency_key_reused"];
+pub(super) const COMMIT: &[&str] =
+    &["role_too_low", "busy", "outcome_unknown", "idempotency_key_reused", "quota_exceeded"];
 
 pub(super) const KB: usize = 1024;
 /// The name of the responses that only the gateway sends.

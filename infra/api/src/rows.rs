@@ -112,8 +112,7 @@ pub(super) fn create(collection: Collection) -> Result<Route, Error> {
         ],
         _ => &[],
     };
-    let in_project =
-        if collection == Collection::Projects { vec![] } else { [MEMBER, COMMIT, &["quota_exceeded"]].concat() };
+    let in_project = if collection == Collection::Projects { vec![] } else { [MEMBER, COMMIT].concat() };
     Ok(Route {
         method: HttpMethod::Post,
         path: rows_path(collection),

@@ -130,3 +130,37 @@ async fn pass_on(State(engine): State<Engine>, request: Request) -> Response {
         Err(_) => StatusCode::BAD_GATEWAY.into_response(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_record_of_a_stream_is_found_by_an_index_and_old_records_end() {
+        let directory = env::temp_dir().join(format!("trueppm-{}", Uuid::new_v4()));
+        std::fs::create_dir(&directory).expect("a directory");
+        let file = directory.join("table.sqlite");
+        let _engine = open(&file).expect("a database");
+        let mut connection = rusqlite::Connection::open(&file).expect("a connection");
+        let insert = "INSERT INTO _stream_records (table_name, event_name, keys_json, sequence_number, shard_id, created_at) \
+                      VALUES ('t', 'INSERT', '{}', ?1, 's', 0)";
+        let writing = connection.transaction().expect("a transaction");
+        for number in 1..=10_005 {
+            writing.execute(insert, [number.to_string()]).expect("a record");
+        }
+        writing.commit().expect("a commit");
+        let kept = connection.query_row(
+            "SELECT COUNT(*), MIN(CAST(sequence_number AS INTEGER)) FROM _stream_records",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        );
+        assert_eq!(kept.expect("a count"), (10_000, 6));
+        // This is how the engine asks for it.
+        let last = "SELECT MAX(CAST(sequence_number AS INTEGER)) FROM _stream_records WHERE table_name = 't'";
+        let mut last = connection.prepare(last).expect("a query");
+        assert_eq!(last.query_row([], |row| row.get::<_, i64>(0)).expect("a record"), 10_005);
+        let steps = last.get_status(rusqlite::StatementStatus::VmStep);
+        assert!(steps < 100, "it took {steps} steps");
+        std::fs::remove_dir_all(&directory).expect("to remove the directory");
+    }
+}

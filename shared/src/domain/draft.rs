@@ -452,7 +452,7 @@ impl Draft {
 
     /// The named rows that are not written, each with the version that was read. They are the commit's other
     /// conditions.
-    pub fn looked_at(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
+    pub fn other_conditions(&self) -> impl Iterator<Item = (&RowKey, Option<ServerVersion>)> {
         self.conditions
             .iter()
             .filter(|key| !self.writes.contains_key(*key))

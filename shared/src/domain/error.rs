@@ -88,10 +88,10 @@ pub enum Error {
     /// The last owner can neither leave nor be demoted.
     #[error("a project needs an owner")]
     LastOwner,
-    /// A project would hold, or a user would create, more than the deployment allows.
+    /// A project would hold more than the deployment or DynamoDB allows, or a user would create more.
     #[error("at most {max} {what} are allowed")]
     QuotaExceeded {
-        /// What is limited: a collection's name.
+        /// What is limited: a collection's name, or `gigabytes`.
         what: &'static str,
         /// The limit.
         max: u32,

@@ -287,6 +287,13 @@ impl From<Error> for Problem {
                 format!("You can create at most {max} projects per day. Try again tomorrow."),
             )
             .with("limit", json!({ "projects": max })),
+            Error::QuotaExceeded { what: "gigabytes", max } => Self::new(
+                S::CONFLICT,
+                "quota_exceeded",
+                "The project is full",
+                format!("A project can hold at most {max} gigabytes, deleted rows included. Use another project."),
+            )
+            .with("limit", json!({ "gigabytes": max })),
             Error::QuotaExceeded { what, max } => Self::new(
                 S::CONFLICT,
                 "quota_exceeded",

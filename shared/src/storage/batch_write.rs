@@ -1,12 +1,13 @@
 //! Puts and deletes of many items, each by itself and in no order.
 
+use aws_sdk_dynamodb::operation::batch_write_item::BatchWriteItemError;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
 use super::layout::Item;
 use super::table::{Table, unavailable};
-use super::transaction::unbuilt;
+use super::transaction::{full, unbuilt};
 use crate::domain::Error;
 
 /// The most items that one `BatchWriteItem` takes.
@@ -29,7 +30,10 @@ impl Table {
         while !writes.is_empty() {
             let rest = writes.split_off(writes.len().min(MAX_WRITES));
             let output = self.client.batch_write_item().request_items(&self.name, writes);
-            let output = output.send().await.map_err(unavailable)?;
+            let output = output.send().await.map_err(|error| match error.as_service_error() {
+                Some(BatchWriteItemError::ItemCollectionSizeLimitExceededException(_)) => full(),
+                _ => unavailable(error),
+            })?;
             writes = output.unprocessed_items.unwrap_or_default().into_values().flatten().collect();
             if !writes.is_empty() && !backoff.wait().await {
                 return Err(Error::Busy);

@@ -270,7 +270,7 @@ impl Table {
                 return Ok(Attempt::Retry);
             };
             let last = counter.write_set.clone();
-            let taken = 1 + planned_writes.len() + draft.looked_at().count() + usize::from(slot.is_some());
+            let taken = 1 + planned_writes.len() + draft.other_conditions().count() + usize::from(slot.is_some());
             if last.len() > MAX_ITEMS.saturating_sub(taken) || !draft.rebase(counter) {
                 return Ok(Attempt::Retry);
             }

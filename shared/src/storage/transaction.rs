@@ -144,10 +144,11 @@ impl Table {
                 Meaning::ConditionFailed => return Ok(Fate::Refused(moved_counter(&error)?)),
                 Meaning::Throttled => {}
                 Meaning::Lost => in_doubt = true,
-                Meaning::Fault if in_doubt => {
+                Meaning::Full | Meaning::Fault if in_doubt => {
                     tracing::warn!(error = %reasons(&error), "a fault while the fate of a write is not known");
                     return Err(Error::OutcomeUnknown);
                 }
+                Meaning::Full => return Err(full()),
                 Meaning::Fault => return Err(Error::Unavailable(reasons(&error).into())),
             }
             if !backoff.wait().await {
@@ -168,8 +169,16 @@ enum Meaning {
     Throttled,
     /// The try may have been executed, or may still be.
     Lost,
+    /// The project has no room for it.
+    Full,
     /// Another try would not help.
     Fault,
+}
+
+/// The error of a write that would make a project larger than DynamoDB lets the items of one partition key be in a table with a
+/// local index.
+pub(super) fn full() -> Error {
+    Error::QuotaExceeded { what: "gigabytes", max: 10 }
 }
 
 const CONDITION_FAILED: &str = "ConditionalCheckFailed";
@@ -186,7 +195,9 @@ fn meaning(error: &SdkError<TransactWriteItemsError>) -> Meaning {
             let codes: Vec<&str> = cancelled.cancellation_reasons().iter().filter_map(|r| r.code()).collect();
             if codes.iter().all(|code| matches!(*code, "None" | CONDITION_FAILED)) {
                 Meaning::ConditionFailed
-            } else if codes.iter().any(|code| matches!(*code, "ValidationError" | "ItemCollectionSizeLimitExceeded")) {
+            } else if codes.contains(&"ItemCollectionSizeLimitExceeded") {
+                Meaning::Full
+            } else if codes.contains(&"ValidationError") {
                 Meaning::Fault
             } else {
                 Meaning::Conflict

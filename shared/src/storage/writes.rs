@@ -26,7 +26,7 @@ impl Table {
             let item = layout::row_item(project, &planned.row);
             items.push(transaction::put(self, item, &Condition::row(planned.condition))?);
         }
-        for (key, version) in draft.looked_at() {
+        for (key, version) in draft.other_conditions() {
             items.push(transaction::check(self, layout::key_of_row(project, key), &Condition::row(version))?);
         }
         for (key, version) in conditions {

@@ -106,6 +106,7 @@ impl UnreliableTable {
         let keys: BTreeSet<Key> = writes.iter().map(key_written).collect();
         assert_eq!(keys.len(), writes.len(), "an item is named twice: {request}");
         let mut left = Vec::new();
+        let incarnation = self.state().incarnation;
         {
             let state = &mut *self.state();
             state.rng.shuffle(&mut writes);
@@ -118,6 +119,10 @@ impl UnreliableTable {
         }
         for write in &writes {
             self.pause_between_reads().await;
+            // The rest of a call to a lost table changes nothing in the table that took its place.
+            if self.state().incarnation != incarnation {
+                return error(400, "ResourceNotFoundException");
+            }
             let now = self.now();
             if write.get("DeleteRequest").is_some() {
                 self.state().base.remove(key_written(write), now);

@@ -7,43 +7,43 @@ use crate::row::{Entity, PerRow, Row, Version, Versions};
 use crate::scenario::{Index, Mutant, View};
 use crate::table::{Moment, Table};
 
-/// The rows that were read. It has the newest copy of each row, and every version that any copy held.
+/// What was read: the newest copy of each row, and every version that the copies account for.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
-pub(crate) struct Hand {
+pub(crate) struct Copies {
     /// The version of each row, or 0 if no copy was read.
-    copies: PerRow<Moment>,
-    held: Versions,
+    of_rows: PerRow<Moment>,
+    accounted: Versions,
     /// The newest version of a copy of which only the history was read.
-    newest_of_lists: Version,
+    newest_of_histories: Version,
 }
 
-impl Hand {
+impl Copies {
     pub(crate) fn with(mut self, table: &Table, entity: Entity, moment: Moment) -> Self {
         if let Some(row) = table.rows[entity].at(moment) {
-            self.copies[entity] = self.copies[entity].max(moment);
-            self.held = self.held.with(row.held());
+            self.of_rows[entity] = self.of_rows[entity].max(moment);
+            self.accounted = self.accounted.with(row.held());
         }
         self
     }
 
     /// Adds only the versions that a copy superseded.
-    fn with_list(mut self, view: View<'_>, entity: Entity, moment: Moment) -> Self {
+    fn with_history(mut self, view: View<'_>, entity: Entity, moment: Moment) -> Self {
         if let Some(row) = view.table.rows[entity].at(moment) {
             let taken_for_read = view.scenario.is(Mutant::RowOfAListTakenForRead);
-            self.held = self.held.with(if taken_for_read { row.held() } else { row.superseded() });
+            self.accounted = self.accounted.with(if taken_for_read { row.held() } else { row.superseded() });
             if !view.scenario.is(Mutant::RowOfAListNotSeen) {
-                self.newest_of_lists = self.newest_of_lists.max(row.server_version);
+                self.newest_of_histories = self.newest_of_histories.max(row.server_version);
             }
         }
         self
     }
 
     pub(crate) fn copy(self, entity: Entity) -> Moment {
-        self.copies[entity]
+        self.of_rows[entity]
     }
 
     pub(crate) fn rows(self, table: &Table) -> impl Iterator<Item = (Entity, &Row)> {
-        let row = move |entity| Some((entity, table.rows[entity].at(self.copies[entity])?));
+        let row = move |entity| Some((entity, table.rows[entity].at(self.of_rows[entity])?));
         Entity::ALL.into_iter().filter_map(row)
     }
 
@@ -55,18 +55,18 @@ impl Hand {
     }
 
     pub(crate) fn newest(self, table: &Table) -> Version {
-        self.rows(table).map(|(_, row)| row.server_version).max().unwrap_or(0).max(self.newest_of_lists)
+        self.rows(table).map(|(_, row)| row.server_version).max().unwrap_or(0).max(self.newest_of_histories)
     }
 
     /// The version up to which every version after `since` is accounted for, or is one of these.
-    pub(crate) fn held_to(self, since: Version, current: Version, accounted: Versions) -> Version {
-        let held = self.held.with(accounted);
-        (since + 1..=current).take_while(|&version| held.has(version)).last().unwrap_or(since)
+    pub(crate) fn accounted_to(self, since: Version, current: Version, accounted: Versions) -> Version {
+        let accounted = self.accounted.with(accounted);
+        (since + 1..=current).take_while(|&version| accounted.has(version)).last().unwrap_or(since)
     }
 
     /// Whether a copy that was read may have dropped a version above `since` from its history.
     pub(crate) fn is_silent_above(self, table: &Table, since: Version) -> bool {
-        self.newest_of_lists > 0 || self.rows(table).any(|(_, row)| row.is_silent_above(since))
+        self.newest_of_histories > 0 || self.rows(table).any(|(_, row)| row.is_silent_above(since))
     }
 
     /// Every possible answer of the index to `server_version > since` by now.
@@ -85,7 +85,7 @@ impl Hand {
             row.server_version > request.since
                 && (row.server_version <= request.current || !scenario.is(Mutant::QueryBoundedAtTheMark))
         };
-        Entity::ALL.into_iter().fold(vec![Self::default()], |hands, entity| {
+        Entity::ALL.into_iter().fold(vec![Self::default()], |readings, entity| {
             let item = &table.rows[entity];
             let oldest = match scenario.index {
                 Index::Free => 1,
@@ -93,27 +93,28 @@ impl Hand {
                 Index::Empty => item.now() + 1,
             };
             let is_found = |&moment: &Moment| item.at(moment).is_some_and(is_in_range);
-            let copies: Vec<Moment> = (oldest..=item.now()).filter(is_found).collect();
+            let moments: Vec<Moment> = (oldest..=item.now()).filter(is_found).collect();
             let mut outcomes = Vec::new();
-            for hand in hands {
+            for copies in readings {
                 let begin = outcomes.len();
-                if scenario.index == Index::Free || copies.is_empty() {
-                    outcomes.push(hand);
+                if scenario.index == Index::Free || moments.is_empty() {
+                    outcomes.push(copies);
                 }
-                for (index, &moment) in copies.iter().enumerate() {
-                    let one = hand.with(table, entity, moment);
+                for (index, &moment) in moments.iter().enumerate() {
+                    let one = copies.with(table, entity, moment);
                     outcomes.push(one);
-                    outcomes.extend(copies[..index].iter().map(|&old| one.with(table, entity, old)));
+                    outcomes.extend(moments[..index].iter().map(|&old| one.with(table, entity, old)));
                 }
                 let mut distinct = outcomes.split_off(begin);
                 if scenario.index == Index::Free && scenario.limit < Entity::ALL.len() {
-                    let lists = |hand: Self| copies.iter().map(move |&moment| hand.with_list(view, entity, moment));
-                    let with_lists: Vec<Self> = distinct.iter().flat_map(|&hand| lists(hand)).collect();
-                    distinct.extend(with_lists);
+                    let histories =
+                        |copies: Self| moments.iter().map(move |&moment| copies.with_history(view, entity, moment));
+                    let with_histories: Vec<Self> = distinct.iter().flat_map(|&copies| histories(copies)).collect();
+                    distinct.extend(with_histories);
                 }
                 // An older copy beside the newer one adds nothing in most cases.
                 let mut met = HashSet::new();
-                distinct.retain(|hand| met.insert(*hand));
+                distinct.retain(|copies| met.insert(*copies));
                 outcomes.append(&mut distinct);
             }
             outcomes
@@ -122,12 +123,12 @@ impl Hand {
 
     /// Every possible result of a strong read of all rows that began then and ends now.
     pub(crate) fn from_table(table: &Table, begin: PerRow<Moment>) -> Vec<Self> {
-        Entity::ALL.into_iter().fold(vec![Self::default()], |hands, entity| {
-            let each_copy = |hand: Self| {
-                let copies = table.rows[entity].seen_since(begin[entity]);
-                copies.map(move |moment| hand.with(table, entity, moment))
+        Entity::ALL.into_iter().fold(vec![Self::default()], |readings, entity| {
+            let each_copy = |copies: Self| {
+                let moments = table.rows[entity].seen_since(begin[entity]);
+                moments.map(move |moment| copies.with(table, entity, moment))
             };
-            hands.into_iter().flat_map(each_copy).collect()
+            readings.into_iter().flat_map(each_copy).collect()
         })
     }
 }
