@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 # The server writes no line for each request.
 os.environ.setdefault("RUST_LOG", "warn")
 DOCUMENTS = ["README.md", ".github/CONTRIBUTING.md", *sorted(str(page.relative_to(ROOT)) for page in ROOT.glob("infra/docs/*.md"))]
-COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:cargo|sam|npm|pip|git|\.ci/run|tests/smoke|tests/mutants/run)(?: |$)")
+COMMAND = re.compile(r"(?:[A-Z_]+=\S+ )*(?:cargo|sam|npm|pip|git|\.ci/run|tests/smoke|tests/mutants/run|tests/deploy/arm64)(?: |$)")
 
 # These commands are started, called and stopped. They get --port, because 8080 may be taken.
 SERVED = {
@@ -115,6 +115,7 @@ NOT_HERE = {
     "npm run mutants -- NAME": "the same",
     "npm run mutants -- --table --worlds 150 NAME …": "the same",
     "git diff": "shows what somebody has changed",
+    "tests/deploy/arm64": "compiles everything once more and downloads a compiler: too long for each change, and a part of each release",
     "cargo build --release -p ops": "takes minutes; the client stage builds all of it in another profile",
     "sam deploy": "needs an account",
     "sam deploy --parameter-overrides Revision=$(date +%s)": "the same",

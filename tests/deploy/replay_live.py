@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.parse
 
-from runtime import Failed, InvocationFailed, check, short
+from runtime import PATIENCE, Failed, InvocationFailed, check, short
 
 OPEN, DEAD = "L0SM9cOFvHcCIhw=", "L0SM9cOFvHcCIhx="
 # A project is poked at most once a second.
@@ -189,7 +189,7 @@ def poke_without_environment(poke, secret):
         with poke(JWT_SECRET=None, **variables) as function:
             instance = function.start()
             try:
-                status = instance.process.wait(5)
+                status = instance.process.wait(5 * PATIENCE)
             except subprocess.TimeoutExpired:
                 raise Failed(f"without {named} poke goes on") from None
             lines = function.output().splitlines()
