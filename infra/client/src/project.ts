@@ -130,11 +130,23 @@ export class Project {
   async survey(): Promise<{ sendable: Operation[]; pending: number }> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
     await this.#followTyping(dirty)
+    await this.#dropSettledRefusals(dirty)
     const { state } = this.store
     const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
     const pending = dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
     const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !isUnsendable(operation))
     return { sendable, pending }
+  }
+
+  /** A refusal ends when the rest of its row is sent or held: a pull has brought what the refused operation asked for. */
+  async #dropSettledRefusals(dirty: Row[]): Promise<void> {
+    const { state } = this.store
+    const keys = dirty.filter(({ table, raw }) => !operationOf(state, table, raw)).map(({ table, raw }) => keyOf(table.name, raw.id))
+    const settled = keys.filter((key) => state.parked[key])
+    if (!settled.length) return
+    await this.store.update((draft) => {
+      for (const key of settled) delete draft.parked[key]
+    })
   }
 
   /** A conflict shows what the row holds now: its user may go on typing. What only follows from an edit stays as it was sent. */

@@ -46,6 +46,21 @@ test('and so it does if the edit before, of the same field, was accepted: that t
   assert.deepEqual(phone.sync.conflicts$.value.map(({ field, theirs }) => [field, theirs]), [['duration', 7]])
 })
 
+test('a refusal ends when the server gets the value from somebody else, also while another field of the row is asked about', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { name: 'Mine' })
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs', duration: 0, is_milestone: true })
+  await phone.sync.now()
+  await phone.edit('tasks', 't', { is_milestone: false })
+  await phone.sync.now()
+  assert.deepEqual(phone.sync.rejected$.value.map(({ values }) => values), [{ is_milestone: false }])
+  web(phone.server, 'PATCH', 'tasks', 't', { duration: 1, is_milestone: false })
+  await phone.sync.now()
+  await phone.sync.now()
+  assert.deepEqual(phone.sync.rejected$.value, [])
+  assert.deepEqual(phone.sync.conflicts$.value.map(({ field }) => field), ['name'])
+})
+
 test('a value that is typed after another was given up stays', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine' })
