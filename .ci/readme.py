@@ -55,8 +55,7 @@ TYPED = {
     "cargo run -p trueppm -- token --user mia": {},
     "cargo run -p trueppm -- verify --table-name T": {"T": "trueppm"},
     "cargo run -p trueppm -- restore --table-name T": {"T": "trueppm"},
-    # The test that is ignored makes 110,000 rows.
-    "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {"--include-ignored": ""},
+    "cargo test -p tests --test it cost:: -- --nocapture --include-ignored": {},
     "cargo test -p tests --test it reference::": {},
     "cargo test -p tests --test it live_socket:: -- --nocapture": {},
     "ADVERSARY_SOAK=30 cargo test -p adversary half_an_hour -- --nocapture": {"ADVERSARY_SOAK=30": "ADVERSARY_SOAK=1"},
