@@ -13,7 +13,7 @@ use stack::token;
 use tower::ServiceExt;
 
 use crate::seed::{self, Seeded, TABLE, USER};
-use crate::{Outcome, meter};
+use crate::{Outcome, meter, timing};
 
 /// The argument that makes this program measure one case.
 pub(crate) const ROLE: &str = "measure";
@@ -179,15 +179,11 @@ async fn pull(router: &Router, token: &str, path: &str, since: u64) -> Outcome<P
     if response.status() != StatusCode::OK {
         return Err(format!("{uri}: {}", response.status()).into());
     }
-    let timing = response.headers().get("server-timing").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let table = timing.split(", ").find(|part| part.starts_with("table;")).ok_or("an answer without its cost")?;
-    let calls = table.split(['"', ' ']).find_map(|word| word.parse().ok()).ok_or("a cost without calls")?;
-    let (_, units) = timing.split_once("rcu;desc=\"").ok_or("an answer without its units")?;
-    let units = units.split(' ').next().unwrap_or_default().parse()?;
+    let taken = timing::taken(response.headers())?;
     let body = response.into_body().collect().await?.to_bytes();
     let escaped = serde_json::to_vec(std::str::from_utf8(&body)?)?;
     std::hint::black_box(&escaped);
-    Ok(Page { next: mark_of_cut(&body)?, body, calls, units })
+    Ok(Page { next: mark_of_cut(&body)?, body, calls: taken.calls as usize, units: taken.reads })
 }
 
 /// The mark of an answer that was cut, out of its end.

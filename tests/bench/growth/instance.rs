@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use crate::program::Outcome;
 use crate::seed;
+use crate::timing::{self, Taken};
 
 /// How often a request that changes nothing is measured, unless it takes long.
 const TIMES: u32 = 30;
@@ -156,13 +157,7 @@ impl Instance {
         if !head.status.is_success() {
             return Err(format!("{method} {uri}: {} {}", head.status, String::from_utf8_lossy(&body)).into());
         }
-        let timing = head.headers.get("server-timing").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        // Only numbers are followed by a space: those of calls, read units and write units, in this order.
-        let numbers: Vec<f64> = timing
-            .split("desc=\"")
-            .filter_map(|part| part.split(' ').next().and_then(|number| number.parse().ok()))
-            .collect();
-        let [calls, reads, writes] = numbers[..] else { return Err(format!("{uri}: {timing}").into()) };
+        let Taken { calls, reads, writes } = timing::taken(&head.headers)?;
         Ok(Answer { body, cost: Cost { answers: 1.0, calls, reads, writes, cpu } })
     }
 }

@@ -22,6 +22,8 @@ mod program;
 #[expect(dead_code, reason = "the pull bench has projects of several sizes")]
 mod seed;
 mod sheet;
+#[path = "../timing.rs"]
+mod timing;
 mod tombstones;
 mod watchers;
 mod writes;

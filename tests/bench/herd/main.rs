@@ -12,6 +12,9 @@ mod program;
 #[path = "../seed.rs"]
 #[expect(dead_code, reason = "the pull bench tells more of its projects")]
 mod seed;
+#[path = "../timing.rs"]
+#[expect(dead_code, reason = "the growth bench counts calls and write units, too")]
+mod timing;
 
 use std::io::Read;
 use std::process::ExitCode;
@@ -148,10 +151,8 @@ async fn pull(instance: &Router, token: &str, path: &str, since: u64) -> Outcome
         return Err(format!("{uri}: {}", response.status()).into());
     }
     let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let timing = header("server-timing");
-    let is_kept = timing.starts_with("pull;desc=\"kept\"");
-    let (_, units) = timing.split_once("rcu;desc=\"").ok_or("an answer without its units")?;
-    let units = units.split(' ').next().unwrap_or_default().parse()?;
+    let is_kept = header("server-timing").starts_with("pull;desc=\"kept\"");
+    let units = timing::taken(response.headers())?.reads;
     let is_gzip = header("content-encoding") == "gzip";
     let body = response.into_body().collect().await?.to_bytes();
     let mut end = String::new();
