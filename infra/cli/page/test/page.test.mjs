@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { request } from 'node:http'
 import { test } from 'node:test'
-import { address, axeSource, openPage, rest, Screen } from './stack.mjs'
+import { address, axeSource, eventually, openPage, rest, Screen } from './stack.mjs'
 
 /** Opens the page on a fresh project; afterwards the console must be empty and nothing foreign asked for. */
 function look(name, options, play) {
@@ -296,7 +296,7 @@ look('a phone that cannot sync says why, and goes on when it can', {}, async ({ 
   await page.route(/\/sync\//, maintenance)
   await screen.device('A').getByRole('button', { name: 'Sync', exact: true }).click()
   await screen.stands('A', 'Error', '')
-  assert.match(await screen.device('A').locator('.notice').innerText(), /The response did not come from the server/)
+  await eventually(async () => assert.match(await screen.device('A').locator('.notice').innerText(), /The response did not come from the server/))
   await page.unroute(/\/sync\//, maintenance)
   await screen.pull('A')
   await screen.stands('A', 'Synced', 'no unsent edits')
@@ -390,9 +390,11 @@ look('both phones edit offline: merged, in conflict, and set aside', {}, async (
   await aside.waitFor({ state: 'detached' })
   await screen.set('B', 'Live', true)
   await screen.stands('B', 'Synced', '1 unsent edit')
-  const { body } = await rest(id, 'tasks/?limit=100')
-  const restored = body.results.filter(({ name }) => name === 'Keys')
-  assert.deepEqual(restored.map(({ id, status }) => [id === 'keys', status]), [[false, 'ON_HOLD']])
+  await eventually(async () => {
+    const { body } = await rest(id, 'tasks/?limit=100')
+    const restored = body.results.filter(({ name }) => name === 'Keys')
+    assert.deepEqual(restored.map(({ id, status }) => [id === 'keys', status]), [[false, 'ON_HOLD']])
+  })
 })
 
 look('an edit that was set aside can be dropped', {}, async ({ id, screen }) => {

@@ -69,6 +69,19 @@ export async function openPage({ width = 1280, height = 1000, colorScheme = 'lig
   return { page, id, complaints, foreign, close: () => context.close() }
 }
 
+/** Repeats an assertion until it holds, for at most 15 seconds. */
+export async function eventually(assertion) {
+  const until = Date.now() + 15_000
+  for (;;) {
+    try {
+      return await assertion()
+    } catch (error) {
+      if (Date.now() > until) throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
 /** The page as its user sees it, in the words of its user. */
 export class Screen {
   constructor(page) {
@@ -124,13 +137,14 @@ export class Screen {
     return this.device(device).locator('.controls button.primary[aria-busy="false"]').waitFor()
   }
 
-  /** Waits until the device says that its sync stands like this, and what waits. */
-  async stands(device, status, pending) {
-    const shown = async () => Promise.all(['status', 'pending'].map((name) => this.fact(device, name).innerText().catch(() => 'not shown')))
-    const until = Date.now() + 15_000
-    while (Date.now() < until && String(await shown()) !== String([status, pending])) await this.page.waitForTimeout(50)
-    await this.idle(device)
-    assert.deepEqual(await shown(), [status, pending])
+  /** Waits until the device is idle, its sync stands like this, and so many edits wait. A sync may start at any time. */
+  stands(device, status, pending) {
+    const shown = (pane) =>
+      this.page.evaluate((pane) => {
+        const fact = (name) => document.querySelector(`${pane} [data-fact="${name}"]`)?.innerText ?? 'not shown'
+        return [fact('status'), fact('pending'), document.querySelector(`${pane} .controls button.primary`)?.ariaBusy === 'false' ? 'idle' : 'busy']
+      }, pane)
+    return eventually(async () => assert.deepEqual(await shown(`#pane-${device.toLowerCase()}`), [status, pending, 'idle']))
   }
 
   /** Waits until the device says that its checksum agrees. */
