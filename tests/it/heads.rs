@@ -87,6 +87,22 @@ async fn a_project_that_is_deleted_or_was_left_or_is_somebody_elses_has_no_head(
 }
 
 #[tokio::test]
+async fn a_project_whose_counter_or_membership_cannot_be_read_has_no_head_and_hides_no_other() {
+    let (app, user) = (TestApp::new().await, somebody());
+    let projects = projects(&app, &user, 5).await;
+    let membership = |project: &TestProject| format!("memberships#{}", project.membership(&user));
+    projects[0].spoil("_counter", "last").await;
+    projects[1].spoil(&membership(&projects[1]), "writes").await;
+    projects[3].spoil(&membership(&projects[3]), "row").await;
+    for limit in [1, 2, 100] {
+        let (found, _) = all_heads(&app, &user, limit).await;
+        assert_eq!(found, [(projects[2].id.clone(), 3), (projects[4].id.clone(), 3)], "limit {limit}");
+    }
+    // A request about the project alone says that it failed.
+    projects[0].get("sync/?since=0").by(&user).await.problem(500, "internal_error");
+}
+
+#[tokio::test]
 async fn the_heads_come_in_pages_of_which_none_repeats_or_skips_a_project() {
     let (app, user) = (TestApp::new().await, somebody());
     let mut projects = projects(&app, &user, 7).await;

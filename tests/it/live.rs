@@ -171,6 +171,55 @@ async fn who_is_removed_while_they_begin_to_watch_watches_nothing() {
     assert!(live.watchers(&project.id).await.is_empty());
 }
 
+#[tokio::test]
+async fn a_project_that_cannot_be_read_is_refused_and_the_others_are_watched() {
+    let app = TestApp::new().await;
+    let (live, id) = (LiveApp::new().await, connection());
+    let (spoilt, odd, sound) = (app.with_project().await, app.with_project().await, app.with_project().await);
+    spoilt.spoil("_counter", "last").await;
+    odd.spoil(&format!("memberships#{}", odd.membership(OWNER)), "writes").await;
+    let version = sound.current_version().await;
+    let expected = json!({
+        "watching": [{"project": sound.id, "version": version}],
+        "refused": [spoilt.id, odd.id],
+    });
+    assert_eq!(live.watch(&id, OWNER, &[&spoilt.id, &odd.id, &sound.id]).await, expected);
+    assert_eq!([live.watchers(&spoilt.id).await.len(), live.watchers(&odd.id).await.len()], [0, 0]);
+    assert_eq!(live.watchers(&sound.id).await, [id]);
+}
+
+#[tokio::test]
+async fn a_watch_that_could_not_be_taken_back_is_answered_with_an_error_and_ends_with_the_next_message() {
+    let app = TestApp::new().await;
+    let (a, b) = (app.with_project().await, app.with_project().await);
+    for project in [&a, &b] {
+        project.give("vic", Role::Viewer).await.expect(201);
+    }
+    // The table fails once it was asked for the versions, until it is let go.
+    let (fails, reads) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let (failing, read) = (Arc::clone(&fails), Arc::clone(&reads));
+    let table = TestTable::of_this_process().await.seen_by(move |operation, _| {
+        if operation == "BatchGetItem" {
+            read.fetch_add(1, Ordering::SeqCst);
+        }
+        let is_late = operation == "BatchWriteItem" && read.load(Ordering::SeqCst) > 0;
+        if is_late && failing.load(Ordering::SeqCst) > 0 { Err("the table does not answer".into()) } else { Ok(()) }
+    });
+    let (live, id) = (LiveApp::on(table.await), connection());
+    // From now on this instance knows vic, and does not look before it writes the watches.
+    live.watch(&id, "vic", &[&a.id, &b.id]).await;
+    for project in [&a, &b] {
+        project.remove("vic").await.expect(204);
+    }
+    reads.store(0, Ordering::SeqCst);
+    fails.store(1, Ordering::SeqCst);
+    assert_eq!(live.watch(&id, "vic", &[&a.id, &b.id]).await["code"], "unavailable");
+    assert_eq!([live.watchers(&a.id).await.len(), live.watchers(&b.id).await.len()], [1, 1], "the case is real");
+    fails.store(0, Ordering::SeqCst);
+    assert_eq!(live.watch(&id, "vic", &[&a.id, &b.id]).await, json!({"watching": [], "refused": [a.id, b.id]}));
+    assert_eq!([live.watchers(&a.id).await.len(), live.watchers(&b.id).await.len()], [0, 0]);
+}
+
 /// For each n, a commit and its poke happen while `live` makes its n-th request to the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_at_any_moment_of_a_watch_is_in_its_answer_or_is_poked() {

@@ -173,15 +173,41 @@ async fn a_batch_whose_watchers_cannot_be_read_is_repeated_from_that_projects_fi
     assert_eq!(live.batch(&[moved(&here.id, 12), removed(&broken.id, "vic")]).await, Some(format!("{:021}", 2)));
 }
 
+/// A table for one test, because instances of other tests also sweep with their first batches.
+async fn own_table(name: &str) -> TestTable {
+    let endpoint = stack::engine::start(None).expect("an engine");
+    let own = TestTable { endpoint, name: name.to_owned() };
+    stack::table::create(&own.client().await, &own.name).await.expect("a table");
+    own
+}
+
+fn ago(seconds: i64) -> u64 {
+    u64::try_from((now() - seconds) * 1_000).expect("a time")
+}
+
+/// Opens connections that are due to be closed. Returns their ids, sorted.
+async fn open_silently(live: &LiveApp, count: usize) -> Vec<String> {
+    let mut ids: Vec<String> = (0..count).map(|_| connection()).collect();
+    for id in &ids {
+        let opened = Unwatched { connection: id.parse().expect("an id"), opened_at: ago(31) };
+        live.live.answer(&opened, Event::Opened).await;
+    }
+    ids.sort_unstable();
+    ids
+}
+
+/// The connections that were closed, sorted.
+fn closed(live: &LiveApp) -> Vec<String> {
+    let mut closed = live.clients.closed();
+    closed.sort_unstable();
+    closed
+}
+
 #[tokio::test]
 async fn who_watches_nothing_half_a_minute_after_they_connected_is_closed_and_nobody_else() {
-    // The test has a table of its own, because instances of other tests also sweep with their first batches.
-    let endpoint = stack::engine::start(None).expect("an engine");
-    let own = TestTable { endpoint, name: "sweeps".to_owned() };
-    stack::table::create(&own.client().await, &own.name).await.expect("a table");
+    let own = own_table("sweeps").await;
     let project = TestApp::on(&own, own.table().await).await.with_project().await;
     let live = LiveApp::on(own.table().await);
-    let ago = |seconds: i64| u64::try_from((now() - seconds) * 1_000).expect("a time");
     let ids: Vec<String> = (0..4).map(|_| connection()).collect();
     let opened: Vec<Unwatched> = [(&ids[0], 31), (&ids[1], 31), (&ids[2], 31), (&ids[3], 5)]
         .into_iter()
@@ -201,6 +227,50 @@ async fn who_watches_nothing_half_a_minute_after_they_connected_is_closed_and_no
 }
 
 #[tokio::test]
+async fn one_sweep_closes_a_thousand_connections_and_one_beside_a_batch_only_a_page() {
+    let live = LiveApp::on(own_table("floods").await.table().await);
+    let ids = open_silently(&live, 1_000).await;
+    // An instance sweeps with its first batch.
+    live.batch(&[]).await;
+    assert!((1..=400).contains(&closed(&live).len()), "pokes would wait for {}", closed(&live).len());
+    live.poke.handle(&json!({"sweep": true})).await;
+    assert_eq!(closed(&live), ids);
+    assert_eq!(live.poke.sweep().await.expect("a sweep"), 0, "each is forgotten");
+    assert_eq!(closed(&live).len(), 1_000);
+}
+
+#[tokio::test]
+async fn a_connection_that_a_sweep_cannot_close_is_closed_by_a_later_one_and_keeps_none_from_being_closed() {
+    let live = LiveApp::on(own_table("failures").await.table().await);
+    // More than a page fails, and these are the oldest.
+    let hidden = open_silently(&live, 500).await;
+    hidden.iter().for_each(|id| live.clients.hide(id));
+    let others = open_silently(&live, 50).await;
+    live.poke.handle(&json!({"sweep": true})).await;
+    assert_eq!(closed(&live), others);
+    hidden.iter().for_each(|id| live.clients.reveal(id));
+    assert_eq!(live.poke.sweep().await.expect("a sweep"), 500);
+    assert_eq!(closed(&live).len(), 550);
+}
+
+#[tokio::test]
+async fn a_connection_that_has_ended_unnoticed_is_swept_once() {
+    let own = own_table("ends").await;
+    let live = LiveApp::on(own.table().await);
+    let ids = open_silently(&live, 2).await;
+    live.clients.kill(&ids[0]);
+    assert_eq!(live.poke.sweep().await.expect("a sweep"), 1);
+    let client = own.client().await;
+    let mut left = 0;
+    for shard in 0..4 {
+        let query = client.query().table_name(&own.name).key_condition_expression("project_id = :partition");
+        let partition = AttributeValue::S(format!("unwatched#{shard}"));
+        left += query.expression_attribute_values(":partition", partition).send().await.expect("items").count;
+    }
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
 async fn a_change_whose_poke_is_lost_is_in_the_next_pull() {
     let (live, project, id) = (LiveApp::new().await, project().await, connection());
     let mark = project.pull(0).await.mark;
@@ -213,17 +283,21 @@ async fn a_change_whose_poke_is_lost_is_in_the_next_pull() {
     assert_eq!((pull.mark, pull.versions().len()), (version, 1));
 }
 
-/// Writes watches as `live` does, but many at once. Their partitions do not matter, because all partitions are read.
-async fn note_watches(project: &str, count: usize) {
+/// Writes watches as `live` does, but many at once, and the first of them as the oldest. Their partitions do not matter, because
+/// all partitions are read. Returns the ids of the connections.
+async fn note_watches(project: &str, count: usize, user: impl Fn(usize) -> String) -> Vec<String> {
     let (table, app) = (TestTable::of_this_process().await, TestApp::new().await);
     let text = |text: String| AttributeValue::S(text);
+    let number = |number: i64| AttributeValue::N(number.to_string());
+    let ids: Vec<String> = (0..count).map(|n| format!("L0SM9cOFvH{n:05}=")).collect();
     let item = |n: usize| -> HashMap<String, AttributeValue> {
+        let age = i64::try_from(count - n).expect("seconds").min(3_600);
         [
             ("project_id".to_owned(), text(format!("live#{project}#{}", n % 4))),
-            ("entity".to_owned(), text(format!("L0SM9cOFvH{n:05}="))),
-            ("watcher".to_owned(), text(format!("auth0|{n:024}"))),
-            ("until".to_owned(), AttributeValue::N((now() + 3_600).to_string())),
-            ("expires_at".to_owned(), AttributeValue::N((now() + 7_800).to_string())),
+            ("entity".to_owned(), text(ids[n].clone())),
+            ("watcher".to_owned(), text(user(n))),
+            ("until".to_owned(), number(now() + 3_600)),
+            ("expires_at".to_owned(), number(now() + 7_800 - age)),
         ]
         .into()
     };
@@ -233,13 +307,14 @@ async fn note_watches(project: &str, count: usize) {
         let writes = chunk.iter().map(|item| WriteRequest::builder().put_request(put(item)).build()).collect();
         app.look_into().batch_write_item().request_items(&table.name, writes).send().await.expect("written");
     }
+    ids
 }
 
 #[tokio::test]
 async fn ten_thousand_watchers_of_a_project_are_told_once_each_and_no_more_than_64_at_once() {
     const WATCHERS: usize = 10_000;
     let (live, project) = (LiveApp::new().await, project().await);
-    note_watches(&project.id, WATCHERS).await;
+    note_watches(&project.id, WATCHERS, |n| format!("auth0|{n:024}")).await;
     let burst: Vec<Value> = (10..110).map(|version| moved(&project.id, version)).collect();
     let start = Instant::now();
     // On a very busy machine the read may take too long. The batch is then repeated, as Lambda does it.
@@ -258,4 +333,42 @@ async fn ten_thousand_watchers_of_a_project_are_told_once_each_and_no_more_than_
         let units = line["ReadUnits"].as_f64().expect("units");
         assert!((250.0..500.0).contains(&units), "{units}");
     }
+}
+
+#[tokio::test]
+async fn a_user_with_a_thousand_connections_is_told_over_the_latest_20_and_the_others_are_closed() {
+    let (live, project) = (LiveApp::new().await, project().await);
+    let ids = note_watches(&project.id, 1_000, |_| "eve".to_owned()).await;
+    let (surplus, latest) = ids.split_at(1_000 - poke::MAX_WATCHES_OF_A_USER);
+    let (own, new) = (connection(), connection());
+    live.watch(&own, OWNER, &[&project.id]).await;
+    assert_eq!(live.batch(&[moved(&project.id, 10)]).await, None);
+    assert_eq!(live.clients.posts(), 21, "whoever has one connection is not hurt");
+    assert_eq!(live.clients.sent(&own), [poke(&project, 10)]);
+    let told = |id: &String| live.clients.sent(id) == [poke(&project, 10)];
+    assert!(latest.iter().all(told), "{:?}", live.watchers(&project.id).await);
+    let closed = live.clients.closed();
+    assert!(surplus.iter().all(|id| closed.contains(id)) && !latest.iter().any(|id| closed.contains(id)));
+    assert_eq!(live.watchers(&project.id).await.len(), 21);
+    // 20 devices are told again and again. A new one works at once, in the place of the one whose `watch` is oldest.
+    project.give("eve", Role::Viewer).await.expect(201);
+    live.watch(&new, "eve", &[&project.id]).await;
+    assert_eq!(live.batch(&[moved(&project.id, 11)]).await, None);
+    assert_eq!(live.clients.sent(&new), [poke(&project, 11)]);
+    assert!(live.clients.closed().contains(&latest[0]) && !live.clients.closed().contains(&latest[1]));
+    assert_eq!(live.clients.posts(), 42);
+}
+
+#[tokio::test]
+async fn a_surplus_connection_that_cannot_be_closed_is_not_told_and_is_closed_later() {
+    let (live, project) = (LiveApp::new().await, project().await);
+    let ids = note_watches(&project.id, poke::MAX_WATCHES_OF_A_USER + 2, |_| "eve".to_owned()).await;
+    live.clients.hide(&ids[0]);
+    live.batch(&[moved(&project.id, 10)]).await;
+    let watchers = live.watchers(&project.id).await;
+    assert!(watchers.contains(&ids[0]) && !watchers.contains(&ids[1]), "{watchers:?}");
+    live.clients.reveal(&ids[0]);
+    live.batch(&[moved(&project.id, 11)]).await;
+    assert!(live.clients.sent(&ids[0]).is_empty() && live.clients.closed().contains(&ids[0]));
+    assert_eq!(live.watchers(&project.id).await, ids[2..]);
 }

@@ -106,3 +106,19 @@ async fn a_deleted_project_is_410_for_its_members_on_every_route_and_nothing_is_
     }
     project.refuses(project.get("").by("eve"), 403, "not_a_member").await;
 }
+
+#[tokio::test]
+async fn a_project_that_cannot_be_read_is_not_listed_and_hides_no_other() {
+    let (app, user) = (TestApp::new().await, ProjectId::generate().to_string());
+    let mut projects = Vec::new();
+    for _ in 0..3 {
+        projects.push(app.with_project().with_member(&user, Role::Viewer).await);
+    }
+    projects[0].spoil(&format!("projects#{}", projects[0].id), "writes").await;
+    projects[1].spoil(&format!("memberships#{}", projects[1].membership(&user)), "writes").await;
+    let list = app.call(Method::GET, "/api/v1/projects/").by(&user).await.expect(200).json();
+    let ids: Vec<&str> =
+        list["results"].as_array().expect("rows").iter().filter_map(|row| row["id"].as_str()).collect();
+    assert_eq!(ids, [projects[2].id.as_str()]);
+    projects[0].get("").by(&user).await.problem(500, "internal_error");
+}

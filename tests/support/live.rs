@@ -53,6 +53,11 @@ impl Clients {
         self.unreachable.lock().expect("the hidden").insert(id(connection));
     }
 
+    /// Makes a hidden connection reachable again.
+    pub fn reveal(&self, connection: &str) {
+        self.unreachable.lock().expect("the hidden").remove(&id(connection));
+    }
+
     /// The number of requests to send so far. Requests to close do not count, because a sweep closes what other tests left open.
     pub fn posts(&self) -> usize {
         self.posts.load(Ordering::Relaxed)

@@ -69,6 +69,19 @@ impl TestProject {
         self.items_of(&format!("request#{}", self.id)).await
     }
 
+    /// Makes an item unreadable for the product: the attribute becomes a text that says nothing.
+    pub async fn spoil(&self, entity: &str, attribute: &str) {
+        let update = self.app.client.update_item().table_name(&self.app.table);
+        let update = update
+            .key("project_id", AttributeValue::S(self.id.clone()))
+            .key("entity", AttributeValue::S(entity.to_owned()))
+            .update_expression("SET #spoilt = :nothing")
+            .condition_expression("attribute_exists(#spoilt)")
+            .expression_attribute_names("#spoilt", attribute)
+            .expression_attribute_values(":nothing", AttributeValue::S("?".to_owned()));
+        update.send().await.expect("an answer");
+    }
+
     /// Makes every record expire without removing it. DynamoDB may keep expired items for days.
     pub async fn expire_records(&self) {
         for (entity, _) in self.records().await {

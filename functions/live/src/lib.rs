@@ -139,9 +139,8 @@ impl Live {
         let allowed = self.table.members_among(&watcher.user, &wanted).await?;
         self.table.watch(watcher, opened_at, &allowed).await?;
         let versions = self.table.versions_for(&watcher.user, &allowed).await?;
-        for project in allowed.iter().filter(|project| !versions.contains_key(project)) {
-            self.table.end_watches(project, [&watcher.connection]).await?;
-        }
+        let refused_by_now = allowed.iter().filter(|project| !versions.contains_key(project));
+        self.table.end_watches_of(&watcher.connection, refused_by_now).await?;
         let (mut watching, mut refused) = (Vec::new(), Vec::new());
         for project in wanted {
             match versions.get(&project) {

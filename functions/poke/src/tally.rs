@@ -22,7 +22,7 @@ pub struct Tally {
     pub unsent: usize,
     /// Number of watches that had expired.
     pub expired: usize,
-    /// Number of closed connections of removed members.
+    /// Number of closed connections of removed members, and of users with too many of them.
     pub closed: usize,
     /// Number of connections that were closed because they watched nothing.
     pub swept: usize,

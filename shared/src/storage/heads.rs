@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::layout::{self, COUNTER, key, key_of_row};
+use super::readable::readable;
 use super::table::Table;
 use crate::domain::{Counter, Error, ProjectId, Role, Row, RowKey, ServerVersion, UserId, authorize};
 
@@ -19,8 +20,9 @@ impl Table {
     /// The heads of one page of a user's memberships, in the order of the projects' ids, and the id to go on behind if there
     /// are more.
     ///
-    /// It looks at `limit` memberships. Those of deleted projects are left out, and so are those that are dead by now: a page
-    /// may have fewer heads than `limit`, or none, and not be the last one. It takes a strong read of each counter, and one of
+    /// It looks at `limit` memberships. Those of deleted projects are left out, and so are those that are dead by now, and those
+    /// of projects whose counter or membership cannot be read: a page may have fewer heads than `limit`, or none, and not be the
+    /// last one. It takes a strong read of each counter, and one of
     /// the membership unless the project is deleted. Found by an index that lags: a membership of this moment may be missing.
     ///
     /// The counters are read before the memberships: nobody learns of a commit that was made after they were removed.
@@ -36,27 +38,29 @@ impl Table {
         let live = projects.iter().filter(|project| counters.contains_key(project.as_str()));
         let mut memberships: HashMap<String, Row> = HashMap::new();
         for item in self.batch_get(live.map(membership).collect()).await?.items {
-            memberships.insert(layout::string(&item, "project_id")?.to_owned(), layout::row(&item)?);
+            let project = layout::string(&item, "project_id")?;
+            memberships.extend(readable(layout::row(&item))?.map(|row| (project.to_owned(), row)));
         }
         let mut heads = Vec::with_capacity(memberships.len());
         for project in projects {
             let counter = counters.get(project.as_str());
-            match authorize(counter, memberships.get(project.as_str()), user, Role::Viewer) {
-                Ok(_) => heads.extend(counter.map(|counter| Head { project, version: counter.current })),
-                Err(Error::NotAMember | Error::MembershipRevoked | Error::ProjectDeleted) => {}
+            match readable(authorize(counter, memberships.get(project.as_str()), user, Role::Viewer)) {
+                Ok(Some(_)) => heads.extend(counter.map(|counter| Head { project, version: counter.current })),
+                Ok(None) | Err(Error::NotAMember | Error::MembershipRevoked | Error::ProjectDeleted) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok((heads, next))
     }
 
-    /// The counters of those projects that are not deleted.
+    /// The counters of those projects that are not deleted and whose counters can be read.
     async fn live_counters(&self, projects: &[ProjectId]) -> Result<HashMap<String, Counter>, Error> {
         let keys = projects.iter().map(|project| key(project, COUNTER)).collect();
         let mut counters = HashMap::new();
         for item in self.batch_get(keys).await?.items {
-            let counter = layout::counter(&item)?;
-            if counter.deleted_at.is_none() {
+            if let Some(counter) = readable(layout::counter(&item))?
+                && counter.deleted_at.is_none()
+            {
                 counters.insert(layout::string(&item, "project_id")?.to_owned(), counter);
             }
         }

@@ -11,7 +11,7 @@
 //!   repairs a restored table
 //! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
 //! - [`Table::expect_live_edges`], [`Table::set_live_edge`]: the index of live dependencies
-//! - [`Table::watch`], [`Table::watchers`], [`Table::forget_connection`], [`Table::unwatched_before`]: who is to hear of a
+//! - [`Table::watch`], [`Table::watchers`], [`Table::forget_connection`], [`Table::next_of_sweep`]: who is to hear of a
 //!   project's commits
 //! - [`changes`]: what the table's stream says of commits and removals
 
@@ -39,6 +39,7 @@ mod new_projects;
 mod page;
 pub mod raw;
 mod read;
+mod readable;
 mod reading;
 mod restore;
 mod stream;
@@ -59,4 +60,4 @@ pub use reading::ReadSet;
 pub use restore::Restoration;
 pub use stream::{Change, StreamRecord, changes};
 pub use table::{BY_USER, BY_VERSION, ConfigError, LIVE_EDGES, Table, reasons};
-pub use watchers::{MAX_WATCH_SECONDS, Unwatched, Watcher};
+pub use watchers::{MAX_WATCH_SECONDS, Sweep, Unwatched, Watcher};

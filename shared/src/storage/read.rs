@@ -12,6 +12,7 @@ use super::feed::collection_prefix;
 use super::idempotency::IdempotencyRecord;
 use super::layout::{self, COUNTER, Item, LIVE_EDGE, key, key_of_row, text};
 use super::page::page;
+use super::readable::readable;
 use super::table::{BY_USER, LIVE_EDGES, Table, unavailable};
 use super::transaction::unbuilt;
 use crate::domain::{Actor, Collection, Counter, Error, ProjectId, Role, Row, RowKey, UserId, authorize};
@@ -276,7 +277,10 @@ impl Table {
             let id = layout::string(item, "project_id")?.parse();
             id.map_err(|_| Error::Corrupt("by_user names no project".to_owned()))
         };
-        let projects = page.items.iter().map(project).collect::<Result<_, _>>()?;
+        let mut projects = Vec::with_capacity(page.items.len());
+        for item in &page.items {
+            projects.extend(readable(project(item))?);
+        }
         // Go by DynamoDB's key, not by the last item: a page may be empty and not be the last one.
         let next = page.next.as_ref().map(project).transpose()?;
         Ok((projects, next))
@@ -301,12 +305,13 @@ impl Table {
     }
 
     /// The live ones among these rows, by project, each with the length of its JSON. Each row must be of another
-    /// project.
+    /// project. A row that cannot be read is left out, or it would keep the user from all other projects.
     async fn live_by_project(&self, keys: Vec<Item>) -> Result<HashMap<String, (Row, usize)>, Error> {
         let mut live = HashMap::new();
         for item in self.batch_get(keys).await?.items {
-            let row = layout::row(&item)?;
-            if row.live().is_some() {
+            if let Some(row) = readable(layout::row(&item))?
+                && row.live().is_some()
+            {
                 live.insert(layout::string(&item, "project_id")?.to_owned(), (row, json_len(&item)));
             }
         }

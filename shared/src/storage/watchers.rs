@@ -25,7 +25,8 @@ use tokio::time::Instant;
 
 use super::batch_write::{delete, put};
 use super::layout::{self, CONNECTION, COUNTER, Item, LIVE, UNWATCHED, key_of_row, number, string, text};
-use super::page::all_items;
+use super::page::{all_items, page};
+use super::readable::readable;
 use super::table::{Table, unavailable};
 use crate::domain::{ConnectionId, Counter, Error, ProjectId, Role, Row, RowKey, ServerVersion, UserId, authorize};
 
@@ -39,7 +40,7 @@ pub const MAX_WATCH_SECONDS: i64 = 2 * 60 * 60;
 const MARGIN: i64 = 10 * 60;
 /// How long the code repeats writes that DynamoDB left unprocessed.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The maximum number of unwatched connections that one sweep reads from a partition.
+/// The maximum number of unwatched connections that a sweep reads from a partition at once.
 const MAX_SWEPT: i32 = 100;
 const ENTITY: &str = "connection";
 
@@ -72,6 +73,27 @@ impl Unwatched {
         let parts = string(item, "entity")?.split_once('#');
         let read = parts.and_then(|(at, id)| Some(Self { connection: id.parse().ok()?, opened_at: at.parse().ok()? }));
         read.ok_or_else(|| layout::corrupt(item, "entity"))
+    }
+}
+
+/// A walk over the connections that were opened before a time and watch nothing, oldest first in each partition.
+#[derive(Debug)]
+pub struct Sweep {
+    /// Milliseconds since 1970.
+    opened_before: u64,
+    /// The partitions that have more, each with the key to go on behind.
+    places: Vec<(u32, Option<Item>)>,
+}
+
+impl Sweep {
+    /// The walk over those that were opened before this time, in milliseconds since 1970.
+    pub fn of_those_opened_before(time: u64) -> Self {
+        Self { opened_before: time, places: (0..PARTITIONS).map(|shard| (shard, None)).collect() }
+    }
+
+    /// Whether all of them were read.
+    pub fn is_over(&self) -> bool {
+        self.places.is_empty()
     }
 }
 
@@ -134,7 +156,8 @@ impl Table {
         Ok(members.cloned().collect())
     }
 
-    /// The current versions of the projects among these that the user may see, from strong reads of counter and membership.
+    /// The current versions of the projects among these that the user may see, from strong reads of counter and membership. A
+    /// project whose counter or membership cannot be read is left out.
     pub async fn versions_for(
         &self,
         user: &UserId,
@@ -148,18 +171,18 @@ impl Table {
         for item in self.batch_get_with(keys.collect(), true).await?.items {
             let project = string(&item, "project_id")?.to_owned();
             if string(&item, "entity")? == COUNTER {
-                counters.insert(project, layout::counter(&item)?);
+                counters.extend(readable(layout::counter(&item))?.map(|counter| (project, counter)));
             } else {
-                memberships.insert(project, layout::row(&item)?);
+                memberships.extend(readable(layout::row(&item))?.map(|row| (project, row)));
             }
         }
         let mut versions = HashMap::new();
         for project in projects {
             let (counter, membership) = (counters.get(project.as_str()), memberships.get(project.as_str()));
             self.note(project, user, membership);
-            match authorize(counter, membership, user, Role::Viewer) {
-                Ok(_) => drop(counter.map(|counter| versions.insert(project.clone(), counter.current))),
-                Err(Error::NotAMember | Error::MembershipRevoked | Error::ProjectDeleted) => {}
+            match readable(authorize(counter, membership, user, Role::Viewer)) {
+                Ok(Some(_)) => versions.extend(counter.map(|counter| (project.clone(), counter.current))),
+                Ok(None) | Err(Error::NotAMember | Error::MembershipRevoked | Error::ProjectDeleted) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -213,15 +236,18 @@ impl Table {
         self.write_each(keys.into_iter().map(delete).collect::<Result<_, _>>()?, deadline()).await
     }
 
-    /// The watchers of a project, including those whose watch has expired. It reads strongly and takes a read unit for each
-    /// partition and for every 4 KB.
+    /// The watchers of a project, those first whose latest `watch` is oldest, including those whose watch has expired. It reads
+    /// strongly and takes a read unit for each partition and for every 4 KB.
     pub async fn watchers(&self, project: &ProjectId) -> Result<Vec<Watcher>, Error> {
-        let partitions = (0..PARTITIONS).map(|shard| self.watchers_in(partition_of(project, shard)));
+        let partitions = (0..PARTITIONS).map(|shard| self.watches_in(partition_of(project, shard)));
         let partitions = futures_util::future::try_join_all(partitions).await?;
-        Ok(partitions.into_iter().flatten().collect())
+        let mut watches: Vec<(i64, Watcher)> = partitions.into_iter().flatten().collect();
+        watches.sort_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.connection.cmp(&other.connection)));
+        Ok(watches.into_iter().map(|(_, watcher)| watcher).collect())
     }
 
-    async fn watchers_in(&self, partition: String) -> Result<Vec<Watcher>, Error> {
+    /// The watches in a partition, each with its `expires_at`, which says when it was written.
+    async fn watches_in(&self, partition: String) -> Result<Vec<(i64, Watcher)>, Error> {
         let query = self
             .client
             .query()
@@ -231,11 +257,11 @@ impl Table {
             .expression_attribute_values(":partition", text(&partition));
         let items = all_items(query, usize::MAX).await.map_err(unavailable)?;
         let readable = |item: &Item| {
-            let watcher = watcher(item);
-            if watcher.is_none() {
+            let watch = watch(item);
+            if watch.is_none() {
                 tracing::error!(alarm = "corrupt", partition, "a watch cannot be read");
             }
-            watcher
+            watch
         };
         Ok(items.iter().flatten().filter_map(readable).collect())
     }
@@ -247,6 +273,16 @@ impl Table {
         connections: impl IntoIterator<Item = &'a ConnectionId>,
     ) -> Result<(), Error> {
         let deletes = connections.into_iter().map(|connection| delete(watch_key(project, connection)));
+        self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
+    }
+
+    /// Ends the watches of these projects by one connection.
+    pub async fn end_watches_of<'a>(
+        &self,
+        connection: &ConnectionId,
+        projects: impl IntoIterator<Item = &'a ProjectId>,
+    ) -> Result<(), Error> {
+        let deletes = projects.into_iter().map(|project| delete(watch_key(project, connection)));
         self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
     }
 
@@ -269,48 +305,60 @@ impl Table {
         }
     }
 
-    /// The connections that were opened before this time, in milliseconds since 1970, and watch nothing. It returns at most 400.
-    pub async fn unwatched_before(&self, time: u64) -> Result<Vec<Unwatched>, Error> {
-        let mut found = Vec::new();
-        for shard in 0..PARTITIONS {
-            let output = self
+    /// The next connections of a sweep, at most 400. There may be none though the sweep is not over.
+    pub async fn next_of_sweep(&self, sweep: &mut Sweep) -> Result<Vec<Unwatched>, Error> {
+        let (mut found, mut places) = (Vec::new(), Vec::new());
+        for (shard, start) in std::mem::take(&mut sweep.places) {
+            let query = self
                 .client
                 .query()
                 .table_name(&self.name)
                 .key_condition_expression("project_id = :partition AND entity < :time")
                 .expression_attribute_values(":partition", text(format!("{UNWATCHED}{shard}")))
-                .expression_attribute_values(":time", text(format!("{time:016}")))
-                .limit(MAX_SWEPT)
-                .send()
-                .await
-                .map_err(unavailable)?;
-            for item in output.items() {
-                found.push(Unwatched::of(item)?);
+                .expression_attribute_values(":time", text(format!("{:016}", sweep.opened_before)))
+                .limit(MAX_SWEPT);
+            let page = page(query, start).await.map_err(unavailable)?;
+            for item in &page.items {
+                found.extend(readable(Unwatched::of(item))?);
             }
+            places.extend(page.next.map(|next| (shard, Some(next))));
         }
+        sweep.places = places;
         Ok(found)
     }
 
-    /// Removes these from the list of unwatched connections, and returns those that still watch nothing.
-    pub async fn sweep(&self, unwatched: Vec<Unwatched>) -> Result<Vec<ConnectionId>, Error> {
-        let keys = unwatched.iter().map(|unwatched| connection_key(&unwatched.connection)).collect();
+    /// Splits connections into those that watch something by now and those that still watch nothing, from strong reads.
+    pub async fn split_by_watching(
+        &self,
+        connections: Vec<Unwatched>,
+    ) -> Result<(Vec<Unwatched>, Vec<Unwatched>), Error> {
+        let keys = connections.iter().map(|unwatched| connection_key(&unwatched.connection)).collect();
         let mut watching = HashSet::new();
         for item in self.batch_get_with(keys, true).await?.items {
             watching.insert(string(&item, "project_id")?.to_owned());
         }
-        let deletes = unwatched.iter().map(|unwatched| delete(unwatched.key())).collect::<Result<_, _>>()?;
-        self.write_each(deletes, deadline()).await?;
-        let watches = |id: &ConnectionId| watching.contains(&format!("{CONNECTION}{id}"));
-        Ok(unwatched.into_iter().map(|unwatched| unwatched.connection).filter(|id| !watches(id)).collect())
+        let watches = |it: &Unwatched| watching.contains(&format!("{CONNECTION}{}", it.connection));
+        Ok(connections.into_iter().partition(watches))
+    }
+
+    /// Takes these off the list of unwatched connections.
+    pub async fn forget_unwatched<'a>(
+        &self,
+        connections: impl IntoIterator<Item = &'a Unwatched>,
+    ) -> Result<(), Error> {
+        let deletes = connections.into_iter().map(|unwatched| delete(unwatched.key()));
+        self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
     }
 }
 
-fn watcher(item: &Item) -> Option<Watcher> {
-    Some(Watcher {
+fn watch(item: &Item) -> Option<(i64, Watcher)> {
+    let seconds = |name: &str| item.get(name)?.as_n().ok()?.parse().ok();
+    let watcher = Watcher {
         connection: string(item, "entity").ok()?.parse().ok()?,
         user: string(item, "watcher").ok()?.parse().ok()?,
-        until: item.get("until")?.as_n().ok()?.parse().ok()?,
-    })
+        until: seconds("until")?,
+    };
+    Some((seconds("expires_at")?, watcher))
 }
 
 #[cfg(test)]
