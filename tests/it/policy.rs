@@ -359,6 +359,17 @@ fn the_boundary_of_a_deployment_leaves_the_functions_what_they_may_do_and_nothin
     assert_eq!(actions(boundary), allowed);
 }
 
+#[test]
+fn the_deployment_may_make_the_filters_that_count_lines_of_the_logs() {
+    let policies = &parsed(DEPLOY_ROLE)["Resources"]["StackRole"]["Properties"]["Policies"];
+    let statements = policies.as_vec().expect("policies").iter();
+    let statements = statements.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_vec().into_iter().flatten());
+    let actions: BTreeSet<&str> = statements.flat_map(|statement| texts(&statement["Action"])).collect();
+    for action in ["logs:PutMetricFilter", "logs:DescribeMetricFilters", "logs:DeleteMetricFilter"] {
+        assert!(actions.contains(action), "{action}");
+    }
+}
+
 #[tokio::test]
 async fn live_and_poke_write_and_delete_in_partitions_of_connections_only() {
     let (app, ..) = watched().await;
