@@ -13,7 +13,7 @@ use super::{Base, Columns, Error, FieldConflict, Resource, Row, json};
 /// counts as changed by the row's last write.
 ///
 /// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a
-/// restore: what the row held then may have been taken back, so the field counts as changed after it.
+/// restore, which may have taken the value back. So the field counts as changed after such a base.
 pub fn concurrent_changes<R: Resource>(
     row: &Row,
     columns: &Columns,
@@ -37,8 +37,8 @@ pub fn concurrent_changes<R: Resource>(
     if conflicts.is_empty() { Ok(elsewhere) } else { Err(Error::Conflict { version: row.version, fields: conflicts }) }
 }
 
-/// Refuses to delete a row of which its user has not seen every value: `Conflict` with the fields that were changed after
-/// their base, also those that this code does not know, and otherwise as [`concurrent_changes`].
+/// Refuses to delete a row if the user has not seen every value of it. `Conflict` has the fields that were changed after their
+/// base, including those that this code does not know. Other errors are those of [`concurrent_changes`].
 pub fn expect_seen(
     row: &Row,
     columns: &Columns,
