@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_deleted_by_who_has_seen_all_of_it() {
+    fn a_row_is_deleted_only_by_a_user_who_has_seen_all_of_it() {
         let seen = |row: &Row, base: Base, through| expect_seen(row, row.columns(), &base, through, || "{}".to_owned());
         assert!(seen(&row(), Base::new(7), 0).is_ok());
         assert_eq!(conflicts(seen(&row(), Base::new(6), 0)), ["role"]);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_is_compared_as_it_is_read() {
+    fn nested_values_are_compared_as_they_are_read() {
         use super::super::Calendar;
         let put = |exceptions: Value| {
             Write::Put(columns(json!({"name": "Site", "hours_per_day": 8.0, "exceptions": exceptions})))
