@@ -99,7 +99,7 @@ async fn a_project_whose_counter_or_membership_cannot_be_read_has_no_head_and_hi
         assert_eq!(found, [(projects[2].id.clone(), 3), (projects[4].id.clone(), 3)], "limit {limit}");
     }
     // A request about the project alone says that it failed.
-    projects[0].get("sync/?since=0").by(&user).await.problem(500, "internal_error");
+    projects[0].sync("since=0").by(&user).await.problem(500, "internal_error");
 }
 
 #[tokio::test]
