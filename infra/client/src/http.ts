@@ -18,6 +18,16 @@ export interface HttpResponse {
 /** Answers the caller's token; `refresh` says that the server did not accept the last one. */
 export type TokenSource = (request: { refresh: boolean }) => string | Promise<string>
 
+/** Renews the token once for all who ask for it at the same time: a refresh token may be good for one use only. */
+export function renewedOnce(token: TokenSource): TokenSource {
+  let renewal: Promise<string> | undefined
+  const renew = (): Promise<string> =>
+    Promise.resolve()
+      .then(() => token({ refresh: true }))
+      .finally(() => (renewal = undefined))
+  return ({ refresh }) => (refresh ? (renewal ??= renew()) : token({ refresh }))
+}
+
 export interface Answer {
   status: number
   body: unknown

@@ -2,7 +2,7 @@
 // or repeated. So nothing depends on it: what it leads to is a pull, and polls find what it missed.
 
 import type { TokenSource } from './http.js'
-import { clock } from './schedule.js'
+import { askedWait, clock, pauseAfter } from './schedule.js'
 
 /** `live`: changes of others arrive within about a second. `reconnecting`: soon again. `polling`: every few minutes. */
 export type LiveState = 'live' | 'reconnecting' | 'polling'
@@ -94,6 +94,8 @@ export class Live {
   readonly #denied = new Set<string>()
   /** A `watch` has no answer yet. */
   #isAsking = false
+  /** That `watch` is not sent yet: its token is still being fetched. */
+  #awaitsToken = false
   /** The server refused the latest token. */
   #isTokenRefused = false
   #lastFailure: LiveReport['lastFailure'] = null
@@ -174,6 +176,8 @@ export class Live {
 
   #connect(): void {
     if (!this.#Socket) return
+    // A refusal may have been a passing one. Each connection asks anew.
+    this.#denied.clear()
     this.#in(this.#pace.connect, () => this.#lose('The connection was not open in time.'))
     try {
       const socket = new this.#Socket(this.#url)
@@ -189,11 +193,12 @@ export class Live {
 
   /** Watches what there is to watch, with the token of this moment. */
   async #watch(socket: SocketLike): Promise<void> {
-    this.#isAsking = true
+    this.#isAsking = this.#awaitsToken = true
     this.#in(this.#pace.connect, () => this.#lose('The server did not answer the watch in time.'))
     try {
       const token = await this.#deps.token({ refresh: this.#isTokenRefused })
       if (socket !== this.#socket) return
+      this.#awaitsToken = false
       const projects = this.#toWatch()
       this.#asked = new Set(projects)
       this.#send({ action: 'watch', token, projects })
@@ -219,7 +224,7 @@ export class Live {
   #hear(socket: SocketLike, data: unknown): void {
     const message = parsed(data)
     if (Array.isArray(message.watching)) this.#answered(message.watching, message.refused)
-    else if (typeof message.code === 'string') this.#refused(message.code, message.detail, Number(message.retry_after) || 0)
+    else if (typeof message.code === 'string') this.#refused(message.code, message.detail, askedWait(message.retry_after))
     else if (isChange(message)) this.#deps.moved(message)
     // Any word shows that the server is there.
     if (socket === this.#socket && this.#liveSince !== null && !this.#isAsking) this.#in(this.#pace.ping, () => this.#ping())
@@ -241,12 +246,15 @@ export class Live {
     this.follow()
   }
 
-  #refused(code: string, detail: unknown, retryAfter: number): void {
+  /** `asked`: the milliseconds that the server asked to wait. */
+  #refused(code: string, detail: unknown, asked: number): void {
+    // Each watched project that moves says so of the old token.
+    if (isOfToken(code) && this.#awaitsToken) return
     if (isOfToken(code) && !this.#isTokenRefused && this.#socket) {
       this.#isTokenRefused = true
       void this.#watch(this.#socket)
     } else if (this.#isAsking) {
-      this.#lose(`The server refused the watch: ${code}: ${String(detail)}`, retryAfter * 1_000)
+      this.#lose(`The server refused the watch: ${code}: ${String(detail)}`, asked)
     }
   }
 
@@ -260,8 +268,7 @@ export class Live {
     const wasSteady = this.#liveSince !== null && clock() - this.#liveSince >= this.#pace.steady
     this.#drop()
     if (wasSteady) this.#failures = 0
-    // Full jitter: anywhere up to the pause, so that all who lose a server do not come back at once.
-    const pause = this.#random() * Math.min(this.#pace.maxRetry, this.#pace.retry * 2 ** this.#failures)
+    const pause = pauseAfter(this.#failures, this.#pace, this.#random)
     this.#failures += 1
     this.#notBefore = asked ? clock() + asked : 0
     this.#connectIn(asked + pause)
@@ -272,7 +279,7 @@ export class Live {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#liveSince = null
-    this.#isAsking = false
+    this.#isAsking = this.#awaitsToken = false
     const socket = this.#socket
     this.#socket = null
     if (!socket) return

@@ -9,7 +9,7 @@ import type { Problem } from './errors.js'
 import { pull } from './pull.js'
 import type { PullContext, Pulled } from './pull.js'
 import { forgetNeverSent, wipe } from './removal.js'
-import { isUnsendable, MAX_OPERATIONS, operationOf, operationsOf, printOf, requestOf } from './request.js'
+import { MAX_OPERATIONS, operationOf, operationsOf, printOf, requestOf, unsendable } from './request.js'
 import { Rows } from './rows.js'
 import type { Row } from './rows.js'
 import { enterResults, mergesOf } from './settle.js'
@@ -134,7 +134,7 @@ export class Project {
     const { state } = this.store
     const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
     const pending = dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
-    const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !isUnsendable(operation))
+    const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !unsendable(operation))
     return { sendable, pending }
   }
 
@@ -172,8 +172,8 @@ export class Project {
   async #push(): Promise<void> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
     const operations = operationsOf(this.store.state, dirty, Date.now())
-    await this.#refuse(operations.filter(isUnsendable))
-    const sendable = operations.filter((operation) => !isUnsendable(operation))
+    await this.#refuse(operations)
+    const sendable = operations.filter((operation) => !unsendable(operation))
     const request = requestOf(this.#deps.tables, this.store.state, sendable, this.#batchSize, this.#deps.newKey())
     if (!request) return
     await this.store.update((draft) => {
@@ -215,12 +215,14 @@ export class Project {
 
   /** What cannot be sent at all is shown like a refusal of the server. */
   async #refuse(operations: Operation[]): Promise<void> {
-    if (!operations.length) return
+    const refused = operations.flatMap((operation) => {
+      const problem = unsendable(operation)
+      return problem ? [{ operation, problem }] : []
+    })
+    if (!refused.length) return
     await this.store.update((draft) => {
-      for (const operation of operations) {
+      for (const { operation, problem } of refused) {
         const { method, table, id, values = {} } = operation
-        const detail = `Rows of ${table} are created by a request of their own, and not by a sync.`
-        const problem: Problem = { code: 'not_sendable', detail }
         draft.parked[keyOf(table, id)] = { print: printOf(operation), activity: draft.activity, problem, method, values, at: Date.now(), tries: 1 }
       }
     })
@@ -297,6 +299,8 @@ export async function pendingElsewhere({ database, watermelon, tables }: Project
 
 /** The server did not take the request, and will not take it as it is. */
 function isWholeRefusal({ status = 0, code }: Problem): boolean {
+  // Also from a gateway, which words no problem: what is too large today is so tomorrow.
+  if (status === 413) return true
   if (code.startsWith('http_') || GONE.includes(code)) return false
   return status >= 400 && status < 500 && ![401, 408, 425, 429].includes(status)
 }

@@ -101,9 +101,10 @@ export async function pull(context: PullContext, anew = false): Promise<Pulled> 
 /** What is applied as one: a delta whole, a first sync page by page. */
 async function collect(context: PullContext, anew: boolean): Promise<Arrivals> {
   const { store, rows, database, tables } = context
-  const { mark, columns } = store.state
+  const { mark, columns, columnsOfPages } = store.state
   const isFirst = columns === ''
-  const hasNewColumns = !isFirst && columns !== printOf(tables)
+  const had = columns || columnsOfPages
+  const hasNewColumns = had !== '' && had !== printOf(tables)
   const lostItsMark = mark === 0 && (await database.read(() => rows.countFromServer())) > 0
   const isWhole = anew || hasNewColumns || lostItsMark
   try {

@@ -83,6 +83,8 @@ export interface ProjectState {
   mark: number
   /** The synced columns at the last pull. */
   columns: string
+  /** Those of a first sync of which some pages have come; '' before and afterwards. */
+  columnsOfPages: string
   request: PendingRequest | null
   acks: Record<string, Ack>
   parked: Record<string, Parked>
@@ -109,6 +111,7 @@ export const emptyState = (): ProjectState => ({
   writer: '',
   mark: 0,
   columns: '',
+  columnsOfPages: '',
   request: null,
   acks: {},
   parked: {},
@@ -174,7 +177,9 @@ export class Store {
     const stored = await this.#stored()
     // A write that was reported as failed may have been made.
     if (stored?.writer === this.#writer) this.#state = { ...emptyState(), ...stored }
-    if ((stored?.revision ?? 0) !== this.#state.revision) {
+    // Two that read the same revision write the same number: only the writer tells whose it is.
+    const { revision = 0, writer = '' } = stored ?? {}
+    if (revision !== this.#state.revision || writer !== this.#state.writer) {
       throw new SyncError('two_instances', 'Something else syncs this database at the same time. Open it once, and restart the app.')
     }
     const draft = copied(this.#state)

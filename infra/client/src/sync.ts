@@ -4,16 +4,19 @@ import { Api } from './api.js'
 import { decideConflict, decideWithValue, discardRefused, dropAside, finishRestores, restoreAside } from './decisions.js'
 import { problemOf, SyncError } from './errors.js'
 import type { Problem } from './errors.js'
-import { Http } from './http.js'
+import { Http, renewedOnce } from './http.js'
 import type { Fetch, TokenSource } from './http.js'
 import { Live } from './live.js'
 import type { Change, LiveOptions } from './live.js'
+import { tabLockOf } from './lock.js'
+import type { TabLock } from './lock.js'
 import { Subject } from './observable.js'
 import type { Observable } from './observable.js'
 import { pendingElsewhere, Project } from './project.js'
 import type { ProjectDeps } from './project.js'
 import { reportOf, VERSION } from './report.js'
 import type { Report, ReportOptions } from './report.js'
+import { Retries } from './retries.js'
 import { clock, DEFAULT_PACE, Schedule } from './schedule.js'
 import type { Attempt } from './schedule.js'
 import type { Merge } from './settle.js'
@@ -85,8 +88,25 @@ const LIVE_WITHIN = 300
 const COUNT_AFTER = 100
 const MAX_PROBLEMS = 20
 const MAX_MERGES = 50
-/** Codes that say nothing of one project: what follows would fail alike. */
-const GENERAL = ['network', 'storage_failed', 'two_instances', 'unreadable_answer']
+
+/** Why nothing could be synced, and the seconds that the server asked to wait. */
+interface Outage {
+  problem: Problem
+  retryAfter: number | undefined
+}
+
+/** What became of the attempt to sync one project. `unanswered`: not even the server's word on it came. */
+type Attempted = 'synced' | 'refused' | 'unanswered' | 'outage'
+
+/** A problem of the device or of the caller: every other project would fail alike. */
+const isOfAll = ({ code, status }: Problem): boolean => ['storage_failed', 'two_instances'].includes(code) || status === 401 || status === 429
+
+/** Codes of a 5xx with which the server speaks of the project, or of the request. */
+const OF_ONE_PROJECT = ['internal_error', 'not_proven', 'busy', 'outcome_unknown']
+
+/** A problem of which one project alone does not tell whose it is: others may fail alike. */
+const isUnanswered = ({ code, status = 0 }: Problem): boolean =>
+  ['network', 'unreadable_answer'].includes(code) || (status >= 500 && !OF_ONE_PROJECT.includes(code))
 
 /** The instance that may sync a database. */
 const owners = new WeakMap<DatabaseLike, DatabaseSync>()
@@ -107,6 +127,7 @@ class DatabaseSync implements Sync {
   readonly #api: Api
   readonly #deps: ProjectDeps
   readonly #schedule = new Schedule(() => this.#scheduled())
+  readonly #retries = new Retries()
   readonly #projects = new Map<string, Project>()
   readonly #told = new Map<string, { pending: number; problem: Problem | null; tried: boolean }>()
   readonly #problems: Report['problems'] = []
@@ -124,22 +145,27 @@ class DatabaseSync implements Sync {
   #elsewhere = 0
   #turn: Promise<unknown> = Promise.resolve()
   #running: string | null = null
-  #problem: Problem | null = null
-  #retryAfter: number | undefined
+  /** What ended the latest sync, or keeps the device from counting. */
+  #outage: Outage | null = null
   #counter: ReturnType<typeof setTimeout> | undefined
   readonly #live: Live | null
+  readonly #token: TokenSource
+  readonly #lock: TabLock | null
 
   constructor(options: SyncOptions) {
     const { database, watermelon, schema, baseUrl, token } = options
     this.#options = options
     const tables = tablesOf(schema, database.schema as SchemaLike)
     const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init))
-    this.#http = new Http(baseUrl, token, fetch)
+    this.#token = renewedOnce(token)
+    this.#http = new Http(baseUrl, this.#token, fetch)
     this.#api = new Api(this.#http, tables)
     const merged: ProjectDeps['merged'] = (project, merges) => this.#noteMerges(project, merges)
     this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell(), merged }
     this.#live = options.live ? this.#liveOf(options.live) : null
+    this.#lock = tabLockOf(database)
     claim(database, this)
+    void this.#lock?.hold()
   }
 
   // ---- when
@@ -148,6 +174,7 @@ class DatabaseSync implements Sync {
     if (this.#subscriptions.length) return
     const { database, network, appState } = this.#options
     claim(database, this)
+    void this.#lock?.hold()
     this.#starts += 1
     this.#allDueAt = 0
     const tables = [...this.#deps.tables.keys()] as never[]
@@ -172,19 +199,26 @@ class DatabaseSync implements Sync {
     for (const unsubscribe of this.#subscriptions.splice(0)) unsubscribe()
     const starts = this.#starts
     await this.#turn
-    const isOver = starts === this.#starts
-    if (isOver && owners.get(this.#options.database) === this) owners.delete(this.#options.database)
+    if (starts !== this.#starts || !this.#isOwner()) return
+    await this.#lock?.release()
+    if (starts === this.#starts && this.#isOwner()) owners.delete(this.#options.database)
   }
 
-  now(): Promise<SyncStatus> {
-    return this.#alone(() => this.#syncAll(null))
+  #isOwner(): boolean {
+    return owners.get(this.#options.database) === this
   }
 
-  repair(project: string): Promise<SyncStatus> {
-    return this.#alone(async () => {
+  async now(): Promise<SyncStatus> {
+    await this.#alone(() => this.#syncAll(null))
+    return this.status$.value
+  }
+
+  async repair(project: string): Promise<SyncStatus> {
+    await this.#alone(async () => {
       await this.#load()
-      await this.#attempt(await this.#open(project), async (it) => void (await it.sync(true, true)))
+      await this.#attempt(await this.#open(project), false, async (it) => void (await it.sync(true, true)))
     })
+    return this.status$.value
   }
 
   poke(change: Change): void {
@@ -200,7 +234,7 @@ class DatabaseSync implements Sync {
 
   #liveOf(options: LiveOptions): Live {
     return new Live(options, {
-      token: this.#options.token,
+      token: this.#token,
       projects: () => this.#watchable(),
       moved: (change) => this.#heard(change),
       // The pull says what became of them.
@@ -211,7 +245,7 @@ class DatabaseSync implements Sync {
 
   /** Word over the WebSocket. It does not shorten the pause after a failure of the server: its pokes go on while its pulls fail. */
   #heard(change: Change): void {
-    const { code = 'network' } = this.#problem ?? this.#told.get(change.project)?.problem ?? {}
+    const { code = 'network' } = this.#outage?.problem ?? this.#told.get(change.project)?.problem ?? {}
     if (code === 'network') this.#poked(change, LIVE_WITHIN)
   }
 
@@ -222,36 +256,44 @@ class DatabaseSync implements Sync {
     return projects === 'mine' ? live : live.filter((id) => projects.includes(id))
   }
 
-  /** One after the other, and never two at a time. */
-  #alone(work: () => Promise<void>): Promise<SyncStatus> {
+  /** One after the other, and never two at a time. Answers what kept it from being done. */
+  #alone(work: () => Promise<void>): Promise<Outage | null> {
     const done = this.#turn.then(async () => {
-      this.#problem = null
-      this.#retryAfter = undefined
+      this.#outage = null
       try {
         expectFree(this.#options.database, this)
+        await this.#expectTab()
         await work()
       } catch (error) {
-        this.#note(null, error)
+        this.#outage = outageOf(error, this.#note(null, error))
       }
       this.#running = null
       await this.#count()
-      return this.status$.value
+      if (!this.#isOwner()) await this.#lock?.release()
+      return this.#outage
     })
     this.#turn = done
     return done
   }
 
+  async #expectTab(): Promise<void> {
+    if (!this.#lock || (await this.#lock.hold())) return
+    throw new SyncError('two_instances', 'Another tab syncs this database. Close that tab, then reload this one.')
+  }
+
   async #scheduled(): Promise<Attempt> {
+    for (const id of this.#retries.due()) this.#wanted.add(id)
     const isForAll = !this.#wanted.size || clock() >= this.#allDueAt
     const wanted = isForAll ? null : new Set(this.#wanted)
     this.#wanted.clear()
     if (isForAll) this.#allDueAt = clock() + DEFAULT_PACE.poll
-    const { problem } = await this.#alone(() => this.#syncAll(wanted))
-    if (isForAll && problem) this.#allDueAt = 0
-    return problem ? { failed: true, retryAfter: this.#retryAfter } : { failed: false }
+    const outage = await this.#alone(() => this.#syncAll(wanted, (id) => !this.#retries.mustWait(id)))
+    // What this one was for is still to be done.
+    if (outage) this.#allDueAt = 0
+    return outage ? { failed: true, retryAfter: outage.retryAfter } : { failed: false }
   }
 
-  async #syncAll(only: Set<string> | null): Promise<void> {
+  async #syncAll(only: Set<string> | null, mayTry: (id: string) => boolean = () => true): Promise<void> {
     await this.#load()
     const { projects } = this.#options
     const heads = projects === 'mine' && !only ? await this.#api.heads() : null
@@ -259,39 +301,55 @@ class DatabaseSync implements Sync {
     for (const id of mine) await this.#open(id)
     if (!only) this.#isListed = true
     const known = projects === 'mine' ? [...this.#projects.keys()] : projects
-    for (const id of only ?? known) {
+    // The server has just answered: what fails next may be the project's own.
+    let isReachable = projects === 'mine' && !only
+    for (const id of this.#retries.inOrder(only ?? known)) {
       const project = this.#projects.get(id)
-      if (!project) continue
-      const isOver = await this.#attempt(project, async (it) => {
-        if (!(await it.isAt(heads?.get(id)))) await it.sync(!only && mine.includes(id))
+      if (!project || !mayTry(id)) continue
+      const attempted = await this.#attempt(project, isReachable, async (it) => {
+        if (await it.isAt(heads?.get(id))) return
+        await it.sync(!only && mine.includes(id))
+        isReachable = true
       })
-      if (isOver) return
+      if (attempted === 'outage') return
+      if (attempted !== 'synced') isReachable = attempted === 'refused'
     }
   }
 
-  /** Answers whether it makes no sense to go on with other projects. */
-  async #attempt(project: Project, work: (project: Project) => Promise<void>): Promise<boolean> {
+  /** `isReachable`: the server has just answered for something else. After an `outage` there is no sense in going on with others. */
+  async #attempt(project: Project, isReachable: boolean, work: (project: Project) => Promise<void>): Promise<Attempted> {
     const told = this.#toldOf(project.id)
     this.#running = project.id
     this.#tell()
     try {
       await work(project)
       told.problem = null
-      return false
+      this.#retries.succeeded(project.id)
+      return 'synced'
     } catch (error) {
       told.problem = this.#note(project.id, error)
-      const { status = 0 } = told.problem
-      return GENERAL.includes(told.problem.code) || status === 401 || status === 429 || status >= 500
+      return this.#failed(project.id, outageOf(error, told.problem), isReachable)
     } finally {
       told.tried = true
       this.#running = null
     }
   }
 
+  /** Whose failure it is: that of all, or of the project, which is then tried again by itself. */
+  #failed(project: string, failure: Outage, isReachable: boolean): Attempted {
+    const { problem, retryAfter } = failure
+    this.#retries.failed(project)
+    const mayBeOfAll = isUnanswered(problem)
+    if (isOfAll(problem) || (mayBeOfAll && !isReachable && !this.#retries.has(project))) {
+      this.#outage = failure
+      return 'outage'
+    }
+    this.#schedule.retryIn(this.#retries.pause(project, retryAfter))
+    return mayBeOfAll ? 'unanswered' : 'refused'
+  }
+
   #note(project: string | null, error: unknown): Problem {
     const problem = problemOf(error)
-    if (error instanceof SyncError) this.#retryAfter = error.retryAfter
-    if (!project || GENERAL.includes(problem.code)) this.#problem = problem
     this.#problems.unshift({ at: Date.now(), project, code: problem.code, detail: problem.detail })
     this.#problems.splice(MAX_PROBLEMS)
     return problem
@@ -364,7 +422,7 @@ class DatabaseSync implements Sync {
       const mayBeNamed = this.#options.projects === 'mine' && this.#isLoaded && !this.#isListed
       this.#elsewhere = mayBeNamed ? await pendingElsewhere(this.#deps, this.#projects) : 0
     } catch (error) {
-      this.#note(null, error)
+      this.#outage = outageOf(error, this.#note(null, error))
     }
     this.#tell()
   }
@@ -372,7 +430,7 @@ class DatabaseSync implements Sync {
   #tell(): void {
     const projects = [...this.#projects.values()]
     const states = Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)]))
-    const [problem, live, isListed, elsewhere] = [this.#problem, this.#live?.state ?? 'polling', this.#isListed, this.#elsewhere]
+    const [problem, live, isListed, elsewhere] = [this.#outage?.problem ?? null, this.#live?.state ?? 'polling', this.#isListed, this.#elsewhere]
     this.status$.set(overall(states, { problem, live, isListed, elsewhere }))
     this.conflicts$.set(projects.flatMap(conflictsOf))
     this.rejected$.set(projects.flatMap(rejectedOf))
@@ -424,6 +482,7 @@ class DatabaseSync implements Sync {
   }
 
   #syncSoon(project: string): void {
+    if (this.#retries.isPaused(project)) return
     this.#wanted.add(project)
     this.#schedule.changed()
   }
@@ -441,6 +500,11 @@ class DatabaseSync implements Sync {
     return JSON.stringify(this.aside$.value, null, 2)
   }
 }
+
+const outageOf = (error: unknown, problem: Problem): Outage => ({
+  problem,
+  retryAfter: error instanceof SyncError ? error.retryAfter : undefined,
+})
 
 /** Two on one database would each send what the other has sent. */
 function claim(database: DatabaseLike, sync: DatabaseSync): void {
