@@ -95,8 +95,8 @@ interface Outage {
   retryAfter: number | undefined
 }
 
-/** What became of the attempt to sync one project. `unanswered`: not even the server's word on it came. */
-type Attempted = 'synced' | 'refused' | 'unanswered' | 'outage'
+/** What the attempt to sync one project says of the server. After an `outage` there is no sense in going on with others. */
+type Attempted = 'answered' | 'unanswered' | 'no news' | 'outage'
 
 /** A problem of the device or of the caller: every other project would fail alike. */
 const isOfAll = ({ code, status }: Problem): boolean => ['storage_failed', 'two_instances'].includes(code) || status === 401 || status === 429
@@ -216,7 +216,10 @@ class DatabaseSync implements Sync {
   async repair(project: string): Promise<SyncStatus> {
     await this.#alone(async () => {
       await this.#load()
-      await this.#attempt(await this.#open(project), false, async (it) => void (await it.sync(true, true)))
+      await this.#attempt(await this.#open(project), false, async (it) => {
+        await it.sync(true, true)
+        return true
+      })
     })
     return this.status$.value
   }
@@ -301,31 +304,31 @@ class DatabaseSync implements Sync {
     for (const id of mine) await this.#open(id)
     if (!only) this.#isListed = true
     const known = projects === 'mine' ? [...this.#projects.keys()] : projects
-    // The server has just answered: what fails next may be the project's own.
+    // Once the server has answered, what fails next may be the project's own.
     let isReachable = projects === 'mine' && !only
     for (const id of this.#retries.inOrder(only ?? known)) {
       const project = this.#projects.get(id)
       if (!project || !mayTry(id)) continue
       const attempted = await this.#attempt(project, isReachable, async (it) => {
-        if (await it.isAt(heads?.get(id))) return
+        if (await it.isAt(heads?.get(id))) return false
         await it.sync(!only && mine.includes(id))
-        isReachable = true
+        return true
       })
       if (attempted === 'outage') return
-      if (attempted !== 'synced') isReachable = attempted === 'refused'
+      if (attempted !== 'no news') isReachable = attempted === 'answered'
     }
   }
 
-  /** `isReachable`: the server has just answered for something else. After an `outage` there is no sense in going on with others. */
-  async #attempt(project: Project, isReachable: boolean, work: (project: Project) => Promise<void>): Promise<Attempted> {
+  /** `isReachable`: the server has just answered for something else. `work` tells whether it asked the server. */
+  async #attempt(project: Project, isReachable: boolean, work: (project: Project) => Promise<boolean>): Promise<Attempted> {
     const told = this.#toldOf(project.id)
     this.#running = project.id
     this.#tell()
     try {
-      await work(project)
+      const hasAsked = await work(project)
       told.problem = null
       this.#retries.succeeded(project.id)
-      return 'synced'
+      return hasAsked ? 'answered' : 'no news'
     } catch (error) {
       told.problem = this.#note(project.id, error)
       return this.#failed(project.id, outageOf(error, told.problem), isReachable)
@@ -339,13 +342,14 @@ class DatabaseSync implements Sync {
   #failed(project: string, failure: Outage, isReachable: boolean): Attempted {
     const { problem, retryAfter } = failure
     this.#retries.failed(project)
-    const mayBeOfAll = isUnanswered(problem)
-    if (isOfAll(problem) || (mayBeOfAll && !isReachable && !this.#retries.has(project))) {
+    const [mayBeOfAll, isKnown] = [isUnanswered(problem), this.#retries.has(project)]
+    if (isOfAll(problem) || (mayBeOfAll && !isReachable && !isKnown)) {
       this.#outage = failure
       return 'outage'
     }
     this.#schedule.retryIn(this.#retries.pause(project, retryAfter))
-    return mayBeOfAll ? 'unanswered' : 'refused'
+    if (!mayBeOfAll) return 'answered'
+    return isKnown ? 'no news' : 'unanswered'
   }
 
   #note(project: string | null, error: unknown): Problem {

@@ -3,7 +3,7 @@
 // (b) every value that an accepted write replaced had been shown on that device before the edit, or the user chose his own;
 // (c) nothing is written twice, nothing that was given up is written later;
 // (f) no row under another project, no conflict about what the user had seen or made, no false `id_taken`.
-// (d) and (e) are judged by the world, at its end.
+// (d), (e) and (h), that a project which cannot be served holds up no other, are judged by the world, at its end.
 
 import { TABLES } from '../mock/server.mjs'
 
