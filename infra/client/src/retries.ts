@@ -26,13 +26,12 @@ export class Retries {
     this.#failed.add(project)
   }
 
-  /** It failed by itself. Answers the milliseconds until it is due. */
-  pause(project: string, retryAfter: number | undefined): number {
+  /** It failed by itself. It is due after a pause, which grows with each failure in a row. */
+  pause(project: string, retryAfter: number | undefined): void {
     const failures = (this.#pauses.get(project)?.failures ?? 0) + 1
     const asked = askedWait(retryAfter)
-    const pause = asked + pauseAfter(failures, DEFAULT_PACE, Math.random)
-    this.#pauses.set(project, { failures, dueAt: clock() + pause, notBefore: clock() + asked })
-    return pause
+    const notBefore = clock() + asked
+    this.#pauses.set(project, { failures, dueAt: notBefore + pauseAfter(failures, DEFAULT_PACE, Math.random), notBefore })
   }
 
   /** Those that did not fail first. So a problem that keeps coming back keeps none of them from being synced. */
@@ -53,6 +52,12 @@ export class Retries {
 
   mustWait(project: string): boolean {
     return (this.#pauses.get(project)?.notBefore ?? 0) > clock()
+  }
+
+  /** Milliseconds until the first one is due; null: none is paused. */
+  nextIn(): number | null {
+    if (!this.#pauses.size) return null
+    return Math.max(0, Math.min(...[...this.#pauses.values()].map(({ dueAt }) => dueAt)) - clock())
   }
 
   /** Those whose pause is over. */

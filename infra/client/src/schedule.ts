@@ -41,7 +41,7 @@ export class Schedule {
   readonly #pace: Pace
   readonly #random: () => number
 
-  constructor(attempt: () => Promise<Attempt>, pace: Pace = DEFAULT_PACE, random: () => number = Math.random) {
+  constructor(attempt: () => Promise<Attempt>, pace: Pace = DEFAULT_PACE, random: () => number = () => Math.random()) {
     this.#attempt = attempt
     this.#pace = pace
     this.#random = random

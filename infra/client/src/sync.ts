@@ -273,6 +273,9 @@ class DatabaseSync implements Sync {
       this.#running = null
       await this.#count()
       if (!this.#isOwner()) await this.#lock?.release()
+      // After an outage the next sync is for all.
+      const next = this.#outage ? null : this.#retries.nextIn()
+      if (next !== null) this.#schedule.retryIn(next)
       return this.#outage
     })
     this.#turn = done
@@ -347,7 +350,7 @@ class DatabaseSync implements Sync {
       this.#outage = failure
       return 'outage'
     }
-    this.#schedule.retryIn(this.#retries.pause(project, retryAfter))
+    this.#retries.pause(project, retryAfter)
     if (!mayBeOfAll) return 'answered'
     return isKnown ? 'no news' : 'unanswered'
   }

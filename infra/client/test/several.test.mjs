@@ -133,6 +133,41 @@ test('an edit of a project that has to wait, and a sync of all that nobody asked
   assert.equal(phone.nameOf('q'), 'Mine, again')
 })
 
+/** A started phone whose projects are synced. The pauses after failures are the longest. */
+async function startedPhone(t) {
+  const phone = phoneOfThree()
+  phone.sync.start()
+  await until('synced', () => phone.sync.status$.value.projects.r?.lastSyncedAt)
+  await phone.sync.now()
+  t.mock.method(Math, 'random', () => 0.999)
+  return phone
+}
+
+test('an edit of a project that failed by itself waits for the end of its pause, and is not sent with those of others', async (t) => {
+  const phone = await startedPhone(t)
+  phone.sick = { q: failures.http_404 }
+  phone.change('q', { notes: 'Unseen' })
+  for (let n = 0; n < 6; n += 1) await phone.sync.now() // The pause is two minutes now.
+  phone.asked()
+  await phone.edit('tasks', 'tq', { name: 'Mine' })
+  await until('counted', () => phone.sync.status$.value.projects.q.pending === 1)
+  await phone.edit('tasks', 'tr', { name: 'Mine' })
+  await until('sent', () => phone.nameOf('r') === 'Mine')
+  await until('done', () => phone.sync.status$.value.projects.r.pending === 0)
+  assert.ok(!phone.asked().includes('q'))
+})
+
+test('a project that failed by itself is tried again at its time although another one was synced meanwhile', async (t) => {
+  const phone = await startedPhone(t)
+  phone.sick = { q: failures.http_404 }
+  await phone.sync.now()
+  phone.sick = {}
+  phone.change('q', { name: 'Theirs' })
+  await phone.edit('tasks', 'tr', { name: 'Mine' })
+  await until('sent', () => phone.nameOf('r') === 'Mine')
+  await until('pulled', async () => (await phone.row('tasks', 'tq')).name === 'Theirs')
+})
+
 test('a project that failed once is tried again by itself', async () => {
   const phone = phoneOfThree()
   phone.sync.start()
@@ -174,15 +209,16 @@ test('a poke pulls its project alone while another one fails, and pokes of the o
   assert.deepEqual(new Set(other.sent.map(({ url }) => projectOf(url))), new Set(['r']))
 })
 
-test('what was wanted when an outage began is done when it is over', async () => {
-  const phone = phoneOfThree()
-  phone.sync.start()
-  await until('synced', () => phone.sync.status$.value.projects.r?.lastSyncedAt)
+test('what was wanted when an outage began is done when it is over, although another project is due first', async (t) => {
+  const phone = await startedPhone(t)
+  phone.sick = { q: failures.http_404 }
   await phone.sync.now()
-  phone.sick = { r: failures.network }
+  phone.sick = { q: failures.http_404, r: failures.network }
   phone.change('r', { name: 'Theirs' })
+  Math.random.mock.mockImplementation(() => 0)
   phone.sync.poke({ project: 'r', version: 1_000 })
+  Math.random.mock.mockImplementation(() => 0.999)
   await until('offline', () => phone.sync.status$.value.state === 'offline')
-  phone.sick = {}
+  phone.sick = { q: failures.http_404 }
   await until('pulled', async () => (await phone.row('tasks', 'tr')).name === 'Theirs')
 })
