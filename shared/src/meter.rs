@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn operations_side_by_side_take_their_time_once() {
+    async fn parallel_operations_count_their_time_once() {
         let pause = Duration::from_millis(20);
         let operation = async || {
             began();

@@ -14,7 +14,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 /// The size of a connection's read buffer. Without it, the buffer of each parallel connection grows to 400 kB.
-const AT_ONCE: usize = 64 * 1024;
+const MAX_READ_BUFFER: usize = 64 * 1024;
 
 /// A client. It is cheap to clone, and clones share connections.
 pub type Client = legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -36,6 +36,6 @@ fn over(tls: HttpsConnectorBuilder<WantsSchemes>) -> Client {
     let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
     legacy::Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
-        .http1_max_buf_size(AT_ONCE)
+        .http1_max_buf_size(MAX_READ_BUFFER)
         .build(connector)
 }

@@ -5,8 +5,8 @@ use crate::run::play;
 use crate::scenario::{Scenario, Weights};
 use crate::table::{Delays, Faults};
 
-/// `BatchGetItem` had read the counter before a commit and the row after it: the draft gave the row a version not above the
-/// one it held, and the instance panicked while encoding what the row superseded.
+/// `BatchGetItem` had read the counter before a commit and the row after it. So the draft gave the row a version that was not
+/// above its own, and the instance panicked while it encoded the version history.
 #[test]
 fn a_row_that_is_newer_than_the_counter_beside_it_is_read_again() {
     let faults = Faults { network: Delays::up_to(3), apart: Delays::up_to(30), ..Faults::NONE };

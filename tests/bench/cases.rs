@@ -186,7 +186,7 @@ async fn pull(router: &Router, token: &str, path: &str, since: u64) -> Outcome<P
     Ok(Page { next: mark_of_cut(&body)?, body, calls: taken.calls as usize, units: taken.reads })
 }
 
-/// The mark of an answer that was cut, out of its end.
+/// The mark of an answer that was cut, read from the end of the body.
 fn mark_of_cut(body: &[u8]) -> Outcome<Option<u64>> {
     let end = std::str::from_utf8(&body[body.len().saturating_sub(1000)..])?;
     if !end.contains("\"has_more\":true") {

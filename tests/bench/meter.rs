@@ -20,7 +20,8 @@ pub(crate) fn peak_memory() -> Option<u64> {
         .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok())
 }
 
-/// How many threads wanted a core during the last minute: more than there are cores, and times are too long.
+/// The average number of threads that wanted a core during the last minute. If it exceeds the number of cores, the measured times
+/// are too long.
 pub(crate) fn load() -> String {
     let loads = read_to_string("/proc/loadavg").unwrap_or_default();
     loads.split_whitespace().next().unwrap_or("unknown").to_owned()

@@ -3,7 +3,7 @@ import { checksum } from './pages.mjs'
 import { schema, tables } from './schema.mjs'
 import { request, syncPath } from './server.mjs'
 
-/** What every successful answer to a pull must be like. WatermelonDB itself notices few of these. */
+/** Checks the form of a successful answer to a pull. WatermelonDB itself would notice few of these faults. */
 export function assertProtocol(body) {
   const { changes, timestamp, has_more, row_counts, checksum, ...rest } = body
   assert.deepEqual(rest, {})

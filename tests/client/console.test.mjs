@@ -1,4 +1,4 @@
-// What infra/docs/plain-client.md says that an app developer sees: each message is brought about.
+// Brings about each message of the console that infra/docs/plain-client.md explains to app developers.
 
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
@@ -22,7 +22,7 @@ const synced = async (adapter, project, user) => {
   return device
 }
 
-/** By message: brings it about. `told` is the message as a pattern, `complaint: told` expects it in the log. */
+/** For each message, a function that brings it about. `told` is its pattern; `complaint: told` expects it in the log. */
 const causes = {
   'pullChanges() returned invalid timestamp undefined': async (adapter, told) => {
     const device = new Device(adapter, await Project.create())
@@ -99,7 +99,7 @@ const causes = {
     const project = await Project.create()
     const device = new Device(adapter, project, project.owner, appOf(2, allTables, migrations))
     await device.sync({ migrationsEnabledAtVersion: 1 })
-    // The build of before, on a database that it can open: WatermelonDB itself looks at the version of the last sync.
+    // An older build of the app, on a database that it can open. WatermelonDB checks the schema version of the last sync.
     const { database } = device
     const older = { adapter: database.adapter, schema: { ...app.schema, version: 1 } }
     const opened = new Proxy(database, { get: (target, name) => older[name] ?? Reflect.get(target, name, target) })
@@ -114,7 +114,7 @@ const causes = {
     await assert.rejects(device.sync({ unsafeTurbo: true, pullChanges: async () => ({ syncJson: '{}' }) }), told)
   },
 
-  // The loader is C++ and runs in React Native only: all that can be seen here is that it says so.
+  // The loader is C++ and runs in React Native only. This test can only check that its source has the message.
   'expected deleted field to be empty': (_, told) => {
     const home = dirname(createRequire(import.meta.url).resolve('@nozbe/watermelondb/package.json'))
     assert.match(readFileSync(join(home, 'native/shared/Database-turboSync.cpp'), 'utf8'), told)

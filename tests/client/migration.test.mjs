@@ -1,4 +1,4 @@
-// An app that learns of a column and of a table which the server had all along.
+// An update of the app that adds columns and a table that the server already had.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -20,7 +20,7 @@ async function deviceOfAnotherBackend(adapter, project, [task], mark) {
   return device
 }
 
-/** By kind: a mark, and what the server says to it. */
+/** For each kind of mark, an example and the server's answer to it. */
 const marks = {
   'a time in milliseconds': [1_750_000_000_000, /^Error: 409 since_ahead_of_server$/],
   "the highest of its rows' own counters": [3, /^Error: 409 resync_required$/],

@@ -1,4 +1,4 @@
-// What an app collected while it was offline, sent at once.
+// Changes that an app collected while it was offline and sends together.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

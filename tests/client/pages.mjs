@@ -7,8 +7,8 @@ const docs = new URL('../../infra/docs/', import.meta.url)
 const addresses = new Map([['trueppm', import.meta.resolve('#trueppm')]])
 
 /**
- * The address of a module made of a file of infra/docs/code, the same each time: a module is one however often it is imported.
- * Its imports are resolved as those of this package, which has a WatermelonDB, in the form that Node wants.
+ * The address of a module made from a file of infra/docs/code. It is the same each time, so that every import gets the same
+ * module. The imports in the file are resolved from this package, which has WatermelonDB, and in the form that Node needs.
  */
 function address(name) {
   if (!addresses.has(name)) {

@@ -1,4 +1,4 @@
-// Answers that are cut: by `limit`, by the size of a response; clients that loop, that do not, that die on the way.
+// Answers that are cut by `limit` or by the size of a response, with clients that loop, that do not, and that are killed.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

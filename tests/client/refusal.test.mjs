@@ -1,4 +1,4 @@
-// Devices that the server has nothing to tell: they are refused, or told once to forget what they hold.
+// Devices that the server refuses, or tells once to forget their rows.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

@@ -1,4 +1,4 @@
-// tests/smoke, which whoever deploys runs: it passes on a server that is well, and says what is wrong with one that is not.
+// tests/smoke, which checks a deployment: it passes on a healthy server, and says what is wrong with a faulty one.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'

@@ -25,7 +25,7 @@ async function furnishedProject() {
   return project
 }
 
-/** What a pull brought: the ids by collection, those left out to which nothing happened. */
+/** The ids that a pull brought, by collection. Collections without changes are left out. */
 function brought({ changes }) {
   const ids = ([table, { updated, deleted }]) => [table, { updated: updated.map((row) => row.id), deleted }]
   return Object.fromEntries(

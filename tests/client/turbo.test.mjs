@@ -1,8 +1,8 @@
 // Turbo: the first sync handed to WatermelonDB's native code as text.
 //
 // The real loader is C++ on JSI (native/shared/Database-turboSync.cpp) and runs only inside a React Native app: both
-// adapters that exist for Node refuse Turbo. So the loader is played here by `installTurbo`, by the rules of that file,
-// on SQLite; around it `synchronize({ unsafeTurbo: true })` is WatermelonDB's own. Not tested: the C++ and its parser.
+// adapters for Node refuse Turbo. So `installTurbo` imitates the loader on SQLite, by the rules of that file. The rest of
+// `synchronize({ unsafeTurbo: true })` is WatermelonDB's own. The C++ and its parser are not tested.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'

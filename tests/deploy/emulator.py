@@ -1,6 +1,6 @@
-"""Ministack, with three gaps closed. It takes no notice of an HTTP API's Body, which is where SAM puts the routes. It knows no
-route responses of a WebSocket API, and sends them anyway. And each event of a connection has another time of connecting. It also
-answers functions without a pause of 40 ms.
+"""Ministack with three faults corrected. It ignores an HTTP API's Body, where SAM puts the routes. It does not know the
+resource for route responses of a WebSocket API, and sends them anyway. And each event of a connection has another time of
+connecting. This file also removes a pause of 40 ms before functions are answered.
 
 Runs in ministack's own virtual environment.
 """
@@ -13,7 +13,7 @@ from ministack.services.cloudformation import provisioners
 
 
 def make_routes(api, body):
-    """The routes and integrations of an API as its Body describes them, instead of those that it had."""
+    """Replaces the routes and integrations of an API by those that its Body describes."""
     apigateway._routes[api], apigateway._integrations[api] = {}, {}
     for path, methods in body["paths"].items():
         for method, operation in methods.items():

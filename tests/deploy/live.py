@@ -1,4 +1,4 @@
-"""Two phones on the WebSocket of a deployment: what they are told, who is told nothing any more, and how long it takes.
+"""Tests live updates of a deployment with two phones on its WebSocket: who is told of a change, who is not, and how fast.
 
     LIVE_URL=wss://… BASE_URL=https://… JWT_SECRET=… target/ci/ministack/bin/python tests/deploy/live.py
 
@@ -105,7 +105,7 @@ class Phone:
         return await self.ask(action="watch", token=token(self.user), projects=list(projects))
 
     async def told(self, project, version):
-        """Until this phone is told of this version or a later one."""
+        """Waits until this phone is told of this version or a later one."""
         async with self.moved:
             try:
                 await asyncio.wait_for(self.moved.wait_for(lambda: self.known.get(project, 0) >= version), PATIENCE)
@@ -130,7 +130,7 @@ def make(project):
 
 
 async def strangers(project):
-    """Whoever is not a member is told nothing, and not whether there is such a project."""
+    """A user who is not a member is told nothing, not even whether the project exists."""
     sam = await Phone.connect("sam")
     absent = f"{project}-absent"
     answer = await sam.watch(project, absent)
@@ -150,7 +150,7 @@ async def strangers(project):
 
 
 async def durations(olga, mia, projects):
-    """From a write of one phone to the poke, and to the end of the pull, of another: milliseconds."""
+    """The milliseconds from a write of one phone to the poke of the other one, and to the end of its pull."""
     pokes, pulls, answers = [], [], []
     for number in range(ROUNDS):
         began = time.monotonic()
@@ -182,7 +182,7 @@ async def removal(olga, mia, project, membership):
 
 
 async def dead_peer(olga, project):
-    """A connection that ends without a word keeps nobody else from being told."""
+    """A connection that breaks without being closed does not keep others from being told."""
     dead = await Phone.connect("olga")
     await dead.watch(project)
     dead.socket.transport.abort()

@@ -1,11 +1,11 @@
-"""Plays recorded events, and others like them, to the functions as they are deployed, on the local stack's engine.
+"""Sends recorded events, and others like them, to the functions as they are deployed, on the local stack's engine.
 
     python3 tests/deploy/replay.py target/ci/sam-build target/debug/trueppm
 
-The variable QEMU is the command that runs functions of another processor: see tests/deploy/arm64, which sets it. Times are then
-those of an emulator, and only tell how long this takes.
+The variable QEMU is the command that runs functions of another processor: see tests/deploy/arm64, which sets it. The times are
+then those of the emulator and say nothing about the functions.
 
-Standard library only. Shows of itself that it notices a response that is too large, and a wrong secret.
+Standard library only. Also checks that it would notice a response that is too large, and a wrong secret.
 """
 
 import base64
@@ -59,7 +59,7 @@ class Answer:
         return json.loads(self.body)
 
     def problem(self, status, code):
-        """The RFC 9457 problem that this has to be, and which no device may take for a pull."""
+        """Checks that the answer is this RFC 9457 problem, and that no device can take it for a pull."""
         check(self.status == status, f"{self.status} {short(self.body.decode())}, not {status} {code}")
         problem = self.json()
         check(self.headers["content-type"] == "application/problem+json", f"a problem as {self.headers['content-type']}")
@@ -68,7 +68,7 @@ class Answer:
 
 
 class Pair:
-    """Both functions, and which of them gets an event by its route."""
+    """Both functions. An event goes to one of them by its route."""
 
     def __init__(self, rest, sync):
         self.rest, self.sync = rest, sync
@@ -96,7 +96,7 @@ class Pair:
 
 
 def pulled(answer):
-    """The changes, mark and has_more of a pull, of the only shape that WatermelonDB takes."""
+    """The changes, mark and has_more of a pull. Checks that it has the only form that WatermelonDB accepts."""
     body = answer.json()
     check(body.keys() - {"has_more", "row_counts", "checksum"} == {"changes", "timestamp"}, f"a pull with {list(body)}")
     changes, mark = body["changes"], body["timestamp"]
@@ -191,7 +191,7 @@ def sizes(binaries):
 
 
 def starts(functions):
-    """From the start of the process until it asks for an event: the connection to the table included, loading it from S3 not."""
+    """The time from a process's start until it asks for an event. It includes the connection to the table, but no download."""
     for name, start in functions.items():
         took = []
         for _ in range(5):
@@ -203,7 +203,7 @@ def starts(functions):
 
 
 def fill(pair):
-    """More than one response holds, as the rows by id; text that hardly compresses, and some that grows when it is escaped."""
+    """Creates more rows than one response holds. Some have text that hardly compresses, or that grows when it is escaped."""
     pair.call("POST", "/api/v1/projects/", {"id": "large", "name": "Large", "start_date": "2026-03-02"}, 201)
     source, printable = random.Random(SEED), bytes(32 + byte % 95 for byte in range(256))
     rows = {}
@@ -251,7 +251,7 @@ def unknown_routes(pair):
 
 
 def malformed_events(pair):
-    """An error or a 4xx, and then the next event as if nothing had been."""
+    """A malformed event gets an error or a 4xx, and the next event is answered as usual."""
     not_base64 = EVENTS["10-batch-base64"] | {"body": "{ä"}
     without_context = {name: value for name, value in EVENTS["03-list-projects"].items() if name != "requestContext"}
     for function in (pair.rest, pair.sync):
@@ -264,7 +264,7 @@ def malformed_events(pair):
 
 
 def wrong_environments(functions):
-    """Init ends at once, with one line that names the variable and no value."""
+    """With a wrong variable, init ends at once with one line. The line names the variable, but not its value."""
     secret = "too-short-for-this"
     for what, variables, named in (
         ("no TABLE_NAME", {"TABLE_NAME": None}, ["TABLE_NAME"]),

@@ -125,7 +125,7 @@ class Live:
         return self.say({"action": "watch", "token": token or self.token, "projects": list(projects)}, connection)
 
     def moved(self, project, version):
-        """What connections are told, when the stream says that a project moved."""
+        """Hands a commit to poke as the stream would. Returns what connections were told."""
         time.sleep(PACE)
         response = json.loads(self.poke.invoke(of_stream(project, version)))
         check(response == {"batchItemFailures": []}, f"a batch was answered {short(response)}")
@@ -174,7 +174,7 @@ def refused_messages(live, project):
 
 
 def malformed_live_events(live):
-    """An error or an answer, and then the next event as if nothing had been."""
+    """A malformed event gets an error or an answer, and the next event is answered as usual."""
     for function in (live.live, live.poke):
         for event in ({}, [], "text", None, {"Records": None}, {"Records": [None, {}, {"dynamodb": {}}]}, {"sweep": True}):
             with contextlib.suppress(InvocationFailed):

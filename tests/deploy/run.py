@@ -1,4 +1,4 @@
-"""Deploys what `sam build` built to ministack, tries it, and shows that trying notices what is wrong with a deployment.
+"""Deploys the result of `sam build` to ministack and tests it. Then breaks the deployment and checks that the tests notice.
 
     target/ci/sam/bin/python tests/deploy/run.py target/ci/ministack/bin/python target/ci/sam-build
 
@@ -32,7 +32,7 @@ def token(secret, user):
 
 
 class Tried:
-    """A deployed template, and how it does."""
+    """A deployed template, and the tests of it."""
 
     def __init__(self, stack, template, **changed):
         self.outputs = stack.deploy(template, **changed)
@@ -42,7 +42,7 @@ class Tried:
 
     def smoke(self):
         environment = dict(self.environment, TOKEN=token(self.secret, "smoke"))
-        # A 503 is not put off for long: nothing here gets better by itself.
+        # A 503 is not retried for long, because no fault here goes away by itself.
         command = [TESTS / "smoke", "--patience", "5"]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
 
@@ -59,7 +59,7 @@ class Tried:
         subprocess.run(command, cwd=TESTS / "client", env=environment, check=True, timeout=600)
 
 
-# What is done to the template, and that it shows.
+# The changes that break the template, each of which the tests must notice.
 
 
 def without_action(role, action):
@@ -104,7 +104,7 @@ WRONG = {
 }
 
 
-# Likewise, of what tells devices of changes; and what the phone then misses.
+# The same for live updates, with the expected message of the test.
 WRONG_LIVE = {
     "poke may not ManageConnections": (without_action("PokeRole", "execute-api:ManageConnections"), "was not told"),
     "live may not BatchWriteItem": (without_action("LiveRole", "dynamodb:BatchWriteItem"), "FAILED"),
@@ -150,7 +150,8 @@ def main(python, built):
     with Ministack(python, log) as ministack:
         stack = Stack(ministack, built)
         with_live(stack)
-        # Both at once, since a deployment takes longer than a try: the first of WRONG keep nobody from being told.
+        # One change of each list is deployed at once, because a deployment takes longer than a test. The first changes of
+        # WRONG do not affect live updates.
         for wrong, wrong_live in itertools.zip_longest(WRONG.items(), WRONG_LIVE.items()):
             template = stack.template()
             what, change = wrong

@@ -17,7 +17,7 @@ use crate::restore::{Item, Phone, app, assert_sound, fill, items, table};
 
 type Items = BTreeMap<(String, String), Item>;
 
-async fn run(table: &Table, lost: Option<&TestTable>) -> Result<Report, String> {
+pub(crate) async fn run(table: &Table, lost: Option<&TestTable>) -> Result<Report, String> {
     let lost = match lost {
         Some(lost) => Some(lost.table().await),
         None => None,

@@ -197,7 +197,7 @@ async fn check(project: &TestProject, collection: &str, row: &str, good: &Value,
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_named_in_every_collection() {
+async fn an_invalid_id_is_named_in_every_collection() {
     let project = project().await;
     let overlong = "x".repeat(65);
     for (collection, body) in [

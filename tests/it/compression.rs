@@ -26,7 +26,7 @@ async fn pull(project: &TestProject, since: u64, accepted: &str) -> (Option<Stri
 }
 
 #[tokio::test]
-async fn whoever_takes_gzip_gets_the_same_answer_in_it_when_it_is_worth_it() {
+async fn clients_that_accept_gzip_get_the_same_answer_compressed_if_it_is_worth_it() {
     let project = TestApp::new().await.with_project().with_tasks(60).await;
     let (encoding, plain) = pull(&project, 0, "br").await;
     assert_eq!(encoding, None);

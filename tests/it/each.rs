@@ -139,7 +139,7 @@ async fn an_operation_sees_what_was_accepted_before_it_and_nothing_of_what_was_r
 }
 
 #[tokio::test]
-async fn what_does_not_fit_is_not_attempted_nor_what_comes_behind_it_and_goes_through_in_the_next_request() {
+async fn operations_that_do_not_fit_and_all_later_ones_are_not_attempted_and_succeed_in_the_next_request() {
     let project = TestApp::new().await.with_project().with_tasks(3).with_edge("t1", "t2").await;
     let start = project.current_version().await;
     let tasks = (1..MAX_ROWS - 1).map(|n| task(&format!("n{n}")));

@@ -169,7 +169,7 @@ async fn a_success_that_had_nothing_to_write_is_the_answer_to_its_repetition_too
 }
 
 #[tokio::test]
-async fn of_a_long_row_to_which_nothing_was_done_only_its_name_is_kept() {
+async fn of_an_unchanged_long_row_only_the_key_is_kept() {
     let project = project().await;
     project.patch("tasks/t1", &json!({"notes": "x".repeat(40_000)})).await.expect(200);
     let same = |project: &TestProject| project.patch("tasks/t1", &json!({"name": "Task 1"})).key("patch");
@@ -300,7 +300,7 @@ async fn the_largest_row_fits_into_a_record() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_none_is_named() {
+async fn an_invalid_key_is_refused_by_name() {
     let project = project().await;
     let post = || project.post("tasks", &json!({"name": "Dig"}));
     let overlong = "k".repeat(256);

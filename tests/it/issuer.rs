@@ -288,7 +288,7 @@ async fn until_the_issuer_is_up_requests_are_asked_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_no_use_counts_as_none() {
+async fn an_unusable_document_brings_no_keys() {
     let huge = format!("{}{}", KEYS, " ".repeat(1_100_000));
     for document in ["", "{}", r#"{"keys": []}"#, "<html>", &huge] {
         let (_issuer, url) = Issuer::publishing(document).await;

@@ -14,7 +14,9 @@ use sync::Limits;
 use tests::support::{Answer, Device, Pull, TestApp, TestProject};
 use tower::ServiceExt;
 
+use crate::after_restore;
 use crate::cost::Cost;
+use crate::restore::{fill, items, table};
 
 /// Pages are kept however small they are.
 const ALL: Limits =
@@ -113,6 +115,22 @@ async fn a_page_without_tombstones_is_for_a_fresh_database_alone() {
         assert_eq!((again.path.as_str(), again.deleted("tasks")), ("kept", deleted));
     }
     assert_eq!(pull("since=0&limit=1000").await.path, "first_read", "pages of another size are others");
+}
+
+#[tokio::test]
+async fn a_page_from_before_a_restore_is_not_given() {
+    let table = table("kept").await;
+    // A restore raises the counter by more than `max_behind`, which alone would hide the page.
+    let app = TestApp::on_keeping(&table, table.table().await, Limits { max_behind: u64::MAX, ..ALL }).await;
+    let project = app.with_project().with_tasks(3).with_member("vic", Role::Viewer).await;
+    let backup = items(&table).await;
+    project.patch("tasks/t1", &json!({"name": "lost"})).await.expect(200);
+    first_sync(&project, "olga").await;
+    fill(&table, &backup).await;
+    after_restore::run(&table.table().await, None).await.expect("a report");
+    let answers = first_sync(&project, "vic").await;
+    assert!(!outcomes(&answers).contains(&"kept".to_owned()), "{:?}", outcomes(&answers));
+    assert_eq!(rows(&answers), project.live_rows().await);
 }
 
 /// If many devices pull at once, only one pull reads.

@@ -35,7 +35,7 @@ fn watching(project: &TestProject, version: u64) -> Value {
 }
 
 #[tokio::test]
-async fn who_watches_learns_where_their_projects_are_and_of_all_others_the_same() {
+async fn a_watcher_learns_the_versions_of_their_projects_and_all_other_projects_look_the_same() {
     let app = TestApp::new().await;
     let (live, own) = (LiveApp::new().await, app.with_project().with_tasks(2).await);
     let (foreign, deleted, left) = (app.with_project().await, app.with_project().await, app.with_project().await);
@@ -60,7 +60,7 @@ async fn who_watches_learns_where_their_projects_are_and_of_all_others_the_same(
 }
 
 #[tokio::test]
-async fn to_ask_for_a_foreign_project_costs_what_an_absent_one_costs() {
+async fn watching_a_foreign_project_costs_the_same_as_watching_an_absent_one() {
     let (live, foreign) = (LiveApp::new().await, TestApp::new().await.with_project().await);
     let mut costs = Vec::new();
     for project in [&foreign.id, &ProjectId::generate().to_string()] {

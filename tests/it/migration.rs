@@ -43,7 +43,7 @@ async fn unknown_names_and_no_migration_at_all_make_an_ordinary_pull() {
 }
 
 #[tokio::test]
-async fn a_migration_that_is_none_is_named() {
+async fn an_invalid_migration_is_named() {
     let project = TestApp::new().await.with_project().await;
     for text in [
         "",

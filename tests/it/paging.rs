@@ -212,7 +212,7 @@ async fn the_end_of_the_index_is_read_across_the_versions_that_a_restore_left_ou
 
 /// The history of a row that was written hundreds of times does not name the first versions, but the archive does.
 #[tokio::test]
-async fn what_no_list_names_any_more_is_in_the_archive_and_a_page_is_proven_by_it() {
+async fn versions_that_no_history_names_any_more_are_archived_and_prove_a_page() {
     let (app, from_the_end) = counting_readings_from_the_end().await;
     let project = app.with_project().with_tasks(8).await;
     create_long_rows(&project, 11..=70).await;

@@ -68,7 +68,7 @@ async fn a_pull_that_the_gateway_gives_to_rest_is_sent_to_the_address_without_th
 }
 
 #[tokio::test]
-async fn an_id_in_the_address_that_is_none_is_named() {
+async fn an_invalid_id_in_the_address_is_named() {
     let project = TestApp::new().await.with_project().await;
     for (path, field) in [
         ("/api/v1/projects/a%20b/", "project_id"),

@@ -20,7 +20,7 @@ use tests::support::{Answer, Device, Pull, TestApp, TestProject, TestTable};
 
 /// The behaviour of the table, and the calls to it.
 #[derive(Default)]
-struct Weather {
+struct TableBehaviour {
     /// Whether the index is empty.
     index_lags: bool,
     /// The number of strong reads of rows that are refused from now on. The next field is the number of one that is refused
@@ -38,32 +38,32 @@ struct Weather {
 
 /// A connection to the table on which strong queries are slow.
 #[derive(Clone)]
-struct Way<T> {
+struct SlowConnection<T> {
     inner: T,
-    weather: Arc<Mutex<Weather>>,
+    behaviour: Arc<Mutex<TableBehaviour>>,
 }
 
-impl<T> fmt::Debug for Way<T> {
+impl<T> fmt::Debug for SlowConnection<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Way")
+        f.write_str("SlowConnection")
     }
 }
 
-impl HttpClient for Way<SharedHttpClient> {
+impl HttpClient for SlowConnection<SharedHttpClient> {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let inner = self.inner.http_connector(settings, components);
-        SharedHttpConnector::new(Way { inner, weather: Arc::clone(&self.weather) })
+        SharedHttpConnector::new(SlowConnection { inner, behaviour: Arc::clone(&self.behaviour) })
     }
 }
 
-impl HttpConnector for Way<SharedHttpConnector> {
+impl HttpConnector for SlowConnection<SharedHttpConnector> {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let body: Value = serde_json::from_slice(request.body().bytes().expect("a body")).expect("JSON");
         let is_query = body.get("KeyConditionExpression").is_some();
         let answer = |status: u16, body: &'static str| {
             HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().expect("a status"), SdkBody::from(body))))
         };
-        if is_query && body["IndexName"] == "by_version" && self.weather().index_lags {
+        if is_query && body["IndexName"] == "by_version" && self.behaviour().index_lags {
             return answer(200, r#"{"Items": [], "Count": 0, "ScannedCount": 0}"#);
         }
         if !is_query || body["ConsistentRead"] != true {
@@ -74,27 +74,27 @@ impl HttpConnector for Way<SharedHttpConnector> {
             // This is the read of the archive.
             return self.inner.call(request);
         }
-        let hot = self.weather().began(&project, body.get("ExclusiveStartKey").is_none());
-        let way = self.clone();
+        let hot = self.behaviour().began(&project, body.get("ExclusiveStartKey").is_none());
+        let connection = self.clone();
         HttpConnectorFuture::new(async move {
             tokio::time::sleep(Duration::from_millis(500)).await;
-            let throttled = way.weather().throttles();
+            let throttled = connection.behaviour().throttles();
             write(&hot, |times| times).await;
             let answer = if throttled {
                 answer(400, r#"{"__type": "x#ProvisionedThroughputExceededException", "message": "too much"}"#).await
             } else {
-                way.inner.call(request).await
+                connection.inner.call(request).await
             };
             write(&hot, |_| 1).await;
-            way.weather().ended(&project);
+            connection.behaviour().ended(&project);
             answer
         })
     }
 }
 
-impl<T> Way<T> {
-    fn weather(&self) -> MutexGuard<'_, Weather> {
-        self.weather.lock().expect("the weather")
+impl<T> SlowConnection<T> {
+    fn behaviour(&self) -> MutexGuard<'_, TableBehaviour> {
+        self.behaviour.lock().expect("no panic")
     }
 }
 
@@ -105,7 +105,7 @@ async fn write(hot: &Option<(TestProject, usize)>, times: impl Fn(usize) -> usiz
     }
 }
 
-impl Weather {
+impl TableBehaviour {
     fn throttles(&mut self) -> bool {
         if self.throttled_after > 0 {
             self.throttled_after -= 1;
@@ -131,24 +131,24 @@ impl Weather {
 }
 
 /// Projects with rows, seen by one instance whose index lags.
-async fn projects(count: usize) -> (Vec<TestProject>, Arc<Mutex<Weather>>) {
+async fn projects(count: usize) -> (Vec<TestProject>, Arc<Mutex<TableBehaviour>>) {
     projects_with_pages(count, Limits::of_bytes(0)).await
 }
 
 /// The same projects, seen by an instance that also keeps pages.
-async fn projects_with_pages(count: usize, limits: Limits) -> (Vec<TestProject>, Arc<Mutex<Weather>>) {
+async fn projects_with_pages(count: usize, limits: Limits) -> (Vec<TestProject>, Arc<Mutex<TableBehaviour>>) {
     let table = TestTable::of_this_process().await;
-    let weather = Arc::new(Mutex::new(Weather { index_lags: true, ..Weather::default() }));
+    let behaviour = Arc::new(Mutex::new(TableBehaviour { index_lags: true, ..TableBehaviour::default() }));
     let client = table.client().await;
     let inner = client.config().http_client().expect("an HTTP client");
-    let config = client.config().to_builder().http_client(Way { inner, weather: Arc::clone(&weather) });
+    let config = client.config().to_builder().http_client(SlowConnection { inner, behaviour: Arc::clone(&behaviour) });
     let seen = Table::new(Client::from_conf(config.build()), &table.name);
     let seen = TestApp::on_keeping(table, seen, limits).await;
     let mut projects = Vec::new();
     for _ in 0..count {
         projects.push(TestApp::new().await.with_project().with_tasks(2).await.seen_by(seen.clone()));
     }
-    (projects, weather)
+    (projects, behaviour)
 }
 
 async fn pull_all(projects: &[TestProject], times: usize) -> Vec<Answer> {
@@ -169,7 +169,7 @@ fn assert_comes_back(answer: &Answer) {
 
 #[tokio::test]
 async fn while_the_index_lags_for_good_one_pull_reads_a_project_strongly_and_the_others_come_back() {
-    let (projects, weather) = projects(1).await;
+    let (projects, behaviour) = projects(1).await;
     let answers = pull_all(&projects, 12).await;
     let (served, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
     assert!(!served.is_empty() && !refused.is_empty(), "{answers:?}");
@@ -178,9 +178,9 @@ async fn while_the_index_lags_for_good_one_pull_reads_a_project_strongly_and_the
         assert_eq!((pull.path.as_str(), pull.mark, pull.len()), ("strong", 4, 2));
     }
     refused.into_iter().for_each(assert_comes_back);
-    assert_eq!(weather.lock().expect("the weather").most_of_a_project, 1);
+    assert_eq!(behaviour.lock().expect("no panic").most_of_a_project, 1);
 
-    weather.lock().expect("the weather").index_lags = false;
+    behaviour.lock().expect("no panic").index_lags = false;
     for answer in pull_all(&projects, 12).await {
         assert_eq!(Pull::of(&answer).path, "first_read");
     }
@@ -188,45 +188,45 @@ async fn while_the_index_lags_for_good_one_pull_reads_a_project_strongly_and_the
 
 #[tokio::test]
 async fn while_the_index_lags_for_good_an_instance_reads_four_projects_strongly_at_once() {
-    let (projects, weather) = projects(8).await;
+    let (projects, behaviour) = projects(8).await;
     let answers = pull_all(&projects, 2).await;
     answers.iter().filter(|answer| answer.status != 200).for_each(assert_comes_back);
-    let weather = weather.lock().expect("the weather");
-    assert_eq!((weather.most_of_a_project, weather.most), (1, 4));
+    let behaviour = behaviour.lock().expect("no panic");
+    assert_eq!((behaviour.most_of_a_project, behaviour.most), (1, 4));
 }
 
 #[tokio::test]
 async fn a_strong_reading_that_is_throttled_goes_on_from_where_it_was() {
-    let (projects, weather) = projects(1).await;
+    let (projects, behaviour) = projects(1).await;
     // This is more than a page.
     for n in 0..30 {
         let notes = "n".repeat(49_000);
         projects[0].create("tasks", json!({"id": format!("n{n}"), "name": "N", "notes": notes})).await;
     }
-    weather.lock().expect("the weather").throttled_after = 1;
-    weather.lock().expect("the weather").throttled = 2;
+    behaviour.lock().expect("no panic").throttled_after = 1;
+    behaviour.lock().expect("no panic").throttled = 2;
     let answer = pull_all(&projects, 1).await.remove(0);
     assert_eq!((Pull::of(&answer).path.as_str(), Pull::of(&answer).len()), ("strong", 32));
-    assert_eq!(weather.lock().expect("the weather").strong, [true, false, false, false]);
+    assert_eq!(behaviour.lock().expect("no panic").strong, [true, false, false, false]);
 }
 
 #[tokio::test]
 async fn a_strong_reading_that_is_throttled_for_good_is_given_up_in_time_for_the_gateway() {
-    let (projects, weather) = projects(1).await;
-    weather.lock().expect("the weather").throttled = usize::MAX;
+    let (projects, behaviour) = projects(1).await;
+    behaviour.lock().expect("no panic").throttled = usize::MAX;
     pull_all(&projects, 1).await.iter().for_each(assert_comes_back);
-    assert!(weather.lock().expect("the weather").strong.len() > 5, "it was not tried again");
-    weather.lock().expect("the weather").throttled = 0;
+    assert!(behaviour.lock().expect("no panic").strong.len() > 5, "it was not tried again");
+    behaviour.lock().expect("no panic").throttled = 0;
     assert_eq!(Pull::of(&pull_all(&projects, 1).await[0]).path, "strong");
 }
 
 #[tokio::test]
 async fn what_a_device_has_to_forget_is_read_once_at_a_time_and_waits_while_it_is_throttled() {
-    let (projects, weather) = projects(1).await;
+    let (projects, behaviour) = projects(1).await;
     let project = &projects[0];
     project.give("mia", Role::Viewer).await.expect(201);
     project.remove("mia").await.expect(204);
-    *weather.lock().expect("the weather") = Weather::default();
+    *behaviour.lock().expect("no panic") = TableBehaviour::default();
     let wipe = || tokio::spawn(project.sync("since=1").by("mia").into_future());
     let wipes: Vec<_> = (0..6).map(|_| wipe()).collect();
     let mut served = 0;
@@ -240,26 +240,26 @@ async fn what_a_device_has_to_forget_is_read_once_at_a_time_and_waits_while_it_i
             _ => assert_comes_back(&answer),
         }
     }
-    let most = weather.lock().expect("the weather").most_of_a_project;
+    let most = behaviour.lock().expect("no panic").most_of_a_project;
     assert!(most == 1 && (1..6).contains(&served), "{most} at once, {served} served");
 
-    *weather.lock().expect("the weather") = Weather { throttled: 2, ..Weather::default() };
+    *behaviour.lock().expect("no panic") = TableBehaviour { throttled: 2, ..TableBehaviour::default() };
     assert_eq!(Pull::of(&wipe().await.expect("no panic")).len(), 5);
-    assert_eq!(weather.lock().expect("the weather").throttled, 0, "it was not throttled");
+    assert_eq!(behaviour.lock().expect("no panic").throttled, 0, "it was not throttled");
 }
 
 /// The counter that the rows must add up to is older than all versions in the row's history. A counter that is read now is older
 /// than the row by the time that the row is read.
 #[tokio::test]
 async fn a_strong_reading_adds_up_although_a_row_is_written_more_often_meanwhile_than_its_list_holds() {
-    let (projects, weather) = projects(1).await;
+    let (projects, behaviour) = projects(1).await;
     let table = TestTable::of_this_process().await;
     let busy = TestApp::on(table, table.table().await.with_max_history_bytes(6)).await;
-    weather.lock().expect("the weather").hot = Some((projects[0].seen_by(busy), 9));
+    behaviour.lock().expect("no panic").hot = Some((projects[0].seen_by(busy), 9));
     let answer = pull_all(&projects, 1).await.remove(0);
     let pull = Pull::of(&answer);
     assert_eq!((pull.path.as_str(), pull.mark, pull.len()), ("strong", 4, 2));
-    assert_eq!(weather.lock().expect("the weather").strong, [true], "it was not read a second time");
+    assert_eq!(behaviour.lock().expect("no panic").strong, [true], "it was not read a second time");
     assert!(pull.checksums.is_none() && pull.versions().iter().any(|version| *version > 4));
 }
 
@@ -267,7 +267,7 @@ async fn a_strong_reading_adds_up_although_a_row_is_written_more_often_meanwhile
 #[tokio::test]
 async fn one_strong_reading_fills_all_pages_that_follow() {
     let limits = Limits { min_rows: 1, ..Limits::of_bytes(1024 * 1024) };
-    let (projects, weather) = projects_with_pages(1, limits).await;
+    let (projects, behaviour) = projects_with_pages(1, limits).await;
     for n in 0..6 {
         projects[0].create("tasks", json!({"id": format!("n{n}"), "name": "N"})).await;
     }
@@ -276,6 +276,6 @@ async fn one_strong_reading_fills_all_pages_that_follow() {
         outcomes.push(device.synchronize(&projects[0], Some(4)).await.path);
     }
     assert_eq!(outcomes, ["strong", "kept", "kept"]);
-    assert_eq!(weather.lock().expect("the weather").strong.len(), 1);
+    assert_eq!(behaviour.lock().expect("no panic").strong.len(), 1);
     assert_eq!(device.rows, projects[0].live_rows().await);
 }

@@ -49,7 +49,7 @@
 //! Deleting a project, raised counters and refused marks after a restore, migrations, checksums, `turbo`; roles and the writers' own
 //! memberships; idempotency records, `If-Match`, field merging; responses measured in bytes; sets other than a task's
 //! edges (one decision over a set stands for all); an index that is
-//! ahead of the table; that something happens at last (but see
+//! ahead of the table; liveness, which is that something happens in the end (but see
 //! [`properties::Always::AnAppliedProjectIsProvenByTheTable`]).
 
 mod archive;

@@ -343,13 +343,13 @@ fn a_cut_answer_ahead_of_the_counter_is_followed_by_a_wrong_empty_one() {
 
 /// Only the version history of a later row was read.
 #[test]
-fn a_row_that_is_held_by_its_list_alone_is_lost() {
+fn a_row_of_which_only_the_history_was_read_is_lost() {
     let mutants = &[Mutant::RowOfAListTakenForRead];
     breaks(Scenario { mutants, limit: 2, ..TWO_WRITERS }, Always::EveryRowUpToTheMarkIsOnTheDevice);
 }
 
 #[test]
-fn a_row_that_is_newer_than_the_counter_and_known_by_its_list_alone_is_not_to_be_forgotten() {
+fn a_newer_row_than_the_counter_counts_even_if_only_its_history_was_read() {
     let mutants = &[Mutant::RowOfAListNotSeen];
     for limit in [1, 2] {
         breaks(Scenario { mutants, limit, ..TWO_WRITERS }, Always::AnExactAnswerIsTheStateAtTheMark);

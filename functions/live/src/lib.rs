@@ -1,4 +1,4 @@
-//! The events of the WebSocket API: a connection is opened, says something, and ends.
+//! The events of the WebSocket API: a connection is opened, sends messages, and ends.
 //!
 //! A caller who connects is not authenticated yet: an address carries no token, because logs would keep it. So a stranger can
 //! open a connection and send messages. Until a token is verified, a message costs nothing but the call of this function, and a

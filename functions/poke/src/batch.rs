@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_who_was_removed_counts_and_what_cannot_be_read_is_left_out() {
+    fn every_removed_member_counts_and_unreadable_records_are_left_out() {
         let batch = batch(vec![removed("p", "vic"), Change::Unreadable, removed("p", "ann"), moved("p", 4)]);
         let users: Vec<_> = batch.removed[0].users.iter().map(UserId::as_str).collect();
         assert_eq!((users, batch.removed.len(), batch.moved.len()), (vec!["ann", "vic"], 1, 1));

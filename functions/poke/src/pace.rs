@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_project_is_spoken_of_once_a_second_and_others_at_once() {
+    async fn a_project_is_poked_once_a_second_and_others_need_not_wait() {
         let pace = Pace::default();
         let (p, q) = ("p".parse().expect("a project"), "q".parse().expect("a project"));
         let start = Instant::now();
@@ -66,7 +66,7 @@ mod tests {
         assert!(matches!(turns[..], [0, 0, 1_000..1_010, 2_000..2_020]), "{turns:?}");
         tokio::time::advance(Duration::from_secs(5)).await;
         pace.turn_of(&q).await;
-        assert_eq!(pace.poked.lock().expect("the pace").len(), 1, "who is quiet is forgotten");
+        assert_eq!(pace.poked.lock().expect("the pace").len(), 1, "quiet projects are forgotten");
     }
 
     #[tokio::test(start_paused = true)]

@@ -59,8 +59,8 @@ pub(crate) const MAX_LIST: usize = 5_000_000;
 
 /// One page of a list: `{results, next}`, with as many of the rows as fit a response.
 ///
-/// Each row is its JSON with its cursor. `rest` is the cursor after which there is more, if they all fit. `path` makes
-/// the path of the next page of a cursor.
+/// Each row is its JSON with its cursor. `rest` is the cursor after which there are more rows, for when all of these fit.
+/// `path` makes the path of the page after a cursor.
 pub(crate) fn list(
     mut rows: Vec<(String, String)>,
     rest: Option<String>,

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn turning_the_only_edge_between_two_tasks_round_closes_no_cycle() {
+    fn reversing_the_only_edge_between_two_tasks_closes_no_cycle() {
         let mut draft = World::new().with_task("a").with_task("b").with_edge("ab", "a", "b").draft();
         let patch = fields(json!({"predecessor": "b", "successor": "a"}));
         let turned = decide::update::<Dependency>(&mut draft, &user(OWNER), &id("ab"), &patch, &Precondition::None);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn another_lag_looks_at_nothing_but_the_edge() {
+    fn a_change_of_lag_reads_nothing_but_the_edge() {
         assert_eq!(update("ab", json!({"lag": -2})).expect("planned writes"), ["dependencies#ab"]);
     }
 }

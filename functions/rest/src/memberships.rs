@@ -49,7 +49,7 @@ impl Rules for Membership {
         expect_another_owner(draft, id, before.role)
     }
 
-    /// A member goes: by themselves, or by someone who may take the role.
+    /// Members may leave, and be removed by those who manage their role.
     ///
     /// Every member may leave a deleted project, its last owner included. Nobody needs an owner there, and somebody may
     /// have been made one against their will. Nothing else is written in a deleted project.

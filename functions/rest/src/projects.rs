@@ -108,7 +108,7 @@ impl Rules for Project {
         read_set
     }
 
-    /// A project's calendar is one of its own.
+    /// A new calendar must be a live one of the same project.
     fn accept(&self, _: &RowId, before: Option<&Self>, draft: &Draft, _: &Actor) -> Result<(), Error> {
         let unchanged = before.is_some_and(|before| before.calendar == self.calendar);
         match &self.calendar {

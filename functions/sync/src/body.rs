@@ -54,7 +54,7 @@ impl Budget {
         self.rows
     }
 
-    /// A smaller budget for an answer that has `bytes` and may have only [`MAX_BODY`].
+    /// A smaller budget for an answer whose body has this many bytes, more than [`MAX_BODY`].
     fn after(self, answer: &PullAnswer, bytes: usize) -> Self {
         Self { bytes: answer.rows.iter().map(size).sum::<usize>() * 19 / 20 * MAX_BODY / bytes, ..self }
     }
@@ -438,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn compressed_it_is_the_same_body_and_too_little_is_not_compressed() {
+    fn compression_keeps_the_body_and_a_short_body_is_not_compressed() {
         let mut rows: Vec<_> = (0..5000).map(|id| task(id, Some(&json!({"name": "\"ä\"\n\\ \u{1}"})))).collect();
         rows.push(task(5000, None));
         let answer = PullAnswer { rows, ..PullAnswer::empty(mark(3)) };

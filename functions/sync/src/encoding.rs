@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_taken_where_it_is_accepted_and_not_liked_less_than_the_plain_body() {
+    fn gzip_is_used_if_it_is_accepted_and_not_less_preferred_than_the_plain_body() {
         for accepted in
             ["gzip", "gzip, deflate", "br;q=1.0, GZIP;q=0.8, *;q=0.1", "*", "deflate,x-gzip ; q=0.5", "identity, gzip"]
         {

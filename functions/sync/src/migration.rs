@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_or_a_column_that_is_served_takes_everything_and_other_names_do_not() {
+    fn a_served_table_or_column_needs_a_full_sync_and_other_names_do_not() {
         for served in [
             r#"{"from": 1, "tables": ["calendars"], "columns": []}"#,
             r#"{"from": 1, "tables": ["drafts", "tasks"], "columns": []}"#,

@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_has_a_name_and_a_count_of_its_own() {
+    fn each_outcome_has_a_name_and_a_count_of_its_own() {
         let outcomes = PullOutcomes::default();
         outcomes.count(PullOutcome::CaughtUp);
         outcomes.count(PullOutcome::CaughtUp);

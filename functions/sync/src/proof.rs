@@ -412,12 +412,12 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_copy_still_holds_the_versions_before() {
+    fn a_newer_copy_accounts_for_the_versions_before_it() {
         assert_eq!(proof(1, [task(1, &[2, 5]), task(2, &[3]), task(3, &[4])]).proven().get(), 5);
     }
 
     #[test]
-    fn what_a_row_superseded_is_held_without_the_row_and_its_own_version_is_not() {
+    fn superseded_versions_count_without_their_row_and_its_own_version_does_not() {
         let mut proof = proof(1, [task(2, &[4]), task(3, &[6])]);
         proof.add_history(&history_of(task(1, &[1, 2, 3, 5, 7])), mark(5));
         assert_eq!((proof.proven().get(), proof.newest().get()), (6, 7));
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_that_no_row_holds_count_as_held() {
+    fn skipped_versions_are_accounted_for() {
         let mut proof = Proof::new(mark(0), [skipped(3, 1_000_000), skipped(1, 1)]);
         proof.add(task(1, &[2]));
         proof.add(task(2, &[1_000_001]));
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_no_row_holds_counts_once_everything_before_it_is_held() {
+    fn a_skipped_range_counts_once_everything_before_it_is_accounted_for() {
         let mut proof = Proof::new(mark(0), [skipped(5, 9)]);
         proof.add(task(1, &[1]));
         proof.add(task(2, &[10]));
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_proves_where_lists_are_cut_but_not_when_they_are_silent_above_the_counter() {
+    fn the_sum_proves_with_cut_histories_but_not_with_ones_that_are_silent_above_the_counter() {
         let busy: Vec<u64> = (2..=900).collect();
         let mut proof = proof(0, [task(1, &[1]), task(2, &busy)]);
         assert!(proof.row(&"tasks#2".parse().expect("a key")).expect("a row").history.silent_through() >= mark(100));
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archived_version_is_held_without_a_row_and_says_nothing_of_its_neighbours() {
+    fn an_archived_version_counts_without_its_row_and_proves_nothing_about_its_neighbours() {
         let mut proof = proof(1, [task_within(1, &[2, 3, 6, 8], 1), task(2, &[4]), task(3, &[7])]);
         assert!(proof.is_silent() && proof.proven().get() == 1);
         proof.add_archive(mark(1), vec![archived(1, [2, 3])]);
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_silent_only_where_all_is_proven_is_no_reason_to_read_the_archive() {
+    fn a_history_that_is_silent_only_where_all_is_proven_is_no_reason_to_read_the_archive() {
         assert!(!proof(5, [task_within(1, &[2, 3, 6], 1), task(2, &[8])]).is_silent());
         let mut proof = proof(1, []);
         proof.add_history(&history_of(task_within(1, &[2, 3, 6], 1)), mark(9));
@@ -485,9 +485,9 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_knows_more_of_a_row_than_the_hand_is_the_sign_of_a_newer_row() {
-        for in_hand in [None, Some(task(1, &[2]))] {
-            let mut proof = proof(1, in_hand.into_iter().chain([task(2, &[4])]));
+    fn an_archive_with_a_later_version_than_the_row_that_was_read_is_a_sign_of_a_newer_row() {
+        for read in [None, Some(task(1, &[2]))] {
+            let mut proof = proof(1, read.into_iter().chain([task(2, &[4])]));
             proof.add_archive(mark(1), vec![archived(1, [2, 3])]);
             assert_eq!(proof.proven().get(), 4);
             assert!(proof.newest().get() <= 4 && proof.has_newer(version(4)) && !proof.is_state_at(version(4)));
@@ -497,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_without_a_row_proves_and_leaves_open_whether_a_newer_row_was_seen() {
+    fn an_anonymous_archive_proves_but_may_hide_a_newer_row() {
         let held = || proof(0, [task(1, &[1]), task(2, &[3, 4])]);
         let mut needed = held();
         needed.add_archive(mark(0), vec![anonymous([2])]);
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sum_counts_against_an_old_counter_when_the_archive_has_what_the_lists_dropped_since() {
+    fn the_sum_proves_an_old_counter_if_the_archive_has_what_the_histories_dropped_since() {
         let floor = busy_in_the_table(None)[1].history.silent_through().floor();
         let archive = || vec![archived(2, 90..floor), archived(2, 95..120)];
         let mut proof = proof(0, busy_in_the_table(Some(0)));
@@ -538,7 +538,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_that_was_read_before_a_row_says_nothing_of_what_its_list_has_dropped_since() {
+    fn an_archive_read_before_a_row_says_nothing_about_what_its_history_dropped_since() {
         let [_, busy] = busy_in_the_table(Some(0));
         let mut proof = proof(0, []);
         // The archive is one version short, because the history had not dropped that version yet. Row 1 is missing, and the busy
@@ -552,7 +552,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_the_index_learns_from_the_same_one_of_the_table_from_where_it_is_archived() {
+    fn a_copy_from_the_index_takes_archived_above_from_the_same_copy_of_the_table() {
         let [other, busy] = busy_in_the_table(Some(0));
         let mut proof = proof(0, [other, FeedRow { archived_above: None, ..busy.clone() }, busy]);
         proof.add_archive(mark(0), vec![archived(2, 2..proof.silent_through.floor())]);
@@ -560,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_is_silent_above_the_counter_does_not_make_up_for_a_row_that_is_missing() {
+    fn a_history_that_is_silent_above_the_counter_does_not_make_up_for_a_missing_row() {
         let busy = task(2, &(2..=900).collect::<Vec<_>>());
         let floor = busy.history.silent_through().floor();
         // One of the versions above floor - 2 is not listed, so it is counted in place of version 1.
@@ -664,20 +664,20 @@ mod tests {
             let is_state = proof.proven().get() >= counter && proof.is_state_at(version(counter));
             let proven = proof.proven().get();
             for id in 0..4 {
-                let in_hand = proof.row(&format!("tasks#{id}").parse().expect("a key")).map(|row| row.version.get());
+                let read = proof.row(&format!("tasks#{id}").parse().expect("a key")).map(|row| row.version.get());
                 let current = versions_of(id, end).last().copied();
                 if let Some(current) = current.filter(|current| (since + 1..=proven).contains(current)) {
-                    prop_assert_eq!(in_hand, Some(current));
+                    prop_assert_eq!(read, Some(current));
                 }
                 let at_counter = versions_of(id, counter).last().copied().filter(|version| *version > since);
-                prop_assert!(!is_state || in_hand == at_counter, "{:?} in hand and not {:?}", in_hand, at_counter);
+                prop_assert!(!is_state || read == at_counter, "{:?} was read and not {:?}", read, at_counter);
             }
         }
 
         /// Every proven row was read. If everything is proven and there is no sign of a newer row, the rows are the state at the
         /// counter.
         #[test]
-        fn rows_that_are_known_by_what_they_superseded_are_not_taken_for_rows_in_hand(
+        fn rows_of_which_only_the_history_was_read_are_not_taken_for_rows_that_were_read(
             history in prop::collection::vec(0..3_u64, 1..8),
             counter in 1..8_u64,
             lag in prop::collection::vec(prop::option::of(0..6_u64), 3),
@@ -695,11 +695,11 @@ mod tests {
             let is_state = proof.proven().get() >= counter && proof.newest().get() <= counter;
             let proven = proof.proven().get();
             for id in 0..3 {
-                let in_hand = proof.row(&format!("tasks#{id}").parse().expect("a key"));
+                let read = proof.row(&format!("tasks#{id}").parse().expect("a key"));
                 if let Some(current) = copy(&history, id, end).filter(|row| row.version.get() <= proven) {
-                    prop_assert_eq!(in_hand, Some(&current));
+                    prop_assert_eq!(read, Some(&current));
                 }
-                prop_assert!(!is_state || in_hand == copy(&history, id, counter).as_ref());
+                prop_assert!(!is_state || read == copy(&history, id, counter).as_ref());
             }
         }
 

@@ -173,7 +173,7 @@ impl Pull {
     }
 }
 
-/// A pull under way. It ends before the pages that are kept do.
+/// A pull in progress. The kept pages (`'k`) live longer than the pull itself.
 struct Gathering<'a, 'k> {
     table: &'a Table,
     strong: &'a StrongReads,

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_fit_one_page_or_lies_behind_the_counter_is_read_on_as_it_is() {
+    fn an_interval_that_fits_one_page_or_ends_at_the_counter_is_not_split() {
         for (last, current, pages) in [(1000, 1900, 9), (1000, 1000, 9), (1000, 3, 9), (1000, 9000, 1), (1000, 9000, 0)]
         {
             let mut ranges = Ranges::above(Mark::NOTHING);

@@ -4,7 +4,7 @@
 //! If an index lags for long, every pull needs such a read. So there are limits, and a pull beyond them gets a 503 with a
 //! `Retry-After` that spreads the devices:
 //!
-//! - One instance reads each project at most once at a time, and at most [`AT_ONCE`] projects.
+//! - One instance reads each project at most once at a time, and at most [`MAX_STRONG_READS`] projects.
 //! - Across instances, only DynamoDB's partition throttling limits strong reads, because the function cannot write a lease. A
 //!   throttled read waits longer and longer, continues where it was, and gives up before the gateway times out. The function's
 //!   reserved concurrency limits the number of instances.
@@ -18,8 +18,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use shared::domain::{Error, ProjectId};
 
-/// The maximum for all projects in one instance.
-const AT_ONCE: usize = 4;
+/// The maximum number of projects that one instance reads strongly at once.
+const MAX_STRONG_READS: usize = 4;
 
 /// The strong reads of projects that are in progress in this instance.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ impl StrongReads {
     /// Begins a strong read, or refuses with `Overloaded`.
     pub(crate) fn begin<'a>(&'a self, project: &'a ProjectId) -> Result<StrongRead<'a>, Error> {
         let mut projects = self.projects();
-        if projects.len() >= AT_ONCE || !projects.insert(project.clone()) {
+        if projects.len() >= MAX_STRONG_READS || !projects.insert(project.clone()) {
             return Err(Error::Overloaded);
         }
         Ok(StrongRead { all: self, project })
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_reading_of_a_project_and_four_of_all_are_under_way() {
+    fn one_strong_read_of_a_project_and_four_in_all_are_in_progress() {
         let projects: Vec<ProjectId> = ["a", "b", "c", "d", "e"].map(|id| id.parse().expect("an id")).into();
         let reads = StrongReads::default();
         let first = reads.begin(&projects[0]).expect("the first");

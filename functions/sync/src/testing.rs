@@ -1,4 +1,4 @@
-//! What unit tests of this crate make versions with.
+//! Makes versions for the unit tests of this crate.
 
 use shared::domain::{Mark, ServerVersion};
 

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_restore_writes_again_was_removed_when_it_was_first() {
+    fn a_membership_that_a_restore_wrote_again_counts_as_removed_when_it_first_was() {
         assert_eq!(ended(&[(2, false), (5, true)]), (5, 5));
         assert_eq!(ended(&[(2, false), (5, true), (90, true), (1_000, true)]), (1_000, 5));
         assert_eq!(ended(&[(2, false), (5, true), (7, false), (9, true), (90, true)]), (90, 9));

@@ -18,7 +18,7 @@ export interface Page {
   timestamp: number
   hasMore: boolean
   checksum: Record<string, Checksum> | null
-  /** Beside `hasMore`: how many rows a complete device holds, if the server says so. */
+  /** With `hasMore`: the number of rows on a complete device, if the server sends it. */
   total: number | null
 }
 
@@ -46,7 +46,7 @@ export class Api {
     return ids
   }
 
-  /** The current versions of the caller's projects; null: the server does not tell them. */
+  /** The current versions of the caller's projects, or null if the server has no such route. */
   async heads(): Promise<Map<string, number> | null> {
     const versions = new Map<string, number>()
     let cursor = ''
@@ -86,7 +86,7 @@ export class Api {
     return page
   }
 
-  /** The rows of the tables that this app has. */
+  /** The number of rows in the tables that this app has. */
   #total(counts: Json): number {
     return [...this.#tables.keys()].reduce((total, table) => total + (Number(counts[table]) || 0), 0)
   }
@@ -105,7 +105,7 @@ export class Api {
     }
   }
 
-  /** Sends a request, for the first time or again. One result for each operation. */
+  /** Sends a request, for the first time or again. Returns one result for each operation. */
   async send(project: string, request: PendingRequest): Promise<Result[]> {
     const [first] = request.operations
     if (!request.batch && first) return [await this.#single(project, request, first)]
@@ -124,7 +124,7 @@ export class Api {
     return { status: 'refused', problem: operation ? await this.#whole(project, operation, refused) : refused }
   }
 
-  /** A conflict whose values were left out of a long answer, with what the row holds now. */
+  /** Adds the row's present values to a conflict, if the server left them out of a long answer. */
   async #whole(project: string, { table, id }: Operation, problem: Problem): Promise<Problem> {
     const known = this.#tables.get(table)
     if (problem.shortened !== true || problem.code !== 'sync_conflict' || !known) return problem
@@ -148,7 +148,7 @@ export class Api {
   }
 }
 
-/** A single request was judged and refused, rather than not let through. */
+/** Whether the refusal of a single request is about its operation, and not about the caller, the project or the load. */
 function isRefusalOfOne({ status = 0, code }: Problem): boolean {
   if (code.startsWith('http_') || [401, 408, 410, 425, 429].includes(status)) return false
   return status >= 400 && status < 500 && code !== 'not_a_member' && code !== 'membership_revoked'

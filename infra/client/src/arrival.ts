@@ -1,4 +1,4 @@
-// What is noted after rows have arrived.
+// Updates the state of a project after rows have arrived.
 
 import { ackOf, changedColumns, unsentColumns } from './bases.js'
 import type { Place } from './removal.js'
@@ -20,7 +20,7 @@ export interface Arrival {
 
 type Local = Map<string, Row>
 
-/** Moves the mark, and drops what is remembered of rows that are as the server has them. One write of the state. */
+/** Moves the mark, and drops notes about rows that are now as the server has them. It is one write of the state. */
 export async function enterArrival(place: Place, arrival: Arrival): Promise<void> {
   const local = await place.database.read(() => remembered(place, arrival))
   await place.store.update((draft) => {
@@ -45,7 +45,7 @@ export async function enterArrival(place: Place, arrival: Arrival): Promise<void
   })
 }
 
-/** The rows of which something is remembered, and those that are marked as deleted among the arrived. */
+/** The local rows that the state has notes about, and those of the arrived rows that have local changes. */
 async function remembered({ tables, rows, store }: Place, { arrived, givenUp }: Arrival): Promise<Local> {
   const { acks, parked, conflicts, insist, shadow } = store.state
   const wanted = new Map<string, Set<string>>()
@@ -63,13 +63,13 @@ async function remembered({ tables, rows, store }: Place, { arrived, givenUp }: 
   return local
 }
 
-/** A row that is deleted here keeps its version in the database, whatever arrives: the newer one is noted beside it. */
+/** A row that is deleted here keeps its old version in the database. The version that arrived is noted in the state. */
 function noteShadow(draft: ProjectState, local: Local, key: string, { server_version }: RemoteRow): void {
   const row = local.get(key)
   if (row && row.raw.server_version !== server_version) draft.shadow[key] = server_version
 }
 
-/** Only what was given up before the pull is carried out by it. */
+/** A pull carries out only what was given up before it began. */
 function clearGivenUp(draft: ProjectState, givenUp: GivenUp, key: string): void {
   const open = draft.fetch[key]
   if (!open) return
@@ -85,7 +85,10 @@ function dropAcks(draft: ProjectState, local: Local): void {
   }
 }
 
-/** What is complete up to the confirmed version has to have the row at it. If not, the server was restored from before. */
+/**
+ * A device that is complete up to a confirmed version has the row at that version. If it does not, the server was restored
+ * from an earlier backup, and the confirmation is void.
+ */
 function voidAcks(draft: ProjectState, local: Local, timestamp: number): void {
   for (const [key, ack] of Object.entries(draft.acks)) {
     const row = local.get(key)
@@ -102,7 +105,7 @@ function dropShadows(draft: ProjectState, local: Local): void {
   }
 }
 
-/** Marks rows as synced that have nothing left to say, and whose own write is not on its way back. */
+/** Marks rows as synced if they have nothing left to send and no accepted edit of theirs is still to come back. */
 export async function settleRows({ database, rows, store, tables }: Place): Promise<void> {
   const isSettled = (table: Table, raw: Raw): boolean =>
     raw._status === 'updated' &&
@@ -119,7 +122,7 @@ export async function settleRows({ database, rows, store, tables }: Place): Prom
         else settled.push({ table, raw: { ...raw, _status: 'synced', _changed: '', base_version: null } })
       }
     }
-    // To the server it was no change, and so it does not come back: the user's spelling is given up for the server's.
+    // For the server it was no change, so no pull brings the row. The next sync fetches the server's spelling.
     if (respelt.length) {
       await store.update((draft) => {
         for (const [key, texts] of respelt) draft.fetch[key] = { ...draft.fetch[key], ...texts }

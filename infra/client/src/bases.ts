@@ -1,4 +1,4 @@
-// What a row has to say to the server, and up to which version its user has seen what it changes.
+// The unsent changes of a row, and the version up to which its user has seen each field.
 
 import type { Ack, ProjectState } from './state.js'
 import type { Table } from './tables.js'
@@ -8,8 +8,8 @@ import type { Raw } from './values.js'
 type State = Readonly<ProjectState>
 
 /**
- * The acknowledgement of a row, as far as it counts. One from before the version that the row has by now counts no more: the
- * row came back with it or after it. Judged by field, since a later operation may have confirmed fewer of them.
+ * The acknowledgement of a row, without the parts that are void. A part is void once the row has a higher version, because the
+ * row came back with the accepted edit or after it. Each field is judged by itself: a later operation may have confirmed fewer.
  */
 export function ackOf(state: State, table: Table, raw: Raw): Ack | null {
   const ack = state.acks[keyOf(table.name, raw.id)]
@@ -18,7 +18,7 @@ export function ackOf(state: State, table: Table, raw: Raw): Ack | null {
   return { ...ack, fields }
 }
 
-/** The bases that were kept over pulls. */
+/** The base versions of columns that were kept across pulls. */
 export function keptBases(raw: Raw): Record<string, number> {
   if (!raw.base_version) return {}
   try {
@@ -30,7 +30,7 @@ export function keptBases(raw: Raw): Record<string, number> {
 
 export const changedColumns = (raw: Raw): string[] => raw._changed.split(',').filter(Boolean)
 
-/** The version up to which the user has seen this field, or has made it. */
+/** The version up to which the user has seen this field or set it. */
 export function seenVersion(state: State, table: Table, raw: Raw, column: string): number {
   const acked = ackOf(state, table, raw)?.fields[column]?.v ?? 0
   const kept = keptBases(raw)[column] ?? raw.server_version
@@ -38,7 +38,7 @@ export function seenVersion(state: State, table: Table, raw: Raw, column: string
   return Math.max(acked, kept, insisted)
 }
 
-/** The columns that hold something that the server has not accepted. */
+/** The columns with values that the server has not accepted. */
 export function unsentColumns(state: State, table: Table, raw: Raw): string[] {
   const ack = ackOf(state, table, raw)
   const accepted = (column: string): boolean => ack?.fields[column]?.value === raw[column]
@@ -46,7 +46,7 @@ export function unsentColumns(state: State, table: Table, raw: Raw): string[] {
   return changedColumns(raw).filter((column) => table.columns.includes(column) && !accepted(column))
 }
 
-/** The bases of some columns, as they are sent: the lowest, and all of them where they differ. */
+/** The bases of some columns as they are sent: the lowest one, and all of them if they differ. */
 export function basesOf(
   state: State,
   table: Table,

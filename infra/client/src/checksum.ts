@@ -1,4 +1,4 @@
-/** How a device tells that it holds what the server does: the number of rows, and two sums over ids and versions. */
+/** The checksum of a table: the number of rows, and two sums over their ids and versions. */
 export type Checksum = [rows: number, one: number, other: number]
 
 function hash(text: string, factor: number): number {

@@ -1,4 +1,4 @@
-// What the user decides. Each decision is one write of the state; the next sync carries it out.
+// The user's decisions. Each decision is one write of the state, and the next sync carries it out.
 
 import { unsentColumns } from './bases.js'
 import { SyncError } from './errors.js'
@@ -9,7 +9,7 @@ import { coupledWith, tableOf } from './tables.js'
 import { isEmpty, keyOf } from './values.js'
 import type { Raw, Value } from './values.js'
 
-/** What was asked: the field, or null for a deletion, and the version of the row that was shown. */
+/** The question that the user answers: the field, or null for a deletion, and the version of the row that was shown. */
 export interface Question {
   table: string
   id: string
@@ -18,8 +18,8 @@ export interface Question {
 }
 
 /**
- * Settles one field of a conflict, with those that are decided together with it; of a deletion, all. A question that is not
- * open any more, or that would show something else by now, stays as it is.
+ * Settles a field of a conflict together with the fields that are coupled with it, or a whole deletion. Does nothing if the
+ * question is not open any more, or if the row has another version by now.
  */
 export async function decideConflict(context: PullContext, { table, id, field, version }: Question, choice: 'mine' | 'theirs'): Promise<void> {
   const { database, rows, store, tables } = context
@@ -42,7 +42,7 @@ export async function decideConflict(context: PullContext, { table, id, field, v
       } else if (field !== null && open.fields[field]?.version === version) {
         for (const column of coupledWith(table, field)) {
           const shown = open.fields[column]?.version ?? version
-          // Either way the user has seen the server's value: what is typed from here on may replace it.
+          // With either choice the user has seen the server's value, so later edits may replace it.
           draft.insist[key] = { ...draft.insist[key], [column]: shown }
           if (choice === 'theirs') draft.fetch[key] = { ...draft.fetch[key], [column]: raw[column] ?? null }
         }
@@ -53,7 +53,7 @@ export async function decideConflict(context: PullContext, { table, id, field, v
   })
 }
 
-/** Puts another value in the place of both, as an edit of a user who has seen both. */
+/** Settles a conflict with a third value, as an edit by a user who has seen both values. */
 export async function decideWithValue(context: PullContext, question: Question, field: string, value: Value): Promise<void> {
   const { table, id } = question
   const { database, rows, tables } = context
@@ -65,11 +65,11 @@ export async function decideWithValue(context: PullContext, question: Question, 
     const dirty: Partial<Raw> = raw._status === 'created' ? {} : { _status: 'updated', _changed: changed }
     await rows.overwrite([{ table: of, raw: { ...raw, [field]: value, ...dirty } as Raw }])
   })
-  // Afterwards: killed in between, the user is asked again.
+  // This comes last: if the app is killed in between, the user is asked again.
   await decideConflict(context, question, 'mine')
 }
 
-/** Gives up what a row has unsent and the server refused. Does nothing if the row was edited since. */
+/** Gives up the edits of a row that the server refused. Does nothing if the row was edited since. */
 export async function discardRefused(context: PullContext, table: string, id: string): Promise<void> {
   const { database, rows, store, tables } = context
   const key = keyOf(table, id)
@@ -79,7 +79,7 @@ export async function discardRefused(context: PullContext, table: string, id: st
     const parked = store.state.parked[key]
     const operation = raw && operationOf(store.state, of, raw)
     if (!raw || !parked || !operation || printOf(operation) !== parked.print) return
-    // On its way once more, it may be accepted yet.
+    // The edit is being sent once more, and may still be accepted.
     const isOnItsWay = store.state.request?.operations.some((sent) => sent.table === table && sent.id === id)
     if (isOnItsWay) throw new SyncError('busy_sending', 'This edit is being sent again. Discard it after the sync.')
     if (operation.method === 'POST') {
@@ -98,7 +98,7 @@ export async function discardRefused(context: PullContext, table: string, id: st
   })
 }
 
-/** Makes a new row of what was set aside. It may be killed anywhere: there will be one row. */
+/** Makes a new row of edits that were set aside. If the app is killed anywhere in between, there is still only one row. */
 export async function restoreAside(from: PullContext, into: PullContext, key: string, newId: () => string): Promise<void> {
   const table = from.store.state.aside.find((entry) => entry.key === key)?.table
   if (table === 'projects' || table === 'memberships') throw new SyncError('not_sendable', `Rows of ${table} are created by a request of their own.`)
@@ -122,7 +122,7 @@ async function createRestored({ database, rows, tables, project }: PullContext, 
   })
 }
 
-/** Finishes what a killed app had begun to restore. What cannot be restored any more stays aside. */
+/** Finishes the restores that a killed app had begun. What cannot be restored any more stays aside. */
 export async function finishRestores(context: PullContext, project: (id: string) => PullContext | undefined): Promise<void> {
   for (const { key, restoring } of context.store.state.aside) {
     const into = restoring && project(restoring.into)

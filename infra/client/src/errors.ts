@@ -1,8 +1,8 @@
-/** A problem as the server words it (RFC 9457), or as this package does for what it finds itself. */
+/** A problem as the server sends it (RFC 9457), or one that this package found. */
 export interface Problem {
-  /** Stable; what a program looks at. */
+  /** A stable code for programs. */
   code: string
-  /** For a person. */
+  /** A message for people. */
   detail: string
   /** The status of the answer, if the server gave one. */
   status?: number
@@ -14,7 +14,7 @@ export interface Problem {
   [more: string]: unknown
 }
 
-/** What keeps a project from being synced. */
+/** The reason why something could not be synced. */
 export class SyncError extends Error {
   override readonly name = 'SyncError'
   readonly code: string
@@ -30,7 +30,7 @@ export class SyncError extends Error {
   }
 }
 
-/** The server was not reached, or not understood so far that its answer counts. */
+/** Whether the server was not reached. */
 export const isUnreached = (error: unknown): boolean => error instanceof SyncError && error.code === 'network'
 
 /** Any error as a problem that can be shown and stored. */

@@ -1,4 +1,4 @@
-// Requests to the server: the token, what counts as an answer, and what every other outcome is called.
+// Requests to the server: the token, the answers that count as successes, and the errors for all others.
 
 import { SyncError } from './errors.js'
 import type { Problem } from './errors.js'
@@ -8,14 +8,14 @@ export type Fetch = (
   init: { method: string; headers: Record<string, string>; body?: string; signal?: AbortSignal },
 ) => Promise<HttpResponse>
 
-/** What is used of a `Response`. */
+/** The part of a `Response` that this package uses. */
 export interface HttpResponse {
   readonly status: number
   readonly headers: { get(name: string): string | null }
   text(): Promise<string>
 }
 
-/** Answers the caller's token; `refresh` says that the server did not accept the last one. */
+/** Returns the user's token. `refresh` is true if the server did not accept the last one. */
 export type TokenSource = (request: { refresh: boolean }) => string | Promise<string>
 
 /** Renews the token once for all who ask for it at the same time: a refresh token may be good for one use only. */
@@ -38,7 +38,7 @@ export interface Answer {
 const TIMEOUT = 60_000
 
 export class Http {
-  /** Milliseconds by which the server's clock is ahead of the device's, as far as it is known. */
+  /** Milliseconds by which the server's clock is ahead of the device's; null if that is not known. */
   clockSkew: number | null = null
   readonly #baseUrl: string
   readonly #token: TokenSource
@@ -50,7 +50,7 @@ export class Http {
     this.#fetch = fetch
   }
 
-  /** A success, or a `SyncError`. A token that has expired is renewed once. */
+  /** Returns a success or throws a `SyncError`. After a 401, it asks for a new token once. */
   async send(method: string, path: string, headers: Record<string, string> = {}, body?: string): Promise<Answer> {
     try {
       return await this.#attempt(method, path, headers, body, false)

@@ -1,22 +1,25 @@
-// Word of changes over a WebSocket: which project moved, and to which version. A message carries no data, and may be lost, late
-// or repeated. So nothing depends on it: what it leads to is a pull, and polls find what it missed.
+// Notifications over a WebSocket: which project changed, and to which version. A message carries no data, and may be lost, late
+// or repeated. So nothing depends on it: a message only leads to a pull, and polls find what was missed.
 
 import type { TokenSource } from './http.js'
 import { askedWait, clock, pauseAfter } from './schedule.js'
 
-/** `live`: changes of others arrive within about a second. `reconnecting`: soon again. `polling`: every few minutes. */
+/**
+ * `live`: changes of others arrive within about a second. `reconnecting`: the connection is being restored. `polling`: changes
+ * arrive every few minutes.
+ */
 export type LiveState = 'live' | 'reconnecting' | 'polling'
 
-/** For a bug report. */
+/** The state of the connection, for a bug report. */
 export interface LiveReport {
   state: LiveState
   /** Attempts in a row that failed. */
   failures: number
-  /** Why there is or was no connection the last time; null: there was always one. */
+  /** The latest failure and its reason; null if there was none. */
   lastFailure: { at: number; detail: string } | null
 }
 
-/** What is used of a `WebSocket`. */
+/** The part of a `WebSocket` that this package uses. */
 export interface SocketLike {
   onopen: ((event: any) => void) | null
   onmessage: ((event: any) => void) | null
@@ -29,7 +32,7 @@ export interface SocketLike {
 export interface LiveOptions {
   /** The address of the server's WebSocket, `wss://…`. */
   url: string
-  /** The class of sockets, where it is not the global `WebSocket`. */
+  /** The class to use instead of the global `WebSocket`. */
   WebSocket?: new (url: string) => SocketLike
 }
 
@@ -41,62 +44,62 @@ export interface Change {
 
 export interface LiveDeps {
   token: TokenSource
-  /** The ids of the projects that there is to watch. */
+  /** The ids of the projects to watch. */
   projects: () => string[]
   /** A project has reached a version. */
   moved: (change: Change) => void
-  /** The server lets the user see these projects no more. */
+  /** The server refused these projects, because the user may not see them. */
   refused: (projects: string[]) => void
-  /** The state is another one. */
+  /** The state may have changed. */
   changed: () => void
 }
 
-/** Milliseconds. */
+/** Durations in milliseconds. */
 export interface LivePace {
-  /** From opening a socket to the server's answer to `watch`. */
+  /** How long a socket may take to open, and then how long the server may take to answer `watch`. */
   connect: number
-  /** Without a word from the server until it is asked whether it is there. A gateway closes a socket after ten idle minutes. */
+  /** How long the server may be silent before it is pinged. A gateway closes a socket after ten idle minutes. */
   ping: number
-  /** From that question to the answer. */
+  /** How long the server may take to answer a ping. */
   pong: number
-  /** The longest pause before the first attempt to connect again; it doubles. */
+  /** The longest pause before the first attempt to reconnect. It doubles with each failure. */
   retry: number
-  /** The longest pause there is. */
+  /** The longest pause before any attempt. */
   maxRetry: number
-  /** So long a connection must have been live to count as a success. */
+  /** How long a connection must have been live to reset the count of failures. */
   steady: number
 }
 
 export const LIVE_PACE: LivePace = { connect: 15_000, ping: 240_000, pong: 10_000, retry: 1_000, maxRetry: 60_000, steady: 30_000 }
 
-/** What one connection may watch. */
+/** The maximum number of projects on one connection. */
 const MAX_WATCHED = 100
-/** After so many attempts in a row that failed, the state is `polling`. It goes on trying. */
+/** After this many failed attempts in a row, the state is `polling`. The attempts go on. */
 const MAX_FAILURES = 5
-/** Codes of refusals that another token may help against. */
+/** Whether a new token may help after a refusal with this code. */
 const isOfToken = (code: string): boolean => code.startsWith('token_') || code === 'unauthenticated'
 
-/** One connection at a time, for as long as it is started, there is a network, the app is in front, and there is something to watch. */
+/** One connection at a time. It needs a call of `start`, a network, an app in the foreground, and a project to watch. */
 export class Live {
   #socket: SocketLike | null = null
   #timer: ReturnType<typeof setTimeout> | undefined
   #isStarted = false
   readonly #signals = { network: true, appState: true }
-  /** Until then the server asked not to come back. */
+  /** The time before which the server asked not to reconnect. */
   #notBefore = 0
   /** Attempts in a row that failed. */
   #failures = 0
-  /** Since when the server answers for what is watched; null: it does not. */
+  /** The time since which the server confirms the watch; null if it does not. */
   #liveSince: number | null = null
-  /** What the latest `watch` named. */
+  /** The projects that the latest `watch` named. */
   #asked = new Set<string>()
-  /** What the server refused, as long as it is named. */
+  /** The projects that the server refused, as long as the app names them. */
   readonly #denied = new Set<string>()
-  /** A `watch` has no answer yet. */
+  /** Whether a `watch` has no answer yet. */
   #isAsking = false
-  /** That `watch` is not sent yet: its token is still being fetched. */
+  /** Whether that `watch` is not sent yet, because its token is still being fetched. */
   #awaitsToken = false
-  /** The server refused the latest token. */
+  /** Whether the server refused the latest token. */
   #isTokenRefused = false
   #lastFailure: LiveReport['lastFailure'] = null
   readonly #url: string
@@ -133,12 +136,12 @@ export class Live {
     this.follow()
   }
 
-  /** The network or the app's being in front, on or off. */
+  /** Notes whether there is a network, or whether the app is in the foreground. */
   signal(name: 'network' | 'appState', isOn: boolean): void {
     this.#signals[name] = isOn
     this.#denied.clear()
     if (!this.#isWanted()) return this.follow()
-    // What was open may be open on this side alone.
+    // The connection may be open on this side only.
     if (this.#liveSince !== null) return this.#ping()
     if (this.#socket) return
     this.#failures = 0
@@ -146,7 +149,7 @@ export class Live {
     this.#deps.changed()
   }
 
-  /** Connects, watches what came new, or ends the connection, as it fits what there is to watch. */
+  /** Opens the connection, watches new projects, or closes the connection, depending on the projects to watch. */
   follow(): void {
     const named = this.#deps.projects()
     for (const id of this.#denied) if (!named.includes(id)) this.#denied.delete(id)
@@ -191,7 +194,7 @@ export class Live {
     }
   }
 
-  /** Watches what there is to watch, with the token of this moment. */
+  /** Asks for a token and watches the current projects. */
   async #watch(socket: SocketLike): Promise<void> {
     this.#isAsking = this.#awaitsToken = true
     this.#in(this.#pace.connect, () => this.#lose('The server did not answer the watch in time.'))
@@ -226,7 +229,7 @@ export class Live {
     if (Array.isArray(message.watching)) this.#answered(message.watching, message.refused)
     else if (typeof message.code === 'string') this.#refused(message.code, message.detail, askedWait(message.retry_after))
     else if (isChange(message)) this.#deps.moved(message)
-    // Any word shows that the server is there.
+    // Any message shows that the server is there.
     if (socket === this.#socket && this.#liveSince !== null && !this.#isAsking) this.#in(this.#pace.ping, () => this.#ping())
   }
 
@@ -234,7 +237,7 @@ export class Live {
     this.#isAsking = false
     this.#isTokenRefused = false
     this.#liveSince ??= clock()
-    // What moved between two connections.
+    // Projects may have changed while there was no connection.
     watching.filter(isChange).forEach(this.#deps.moved)
     const names = Array.isArray(refused) ? refused.map(String) : []
     for (const name of names) {
@@ -262,7 +265,7 @@ export class Live {
     this.#lastFailure = { at: Date.now(), detail }
   }
 
-  /** The connection is no more, or no use: another one after a pause. */
+  /** Gives up the connection, and opens another one after a pause. */
   #lose(reason: string, asked = 0): void {
     this.#noteFailure(reason)
     const wasSteady = this.#liveSince !== null && clock() - this.#liveSince >= this.#pace.steady
@@ -293,14 +296,14 @@ export class Live {
     }
   }
 
-  /** The one thing that happens next if nothing else does. */
+  /** Sets the only timer. An earlier one is cancelled. */
   #in(pause: number, next: () => void): void {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(next, Math.max(0, pause))
   }
 }
 
-/** What the platform says of a connection that failed. A browser says nothing. */
+/** The platform's reason for a failed connection. Browsers give none. */
 function errorReasonOf(event: unknown): string {
   const { message } = (event ?? {}) as { message?: unknown }
   return message ? `The connection failed: ${String(message)}` : 'The connection failed. The platform does not say why: check the URL.'
@@ -316,7 +319,7 @@ function isChange(it: unknown): it is Change {
   return typeof project === 'string' && Number.isSafeInteger(version)
 }
 
-/** A message as an object. What is none says nothing. */
+/** A message as an object, which is empty if the message is not an object. */
 function parsed(data: unknown): Record<string, unknown> {
   try {
     const message: unknown = JSON.parse(String(data))

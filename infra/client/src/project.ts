@@ -1,4 +1,4 @@
-// One project's sync: settle what was sent, push, pull, compare, and again while there is something to send.
+// The sync of one project: finish the pending request, push, pull, compare, and repeat while there is something to send.
 
 import type { Api } from './api.js'
 import { unsentColumns } from './bases.js'
@@ -22,9 +22,9 @@ import type { DatabaseLike, Watermelon } from './watermelon.js'
 
 /** How often one sync may push and pull. */
 const MAX_ROUNDS = 12
-/** Codes that say that the project is no more for this user. */
+/** Codes that mean that the user no longer has the project. */
 const GONE = ['membership_revoked', 'not_a_member', 'project_deleted']
-/** Codes with which a whole batch is refused for one thing that is wrong in it. */
+/** Statuses with which a whole batch is refused because one of its operations is malformed. */
 const MALFORMED = [400, 413, 415, 422]
 
 export type Outcome = 'synced' | 'gone' | 'unfinished'
@@ -44,12 +44,12 @@ export class Project {
   readonly id: string
   readonly rows: Rows
   readonly store: Store
-  /** How far a first sync has come. */
+  /** The progress of a first sync. */
   progress: { rows: number; total: number | null } | null = null
   readonly #deps: ProjectDeps
   readonly #context: PullContext
   #batchSize = MAX_OPERATIONS
-  /** The mark at which the rows agreed with the server's, since the app began. */
+  /** The mark at which the rows were last found equal to the server's since the app started. */
   #agreedAt: number | null = null
   #hasRepaired = false
 
@@ -69,7 +69,7 @@ export class Project {
     return this.#context
   }
 
-  /** Everything that can be done now, with `anew` also a repair. Throws what keeps it from being finished. */
+  /** Does everything that can be done now; with `anew`, also a repair. Throws the error that keeps it from finishing. */
   async sync(mayRejoin: boolean, anew = false): Promise<Outcome> {
     if (this.store.state.status !== 'live' && !(await this.#return(mayRejoin))) return 'gone'
     try {
@@ -83,10 +83,10 @@ export class Project {
     }
   }
 
-  /** Whether the device is known to be as the server is, which is at this version: there is nothing to push and to pull. */
+  /** Whether the device is known to equal the server, which is at this version. Then there is nothing to push or pull. */
   async isAt(version: number | undefined): Promise<boolean> {
     const { status, mark, request, acks, fetch } = this.store.state
-    // The first pull since the app began compares checksums.
+    // The first pull since the app started compares checksums.
     if (status !== 'live' || version !== mark || this.#agreedAt !== mark) return false
     if (request || Object.keys(acks).length || Object.keys(fetch).length || (await this.survey()).sendable.length) return false
     await this.store.update((draft) => {
@@ -112,7 +112,7 @@ export class Project {
     return 'unfinished'
   }
 
-  /** A project that was taken away: finishes the wipe, or finds out whether the user is a member again. */
+  /** For a project that the user lost: finishes the wipe. Returns whether to sync, in case the user is a member again. */
   async #return(mayRejoin: boolean): Promise<boolean> {
     const { status, reason } = this.store.state
     const left = await this.#deps.database.read(() => this.rows.byKey())
@@ -126,7 +126,7 @@ export class Project {
 
   // ---- push
 
-  /** What waits: the operations that can be sent now, and how many rows have something unsent. */
+  /** The operations that can be sent now, and the number of rows with unsent edits. */
   async survey(): Promise<{ sendable: Operation[]; pending: number }> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
     await this.#followTyping(dirty)
@@ -138,7 +138,7 @@ export class Project {
     return { sendable, pending }
   }
 
-  /** A refusal ends when the rest of its row is sent or held: a pull has brought what the refused operation asked for. */
+  /** Drops the refusals of rows that have nothing left to send: a pull has brought what the refused operation asked for. */
   async #dropSettledRefusals(dirty: Row[]): Promise<void> {
     const { state } = this.store
     const keys = dirty.filter(({ table, raw }) => !operationOf(state, table, raw)).map(({ table, raw }) => keyOf(table.name, raw.id))
@@ -149,7 +149,7 @@ export class Project {
     })
   }
 
-  /** A conflict shows what the row holds now: its user may go on typing. What only follows from an edit stays as it was sent. */
+  /** Updates conflicts to what the user has typed since. A value that only follows from an edit stays as it was sent. */
   async #followTyping(dirty: Row[]): Promise<void> {
     const { state } = this.store
     const typed = dirty.flatMap(({ table, raw }) => {
@@ -182,7 +182,7 @@ export class Project {
     await this.#settle()
   }
 
-  /** Sends the request that has no answer yet, as it was, and enters the answer in one write. */
+  /** Sends the pending request unchanged, and enters its results in one write. */
   async #settle(): Promise<void> {
     const { request } = this.store.state
     if (!request) return
@@ -198,7 +198,7 @@ export class Project {
     }
   }
 
-  /** The batch as such was refused: nothing of it was done. Halves find the operation that is wrong. */
+  /** Handles the refusal of a whole batch, of which nothing was done. Halving the batch finds the operation that is wrong. */
   async #enterWholeRefusal(operations: Operation[], error: SyncError): Promise<void> {
     const { problem } = error
     const isMalformed = MALFORMED.includes(problem.status ?? 0) && problem.code !== 'idempotency_key_reused'
@@ -213,7 +213,7 @@ export class Project {
     this.#batchSize = Math.max(1, Math.floor(operations.length / 2))
   }
 
-  /** What cannot be sent at all is shown like a refusal of the server. */
+  /** Shows operations that can never be sent as refused. */
   async #refuse(operations: Operation[]): Promise<void> {
     const refused = operations.flatMap((operation) => {
       const problem = unsendable(operation)
@@ -233,18 +233,19 @@ export class Project {
   async #pull(): Promise<void> {
     const pulled = await pull(this.#context)
     this.progress = null
-    if (pulled.isIdle && pulled.timestamp === this.#agreedAt) return // As it was when they were compared: 50,000 rows take a second.
+    // Nothing changed since the last comparison, and comparing 50,000 rows takes a second.
+    if (pulled.isIdle && pulled.timestamp === this.#agreedAt) return
     const differing = await this.#differing(pulled)
     if (!differing) {
       this.#agreedAt = pulled.checksum ? pulled.timestamp : null
       return this.#noteBroken(null)
     }
-    // Once, and once more after a restart: then WatermelonDB reads anew what it holds in memory.
+    // Repair once, and once more after a restart, when WatermelonDB has read the database anew.
     if (this.store.state.broken && this.#hasRepaired) throw mismatch(differing)
     await this.#repair()
   }
 
-  /** Takes everything anew, in the place of what is here. */
+  /** Pulls everything and replaces the rows on the device. */
   async #repair(): Promise<void> {
     this.#agreedAt = null
     this.#hasRepaired = true
@@ -260,7 +261,7 @@ export class Project {
     })
   }
 
-  /** The tables that are not as the server has them, or null. */
+  /** The tables that differ from the server's, or null if none does. */
   async #differing({ checksum: expected }: Pulled): Promise<string[] | null> {
     if (!expected) return null
     const sums = await this.checksums()
@@ -272,7 +273,7 @@ export class Project {
     return checksumsOf(await this.versions())
   }
 
-  /** By table: all rows that came from the server, at the version that it last sent of each. */
+  /** By table: all rows that came from the server, with the version that it last sent of each. */
   async versions(): Promise<Record<string, RowVersion[]>> {
     const { shadow } = this.store.state
     const found: Record<string, RowVersion[]> = {}
@@ -287,7 +288,7 @@ export class Project {
   }
 }
 
-/** How many rows have unsent edits in projects that are not `known`. Rows that name no project do not count. */
+/** The number of rows with unsent edits in projects other than those in `known`. Rows without a project do not count. */
 export async function pendingElsewhere({ database, watermelon, tables }: ProjectDeps, known: ReadonlyMap<string, unknown>): Promise<number> {
   const dirty = await database.read(() => new Rows(database, watermelon, tables, null).dirty())
   const nothing = emptyState()
@@ -297,7 +298,7 @@ export async function pendingElsewhere({ database, watermelon, tables }: Project
   }).length
 }
 
-/** The server did not take the request, and will not take it as it is. */
+/** Whether the server refused the request as a whole, and would refuse it again. */
 function isWholeRefusal({ status = 0, code }: Problem): boolean {
   // Also from a gateway, which words no problem: what is too large today is so tomorrow.
   if (status === 413) return true

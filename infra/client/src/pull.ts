@@ -1,4 +1,4 @@
-// From the server into the database: pages are collected, rows go and come, and the mark moves when they are there.
+// Pulls from the server into the database: collects pages, removes and stores rows, and then moves the mark.
 
 import { enterArrival, settleRows } from './arrival.js'
 import type { Api, Page } from './api.js'
@@ -13,7 +13,7 @@ import { copied, isEmpty, splitKey } from './values.js'
 import type { Fields, Raw, RemoteRow } from './values.js'
 import type { ChangeSet, Watermelon } from './watermelon.js'
 
-/** What is pulled, and into what. */
+/** The project to pull, and the database to store it in. */
 export interface PullContext extends Place {
   readonly project: string
   readonly api: Api
@@ -22,25 +22,25 @@ export interface PullContext extends Place {
   readonly progress: (rows: number, total: number | null) => void
 }
 
-/** What one pull came to. */
+/** The result of one pull. */
 export interface Pulled {
   checksum: Page['checksum']
   timestamp: number
-  /** It brought nothing. */
+  /** Whether it brought nothing. */
   isIdle: boolean
 }
 
-/** Codes after which the device has to take everything anew. */
+/** Codes after which the device must pull everything again. */
 const ANEW = ['resync_required', 'since_ahead_of_server', 'min_version_ahead_of_server']
 
-/** Rows and deletions of one or several pages, by id: of two states of a row the newer one. */
+/** The rows and deletions of one or more pages, by id. Of two states of a row, the newer one counts. */
 class Arrivals {
   readonly rows = new Map<Table, Map<string, RemoteRow | null>>()
   timestamp = 0
   hasMore = false
   checksum: Page['checksum'] = null
   total: Page['total'] = null
-  /** It is everything that the server has, and takes the place of what is here. */
+  /** Whether these are all rows that the server has, and replace the rows on the device. */
   isWhole = false
 
   add(page: Page): void {
@@ -81,7 +81,7 @@ class Arrivals {
   }
 }
 
-/** Pulls until the server has no more. With `anew` everything, in the place of what is here. */
+/** Pulls until the server has no more. With `anew`, pulls everything and replaces the rows on the device. */
 export async function pull(context: PullContext, anew = false): Promise<Pulled> {
   const { database, rows } = context
   let stored = 0
@@ -98,7 +98,7 @@ export async function pull(context: PullContext, anew = false): Promise<Pulled> 
   }
 }
 
-/** What is applied as one: a delta whole, a first sync page by page. */
+/** Collects what is applied together: all pages of a delta, or one page of a first sync. */
 async function collect(context: PullContext, anew: boolean): Promise<Arrivals> {
   const { store, rows, database, tables } = context
   const { mark, columns, columnsOfPages } = store.state
@@ -109,7 +109,7 @@ async function collect(context: PullContext, anew: boolean): Promise<Arrivals> {
   const isWhole = anew || hasNewColumns || lostItsMark
   try {
     if (isWhole) {
-      // A server that was restored says so to an old mark only.
+      // Only a pull with the old mark is told that the server was restored.
       if (mark > 0 && !isEmpty(store.state.acks)) await page(context, mark)
       return await collectFrom(context, 0, true)
     }
@@ -119,7 +119,7 @@ async function collect(context: PullContext, anew: boolean): Promise<Arrivals> {
     return arrivals
   } catch (error) {
     if (!(error instanceof SyncError) || !ANEW.includes(error.code)) throw error
-    // What was confirmed may be lost with the server that confirmed it.
+    // The server may have lost what it had confirmed.
     await store.update((draft) => {
       draft.acks = {}
     })
@@ -136,7 +136,7 @@ async function collectFrom(context: PullContext, since: number, isWhole: boolean
   return arrivals
 }
 
-/** A page that accounts for everything that the device was told is written. */
+/** A page. The last one includes every version that the server has confirmed to this device. */
 async function page({ api, project, store }: PullContext, since: number): Promise<Page> {
   const confirmed = Object.values(store.state.acks).reduce((most, { v }) => Math.max(most, v), 0)
   const answer = await api.page(project, since, confirmed)
@@ -144,7 +144,7 @@ async function page({ api, project, store }: PullContext, since: number): Promis
   return answer
 }
 
-/** Where access has ended, an answer takes the project's own row along and gives no reason. Whoever asks for the row is told. */
+/** Where access has ended, a page deletes the project's own row and gives no reason. A request for that row gets the reason. */
 async function expectAccess({ api, database, project, rows, tables }: PullContext, arrivals: Arrivals): Promise<void> {
   const table = tableOf(tables, 'projects')
   const arrived = arrivals.rows.get(table)?.get(project)
@@ -153,14 +153,14 @@ async function expectAccess({ api, database, project, rows, tables }: PullContex
   if (!isHere) await api.row(project, table, project)
 }
 
-/** What the user has given up by now. What is given up from here on is for the next pull. */
+/** What the user has given up so far. What is given up later is for the next pull. */
 async function givenUpBefore({ database, tables, rows, store }: PullContext): Promise<GivenUp> {
   const done: string[] = []
   await database.read(async () => {
     for (const key of Object.keys(store.state.fetch)) {
       const [table, id] = splitKey(key)
       const raw = await rows.byId(tableOf(tables, table), id)
-      if (raw?._status === 'synced') done.push(key) // It was carried out, and the app was killed before that was noted.
+      if (raw?._status === 'synced') done.push(key) // An earlier pull did it, and the app was killed before that was noted.
     }
   })
   if (done.length) {
@@ -171,7 +171,7 @@ async function givenUpBefore({ database, tables, rows, store }: PullContext): Pr
   return copied(store.state.fetch)
 }
 
-/** The rows of which the user gave up something, as the server has them: no delta brings them. */
+/** Fetches the rows in which the user gave up an edit, as the server has them. No delta brings them. */
 async function fetchGivenUp({ api, project, tables, store }: PullContext, givenUp: GivenUp): Promise<[Table, RemoteRow][]> {
   const found: [Table, RemoteRow][] = []
   for (const key of Object.keys(givenUp)) {
@@ -206,7 +206,7 @@ async function apply(context: PullContext, arrivals: Arrivals, givenUp: GivenUp)
   await enterArrival(context, { arrived, hasVictims, timestamp: arrivals.timestamp, isFinal: !arrivals.hasMore, givenUp })
 }
 
-/** Makes room for rows whose deletion the user gave up: they come with this answer. */
+/** Destroys the local rows whose deletion the user gave up. This pull stores them again. */
 async function takeBackDeletions({ database, tables, rows, store }: PullContext, arrivals: Arrivals, givenUp: GivenUp): Promise<void> {
   for (const [key, given] of Object.entries(givenUp)) {
     const [name, id] = splitKey(key)
@@ -215,7 +215,7 @@ async function takeBackDeletions({ database, tables, rows, store }: PullContext,
     await database.write(async () => {
       const raw = await rows.byId(table, id)
       if (raw && (raw._status !== 'deleted' || raw.server_version !== given['*'])) {
-        // It was taken back before, and the app was killed; or the row came back and was deleted once more.
+        // An earlier pull did this and the app was killed, or the row came back and was deleted once more.
         await store.update((draft) => {
           delete draft.fetch[key]
         })
@@ -226,7 +226,7 @@ async function takeBackDeletions({ database, tables, rows, store }: PullContext,
   }
 }
 
-/** The rows that are not older than what is here. Between two pages the server may show one. */
+/** The rows that are not older than the stored ones. A page that is not the last one may show an older row. */
 async function newer({ database, tables, rows }: PullContext, arrivals: Arrivals): Promise<Map<Table, RemoteRow[]>> {
   const arrived = new Map<Table, RemoteRow[]>()
   await database.read(async () => {
@@ -243,7 +243,7 @@ async function newer({ database, tables, rows }: PullContext, arrivals: Arrivals
   return arrived
 }
 
-/** WatermelonDB stores the rows. Its own mark stays where it is, and no deletion reaches it. */
+/** Lets WatermelonDB store the rows. Its own mark does not change, and it is given no deletions. */
 async function upsert(
   { database, watermelon, tables, store, project }: PullContext,
   arrived: Map<Table, RemoteRow[]>,

@@ -15,10 +15,10 @@ function useObservable<T>(observable: Observable<T>): T {
   return useSyncExternalStore(subscribe, value, value)
 }
 
-/** How far each project is, and why one is not synced. */
+/** The status of each project and of all together. */
 export const useSyncStatus = (sync: Sync): SyncStatus => useObservable(sync.status$)
 
-/** Fields that somebody else changed, too: show both values, and call `sync.resolve`. */
+/** Conflicts: show both values, and call `sync.resolve`. */
 export const useConflicts = (sync: Sync): Conflict[] => useObservable(sync.conflicts$)
 
 /** Edits that the server refused: show why, and let the user edit the row or call `sync.discard`. */

@@ -1,4 +1,4 @@
-// Rows go: as the server says, or with a project that was taken away. What the user had not sent is set aside first.
+// Destroys rows that the server deleted, and all rows of a project that the user lost. Unsent edits are set aside first.
 
 import { unsentColumns } from './bases.js'
 import type { Row, Rows } from './rows.js'
@@ -20,7 +20,7 @@ export interface Place {
   readonly store: Store
 }
 
-/** Destroys rows that the server has no more, in one writer: nothing can be typed between looking and destroying. */
+/** Destroys rows that the server no longer has. One writer does all of it, so that nothing can be typed in between. */
 export async function removeRows({ database, rows, store }: Place, victims: Victims, reason: string): Promise<void> {
   if (![...victims.values()].some((ids) => ids.length)) return
   await database.write(async () => {
@@ -34,7 +34,7 @@ export async function removeRows({ database, rows, store }: Place, victims: Vict
   })
 }
 
-/** Keeps the unsent edits of a row. Again, after the app was killed: once. */
+/** Keeps the unsent edits of a row. Repeated after the app was killed, it adds nothing. */
 function setAside(draft: ProjectState, table: Table, raw: Raw, reason: string): void {
   if (raw._status !== 'created' && raw._status !== 'updated') return
   const unsent = unsentColumns(draft, table, raw)
@@ -48,7 +48,7 @@ function setAside(draft: ProjectState, table: Table, raw: Raw, reason: string): 
   draft.aside.push({ key, ...content, reason, at: Date.now() })
 }
 
-/** Destroys every row of a project that the user may not see any more. It can be killed anywhere and begun again. */
+/** Destroys every row of a project that the user may not see any more. Safe to interrupt and repeat. */
 export async function wipe({ database, rows, store }: Place, reason: string): Promise<void> {
   await database.write(async () => {
     const found = [...(await rows.byKey()).values()]
@@ -84,7 +84,7 @@ export async function forgetNeverSent({ database, tables, rows, store }: Place):
   })
 }
 
-/** What a whole answer does not name: rows that the server does not have. Those that it never had stay. */
+/** The local rows that a full answer does not name, because the server does not have them. Rows that were never sent stay. */
 export async function unnamedRows({ database, tables, rows, store }: Place, named: (table: Table) => Set<string>): Promise<Victims> {
   const victims: Victims = new Map()
   await database.read(async () => {

@@ -1,4 +1,4 @@
-// One JSON for a bug report: enough to tell what differs and why, and nothing that the user wrote unless asked for.
+// A JSON document for a bug report. It shows what differs and why, and has nothing that the user wrote unless asked for.
 
 import { checksumsOf } from './checksum.js'
 import type { Project } from './project.js'
@@ -43,9 +43,9 @@ export interface ProjectReport {
 }
 
 export interface ReportOptions {
-  /** With what the user wrote into rows that are not synced. */
+  /** Include what the user wrote into rows that are not synced. */
   content?: boolean
-  /** With id and version of each row, which name what differs. A row takes about 50 bytes. */
+  /** Include the id and version of each row, so that the rows that differ can be named. A row takes about 50 bytes. */
   rows?: boolean
 }
 
@@ -58,7 +58,7 @@ export interface Report {
   status: SyncStatus
   /** The latest first. */
   problems: { at: number; project: string | null; code: string; detail: string }[]
-  /** Of the WebSocket; null without the option `live`. */
+  /** The state of the WebSocket; null without the option `live`. */
   live: LiveReport | null
   /** Accepted edits that the server merged with those of others. The latest first. */
   merged: Merged[]
@@ -66,7 +66,7 @@ export interface Report {
 }
 
 export async function reportOf(project: Project, { content = false, rows = false }: ReportOptions): Promise<ProjectReport> {
-  const { state } = project.store // Before the rows: they may be newer than the mark, and not older.
+  const { state } = project.store // Read it before the rows: they may be newer than the mark, but not older.
   const { database } = project.context
   const dirty = await database.read(() => project.rows.dirty())
   const versions = await project.versions()

@@ -13,7 +13,7 @@ type State = Readonly<ProjectState>
 
 /** The most operations of a batch. */
 export const MAX_OPERATIONS = 98
-/** A batch may have 2 MB of body; what goes around the operations is left room. */
+/** The server accepts a body of 2 MiB. The difference is for the JSON around the operations. */
 const MAX_BATCH_BYTES = 2_000_000
 /** How often a refused operation is sent again without a pause. */
 const EAGER_RETRIES = 3
@@ -49,16 +49,16 @@ function deletionOf(state: State, table: Table, raw: Raw): Operation | null {
   return raw.server_version ? operation : { ...operation, typed: fieldsOf(table, raw) }
 }
 
-/** Tells whether the same is asked for again. Bases are no part of it: an edit is the same wherever it began. */
+/** A fingerprint, to recognise a repeated operation. Bases do not count: an edit is the same whatever version it is based on. */
 export const printOf = ({ method, values }: Pick<Operation, 'method' | 'values'>): string => JSON.stringify([method, values])
 
-/** A deletion that takes along more than a batch holds: the single request takes several commits. */
+/** Whether a deletion takes more rows along than a batch holds. A single request may take several commits. */
 const isTooLarge = (parked: Parked | undefined): boolean => parked?.method === 'DELETE' && parked.problem.code === 'batch_too_large'
 
-/** Whether a refused operation stays where it is for now. */
+/** Whether a refused operation is not sent for now. */
 function isParked(parked: Parked | undefined, operation: Operation, activity: number, now: number): boolean {
   if (!parked || parked.print !== printOf(operation)) return false
-  if (isTooLarge(parked) && parked.tries === 1) return false // At once, by itself.
+  if (isTooLarge(parked) && parked.tries === 1) return false // Send it at once, as a single request.
   if (parked.activity === activity) return true
   return parked.tries > EAGER_RETRIES && Math.abs(now - parked.at) < RETRY_PAUSE
 }
@@ -75,13 +75,13 @@ export function operationsOf(state: State, dirty: Row[], now: number): Operation
   return operations.sort((one, other) => rank(one) - rank(other))
 }
 
-/** What others depend on goes before them, and after them when it is deleted. It only saves refusals. */
+/** Rows are created before the rows that depend on them, and deleted after them. This order only saves refusals. */
 function rank({ method, table }: Operation): number {
   if (method === 'DELETE') return table === 'dependencies' ? 0 : 3
   return table === 'dependencies' ? 2 : 1
 }
 
-/** Why the operation is refused here and never sent, or null. */
+/** Why this package refuses the operation, or null if it can be sent. */
 export function unsendable(operation: Operation): Problem | null {
   const { method, table } = operation
   const problem = (detail: string): Problem => ({ code: 'not_sendable', detail })
@@ -106,7 +106,7 @@ function bytesOf(text: string): number {
   return bytes
 }
 
-/** The first request of these operations: a batch of as many as it takes, or the single request of one that fits in none. */
+/** The first request for these operations: a batch of as many as fit, or a single request for one that a batch does not take. */
 export function requestOf(
   tables: Tables,
   state: State,

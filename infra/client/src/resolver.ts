@@ -1,4 +1,4 @@
-// What becomes of a row that the user changed when the server's row comes.
+// Merges a row that the user changed with the row that the server sent.
 
 import { ackOf, changedColumns, keptBases } from './bases.js'
 import type { ProjectState } from './state.js'
@@ -35,23 +35,23 @@ export function resolveRow(
   return { ...arrived, _status: 'updated', _changed: changed.join(), base_version }
 }
 
-/** The changed columns without those that come back as they were accepted. */
+/** The changed columns, without those whose accepted values have come back. */
 function stillChanged(state: Readonly<ProjectState>, table: Table, local: Raw, remote: RemoteRow): string[] {
   const ack = ackOf(state, table, local)
   const isBack = (column: string): boolean => {
     const accepted = ack?.fields[column]
     return !!accepted && accepted.value === local[column] && remote.server_version >= accepted.v
   }
-  // A row that was created here and comes now is from here on one that was changed here.
+  // A row that was created here and comes back from the server counts as an updated row from now on.
   if (local._status === 'created') return table.columns.filter((column) => !isBack(column))
   return changedColumns(local).filter((column) => !isBack(column))
 }
 
-/** What the user has seen of each column that stays dirty: the version before this pull, not the one that comes. */
+/** For each column that stays dirty, the version that the user has seen: the one before this pull, not the one that arrived. */
 function basesAfter(state: Readonly<ProjectState>, table: Table, local: Raw, changed: string[]): Record<string, number> {
   const ack = ackOf(state, table, local)
   const kept = keptBases(local)
-  // Of what follows from an edit, too: an accepted edit says nothing of whether its user has seen that.
+  // Columns that follow from an edit are included. Its acceptance does not mean that the user has seen their values.
   const decided = new Set(changed.flatMap((column) => coupledWith(table.name, column)))
   return Object.fromEntries(
     [...decided].filter((column) => table.columns.includes(column)).map((column) => [column, Math.max(ack?.fields[column]?.v ?? 0, kept[column] ?? local.server_version)]),

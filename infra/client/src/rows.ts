@@ -1,4 +1,4 @@
-// Rows of one project, or of all, in WatermelonDB, read as they are stored and destroyed as the server did.
+// Reads and writes the rows of one project, or of all projects, as WatermelonDB stores them.
 
 import { typed } from './tables.js'
 import type { Table, Tables } from './tables.js'
@@ -68,7 +68,7 @@ export class Rows {
     return count
   }
 
-  /** Removes the rows for good, and not as edits of the user. Call it in a writer. */
+  /** Removes the rows for good, without recording deletions by the user. Call it in a writer. */
   async destroy(rows: Row[]): Promise<void> {
     const records: unknown[] = []
     for (const { table, raw } of rows) {
@@ -88,7 +88,7 @@ export class Rows {
     return this.#database.adapter.destroyDeletedRecords(table.name as never, ids)
   }
 
-  /** Writes rows as they are given, past WatermelonDB's record of what the user changed. Call it in a writer. */
+  /** Writes rows exactly as given. WatermelonDB does not record an edit by the user. Call it in a writer. */
   async overwrite(rows: Row[]): Promise<void> {
     const records: unknown[] = []
     for (const { table, raw } of rows) {

@@ -1,12 +1,12 @@
-// When to sync. One attempt at a time; what comes during one makes another one afterwards.
+// Decides when to sync. Attempts never overlap. A request during an attempt leads to another attempt afterwards.
 
-/** Milliseconds. */
+/** Durations in milliseconds. */
 export interface Pace {
   /** From a local change to the sync that sends it. */
   debounce: number
-  /** Between syncs of which nobody asked for one. */
+  /** Between two syncs that nothing triggers, on average. */
   poll: number
-  /** The first pause after a failure; it doubles. */
+  /** Half of the longest pause after the first failure. It doubles with each further failure. */
   retry: number
   /** The longest pause after a failure. */
   maxRetry: number
@@ -14,20 +14,20 @@ export interface Pace {
 
 export const DEFAULT_PACE: Pace = { debounce: 1_000, poll: 300_000, retry: 1_000, maxRetry: 300_000 }
 
-/** The longest wait in seconds that a server's `Retry-After` is believed. A timer of more than 24 days would fire at once. */
+/** The longest `Retry-After` in seconds that is followed. A timer of more than 24 days would fire at once. */
 const MAX_ASKED = 3_600
 
 /** Milliseconds that a server asked to wait; 0 if it asked for none. */
 export const askedWait = (seconds: unknown): number => Math.min(Math.max(Number(seconds) || 0, 0), MAX_ASKED) * 1_000
 
-/** A random pause, so that devices that failed together do not come back together. Its bound doubles with each failure. */
+/** A random pause after a failure: devices that failed at the same time must not all retry at the same time. Its bound doubles. */
 export const pauseAfter = (failures: number, { retry, maxRetry }: Pick<Pace, 'retry' | 'maxRetry'>, random: () => number): number =>
   random() * Math.min(maxRetry, retry * 2 ** failures)
 
-/** What became of an attempt: nothing, or a failure and the seconds that the server asked to wait. */
+/** The result of an attempt. `retryAfter` is the number of seconds that the server asked to wait. */
 export type Attempt = { failed: false } | { failed: true; retryAfter: number | undefined }
 
-/** A clock that nobody sets: a device's date may be years off, and be put right at any time. */
+/** A clock that nobody can set. A device's date may be years off, and may be corrected at any time. */
 export const clock = (): number => (typeof performance === 'undefined' ? Date.now() : performance.now())
 
 export class Schedule {
@@ -57,28 +57,28 @@ export class Schedule {
     this.#clear()
   }
 
-  /** At once, unless the server asked to wait. On start, in the foreground, when the network is back. */
+  /** Syncs at once, unless the server asked to wait: on start, in the foreground, when the network is back. */
   soon(): void {
     this.#failures = 0
     this.#plan(0)
   }
 
-  /** After a local change: together with those that follow at once. While the server fails, with the next attempt. */
+  /** Syncs soon after a local change, so that changes right after it are included. After a failure, the planned attempt stays. */
   changed(): void {
     if (this.#failures === 0) this.#plan(this.#pace.debounce)
   }
 
-  /** After word of a change on the server: not with all other devices that heard of it. */
+  /** Syncs at a random time within this many milliseconds, because other devices are notified of the same change. */
   poked(within: number): void {
     this.#plan(this.#random() * within)
   }
 
-  /** Once the pause of a project that failed by itself is over. */
+  /** Plans the retry of a project that fails by itself. */
   retryIn(pause: number): void {
     this.#plan(pause)
   }
 
-  /** The earlier one of this plan and the one there is. */
+  /** Plans an attempt after a pause, unless an earlier one is planned. */
   #plan(pause: number): void {
     if (!this.#isStarted) return
     const due = Math.max(clock() + pause, this.#notBefore)

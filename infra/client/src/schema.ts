@@ -1,6 +1,6 @@
 import type { SchemaLike } from './watermelon.js'
 
-/** The local column that every synced table has beside the server's: for a migration of an existing database. */
+/** The local column that every synced table has beside the server's columns. Use it to migrate an existing database. */
 export const baseVersionColumn = { name: 'base_version', type: 'string', isOptional: true } as const
 
 type Build<Schema> = (schema: { version: number; tables: never[] }) => Schema
@@ -10,7 +10,7 @@ type BuildTable = (table: { name: string; columns: never[] }) => unknown
  * The server's schema as the app's database needs it: with `base_version` in each table.
  *
  * `appSchema` and `tableSchema` are WatermelonDB's. `more` are tables of the app's own, made with `tableSchema`; they are
- * never sent. `version` is that of the app's schema, unless it is the server's.
+ * never sent. `version` is the version of the app's schema. The default is the server's version.
  */
 export function withBaseVersion<Schema extends SchemaLike>(
   schema: Schema,

@@ -1,4 +1,4 @@
-// What the answers to a request mean for the state of the project.
+// Enters the results of a request into the state of the project.
 
 import type { Problem } from './errors.js'
 import { printOf } from './request.js'
@@ -7,14 +7,14 @@ import { fromRest, tableOf } from './tables.js'
 import type { Tables } from './tables.js'
 import { isEmpty, keyOf } from './values.js'
 
-/** What became of one operation. */
+/** The result of one operation. */
 export type Result =
-  /** `merged`: the fields that have changed since the operation's base, and that it left alone. */
+  /** `merged`: the fields that have changed since the operation's base and that it does not set. */
   | { status: 'accepted'; version: number; merged: string[] }
   | { status: 'refused'; problem: Problem }
   | { status: 'not attempted' }
 
-/** An accepted edit of a row of which other fields have changed meanwhile. */
+/** An accepted edit of a row in which others changed other fields meanwhile. */
 export interface Merge {
   table: string
   id: string
@@ -22,12 +22,12 @@ export interface Merge {
   version: number
 }
 
-/** What was merged with the edits of others, by the state before the results are entered. */
+/** The edits that the server merged with those of others, by the state before the results are entered. */
 export const mergesOf = ({ acks }: Readonly<ProjectState>, operations: readonly Operation[], results: readonly Result[]): Merge[] =>
   operations.flatMap(({ table, id }, index) => {
     const result = results[index]
     if (result?.status !== 'accepted') return []
-    // A field that this device has written itself, and that is still to come back, is no news.
+    // A field that this device has written itself, and that no pull has brought back yet, is not news.
     const own = acks[keyOf(table, id)]?.fields ?? {}
     const fields = result.merged.filter((field) => !(field in own))
     return fields.length ? [{ table, id, fields, version: result.version }] : []
@@ -66,7 +66,7 @@ function enterAcceptance(draft: ProjectState, { method, table, id, values = {} }
   draft.acks[key] = { v: version, fields }
 }
 
-/** Answers whether it comes to the same as an acceptance. */
+/** Returns whether the refusal amounts to an acceptance: the row to delete does not exist. */
 function enterRefusal(
   draft: ProjectState,
   tables: Tables,
@@ -99,7 +99,7 @@ function enterConflict(draft: ProjectState, tables: Tables, operation: Operation
   const columns = problem.conflict_fields ?? []
   const theirs = (column: string) => fromRest(table, column, problem.server_value?.[column])
   if (typed && columns.every((column) => typed[column] === theirs(column))) {
-    // The deletion meets exactly what its user made: the creation had arrived, and its answer had not.
+    // The row to delete has exactly the values that its user typed: the creation had arrived, and only its answer was lost.
     draft.insist[key] = Object.fromEntries(tableOf(tables, table).columns.map((column) => [column, version]))
     return
   }
@@ -110,7 +110,7 @@ function enterConflict(draft: ProjectState, tables: Tables, operation: Operation
   const given = draft.fetch[key] ?? {}
   for (const column of columns) {
     const mine = values[column] ?? null
-    if (!deleting && column in given && given[column] === mine) continue // Given up while it was on its way.
+    if (!deleting && column in given && given[column] === mine) continue // The user gave it up while it was being sent.
     entry.fields[column] = { mine, theirs: theirs(column), version }
   }
   delete draft.parked[key]

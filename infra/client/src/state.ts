@@ -1,4 +1,4 @@
-// What is remembered of a project beyond its rows: one JSON in the database's local storage, written whole.
+// The state of a project beyond its rows: one JSON document in the database's local storage, always written as a whole.
 
 import { SyncError } from './errors.js'
 import type { Problem } from './errors.js'
@@ -19,22 +19,22 @@ export interface Operation {
   typed?: Fields
 }
 
-/** What was sent, or is about to be, and has no answer yet. Sent again with the same key and text. */
+/** A request that was sent, or is about to be, and has no answer yet. It is sent again with the same key and text. */
 export interface PendingRequest {
   key: string
-  /** A batch; or else the single request for the one operation. */
+  /** Whether it is a batch. Otherwise it is a single request for the one operation. */
   batch: boolean
   text: string
   operations: Operation[]
 }
 
-/** What the server has accepted of a row, and a pull has not brought back yet. */
+/** The edits of a row that the server has accepted and that no pull has brought back yet. */
 export interface Ack {
   /** The row's version when it was accepted. */
   v: number
   fields: Record<string, { value: Value; v: number }>
   deleted?: true
-  /** The server never had the row: it was deleted before it was sent. */
+  /** Whether the server never had the row, because it was deleted before it was sent. */
   never?: true
 }
 
@@ -50,7 +50,7 @@ export interface Parked {
   tries: number
 }
 
-/** Fields of a row that somebody else changed, too; or a deletion of a row that somebody else changed. */
+/** Fields of a row that the user and somebody else changed; or a deletion of a row that somebody else changed. */
 export interface HeldConflict {
   deleting: boolean
   version: number
@@ -62,7 +62,7 @@ export interface Aside {
   key: string
   table: string
   id: string
-  /** The row itself had not been sent. */
+  /** Whether the row itself had never been sent. */
   created: boolean
   /** The unsent edits. */
   values: Fields
@@ -75,7 +75,7 @@ export interface Aside {
 }
 
 export interface ProjectState {
-  /** Counts the writes of this state; with `writer`, how another instance on the same database is noticed. */
+  /** The number of writes of this state. Together with `writer`, it shows that another instance uses the same database. */
   revision: number
   /** The instance that wrote it. */
   writer: string
@@ -91,17 +91,17 @@ export interface ProjectState {
   conflicts: Record<string, HeldConflict>
   /** By row and column: the version at which the user chose "mine". */
   insist: Record<string, Record<string, number>>
-  /** By row and column: the value that the user gave up; `*`: a deletion, with the row's version. */
+  /** By row and column: the value that the user gave up. `*` is a deletion, with the row's version. */
   fetch: Record<string, Record<string, Value>>
-  /** The server's version of rows that are deleted here and not there. */
+  /** The server's versions of rows that are deleted on the device and not on the server. */
   shadow: Record<string, number>
   aside: Aside[]
-  /** Moves when an own operation is accepted and when a pull brings somebody else's change. */
+  /** Increases when an operation of this device is accepted, and when a pull brings somebody else's change. */
   activity: number
   status: 'live' | 'leaving' | 'gone'
   /** Why the project is gone. */
   reason: string | null
-  /** Rows still differed from the server's after a repair. */
+  /** The tables that still differed from the server's after a repair. */
   broken: string[] | null
   lastSyncedAt: number | null
 }
@@ -135,13 +135,13 @@ export async function knownProjects(database: DatabaseLike): Promise<string[]> {
   return ((await database.localStorage.get(INDEX as never)) as string[] | undefined) ?? []
 }
 
-/** Before a project has its first state: a name without a state is harmless, the other way round is a lost state. */
+/** Call it before a project's state is first written. A name without a state does no harm; a state without a name is lost. */
 export async function rememberProject(database: DatabaseLike, project: string): Promise<void> {
   const known = await knownProjects(database)
   if (!known.includes(project)) await database.localStorage.set(INDEX as never, [...known, project])
 }
 
-/** The state of one project. What is in memory is what was written: a failed write changes nothing. */
+/** The state of one project. The memory has only what was written, so a failed write changes nothing. */
 export class Store {
   #state = emptyState()
   #turn: Promise<unknown> = Promise.resolve()
@@ -166,7 +166,7 @@ export class Store {
     this.#state = { ...emptyState(), ...(await this.#stored()) }
   }
 
-  /** Changes the state and writes it, in one step. One after the other. */
+  /** Changes the state and writes it. Updates run one after the other. */
   update(change: (draft: ProjectState) => void): Promise<void> {
     const done = this.#turn.then(() => this.#write(change))
     this.#turn = done.catch(() => {})
@@ -175,7 +175,7 @@ export class Store {
 
   async #write(change: (draft: ProjectState) => void): Promise<void> {
     const stored = await this.#stored()
-    // A write that was reported as failed may have been made.
+    // A write that was reported as failed may have taken effect.
     if (stored?.writer === this.#writer) this.#state = { ...emptyState(), ...stored }
     // Two that read the same revision write the same number: only the writer tells whose it is.
     const { revision = 0, writer = '' } = stored ?? {}

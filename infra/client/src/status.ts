@@ -1,4 +1,4 @@
-// What the app is told: of each project, and of all.
+// The status that the app is given: of each project, and of all together.
 
 import type { Problem } from './errors.js'
 import type { LiveState } from './live.js'
@@ -11,26 +11,26 @@ import type { Fields, Value } from './values.js'
 export type SyncState = 'offline' | 'error' | 'syncing' | 'synced'
 
 export interface ProjectStatus {
-  /** `gone`: the user is no member any more, or the project was deleted. Its rows are, too. */
+  /** `gone`: the user is no longer a member, or the project was deleted. Its rows are gone from the device, too. */
   state: SyncState | 'gone'
   /** Rows with edits that the server has not accepted: waiting, refused or in conflict. */
   pending: number
-  /** When the device last held what the server does, in milliseconds; null: never yet. */
+  /** When the device last equalled the server, in milliseconds since 1970; null if it never did. */
   lastSyncedAt: number | null
-  /** During the first sync: the rows stored so far, and of how many if the server says so. Show no plan before it is null. */
+  /** During a first sync: the rows stored so far, and the total if the server sends it. Do not show a plan until it is null. */
   progress: { rows: number; total: number | null } | null
-  /** Why it is `error`, `offline` or `gone`. */
+  /** Why the state is `error`, `offline` or `gone`. */
   problem: Problem | null
 }
 
 export interface SyncStatus extends Omit<ProjectStatus, 'state' | 'progress'> {
   state: SyncState
-  /** How the device hears of changes of others: at once, or by polls. */
+  /** How the device learns of changes by others: at once, or by polling. */
   live: LiveState
   projects: Record<string, ProjectStatus>
 }
 
-/** One field that somebody else changed, too; or, with `field: null`, a deletion of a row that somebody else changed. */
+/** A field that the user and somebody else changed; or, with `field: null`, a deletion of a row that somebody else changed. */
 export interface Conflict {
   project: string
   table: string
@@ -38,13 +38,13 @@ export interface Conflict {
   field: string | null
   /** The user's value; null for a deletion. */
   mine: Value
-  /** The server's value; of a deletion, those of all fields that were changed. */
+  /** The server's value; for a deletion, the values of all fields that were changed. */
   theirs: Value | Fields
   /** The version of the row on the server. */
   version: number
 }
 
-/** An accepted edit of a row of which `fields` have changed meanwhile, in edits of others. Nothing has to be decided. */
+/** An accepted edit of a row in which others changed `fields` meanwhile. The user need not decide anything. */
 export interface Merged extends Merge {
   project: string
   at: number
@@ -56,14 +56,14 @@ export interface Rejected {
   table: string
   id: string
   method: 'POST' | 'PATCH' | 'DELETE'
-  /** What the edit sets. */
+  /** The values that the edit sets. */
   values: Fields
   /** The server's reason. */
   problem: Problem
   at: number
 }
 
-/** Unsent edits of a row that is gone, or whose project is. */
+/** Unsent edits of a row that is gone, or of a project that is gone. */
 export interface AsideEdit extends Omit<Aside, 'restoring'> {
   project: string
 }
@@ -89,17 +89,17 @@ export function asideOf({ id: project, store }: Project): AsideEdit[] {
   return store.state.aside.map(({ restoring: _, ...entry }) => ({ project, ...entry }))
 }
 
-/** What is told of no single project. */
+/** The part of the status that belongs to no single project. */
 export interface Common {
   problem: Problem | null
   live: LiveState
-  /** Whether it is known which projects there are to sync. */
+  /** Whether the projects to sync are known. */
   isListed: boolean
-  /** Rows with unsent edits of projects that nobody has named yet. */
+  /** The number of rows with unsent edits in projects that nobody has named yet. */
   elsewhere: number
 }
 
-/** The states of all projects as one: what needs attention first. */
+/** The status of all projects together. Its state is the one that needs attention first. */
 export function overall(projects: Record<string, ProjectStatus>, { problem, live, isListed, elsewhere }: Common): SyncStatus {
   const all = Object.values(projects).filter(({ state }) => state !== 'gone')
   const has = (state: SyncState): ProjectStatus | undefined => all.find((project) => project.state === state)

@@ -1,4 +1,4 @@
-// The face of the package: projects in one database, when they are synced, and what the app is told and may decide.
+// The public interface: the projects of a database, when they are synced, what the app is told, and what its user decides.
 
 import { Api } from './api.js'
 import { decideConflict, decideWithValue, discardRefused, dropAside, finishRestores, restoreAside } from './decisions.js'
@@ -27,7 +27,7 @@ import { tablesOf } from './tables.js'
 import type { Value } from './values.js'
 import type { DatabaseLike, SchemaLike, Watermelon } from './watermelon.js'
 
-/** Something of the platform that is on or off: the network, the app's being in the foreground. Answers how to unsubscribe. */
+/** Reports whether something is on: the network, or the app being in the foreground. Returns a function that unsubscribes. */
 export type Signal = (listener: (isOn: boolean) => void) => () => void
 
 export interface SyncOptions {
@@ -36,17 +36,17 @@ export interface SyncOptions {
   watermelon: Watermelon
   /** The server's schema: `schema` of the generated `trueppm.ts`. */
   schema: SchemaLike
-  /** Where the server is, without `/api/v1`. */
+  /** The server's URL, without `/api/v1`. */
   baseUrl: string
   token: TokenSource
   /** The ids of the projects to sync, or all that the user is a member of. */
   projects: 'mine' | readonly string[]
-  /** Tells whether there is a network: a sync follows when it comes back. */
+  /** Tells whether there is a network. A sync starts when it comes back. */
   network?: Signal
-  /** Tells whether the app is in the foreground: a sync follows when it comes there. */
+  /** Tells whether the app is in the foreground. A sync starts when the app comes to the foreground. */
   appState?: Signal
   fetch?: Fetch
-  /** Hears of changes over the server's WebSocket, and pulls then. Without it the package polls. */
+  /** Listens to the server's WebSocket, and pulls when a project changes. Without this option the package polls. */
   live?: LiveOptions
 }
 
@@ -55,34 +55,37 @@ export interface Sync {
   readonly conflicts$: Observable<Conflict[]>
   readonly rejected$: Observable<Rejected[]>
   readonly aside$: Observable<AsideEdit[]>
-  /** The last edits that the server merged with those of others, the latest first. */
+  /** The latest edits that the server merged with those of others, the newest first. */
   readonly merged$: Observable<Merged[]>
-  /** Begins to sync by itself: now, after changes, when network or app come back, and now and then. */
+  /** Starts syncing automatically: now, after changes, when the network or the app is back, and at intervals. */
   start(): void
-  /** Syncs once, whether started or not. Never throws: the status says what became of it. */
+  /** Syncs once, whether started or not. Never throws: the returned status has the result. */
   now(): Promise<SyncStatus>
-  /** Ends what `start` began, after the sync that is under way. */
+  /** Ends what `start` began, after the sync that is in progress. */
   stop(): Promise<void>
-  /** Word of a change on the server, from a push message say: the project is pulled after a random delay. */
+  /** Pulls the project of a change after a random delay. Call it when a push message, for example, tells of a change. */
   poke(change: Change): void
-  /** Pulls a project anew, in the place of what is here. Unsent edits stay. */
+  /** Pulls a whole project again and replaces its rows on the device. Unsent edits stay. */
   repair(project: string): Promise<SyncStatus>
   /** Settles a conflict: the user's value, the server's, or another one. */
   resolve(conflict: Conflict, choice: 'mine' | 'theirs' | { value: Value }): Promise<void>
   /** Gives up a refused edit: the next sync brings the server's values. */
   discard(edit: Rejected): Promise<void>
-  /** Makes a new row of what was set aside, in its project or another one. */
+  /** Makes a new row of an edit that was set aside, in its project or another one. */
   restoreAside(edit: AsideEdit, into?: { project: string }): Promise<void>
   dropAside(edit: AsideEdit): Promise<void>
-  /** What was set aside, as JSON for a file. */
+  /** All edits that were set aside, as JSON for a file. */
   exportAside(): string
-  /** One JSON for a bug report, without what the user wrote unless `content` is set. With `rows` it names each row and its version. */
+  /**
+   * A JSON document for a bug report. It has nothing that the user wrote, unless `content` is set. With `rows` it names each row
+   * and its version.
+   */
   report(options?: ReportOptions): Promise<Report>
 }
 
-/** Milliseconds within which devices that hear of the same change pull. */
+/** Milliseconds within which the devices pull that are notified of the same change. */
 const POKE_WITHIN = 2_000
-/** The same for word over the WebSocket, which the server paces. */
+/** The same for notifications over the WebSocket, which the server paces. */
 const LIVE_WITHIN = 300
 /** Milliseconds from a change in the database to counting what is unsent. */
 const COUNT_AFTER = 100
@@ -95,23 +98,23 @@ interface Outage {
   retryAfter: number | undefined
 }
 
-/** What the attempt to sync one project says of the server. After an `outage` there is no sense in going on with others. */
+/** What the attempt to sync one project says about the server. After an `outage` the other projects are not tried. */
 type Attempted = 'answered' | 'unanswered' | 'no news' | 'outage'
 
-/** A problem of the device or of the caller: every other project would fail alike. */
+/** Whether this is a problem of the device or of the caller. Every other project would fail in the same way. */
 const isOfAll = ({ code, status }: Problem): boolean => ['storage_failed', 'two_instances'].includes(code) || status === 401 || status === 429
 
-/** Codes of a 5xx with which the server speaks of the project, or of the request. */
+/** Codes with status 5xx that are about one project or one request. */
 const OF_ONE_PROJECT = ['internal_error', 'not_proven', 'busy', 'outcome_unknown']
 
-/** A problem of which one project alone does not tell whose it is: others may fail alike. */
+/** Whether other projects may fail in the same way. One failure alone does not show it. */
 const isUnanswered = ({ code, status = 0 }: Problem): boolean =>
   ['network', 'unreadable_answer'].includes(code) || (status >= 500 && !OF_ONE_PROJECT.includes(code))
 
-/** The instance that may sync a database. */
+/** For each database, the instance that may sync it. */
 const owners = new WeakMap<DatabaseLike, DatabaseSync>()
 
-/** Syncs projects of a WatermelonDB database with the server. One for each database. */
+/** Creates the instance that syncs the projects of a WatermelonDB database with the server. Create one for each database. */
 export function createSync(options: SyncOptions): Sync {
   return new DatabaseSync(options)
 }
@@ -131,17 +134,17 @@ class DatabaseSync implements Sync {
   readonly #projects = new Map<string, Project>()
   readonly #told = new Map<string, { pending: number; problem: Problem | null; tried: boolean }>()
   readonly #problems: Report['problems'] = []
-  /** What the next scheduled sync is for; empty: all projects. */
+  /** The projects of the next scheduled sync. Empty means all projects. */
   readonly #wanted = new Set<string>()
-  /** From then on a scheduled sync is for all projects, whatever it was planned for. */
+  /** The time from which on a scheduled sync is for all projects, whatever it was planned for. */
   #allDueAt = 0
   #starts = 0
   #subscriptions: (() => void)[] = []
   #loaded: Promise<void> | undefined
   #isLoaded = false
-  /** The server or the app has named the projects to sync. */
+  /** Whether the server or the app has named the projects to sync. */
   #isListed = false
-  /** Rows with unsent edits of projects that the server has not named yet. */
+  /** The number of rows with unsent edits in projects that the server has not named yet. */
   #elsewhere = 0
   #turn: Promise<unknown> = Promise.resolve()
   #running: string | null = null
@@ -240,13 +243,13 @@ class DatabaseSync implements Sync {
       token: this.#token,
       projects: () => this.#watchable(),
       moved: (change) => this.#heard(change),
-      // The pull says what became of them.
+      // The pull finds out why they were refused.
       refused: (projects) => projects.forEach((project) => this.#heard({ project, version: Infinity })),
       changed: () => this.#tell(),
     })
   }
 
-  /** Word over the WebSocket. It does not shorten the pause after a failure of the server: its pokes go on while its pulls fail. */
+  /** Handles a notification over the WebSocket. It does not shorten a pause after a failure: pokes may come while pulls fail. */
   #heard(change: Change): void {
     const { code = 'network' } = this.#outage?.problem ?? this.#told.get(change.project)?.problem ?? {}
     if (code === 'network') this.#poked(change, LIVE_WITHIN)
@@ -259,7 +262,7 @@ class DatabaseSync implements Sync {
     return projects === 'mine' ? live : live.filter((id) => projects.includes(id))
   }
 
-  /** One after the other, and never two at a time. Answers what kept it from being done. */
+  /** Runs one task after the other, never two at a time. Returns what kept the task from being done. */
   #alone(work: () => Promise<void>): Promise<Outage | null> {
     const done = this.#turn.then(async () => {
       this.#outage = null
@@ -322,7 +325,7 @@ class DatabaseSync implements Sync {
     }
   }
 
-  /** `isReachable`: the server has just answered for something else. `work` tells whether it asked the server. */
+  /** `isReachable`: the server has just answered for something else. `work` returns whether it sent a request. */
   async #attempt(project: Project, isReachable: boolean, work: (project: Project) => Promise<boolean>): Promise<Attempted> {
     const told = this.#toldOf(project.id)
     this.#running = project.id
@@ -417,7 +420,7 @@ class DatabaseSync implements Sync {
     }, COUNT_AFTER)
   }
 
-  /** Counts what is unsent, and has it sent if that has not been tried. */
+  /** Counts the unsent edits, and schedules a sync if some of them can be sent now. */
   async #count(): Promise<void> {
     try {
       for (const project of this.#projects.values()) {
@@ -513,7 +516,7 @@ const outageOf = (error: unknown, problem: Problem): Outage => ({
   retryAfter: error instanceof SyncError ? error.retryAfter : undefined,
 })
 
-/** Two on one database would each send what the other has sent. */
+/** Makes this instance the only one that syncs the database. Two would each send what the other has sent. */
 function claim(database: DatabaseLike, sync: DatabaseSync): void {
   expectFree(database, sync)
   owners.set(database, sync)
@@ -525,7 +528,7 @@ function expectFree(database: DatabaseLike, sync: DatabaseSync): void {
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
 
-/** An id of letters and digits. Of the platform's random numbers if it has some: not every React Native has. */
+/** A random text of letters and digits. It uses the platform's `crypto` if there is one, which not every React Native has. */
 function randomText(length: number): string {
   const numbers = new Uint32Array(length)
   if (typeof crypto !== 'undefined' && crypto.getRandomValues) crypto.getRandomValues(numbers)

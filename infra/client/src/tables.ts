@@ -5,29 +5,29 @@ import type { ColumnLike, SchemaLike } from './watermelon.js'
 import { canonicalJson } from './values.js'
 import type { Fields, Raw, RemoteRow, Value } from './values.js'
 
-/** Columns of every table that are no fields of the row: they place it, or are this package's own. */
+/** Columns of every table that are not fields of the row: they say where it belongs, or are this package's own. */
 const KEPT = new Set(['server_version', 'project', 'base_version'])
 /** Text columns that REST shows as JSON. */
 const JSON_COLUMNS: Record<string, readonly string[]> = { calendars: ['exceptions'] }
 /** Columns of which one follows from the other: an unsettled conflict about one holds back both. */
 const COUPLED: Record<string, readonly string[]> = { tasks: ['duration', 'is_milestone'] }
-/** The tables whose rows a batch takes. The others go by a request each. */
+/** The tables whose rows can be sent in a batch. Rows of other tables take a request each. */
 const IN_BATCHES = new Set(['tasks', 'dependencies', 'calendars'])
 
 /** How a table is stored and sent. */
 export interface Table {
   readonly name: string
-  /** The columns that the server knows, and an edit of which is sent. */
+  /** The columns that the server knows and whose edits are sent. */
   readonly columns: readonly string[]
   readonly inBatches: boolean
-  /** Of a project itself the id is the project; any other row names it. */
+  /** The column that names the project: `id` in the project's own row, `project` in any other row. */
   readonly projectColumn: 'id' | 'project'
   readonly types: Record<string, ColumnLike>
 }
 
 export type Tables = ReadonlyMap<string, Table>
 
-/** The tables of the server's schema. Throws if the database does not hold them as they have to be. */
+/** The tables of the server's schema. Throws if the database lacks one of their columns. */
 export function tablesOf(server: SchemaLike, local: SchemaLike): Tables {
   const tables = new Map<string, Table>()
   for (const [name, table] of Object.entries(server.tables)) {
@@ -56,7 +56,7 @@ export function tableOf(tables: Tables, name: string): Table {
   return table
 }
 
-/** Which columns are synced, as one text: when it changes, rows have to be pulled anew. */
+/** The synced columns as one text. When it changes, all rows have to be pulled again. */
 export const printOf = (tables: Tables): string =>
   [...tables.values()].map(({ name, columns }) => `${name}:${columns.join()}`).join(';')
 
@@ -76,7 +76,7 @@ export function fieldsOf(table: Table, row: Raw | RemoteRow): Fields {
   return Object.fromEntries(table.columns.map((column) => [column, row[column] ?? null]))
 }
 
-/** Whether the column is a text with JSON, which the server may spell otherwise. */
+/** Whether the column is a text with JSON, which the server may write in another form. */
 export const isJson = (table: string, column: string): boolean => !!JSON_COLUMNS[table]?.includes(column)
 
 /** A stored value as REST takes it. Text that is no JSON is sent as it is, for the server to refuse. */
@@ -102,8 +102,8 @@ export function coupledWith(table: string, column: string): readonly string[] {
 }
 
 /**
- * The patch with the columns that the server would change along with it: sent, they are judged by their own bases, and
- * nobody's edit of them is overwritten unseen.
+ * The patch with the columns that the server would change along with it. Because they are sent, the server judges them by their
+ * own bases, and no edit of them is overwritten unseen.
  */
 export function withFollowing(table: string, patch: Fields): Fields {
   if (table !== 'tasks') return patch

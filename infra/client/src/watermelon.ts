@@ -49,7 +49,7 @@ export interface DatabaseLike {
   experimentalSubscribe(tables: never[], subscriber: () => void): () => void
 }
 
-/** The two things of WatermelonDB that are no methods of a database. */
+/** The two parts of WatermelonDB that are not methods of a database. */
 export interface Watermelon {
   readonly Q: {
     where(column: never, value: never): unknown

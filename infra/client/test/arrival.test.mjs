@@ -1,4 +1,4 @@
-// What an arriving row settles, and what it does not. Each test is the one order of events that needs the rule.
+// What an arriving row settles, and what it does not. Each test plays the one order of events that needs its rule.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -13,7 +13,7 @@ after(() => rmSync(home, { recursive: true, force: true }))
 
 const task = (phone, id = 't') => phone.server.get('web', 'p', 'tasks', id)
 
-test('a field that was accepted and replaced is one to send again, also if another field of the row was accepted since', async () => {
+test('an edit back to an accepted and replaced value is sent, even if another field of the row was accepted since', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine' })
   phone.meanwhile = async ({ url }, plain) => {
@@ -32,7 +32,7 @@ test('a field that was accepted and replaced is one to send again, also if anoth
   assert.deepEqual([task(phone).name, task(phone).notes], ['Mine', 'Mine'])
 })
 
-test('an edit whose answer was lost, and that somebody has replaced since, is no question', async () => {
+test('an edit whose answer was lost, and that somebody has replaced since, causes no conflict', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine' })
   phone.meanwhile = async ({ url }, plain) => {
@@ -58,7 +58,7 @@ test('two users who type the same are not asked, and the second edit is not sent
   assert.deepEqual([phone.batches().length, (await phone.row('tasks', 't'))._status], [0, 'synced'])
 })
 
-test('a row that was created here and has come back is one of the server: later edits change it, and send nothing else', async () => {
+test('a row that was created here and has come back is not created again: later edits send only what they change', async () => {
   const phone = await synced()
   await phone.add('tasks', { id: 'new', name: 'New' })
   await phone.sync.now()
@@ -87,7 +87,7 @@ test('an edit that is made while another one is on its way is not taken for sent
   assert.deepEqual([task(phone).name, task(phone).notes], ['Mine', 'Mine'])
 })
 
-test('JSON that the user only spells otherwise is no change on the server, and is spelt by the next sync as it is there', async () => {
+test('JSON that the user only writes differently changes nothing on the server, and the next sync brings its form', async () => {
   const phone = await synced()
   await phone.add('calendars', { id: 'site', name: 'Site', exceptions: '[{"start":"2026-05-01","end":"2026-05-01"}]' })
   await phone.sync.now()

@@ -1,4 +1,4 @@
-// What the package does about what should not happen: a clear status, and nothing is lost.
+// What the package does in situations that should not occur: it shows a clear status and loses nothing.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -11,7 +11,7 @@ import { app, build, createSync, newDatabase, newServer, onEachAdapter, Phone, p
 const home = mkdtempSync(join(tmpdir(), 'trueppm-'))
 after(() => rmSync(home, { recursive: true, force: true }))
 
-/** The edit was not lost: when all is well again, the server has it. */
+/** Checks that the edit was not lost: once everything works again, the server has it. */
 async function assertArrives(phone, name) {
   phone.meanwhile = null
   assert.equal((await phone.sync.now()).state, 'synced')

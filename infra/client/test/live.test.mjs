@@ -1,4 +1,4 @@
-// The connection over which word of changes comes. The clock of the timers and the sockets are the test's.
+// The connection over which notifications come. The test controls the clock of the timers and the sockets.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -177,7 +177,7 @@ test('a connection that only this side believes in is given up', async (t) => {
   assert.equal(it.sockets.length, 2)
 })
 
-test('pokes are words, too: a busy connection is not asked whether it is there', async (t) => {
+test('a connection that gets pokes is not pinged', async (t) => {
   const it = await connected(t)
   for (let version = 2; version < 12; version += 1) {
     await it.pass(LIVE_PACE.ping - 1)
@@ -186,7 +186,7 @@ test('pokes are words, too: a busy connection is not asked whether it is there',
   assert.equal(it.socket.sent.length, 1)
 })
 
-test('a server that opens a connection and says nothing is left', async (t) => {
+test('a connection whose server never answers the watch is given up', async (t) => {
   const it = device(t)
   it.live.start()
   await it.pass(0)
@@ -199,7 +199,7 @@ test('a server that opens a connection and says nothing is left', async (t) => {
   assert.equal(it.sockets[1].isClosed, true, 'and one that never opens')
 })
 
-test('another network: what is open is asked at once whether it is there', async (t) => {
+test('after a change of the network, an open connection is pinged at once', async (t) => {
   const it = await connected(t)
   it.live.signal('network', true)
   assert.deepEqual(it.socket.sent.at(-1), { action: 'ping' })
@@ -295,7 +295,7 @@ test('no token: no watch, and another attempt after a pause', async (t) => {
   assert.equal(it.live.state, 'live')
 })
 
-test('what the server asks to wait is waited, also by who comes back to the foreground', async (t) => {
+test('the pause that the server asks for is kept, even when the app comes back to the foreground', async (t) => {
   const it = device(t)
   it.live.start()
   await it.pass(0)
@@ -342,7 +342,7 @@ test('without a WebSocket it polls', async (t) => {
   assert.match(without.report().lastFailure.detail, /no global WebSocket/)
 })
 
-test('an address that is none is no end of the app', async (t) => {
+test('an invalid address does not crash the app', async (t) => {
   class Socket {
     constructor() {
       throw new SyntaxError('no such scheme')
@@ -429,7 +429,7 @@ test('a project that the server refused is watched again over the next connectio
   assert.deepEqual(it.socket.sent[0].projects, ['p', 'q'])
 })
 
-test('where nothing is left to watch there is no connection', async (t) => {
+test('without a project to watch there is no connection', async (t) => {
   const it = device(t, { projects: [] })
   it.live.start()
   await it.pass(60_000)

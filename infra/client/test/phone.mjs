@@ -40,7 +40,7 @@ export function newDatabase(adapter = 'LokiJS', schema = app, dbName, migrations
 export class Phone {
   /** Requests as they were sent. */
   sent = []
-  /** What happens to a request, if it is not simply answered. */
+  /** A function that handles a request instead of the plain answer. */
   meanwhile = null
 
   constructor({ server, user = 'ann', projects = ['p'], adapter, database = newDatabase(adapter), options = {} } = {}) {

@@ -1,4 +1,4 @@
-// Devices and a server that has forgotten: it was restored from a backup. And devices that have forgotten themselves.
+// Devices after the server was restored from a backup, and devices that have lost their own data.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -53,7 +53,7 @@ test('a repair after the server was restored keeps edits that it had accepted an
   assert.equal(phone.server.get('web', 'p', 'tasks', 'new').name, 'New')
 })
 
-test('so does the pull that brings a new column', async () => {
+test('the pull of a new column after the server was restored keeps edits that it had accepted and has lost', async () => {
   const { before, today } = appsOf(schema, withBaseVersion)
   const file = join(home, 'restored.db')
   const server = newServer()
@@ -85,7 +85,7 @@ test('an update of the app within a first sync fills a new column of the rows th
   for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) assert.equal((await phone.row('tasks', id)).notes, `Notes of ${id}`)
 })
 
-test('a device that lost its mark and not its rows keeps none that the server does not have, also if no checksum tells of it', async () => {
+test('a device that lost its mark drops rows that the server does not have, even if no checksum shows them', async () => {
   const before = await synced()
   const { server, database } = before
   await lost(server, async () => {

@@ -1,4 +1,4 @@
-// Rules that the fuzz needs many worlds to miss, each in the one order of events that needs it.
+// Rules whose absence the fuzz notices only after many worlds. Each test plays the one order of events that needs its rule.
 
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -23,7 +23,7 @@ test('an edit made while a pull is under way keeps its base: what the pull bring
   assert.equal(phone.sync.conflicts$.value[0]?.theirs, 'Theirs')
 })
 
-test('so does a field that only follows from the edit', async () => {
+test('a field that follows from an edit made while a pull is under way keeps its base, too', async () => {
   const phone = await synced()
   whilePulling(phone, async () => {
     await phone.edit('tasks', 't', { is_milestone: true })
@@ -34,7 +34,7 @@ test('so does a field that only follows from the edit', async () => {
   assert.equal(phone.sync.conflicts$.value[0]?.field, 'duration')
 })
 
-test('and so it does if the edit before, of the same field, was accepted: that tells nothing of what follows from it', async () => {
+test('a field that follows from an edit keeps its base, even if an earlier edit that it follows from was accepted', async () => {
   const phone = await synced()
   web(phone.server, 'PATCH', 'tasks', 't', { is_milestone: true })
   await phone.sync.now()
@@ -46,7 +46,7 @@ test('and so it does if the edit before, of the same field, was accepted: that t
   assert.deepEqual(phone.sync.conflicts$.value.map(({ field, theirs }) => [field, theirs]), [['duration', 7]])
 })
 
-test('a refusal ends when the server gets the value from somebody else, also while another field of the row is asked about', async () => {
+test('a refusal ends when somebody else sends the value, even while another field of the row is in conflict', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine' })
   web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs', duration: 0, is_milestone: true })
@@ -72,7 +72,7 @@ test('a value that is typed after another was given up stays', async () => {
   assert.equal((await phone.row('tasks', 't')).name, 'Mine once more')
 })
 
-test('who takes the value of the server and types another one before it comes is not asked about it again', async () => {
+test('a user who takes the value of the server and types another one before it comes is not asked again', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine' })
   web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
@@ -108,7 +108,7 @@ test('a refused edit is sent again when somebody else has removed the reason', a
   assert.equal(task(phone).name, 'Mine')
 })
 
-test('and when an operation of the same request has removed it', async () => {
+test('a refused edit is sent again when an operation of the same request has removed the reason', async () => {
   const phone = await synced()
   web(phone.server, 'POST', 'tasks', 's', { id: 's', name: 'S' })
   await phone.sync.now()
@@ -116,12 +116,12 @@ test('and when an operation of the same request has removed it', async () => {
   web(phone.server, 'POST', 'dependencies', 'first', { id: 'first', predecessor: 't', successor: 's' })
   await phone.sync.now()
   assert.equal(phone.sync.rejected$.value[0].problem.code, 'duplicate_dependency')
-  await phone.edit('dependencies', 'second', { lag: 1 }) // So that it goes with the next request, before the other.
+  await phone.edit('dependencies', 'second', { lag: 1 }) // This puts it into the next request, before the other one.
   await phone.edit('dependencies', 'first', { dep_type: 'SS' })
   assert.equal((await phone.sync.now()).pending, 0)
 })
 
-test('an edit to the value that was accepted and replaced meanwhile is one, also if the app was killed when the row came', async () => {
+test('an edit back to a value that was accepted and replaced is sent, even if the app was killed when the row came', async () => {
   const phone = await synced()
   await phone.edit('tasks', 't', { name: 'Mine' })
   phone.meanwhile = async ({ url }, plain) => {
@@ -201,7 +201,7 @@ test('edits of a user who is removed are set aside even if the wipe was interrup
   assert.equal(await phone.row('tasks', 't'), undefined)
 })
 
-test('a wipe that was interrupted is finished though the user was added again: what is aside is not sent by itself, too', async () => {
+test('an interrupted wipe is finished although the user was added again, and nothing that was set aside is sent', async () => {
   const phone = await synced()
   const project = phone.server.projects.get('p')
   await phone.edit('tasks', 't', { notes: 'Unsent' })
@@ -219,7 +219,7 @@ test('a wipe that was interrupted is finished though the user was added again: w
   assert.deepEqual([task(phone).notes, (await phone.row('tasks', 't')).notes], ['', ''])
 })
 
-test('a row that is deleted before it was ever sent is no question', async () => {
+test('a row that is deleted before it was ever sent causes no conflict', async () => {
   const phone = await synced()
   await phone.add('tasks', { id: 'new', name: 'New' })
   await phone.delete('tasks', 'new')

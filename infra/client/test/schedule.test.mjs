@@ -67,7 +67,7 @@ test('pauses after failures double, and a change of the device does not shorten 
   assert.equal(it.attempts, 3)
 })
 
-test('what the server asks to wait is waited, also by who comes back to the foreground', async (t) => {
+test('the pause that the server asks for is kept, even when the app comes back to the foreground', async (t) => {
   const it = scheduled(t, failed(30))
   it.schedule.start()
   await it.pass(1)

@@ -1,4 +1,4 @@
-// What the package promises, one thing at a time. That it holds whatever goes wrong is the fuzz's.
+// What the package promises, one thing at a time. The fuzz tests that the promises hold whatever goes wrong.
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
@@ -101,7 +101,7 @@ test('a deletion of a row that somebody changed meanwhile is asked about, and ca
   assert.equal((await phone.row('tasks', 't'))._status, 'synced')
 })
 
-test('a deletion of exactly what its user made is no question, even if the device forgot that it was sent', async () => {
+test('a deletion of exactly what its user made causes no conflict, even if the device forgot that it was sent', async () => {
   const phone = await synced()
   await phone.add('tasks', { id: 'new', name: 'New' })
   web(phone.server, 'POST', 'tasks', 'new', { id: 'new', name: 'New' })
@@ -184,7 +184,7 @@ test('a member who is removed keeps nothing of the project but unsent edits, and
   assert.ok([...other.rows.values()].some(({ fields }) => fields.name === 'Mine'))
 })
 
-test('settings that were set aside cannot become a new project, and stand in nobody\'s way', async () => {
+test('settings that were set aside cannot become a new project, and block nothing else', async () => {
   const before = await synced()
   const { database, server } = before
   await before.edit('projects', 'p', { description: 'Unsent' })
@@ -554,7 +554,7 @@ test('when the network is back all projects are synced, also if one of them had 
   assert.deepEqual(phone.sent.map(({ url }) => url.match(/projects\/(.)\/sync/)[1]), ['p', 'q'])
 })
 
-test('word of a change pulls that project, and word of an old one does nothing', async () => {
+test('a poke with a new version pulls that project, and a poke with an old version does nothing', async () => {
   const phone = await synced()
   phone.sync.start()
   await phone.sync.now()

@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_cannot_order_the_terminal_about() {
+    fn a_text_cannot_control_the_terminal() {
         assert_eq!(one_line("a\u{1b}[31m\nb", 80), "a␛[31m␊b");
         assert_eq!(visible("\u{9b}2J\u{7f}x\u{202e}txt\u{2066}\u{e0041}"), "<U+009B>2J␡x<U+202E>txt<U+2066><U+E0041>");
         assert_eq!(visible_lines("a\r\n\tb"), "a␍\n␉b");
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_the_same_value_and_orders_nothing() {
+    fn json_stays_the_same_value_and_cannot_control_the_terminal() {
         let text = "a\u{9b}b\u{202e}c\u{7f}\u{1b}\u{e0041}\n";
         let json = serde_json::to_string_pretty(&[text]).expect("JSON");
         let shown = visible_json(&json);

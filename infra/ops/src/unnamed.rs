@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn skipped_versions_are_no_dropped_ones() {
+    fn skipped_versions_do_not_count_as_dropped() {
         let states = written(&[0, 1, 0, 0, 0, 0], 3);
         let counter = Counter { skipped: vec![(7, 1 << 40)], ..Counter::at(version(1 << 40)) };
         let versions = unnamed(&counter, states.last().expect("rows"), &[]).expect("a proof");

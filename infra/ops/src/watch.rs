@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_row_holds_any_more_holds_nothing_up() {
+    fn versions_that_no_row_holds_any_more_delay_nothing() {
         let restored = History {
             skipped: vec![(3, 1 << 40)],
             ..history((1 << 40) + 2, None, [1, 2, (1 << 40) + 1, (1 << 40) + 2])

@@ -11,7 +11,7 @@ use super::TokenError;
 use super::document::Document;
 use super::keys::{Key, public_keys};
 
-/// The time for one fetch, from the look-up of the name to the last byte.
+/// The time limit for one fetch, from the look-up of the name to the last byte.
 const FETCH: Duration = Duration::from_secs(2);
 /// The minimum time between two fetches if there are keys, whatever key ids tokens name.
 const PAUSE: Duration = Duration::from_secs(60);

@@ -127,7 +127,7 @@ fn token(header: &str, claims: &str, algorithm: Algorithm, key: &[u8]) -> String
 }
 
 #[tokio::test]
-async fn what_a_token_says_twice_or_demands_to_be_understood_makes_it_invalid() {
+async fn repeated_members_wrong_types_and_critical_extensions_make_a_token_invalid() {
     let verifier = verifier(&[("JWT_SECRET", SECRET)]).expect("a verifier");
     let exp = in_seconds(60);
     let (header, claims) = (r#"{"alg":"HS256"}"#, format!(r#"{{"sub":"ann","exp":{exp}}}"#));
@@ -281,7 +281,7 @@ async fn during_a_rotation_the_previous_secret_is_good_as_well() {
 }
 
 #[test]
-fn what_everybody_can_reach_takes_no_secret_that_can_be_guessed() {
+fn a_public_deployment_accepts_no_secret_that_can_be_guessed() {
     const RANDOM: &str = "9b1f0c6e52d84a7f8e3c1d60b7a2954d";
     let deployed = |variables: &[(&str, &str)]| {
         Verifier::deployed(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())).err()
@@ -322,7 +322,7 @@ async fn ed25519_is_another_name_of_eddsa_in_keys_and_in_tokens() {
 }
 
 #[tokio::test]
-async fn a_key_is_for_signatures_as_far_as_it_says_and_may_be_padded() {
+async fn a_key_must_be_for_signatures_if_it_names_a_use_and_may_be_padded() {
     for (kid, algorithm, key) in
         [("rsa", Algorithm::RS256, RSA_KEY), ("ec", Algorithm::ES256, EC_KEY), ("ed", Algorithm::EdDSA, ED_KEY)]
     {

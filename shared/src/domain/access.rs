@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_let_in_learns_the_first_reason() {
+    fn a_user_who_is_refused_learns_the_first_reason() {
         let live = Counter::at(version(3));
         let deleted = Counter { deleted_at: Some(version(3)), ..live.clone() };
         let member = membership(Role::Viewer);

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_list_is_cut_to_half_so_that_few_writes_archive() {
+    fn a_full_history_is_cut_to_half_so_that_few_writes_archive() {
         let states = life(&(1..=1_000).collect::<Vec<_>>(), 256);
         let archived: Vec<_> = states.iter().filter_map(|(_, archived)| archived.as_ref()).collect();
         assert!((6..=8).contains(&archived.len()), "{}", archived.len());
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_dropped_before_there_was_an_archive_is_not_called_archived() {
+    fn versions_dropped_before_there_was_an_archive_do_not_count_as_archived() {
         let mut states = life(&(1..=300).collect::<Vec<_>>(), 256);
         let (mut row, _) = states.pop().expect("a row");
         // Code without an archive writes the same row without the attribute.

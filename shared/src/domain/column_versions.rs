@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_columns_of_a_newer_version_stays_unless_the_row_is_new() {
+    fn versions_of_unknown_columns_stay_unless_the_row_is_new() {
         let (first, second) = (columns(json!({"a": 1, "b": 2, "c": 3})), columns(json!({"a": 9, "b": 2, "c": 3})));
         let by_newer = ColumnVersions::default().after(&["a", "b", "c"], None, &first, version(3));
         let by_older = by_newer.after(COLUMNS, Some(&first), &second, version(8));

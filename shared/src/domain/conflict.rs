@@ -13,7 +13,7 @@ use super::{Base, Columns, Error, FieldConflict, Resource, Row, json};
 /// counts as changed by the row's last write.
 ///
 /// A base up to `restored_through` ([`Counter::restored_through`](super::Counter::restored_through)) is from before a
-/// restore: what the row held then may have been taken back, so the field counts as changed after it.
+/// restore, which may have taken the value back. So the field counts as changed after such a base.
 pub fn concurrent_changes<R: Resource>(
     row: &Row,
     columns: &Columns,
@@ -37,8 +37,8 @@ pub fn concurrent_changes<R: Resource>(
     if conflicts.is_empty() { Ok(elsewhere) } else { Err(Error::Conflict { version: row.version, fields: conflicts }) }
 }
 
-/// Refuses to delete a row of which its user has not seen every value: `Conflict` with the fields that were changed after
-/// their base, also those that this code does not know, and otherwise as [`concurrent_changes`].
+/// Refuses to delete a row if the user has not seen every value of it. `Conflict` has the fields that were changed after their
+/// base, including those that this code does not know. Other errors are those of [`concurrent_changes`].
 pub fn expect_seen(
     row: &Row,
     columns: &Columns,
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_deleted_by_who_has_seen_all_of_it() {
+    fn a_row_is_deleted_only_by_a_user_who_has_seen_all_of_it() {
         let seen = |row: &Row, base: Base, through| expect_seen(row, row.columns(), &base, through, || "{}".to_owned());
         assert!(seen(&row(), Base::new(7), 0).is_ok());
         assert_eq!(conflicts(seen(&row(), Base::new(6), 0)), ["role"]);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_is_compared_as_it_is_read() {
+    fn nested_values_are_compared_as_they_are_read() {
         use super::super::Calendar;
         let put = |exceptions: Value| {
             Write::Put(columns(json!({"name": "Site", "hours_per_day": 8.0, "exceptions": exceptions})))

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_gateway_calls_its_connections_are_connection_ids() {
+    fn the_gateways_ids_of_connections_are_connection_ids() {
         for id in ["L0SM9cOFvHcCIhw=", "0198c8d5-6b1e-7cc0-8f0e-0d8f6b6a1c11", &"x".repeat(128)] {
             assert!(id.parse::<ConnectionId>().is_ok(), "{id:?}");
         }

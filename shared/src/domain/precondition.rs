@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Precondition {
-    /// Whatever it is like.
+    /// No condition.
     #[default]
     None,
     /// The row is at one of these versions.
@@ -31,9 +31,9 @@ impl Precondition {
     }
 }
 
-/// Up to which version of the project a user has seen the fields of a row: what a change of theirs was made on.
+/// The base of a change: the version of the project up to which its user has seen the fields of a row.
 ///
-/// 0 is before every version: a field that nobody on the device has seen.
+/// 0 is before every version. It means that the user has not seen the field.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Base {
     /// The version for each field that `fields` does not name.
@@ -48,7 +48,7 @@ impl Base {
         Self { version, fields: BTreeMap::new() }
     }
 
-    /// Up to which version this field was seen.
+    /// The version up to which this field was seen.
     pub fn of(&self, field: &str) -> u64 {
         self.fields.get(field).copied().unwrap_or(self.version)
     }

@@ -63,7 +63,7 @@ mod tests {
     use super::super::{Checksums, Counter, Row, RowKey, ServerVersion, Task, Write, parse};
     use super::*;
 
-    /// A draft over a project of so many tasks, all of them read, that makes some new ones and deletes others.
+    /// A draft of a project with `tasks` tasks, all of which were read. It creates `new` tasks and deletes `deleted` others.
     fn draft(tasks: u32, new: u32, deleted: u32) -> Draft {
         let key = |number: u32| RowKey::new(Collection::Tasks, format!("t{number}").parse().expect("an id"));
         let columns = serde_json::json!({"name": "t"}).as_object().expect("columns").clone();

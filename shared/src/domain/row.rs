@@ -669,7 +669,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_list_as_it_was_kept_before_is_read_as_exactly_as_a_short_one() {
+    fn a_longer_list_of_removals_by_older_code_is_read_exactly() {
         let put = Write::Put(columns(json!({"user": "ann", "role": 100})));
         let mut row = Row::written(None, key("memberships#m"), put, version(99));
         row.removed_at = (1..=20).map(|round| version(round * 4)).collect();

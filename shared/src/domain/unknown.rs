@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_carried_over_verbatim_and_in_order() {
+    fn unknown_columns_are_kept_verbatim_and_in_order() {
         for json in [
             r#"{"id":1,"z":"red","a":"[{\"b\":1,\"a\":2}]","m":null}"#,
             r#"{"id":1,"price":1.50,"big":123456789012345678901234567890,"e":1E400,"text":"\u00e4\/ \"x\""}"#,

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_none_is_refused_whatever_it_is() {
+    fn an_invalid_message_is_refused_whatever_it_is() {
         let deep = "[".repeat(30_000);
         let private = r#"{"action":"ping","$serde_json::private::RawValue":"[[["}"#;
         for text in
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_is_what_clients_are_promised() {
+    fn the_servers_messages_have_the_documented_form() {
         let project = || "p1".parse().expect("a project");
         let version = ServerVersion::try_from(13).expect("a version");
         let poke = ProjectVersion { project: project(), version: version.get() };

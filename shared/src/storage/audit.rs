@@ -68,12 +68,12 @@ impl StoredItem {
         self.0.get(attribute)?.as_n().ok()?.parse().ok()
     }
 
-    /// Must this item be in the index `by_version`? Everything with a numeric `server_version` is.
+    /// Whether this item must be in the index `by_version`, which has every item with a numeric `server_version`.
     pub fn is_indexed(&self) -> bool {
         self.0.get("server_version").is_some_and(AttributeValue::is_n)
     }
 
-    /// The attributes that this item's copy in `by_version` should have and does not, or has otherwise.
+    /// The attributes in which a copy of this item in `by_version` differs from the item.
     pub fn differences(&self, copy: &Self) -> Vec<&'static str> {
         PROJECTED.into_iter().filter(|attribute| self.0.get(*attribute) != copy.0.get(*attribute)).collect()
     }

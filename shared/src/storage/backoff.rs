@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_was_stopped_past_the_deadline_does_not_go_on() {
+    async fn a_process_that_was_stopped_past_the_deadline_does_not_go_on() {
         fastrand::seed(1);
         let deadline = Instant::now() + Duration::from_secs(5);
         let mut backoff = Backoff { deadline, ceiling: LONGEST };

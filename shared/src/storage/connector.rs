@@ -1,8 +1,8 @@
 //! Carries the SDK's requests.
 //!
-//! The SDK's own HTTP client speaks HTTP/2, too, and through proxies, which is an eighth of a function; DynamoDB speaks
-//! HTTP/1.1. And that client hands on a stream, of which the SDK makes one piece: here the answer is read into one piece at once,
-//! still within the SDK's attempt, so that an answer that is cut short or takes too long is asked for again.
+//! The SDK's own HTTP client also supports HTTP/2 and proxies, which makes up an eighth of a function's binary. DynamoDB needs
+//! only HTTP/1.1. And that client returns a stream, which the SDK then copies into one piece. Here the answer is read into one
+//! piece at once, within the SDK's attempt. So an answer that is cut short or takes too long is requested again.
 
 use aws_smithy_runtime_api::client::connection::{CaptureSmithyConnection, ConnectionMetadata};
 use aws_smithy_runtime_api::client::http::{
@@ -53,7 +53,7 @@ impl HttpConnector for Connector {
                     Some(ConnectionMetadata::builder().proxied(false).poison_fn(poison).build())
                 });
             }
-            // Whatever goes wrong on the way may be better the next time.
+            // Every failure of the network may be gone at the next attempt.
             let (parts, mut body) =
                 client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?.into_parts();
             let length = parts.headers.get("content-length").and_then(|length| length.to_str().ok()?.parse().ok());
@@ -71,7 +71,7 @@ impl HttpConnector for Connector {
 /// The largest answer of DynamoDB: 16 MB of items by `BatchGetItem`, with the JSON around them.
 const LONGEST: usize = 32 * 1024 * 1024;
 
-/// The request with its body in one piece, which is how the SDK makes DynamoDB's.
+/// The request with its body in one piece. The SDK makes requests to DynamoDB in one piece already.
 fn plain(request: HttpRequest) -> Result<Request<Full<Bytes>>, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
     let (parts, body) = request.into_parts();

@@ -1,8 +1,8 @@
 //! The changes of an erasure. They are made in place, without a new version, to attributes and contents that no device,
 //! no proof and no decision reads.
 //!
-//! Each write is on the condition that the item still is the one that was read. A commit that comes between writes the whole
-//! item anew; then nothing is changed, and whoever erases reads again.
+//! Each write is conditional on the item being as it was read. A commit in between writes the whole item anew. Then nothing is
+//! changed, and the erasure reads the item again.
 
 use super::audit::{StoredItem, StoredPage};
 use super::feed_row::PageCursor;
@@ -31,14 +31,14 @@ impl StoredItem {
 }
 
 impl Table {
-    /// Takes the name of its author off a row. False when the row has been written since it was read.
+    /// Removes the author from a row. Returns false if the row was written since it was read.
     pub async fn forget_author(&self, project: &ProjectId, row: &Row) -> Result<bool, Error> {
         let update =
             self.update_in_place(key_of_row(project, &row.key)).update_expression(format!("REMOVE {WRITTEN_BY}"));
         self.changed_in_place(update.condition_expression("server_version = :read"), row.version).await
     }
 
-    /// Takes the name of whoever asked for it off an unfinished deletion. False when the counter has moved since it was read.
+    /// Removes the author from an unfinished deletion. Returns false if the counter has moved since it was read.
     pub async fn forget_author_of_deletion(&self, project: &ProjectId, counter: ServerVersion) -> Result<bool, Error> {
         let update = self.update_in_place(key(project, COUNTER)).update_expression("REMOVE #unfinished.#by");
         let update =
@@ -46,7 +46,7 @@ impl Table {
         self.changed_in_place(update.condition_expression("current_version = :read"), counter).await
     }
 
-    /// Puts this content in the place of a tombstone's, which is at the same version. False when the row has been written
+    /// Replaces the content of a tombstone by that of `row`, which has the same version. Returns false if the row was written
     /// since it was read.
     pub async fn replace_tombstone(&self, project: &ProjectId, row: &Row) -> Result<bool, Error> {
         debug_assert!(row.live().is_none(), "{} is live", row.key);
@@ -63,8 +63,7 @@ impl Table {
         self.partition_page(&layout::requests(project), cursor).await
     }
 
-    /// Puts another body in the place of the one that an idempotency record keeps. False when the record has been replaced
-    /// since it was read.
+    /// Replaces the body in an idempotency record. Returns false if the record was replaced since it was read.
     pub async fn replace_kept_body(&self, record: &StoredItem, body: &str) -> Result<bool, Error> {
         let version = layout::version_of(&record.0, "version")?;
         let update = self
@@ -76,8 +75,8 @@ impl Table {
         self.changed_in_place(update, version).await
     }
 
-    /// Removes what is counted of a user, or in a dry run does not, and says how many items that is. A day's count of a
-    /// project that is made meanwhile begins anew.
+    /// Removes the counts of a user. Returns their number, and in a dry run removes nothing. If the user creates a project
+    /// meanwhile, that day's count begins anew.
     pub async fn remove_counts(&self, user: &UserId, dry_run: bool) -> Result<u64, Error> {
         let (mut counts, mut cursor) = (0, None);
         loop {

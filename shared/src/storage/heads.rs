@@ -16,14 +16,14 @@ pub struct Head {
 }
 
 impl Table {
-    /// The heads of one page of a user's memberships, in the order of the projects' ids, and the id to go on behind if there
-    /// are more.
+    /// The heads of one page of a user's memberships, in the order of the projects' ids. Also returns the id after which to
+    /// continue, if there are more.
     ///
-    /// It looks at `limit` memberships. Those of deleted projects are left out, and so are those that are dead by now: a page
-    /// may have fewer heads than `limit`, or none, and not be the last one. It takes a strong read of each counter, and one of
-    /// the membership unless the project is deleted. Found by an index that lags: a membership of this moment may be missing.
+    /// It looks at `limit` memberships, and leaves out those of deleted projects and those that are dead by now. So a page may
+    /// have fewer heads than `limit`, or none, and not be the last one. It takes a strong read of each counter, and one of the
+    /// membership unless the project is deleted. The index that finds the memberships lags, so a new one may be missing.
     ///
-    /// The counters are read before the memberships: nobody learns of a commit that was made after they were removed.
+    /// The counters are read before the memberships. So nobody learns of a commit that was made after their removal.
     pub async fn heads_of(
         &self,
         user: &UserId,

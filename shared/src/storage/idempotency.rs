@@ -25,6 +25,7 @@ const KEPT: i64 = 24 * 60 * 60;
 const MAX_BODY_OF_NO_CHANGE: usize = 4 * 1024;
 /// How long records may take to remove.
 const DEADLINE: Duration = Duration::from_secs(10);
+
 /// The stored answer to a request with a key.
 #[derive(Debug)]
 pub(super) struct IdempotencyRecord {

@@ -1,4 +1,4 @@
-//! How an item is changed without a new version: on the condition that it still is the one that was read.
+//! Changes an item without a new version, on the condition that it was not written since it was read.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -9,12 +9,13 @@ use super::table::{Table, unavailable};
 use crate::domain::{Error, ServerVersion};
 
 impl Table {
-    /// An update that is to say on which condition: what `:read` stands for comes with [`Table::changed_in_place`].
+    /// An update, to which the caller adds a condition. In the condition, `:read` is the version that was read, which
+    /// [`Table::changed_in_place`] fills in.
     pub(super) fn update_in_place(&self, key: Item) -> UpdateItemFluentBuilder {
         self.client.update_item().table_name(&self.name).set_key(Some(key))
     }
 
-    /// Sends it. False when its condition does not hold.
+    /// Sends the update. Returns false if its condition does not hold.
     pub(super) async fn changed_in_place(
         &self,
         update: UpdateItemFluentBuilder,

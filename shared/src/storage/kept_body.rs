@@ -1,4 +1,4 @@
-//! The body of an answer as an idempotency record keeps it: as it is, or compressed when an item would not hold it.
+//! The body of an answer as an idempotency record keeps it: unchanged, or compressed if an item could not hold it otherwise.
 
 use std::collections::HashMap;
 use std::io::{self, Read, Write};
@@ -13,10 +13,10 @@ use flate2::write::GzEncoder;
 type Item = HashMap<String, AttributeValue>;
 
 pub(super) const BODY: &str = "body";
-/// A longer body is compressed. Only where it has to be: an older version of this code cannot read it, and says so.
+/// A longer body is compressed, and no other, because older versions of this code fail to read a compressed one.
 const MAX_PLAIN_BODY: usize = 380 * 1024;
-/// An item holds 400 KB, of which key, headers and the rest take less than 4. A row's JSON takes less than 400 KB, and text
-/// in UTF-8 that does not compress by a tenth does not exist.
+/// An item holds 400 KB, of which key, headers and the rest take less than 4. A row's JSON has less than 400 KB, and compression
+/// shortens any text in UTF-8 by at least a tenth. So every row fits.
 const MAX_KEPT_BODY: usize = 396 * 1024;
 
 /// A body as it is kept.
@@ -27,7 +27,7 @@ pub(super) fn kept(body: &str) -> AttributeValue {
     gzip(body).map_or_else(|_| AttributeValue::S(body.to_owned()), |bytes| AttributeValue::B(Blob::new(bytes)))
 }
 
-/// Whether an item holds the body that is in it.
+/// Whether an item with this body is within DynamoDB's limit.
 pub(super) fn fits(item: &Item) -> bool {
     match item.get(BODY) {
         Some(AttributeValue::B(compressed)) => compressed.as_ref().len() <= MAX_KEPT_BODY,
@@ -60,7 +60,7 @@ pub(super) fn body_of(item: &Item) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// Text that compresses as little as UTF-8 allows: each character as likely as its length makes good.
+    /// Text that compresses as little as UTF-8 allows. The longer a character is in UTF-8, the rarer it is here.
     fn noise(bytes: usize) -> String {
         let mut random = fastrand::Rng::with_seed(7);
         let mut text = String::new();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_or_kept_is_an_error_and_no_answer() {
+    fn a_body_that_cannot_be_read_or_kept_is_an_error() {
         let broken = gzip(&"a".repeat(1_000)).expect("compressed");
         let item = |value| Item::from([(BODY.to_owned(), value)]);
         assert_eq!(body_of(&item(AttributeValue::B(Blob::new(&broken[..broken.len() - 9])))), None);

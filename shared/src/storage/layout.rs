@@ -540,7 +540,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_takes_no_more_than_a_draft_reckons() {
+    fn a_row_takes_no_more_than_a_draft_counts() {
         let id = "i".repeat(64);
         let project: ProjectId = "p".repeat(64).parse().expect("a project");
         for collection in [Collection::Projects, Collection::Tasks, Collection::Dependencies, Collection::Calendars] {
@@ -564,7 +564,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wrote_a_row_takes_no_more_than_a_draft_reckons() {
+    fn the_author_of_a_row_takes_no_more_than_a_draft_counts() {
         let row = Row::written(None, "tasks#t".parse().expect("a key"), Write::Delete, ServerVersion::FIRST);
         let longest = (1..=255).rev().find_map(|length| "😀".repeat(length).parse().ok()).expect("a user");
         for author in [None, Some(Author::User(longest)), Some(Author::Operator("backfill".to_owned()))] {

@@ -1,13 +1,13 @@
-//! The index of live dependencies: who is in it, and why its listing is complete.
+//! The index of live dependencies: the items in it, and why a list from it is complete.
 //!
-//! Some rules read every dependency of a project that is alive: none may close a cycle, and none may name a task that is
-//! being deleted. Tombstones stay for ever, so in the table such a reading would grow with everything that was ever deleted.
-//! The index has the items with a `live_edge` and no others. It is a local one: its strong reads show what the table shows.
+//! Some rules read all live dependencies of a project: none may close a cycle, and none may name a task that is being deleted.
+//! Tombstones stay for ever, so a list from the table would become more expensive with every deletion. The index has only the
+//! items with a `live_edge`. It is a local index, so its strong reads show what the table shows.
 //!
-//! Code from before the index writes items without the attribute, and a commit that replaces an item takes it away. So a
-//! listing is not believed by itself: its number of rows and two sums must be those of the counter, which every code keeps
-//! ([`Checksums`]). Otherwise the table is listed. `backfill` gives the attribute to the items that lack it, and to those it
-//! takes no new version, since no device is told of it.
+//! Code that is older than the index writes items without the attribute. So a list from the index is not trusted by itself: its
+//! number of rows and two sums must equal those on the counter, which all versions of the code maintain ([`Checksums`]).
+//! Otherwise the table is listed. `backfill` adds the attribute to the items that lack it. That takes no new version, because
+//! devices need not know of it.
 
 use super::audit::StoredItem;
 use super::layout::{self, LIVE_EDGE, text};
@@ -22,7 +22,7 @@ impl StoredItem {
 }
 
 impl Table {
-    /// Fails when the table was made without the index of live dependencies.
+    /// Fails if the table was created without the index of live dependencies.
     pub async fn expect_live_edges(&self) -> Result<(), Error> {
         let query = self.client.query().table_name(&self.name).index_name(LIVE_EDGES).consistent_read(true);
         let query = query
@@ -43,7 +43,7 @@ impl Table {
         ))
     }
 
-    /// Every live row of a collection. Of dependencies, it is those that a decision on this counter must see.
+    /// Every live row of a collection. Dependencies are complete for a decision on this counter, even if the index lacks some.
     pub(super) async fn list_completely(
         &self,
         project: &ProjectId,
@@ -66,8 +66,8 @@ impl Table {
         Ok(all)
     }
 
-    /// Puts a row into the index of live dependencies, or takes it out, as its state asks for. False when the row has been
-    /// written since it was read.
+    /// Puts a live dependency into the index, or takes any other row out of it. Returns false if the row was written since it
+    /// was read.
     pub async fn set_live_edge(&self, project: &ProjectId, row: &Row) -> Result<bool, Error> {
         let update =
             self.update_in_place(layout::key_of_row(project, &row.key)).condition_expression("server_version = :read");
@@ -81,12 +81,12 @@ impl Table {
     }
 }
 
-/// Whether it shows a commit after the counter. Then nothing may be decided from it.
+/// Whether the rows show a later commit than the counter. Then nothing can be committed on that counter any more.
 fn is_newer(rows: &[Row], counter: &Counter) -> bool {
     rows.iter().any(|row| row.version > counter.current)
 }
 
-/// Are these the live dependencies that the counter counts?
+/// Whether these are the live dependencies of which the counter has the checksum.
 fn adds_up(rows: &[Row], counter: &Counter) -> bool {
     let sums = Checksums::of(rows.iter().map(|row| (&row.key, row.version)));
     sums.get(Collection::Dependencies) == counter.checksums.get(Collection::Dependencies)

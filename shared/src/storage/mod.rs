@@ -11,7 +11,7 @@
 //!   repairs a restored table
 //! - [`Table::forget_author`], [`Table::replace_tombstone`], [`Table::replace_kept_body`]: what an erasure changes in place
 //! - [`Table::expect_live_edges`], [`Table::set_live_edge`]: the index of live dependencies
-//! - [`Table::watch`], [`Table::watchers`], [`Table::forget_connection`], [`Table::unwatched_before`]: who is to hear of a
+//! - [`Table::watch`], [`Table::watchers`], [`Table::forget_connection`], [`Table::unwatched_before`]: who is told of a
 //!   project's commits
 //! - [`changes`]: what the table's stream says of commits and removals
 

@@ -1,8 +1,8 @@
 //! The version at which new projects begin, on a table that was restored from a backup.
 //!
-//! A project that was made after the backup is unknown to the restored table, but devices hold marks of it. Made again
-//! under the same id, its versions must begin above those marks. So a restore leaves one note for the whole table, which
-//! the creation of a project under an id of the client's reads along (1 read unit; no other request reads it).
+//! A restored table does not have the projects that were created after the backup, but devices have marks of them. If such a
+//! project is created again under its id, its versions must begin above those marks. So a restore leaves one note for the whole
+//! table. Only the creation of a project under an id that may have existed before reads it, for 1 read unit.
 //!
 //! The item: `project_id = table#`, `entity = new_projects`; `start_above` N, and of the restore that wrote it `restored` S
 //! (the table's identity) and `before` N (`start_above` as that restore found it).
@@ -16,12 +16,12 @@ const ENTITY: &str = "new_projects";
 /// The note that says where the versions of new projects begin.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewProjects {
-    /// Above this version.
+    /// The version above which they begin.
     pub start_above: u64,
     /// The restored table for which this was written, see [`Table::identity`]. A backup of that table brings the note
     /// along.
     pub restored: String,
-    /// `start_above` as the restore found it.
+    /// `start_above` as it was before the restore.
     pub before: u64,
 }
 
@@ -37,7 +37,7 @@ pub(super) fn is_note(item: &Item) -> Result<bool, Error> {
 /// The version above which new projects begin.
 pub(super) fn start_above(note: &Item) -> Result<u64, Error> {
     let version = layout::integer(note, "start_above")?;
-    // Two rows are written at once.
+    // The creation of a project writes two rows.
     ServerVersion::try_from(version.saturating_add(2)).map_err(|_| layout::corrupt(note, "start_above"))?;
     Ok(version)
 }
@@ -54,7 +54,7 @@ impl Table {
         }))
     }
 
-    /// Writes the note about new projects. Only while nothing else uses the table.
+    /// Writes the note about new projects. Call it only while nothing else uses the table.
     pub async fn set_new_projects(&self, note: &NewProjects) -> Result<(), Error> {
         let mut item = key();
         item.insert("start_above".to_owned(), number(note.start_above));

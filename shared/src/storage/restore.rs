@@ -12,7 +12,7 @@ use super::table::{Table, unavailable};
 use super::transaction::{self, Condition, Fate, unbuilt};
 use crate::domain::{Checksums, Counter, Error, ProjectId, RowKey, ServerVersion};
 
-/// How long one write tries.
+/// How long one write is tried.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The progress of a project's restore, noted on its counter.

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expires_and_what_is_not_a_projects_is_nothing_to_hear_of() {
+    fn expired_items_and_items_that_belong_to_no_project_are_other_changes() {
         let dead = json!({"is_deleted": {"BOOL": true}, "deleted_row": {"S": r#"{"user":"vic"}"#}});
         for (name, project, entity, image) in [
             ("REMOVE", "p", "_counter", Value::Null),

@@ -26,11 +26,11 @@ pub const BY_USER: &str = "by_user";
 /// The index of the live dependencies of a project, by their ids: a local one, which has strong reads.
 pub const LIVE_EDGES: &str = "live_edges";
 
-/// One attempt of one call. Long enough for a page of 1 MB, short enough that a lost answer is asked for again within a
-/// request's deadline.
+/// The time limit for one attempt of one call. It is long enough for a page of 1 MB, and short enough to repeat the call within
+/// a request's deadline.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
-/// The environment does not say which table, or contradicts itself.
+/// The error that the environment does not name the table, or has an invalid quota.
 #[derive(thiserror::Error)]
 pub enum ConfigError {
     /// There is no name.
@@ -41,7 +41,7 @@ pub enum ConfigError {
     Quota(#[from] InvalidQuota),
 }
 
-/// The sentence: what `main` returns is printed this way.
+/// Prints the sentence, because Rust prints the error that `main` returns with `Debug`.
 impl fmt::Debug for ConfigError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, formatter)
@@ -118,7 +118,7 @@ impl Table {
 
     /// Opens a connection, by reading a key that is not there, so that the first request need not wait for it.
     ///
-    /// Says in the log when that fails: the first request will try again.
+    /// If that fails, a warning is logged, and the first request tries again.
     pub async fn connect(&self) {
         let nothing = AttributeValue::S("_".to_owned());
         let absent =
@@ -138,7 +138,7 @@ fn timeouts() -> TimeoutConfig {
     TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).build()
 }
 
-/// A failed read: the SDK has already tried again.
+/// The error of a failed read, after the SDK's retries.
 pub(super) fn unavailable<E>(error: SdkError<E>) -> Error
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -146,7 +146,7 @@ where
     Error::Unavailable(reasons(&error).into())
 }
 
-/// The message of an error and of all its causes. Not the SDK's own rendering, which shows the response with it: rows.
+/// The message of an error and of all its causes. The SDK's own rendering is not used, because it shows the response with rows.
 pub fn reasons(error: &dyn std::error::Error) -> String {
     let behind = error.source().map(|source| format!(": {}", reasons(source)));
     format!("{error}{}", behind.unwrap_or_default())

@@ -10,9 +10,9 @@ use crate::program::Outcome;
 use crate::seed;
 use crate::sheet::Sheet;
 
-/// The tasks that the dependencies are between.
+/// The number of tasks that the dependencies link.
 const TASKS: usize = 2_000;
-/// The tasks that have successors. The others leave room for the ends of what they lead to.
+/// The number of tasks that have successors. The tasks after them are only successors.
 const PREDECESSORS: usize = 1_500;
 /// How often each commit is measured.
 const TIMES: usize = 5;
@@ -65,7 +65,7 @@ async fn batch(instance: &Instance, count: usize) -> Outcome<Cost> {
     Ok(cost)
 }
 
-/// A dependency that no other has: of one of the last tasks on the first one.
+/// A dependency between tasks that no other dependency links: from the first task to one of the last.
 fn body(id: &str, number: usize) -> Outcome<Value> {
     let (first, last) = (seed::key(0)?, seed::key(TASKS - 1 - number)?);
     Ok(json!({"id": id, "predecessor": first.id, "successor": last.id}))

@@ -1,4 +1,4 @@
-//! Measures what makes a request dearer as a project grows: `cargo bench -p tests --bench growth` prints a table for each curve.
+//! Measures how the cost of requests grows with a project: `cargo bench -p tests --bench growth` prints a table for each curve.
 //! `-- 100` leaves out the points above 100. `-- edges 0 50000` measures one curve, at these points.
 //!
 //! It asserts no times. Calls and units are those that the engine counts, so neither the build nor the load of the machine matters

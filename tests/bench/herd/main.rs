@@ -1,9 +1,9 @@
 //! Measures the reads of a herd's first sync: `cargo bench -p tests --bench herd` has 1,000 devices pull a project of 20,000
-//! tasks through 10 instances of the function, and prints a table. It fails when kept pages save less than nine units of ten.
+//! tasks through 10 instances of the function, and prints a table. It fails when kept pages save less than 90% of the units.
 //!
 //! The units are those that the engine reports, so that the build does not matter. An instance serves one request at a time. Devices
-//! come in a random order, each pull goes to a random instance, and a page holds 3,000 rows, so that a first sync takes 7. In some ways
-//! tasks are edited meanwhile. Ages do not count: the edits of a minute are made as fast as the machine goes.
+//! come in a random order, each pull goes to a random instance, and a page holds 3,000 rows, so that a first sync takes 7. In
+//! some runs, tasks are edited meanwhile. Pages do not expire: the edits of a minute are made as fast as the machine allows.
 
 #[path = "../engine.rs"]
 mod engine;
@@ -95,7 +95,7 @@ async fn herd(table: &Table, tasks: usize, devices: usize, megabytes: usize, edi
     let token = token::sign(token::LOCAL_SECRET, seed::USER)?;
     let path = format!("/api/v1/projects/{}", seed::id(tasks));
     let mut taken = Taken::default();
-    // Where each device is. Who is done goes.
+    // The mark of each device. A device that is done is removed.
     let mut marks = vec![0_u64; devices];
     let all = devices * (tasks / PAGE + 1);
     let mut edited = 0;

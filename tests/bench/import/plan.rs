@@ -21,7 +21,7 @@ pub(crate) fn edges() -> Vec<Value> {
     (0..EDGES).map(edge).collect()
 }
 
-/// So many more.
+/// This many further edges.
 pub(crate) fn more_edges(n: usize) -> Vec<Value> {
     (EDGES..EDGES + n).map(edge).collect()
 }

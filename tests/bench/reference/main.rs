@@ -1,9 +1,8 @@
 //! Measures the gain of the product's pull: `cargo bench -p tests --bench reference` compares it with the straightforward one,
 //! which turns the SDK's types into JSON values, and a long interval read side by side with one read in a chain.
 //!
-//! There is no engine and no network: both ways get the same answers out of memory, in turn. The product's way goes through its
-//! router, which takes escapes away that have to be put back for the gateway, and checks the token and writes a log, which the other way
-//! does not: so it is better than shown.
+//! There is no engine and no network: both pulls get the same answers from memory, in turn. The product is faster than
+//! shown: its pull also checks the token, writes a log, and removes escapes, which are then put back for the gateway.
 
 #[path = "../meter.rs"]
 #[expect(dead_code, reason = "memory is measured elsewhere: two ways in one process cannot be told apart")]
@@ -33,7 +32,7 @@ const ROWS: u64 = 10_000;
 /// The size of a page of DynamoDB.
 const PAGE: usize = 1024 * 1024;
 const ROUNDS: usize = 5;
-/// What an answer takes from DynamoDB to a function, for the comparison side by side.
+/// The time that an answer of DynamoDB takes to reach a function, for the comparison of parallel and sequential reads.
 const DELAY: Duration = Duration::from_millis(15);
 
 /// Whatever goes wrong ends the program with one line.

@@ -16,14 +16,14 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::Outcome;
 
-/// How much later everything arrives, TLS's handshake too; TCP's own is the kernel's, which does not wait.
+/// The delay of everything that is sent, TLS's handshake included. TCP's handshake has no delay, because the kernel makes it.
 pub(crate) const DELAY: Duration = Duration::from_millis(5);
 
-/// Ways to an engine, open as long as the runtime that they were made on.
+/// Addresses at which an engine answers with a delay. They are open as long as the runtime that they were made on.
 pub(crate) struct Distance {
     pub(crate) http: String,
     pub(crate) https: String,
-    /// A file with the certificate of the latter, as PEM.
+    /// A file with the certificate of `https`, as PEM.
     pub(crate) authorities: PathBuf,
 }
 
@@ -43,7 +43,7 @@ impl Distance {
     }
 }
 
-/// Serves every connection to a port of its own.
+/// Listens on a new port and serves every connection to it.
 async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> io::Result<SocketAddr>
 where
     F: Future<Output = io::Result<()>> + Send + 'static,
@@ -58,7 +58,7 @@ where
     Ok(address)
 }
 
-/// Speaks TLS with a client and hands on what that says.
+/// Speaks TLS with a client and forwards the decrypted bytes.
 async fn terminate(acceptor: TlsAcceptor, stream: TcpStream, to: SocketAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut client = acceptor.accept(stream).await?;
@@ -79,7 +79,7 @@ async fn connect(to: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Each piece as long after it came, however close the next one follows.
+/// Forwards each piece with the same delay, however soon the next one follows.
 async fn hand_on(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) -> io::Result<()> {
     let (sender, mut pieces) = mpsc::unbounded_channel();
     let take = async move {

@@ -1,9 +1,9 @@
 //! Measures the gain of each step of a cold start: `cargo bench -p tests --bench start` prints what it takes with the step and
 //! without.
 //!
-//! It asserts no times, but fails when a pull does not answer 200. Every measurement is a process of its own, the engine another, at
-//! a distance. There is no Lambda runtime, and loading the program is not in the figures. Where it goes over TLS, the client
-//! trusts the one certificate of the tests; a function trusts Mozilla's authorities, who signed none that a test could have.
+//! It asserts no times, but fails when a pull is not answered 200. Each measurement runs in a process of its own. The engine runs
+//! in another one, and its answers are delayed. There is no Lambda runtime, and loading the program is not measured. Over TLS,
+//! the client trusts the tests' own certificate. A deployed function trusts Mozilla's authorities, none of which signed it.
 
 mod distance;
 #[path = "../engine.rs"]
@@ -40,14 +40,14 @@ use tower::ServiceExt;
 const ROLE: &str = "measure";
 /// The number of processes for each figure.
 const PROCESSES: usize = 15;
-/// A process pulls once, so often until it is warm, and so often again.
+/// A process makes the first pull, then this many pulls to warm up, and then this many warm pulls.
 const TIMES: u32 = 10;
 
 /// The measurements of a process: the time until it could take a request, the first pull, and the average warm pull.
 const INIT: usize = 0;
 const FIRST: usize = 1;
 const WARM: usize = 2;
-/// Milliseconds of each.
+/// CPU and wall time, in milliseconds.
 type Cost = [f64; 2];
 const CPU: usize = 0;
 const WALL: usize = 1;
@@ -155,13 +155,13 @@ fn measure(name: &str, uri: &str, token: &str) -> Outcome<()> {
         "bundled" => vec![cost(|| Ok(outbound::client()))?.1],
         "system" => vec![cost(|| Ok(outbound::client_of_the_system()?))?.1],
         "environment" => {
-            // As the chain has to, so that both have been through as much.
+            // The chain has to do this, too. So both processes have done the same before the measurement.
             black_box(Table::sdk_config());
             vec![cost(|| Ok(Table::from_env()?))?.1]
         }
         "chain" => {
             let runtime = one.enable_all().build()?;
-            // It comes with a client that trusts the system, which is compared above: what is measured makes the same as the other.
+            // Its client trusts the system, which "bundled" and "system" compare. So the measurement makes the other client.
             let chain = Table::sdk_config();
             let made = || {
                 let client = Client::new(&runtime.block_on(chain.load()));
@@ -171,7 +171,7 @@ fn measure(name: &str, uri: &str, token: &str) -> Outcome<()> {
         }
         "one thread" => start(&mut one, true, true, uri, token)?,
         "threads" => start(&mut many, true, true, uri, token)?,
-        // By the SDK's chain from here on, for that trusts the certificate of the tests.
+        // These use the SDK's chain, which can be told to trust the tests' certificate.
         "HTTP" | "TLS" => start(&mut one, false, true, uri, token)?,
         "TLS, not connected" => start(&mut one, false, false, uri, token)?,
         _ => return Err("no such process".into()),
@@ -215,7 +215,7 @@ async fn pull(router: &Router, uri: &str, token: &str) -> Outcome<()> {
     }
 }
 
-/// Something, and what it takes; what the clock takes itself is counted with it.
+/// The result of a function, and its cost. Reading the clock is included in the cost.
 fn cost<T>(something: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Cost)> {
     let (cpu_before, start) = (cpu()?, Instant::now());
     let made = black_box(something()?);
@@ -223,9 +223,9 @@ fn cost<T>(something: impl FnOnce() -> Outcome<T>) -> Outcome<(T, Cost)> {
     Ok((made, [cpu()? - cpu_before, wall]))
 }
 
-/// Milliseconds of CPU of all threads that there are, to the nanosecond; only Linux tells.
+/// The CPU time of all present threads, in milliseconds, exact to the nanosecond. Only Linux has it.
 fn cpu() -> Outcome<f64> {
-    // A thread's time is up to date when it has just left its core.
+    // The system updates a thread's time when the thread leaves its core.
     std::thread::sleep(Duration::from_millis(1));
     let mut nanoseconds = 0;
     for thread in read_dir("/proc/self/task")? {

@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_a_refused_deletion_are_there_for_what_comes_behind_it() {
+    fn rows_of_a_refused_deletion_are_there_for_later_operations() {
         let used = json!({"name": "House", "description": "", "start_date": "2026-03-02", "calendar": "used"});
         let world = world().with("projects#p", used).with("calendars#used", json!({"name": "Site"}));
         let list = [

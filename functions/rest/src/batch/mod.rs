@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn several_operations_on_one_row_are_one_write_and_made_and_deleted_is_none() {
+    fn several_operations_on_one_row_are_one_write_and_a_created_and_deleted_row_is_none() {
         let twice = [patch("tasks/a", json!({"name": "A"})), patch("tasks/a", json!({"notes": "n"}))];
         assert_eq!(play(&two(), twice).expect("a batch").0, ["tasks#a"]);
         let (written, statuses) = play(&two(), [task("c"), edge("bc", "b", "c"), delete("tasks/c")]).expect("a batch");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_that_of_the_row_before_the_batch() {
+    fn if_match_means_the_version_before_the_batch() {
         let at = |version: u64, mut operation: Value| {
             operation["if_match"] = json!(version);
             operation
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operation_with_which_the_batch_is_too_large_is_named_unless_a_later_one_makes_room() {
+    fn the_operation_that_makes_the_batch_too_large_is_named_unless_a_later_one_makes_room() {
         let tasks = |n: usize| (0..n).map(|n| task(&format!("n{n}"))).collect::<Vec<_>>();
         assert!(play(&two(), tasks(MAX_ROWS)).is_ok());
         // A deleted task takes its two dependencies along.
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn deleting_and_changing_long_rows_counts_what_they_hold() {
+    fn deleting_and_changing_long_rows_counts_their_size() {
         let notes = "x".repeat(50_000);
         let long = |world: World, n: usize| {
             world.with(&format!("tasks#l{n}"), json!({"name": "l", "duration": 1, "notes": notes}))
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_named() {
+    fn an_invalid_operation_is_refused_with_its_field() {
         let field = |list: Value| match understood(list) {
             Err(Error::Operation { error, .. }) => refused_fields::<()>(Err(*error)).remove(0),
             other => refused_fields(other.map(|operations| operations.len())).remove(0),
@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(of_all("mode", json!("some")), ["mode"]);
     }
 
-    /// An operation as nobody should write it, and now and then as they should.
+    /// A mostly invalid operation, and now and then a valid one.
     fn any_operation() -> impl Strategy<Value = Value> {
         let id = prop::sample::select(vec!["a", "b", "ab", "n", "", "a/b", "../a"]);
         let collection = prop::sample::select(vec!["tasks", "dependencies", "calendars", "memberships", ""]);

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_kept_where_that_is_off() {
+    async fn nothing_is_kept_if_the_store_is_off() {
         let (kept, member) = (KeptPages::off(), member());
         kept.keep(key("p", 0), Page { rows: 10_000, ..page(0) }, Bytes::new(), false);
         assert!(kept.look(&key("p", 0), &reader(&member, 0)).is_none());
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_waited_for_nothing_reads_and_does_not_wait_again() {
+    async fn a_pull_that_waited_in_vain_reads_and_does_not_wait_again() {
         let (kept, member) = (kept(10_000), member());
         let Found::None(reading) = kept.find(key("p", 0), &reader(&member, 0)).await else { panic!("a page") };
         let reader = reader(&member, 0);

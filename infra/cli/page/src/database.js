@@ -14,12 +14,12 @@ export { schema, tables }
 /** What the client package wants of WatermelonDB. */
 export const watermelon = { Q, synchronize }
 
-// Its warnings and errors are of interest, its news of each sync is not.
+// The console shows its warnings and errors, but not its messages about each sync.
 logger.default.log = () => {}
 
 /**
- * What a phone keeps while its app is not running. In memory: the page's devices are as new as the page, and as its server,
- * which may be another one at the same address.
+ * A phone's storage, which survives the end of its app. It is in memory, so the devices are new whenever the page is loaded: by
+ * then, another server may have the same address.
  */
 export class Disk {
   #text = null

@@ -171,7 +171,7 @@ const BEYOND = 6
 
 function Tasks({ device, onEdit }) {
   const [element, view] = useView()
-  // Never half a plan: during the first sync there is a progress instead.
+  // Half a plan is never shown. During the first sync a progress bar takes its place.
   const isPartial = device.status.value.progress !== null
   const rows = isPartial ? [] : device.tasks.value
   const first = Math.max(0, Math.floor(view.top / ROW) - BEYOND)

@@ -17,14 +17,14 @@ export class Phone {
   online = signal(true)
   /** Whether the phone listens to the server: as an app does while it is in front. */
   live = signal(false)
-  /** How it hears of changes: see infra/client/src/live.ts. */
+  /** How it learns of changes: see infra/client/src/live.ts. */
   hears = signal('polling')
-  /** How often it heard of a change. */
+  /** The number of pokes that it got. */
   pokes = signal(0)
   user = signal('')
   /** Whether the app runs: it can be killed. */
   isRunning = signal(false)
-  /** What the package tells: see infra/client/src/status.ts. */
+  /** The package's status: see infra/client/src/status.ts. */
   status = signal(notYet)
   conflicts = signal([])
   rejected = signal([])
@@ -166,7 +166,7 @@ export class Phone {
     app.exchanges = withExchange(app.exchanges, request, answer)
     this.#news.value = newsIn(answer.text) || this.#news.value
     if (answer.headers.get('idempotent-replay')) this.wasRepeated.value = true
-    // A sync that nobody asked for and that brings nothing is nothing to look at.
+    // A sync that nobody asked for and that brings nothing is not shown.
     if (this.#asked.value || bringsSomething(app.exchanges)) this.last.value = app.exchanges
   }
 
@@ -186,7 +186,7 @@ export class Phone {
   }
 
   async #read(app) {
-    await null // Not before `looking` is set.
+    await null // `looking` must be set first.
     while (app.isStale && app.isAlive) {
       app.isStale = false
       const rows = await rowsOf(app.database)
@@ -213,7 +213,7 @@ export class Phone {
 
   // ---- what its user does
 
-  /** Syncs now; with `anew` everything, in the place of what the phone holds. Answers whether that succeeded. */
+  /** Syncs now. With `anew`, pulls everything and replaces the phone's rows. Returns whether that succeeded. */
   async sync({ anew = false } = {}) {
     const app = this.#app
     if (!app.isAlive) return false
@@ -242,7 +242,7 @@ export class Phone {
   restore = (edit) => this.#do((sync) => sync.restoreAside(edit))
   drop = (edit) => this.#do((sync) => sync.dropAside(edit))
 
-  /** Does it on the phone, and then tells the server. */
+  /** Carries out a decision on the phone, and then syncs. */
   async #do(work) {
     const app = this.#app
     try {
@@ -255,7 +255,7 @@ export class Phone {
     return this.sync()
   }
 
-  /** Word of a change on the server, as a push message would bring it: where there are no WebSockets. */
+  /** Tells the phone of a change on the server, as a push message would. The page uses it where there are no WebSockets. */
   poke(version) {
     this.#app.sync.poke({ project: this.project, version })
   }

@@ -4,7 +4,7 @@ import { server, tasks } from './state.js'
 
 const ROW = 30
 const HEAD = 26
-/** So many rows are drawn beyond what is seen. */
+/** The number of rows that are drawn beyond the visible ones. */
 const BEYOND = 6
 
 /** The width of an element, and what of it is scrolled into view. */

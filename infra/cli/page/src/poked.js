@@ -1,4 +1,4 @@
-// The connection over which a phone hears of changes, and a look at what it hears.
+// The connection over which a phone gets pokes, and a way to watch these pokes.
 
 /** A class of sockets like the browser's, whose pokes are shown to `show`. */
 export const socketsThatShow = (show) =>

@@ -36,7 +36,7 @@ async function asOwner(method, collection, id, body) {
   return answer
 }
 
-/** Lets the devices pull, and says of each whether it holds what the server does. */
+/** Lets the devices pull, and reports of each whether it has the same rows as the server. */
 async function pullAll(tell) {
   for (const device of devices) {
     device.online.value = true

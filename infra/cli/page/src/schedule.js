@@ -1,4 +1,4 @@
-// When a task would be worked on: drawn only, the server schedules nothing.
+// The days on which a task would be worked on. They are only drawn: the server schedules nothing.
 
 const DAY = 86_400_000
 const iso = (time) => new Date(time).toISOString().slice(0, 10)
@@ -41,8 +41,8 @@ class WorkingDays {
 const LAST = 40_000
 
 /**
- * The tasks' bars by id: `{ start, end }` in milliseconds. A task begins when its planned start says, but not before its
- * dependencies let it.
+ * The tasks' bars by id: `{ start, end }` in milliseconds. A task begins at its planned start, but not before its dependencies
+ * allow it.
  */
 export function schedule({ project, tasks = [], dependencies = [], calendars = [] }) {
   if (!project?.start_date) return new Map()
@@ -80,7 +80,7 @@ function grouped(dependencies) {
   return groups
 }
 
-/** The first days of the months, or of the years, between two times: `{ time, label }`, at most so many. */
+/** The first days of the months, or of the years, between two times: `{ time, label }`. There are at most `most`. */
 export function marks(from, to, most) {
   for (const months of [1, 2, 3, 6, 12, 24, 60, 120, 600]) {
     const found = []

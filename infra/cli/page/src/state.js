@@ -89,7 +89,7 @@ export async function look() {
 
 const EVERY = 1_000
 
-/** Keeps looking, at once when a device hears of a change. Tells those that would listen and cannot of what is new. */
+/** Polls, and reads at once when a device gets a poke. Pokes the devices that are live but have no WebSocket. */
 async function follow() {
   for (const { pokes } of devices) pokes.subscribe((number) => number && look().catch(() => {}))
   for (;;) {
@@ -110,7 +110,7 @@ async function follow() {
   }
 }
 
-/** A change by the editor's user. Answers what went wrong, in a sentence, or ''. */
+/** Makes a change as the editor's user. Returns '', or the error in a sentence. */
 export async function change(method, collection, id, body, base) {
   const path = projectPath(project.value, collection, id)
   const answer = await call(actor.value, method, path, { body, base })

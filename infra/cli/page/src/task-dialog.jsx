@@ -37,7 +37,7 @@ function difference(task, form) {
 
 /** Changes a task over REST, as of the version that was opened. */
 export function TaskDialog({ task, onClose }) {
-  // Whoever has it open goes on from what they saw, whatever comes in meanwhile.
+  // The dialog keeps the task as it was when it was opened, whatever changes meanwhile.
   const [seen] = useState(task)
   const [refused, setRefused] = useState('')
   const { memberships = [], dependencies = [], tasks = [] } = server.value

@@ -84,7 +84,7 @@ export function VersionsPane() {
   const last = Math.min(places.length, Math.ceil((view.left + view.width) / pitch) + 4)
   const index = Math.min(chosen ?? places.length - 1, places.length - 1)
   useLayoutEffect(() => {
-    // The head is what one wants to see.
+    // Scroll to the newest version.
     if (chosen === null) element.current.scrollLeft = width
   }, [width, chosen === null])
   const show = (index) => {
@@ -196,7 +196,7 @@ function Flags({ x }) {
     // A to the left of its pole and B to the right, so that both can be seen at one version.
     const left = name === 'A' || name === 'head' ? pole - width : pole
     return (
-      // Another element with each poke: its flash begins anew.
+      // Each poke makes a new element, so that its flash starts again.
       <g key={`${name} ${pokes}`} class={`flag-${name} ${pokes ? 'poked' : ''}`} data-pokes={pokes}>
         <path class="pole" d={`M${pole} ${y}V${LINE + TICK}`} />
         <rect x={left} y={y} width={width} height={15} rx={2} />

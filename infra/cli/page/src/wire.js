@@ -1,4 +1,4 @@
-// What goes over a phone's line in one sync: counted, and kept for those who want to see it.
+// The requests and answers of a phone in one sync, and their counts.
 
 import { readUnits, timings } from './api.js'
 
@@ -43,7 +43,7 @@ const anew = {
   since_ahead_of_server: 'This is another server than before. The device made a full sync.',
 }
 
-/** What an answer says that the user may want to know, in a sentence, or ''. */
+/** The part of an answer that the user may want to know, in a sentence, or ''. */
 export function newsIn(text) {
   const body = parsed(text)
   if (anew[body?.code]) return anew[body.code]

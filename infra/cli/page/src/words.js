@@ -1,4 +1,4 @@
-// The page's words for what the package and the server tell.
+// The page's wording of what the package and the server report.
 
 export const statuses = { BACKLOG: 'Backlog', NOT_STARTED: 'Not started', IN_PROGRESS: 'In progress', REVIEW: 'Review', COMPLETE: 'Complete', ON_HOLD: 'On hold' }
 

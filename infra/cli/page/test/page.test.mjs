@@ -209,7 +209,7 @@ look('a device that is live gets what changes', {}, async ({ page, id, screen })
   // It heard of it over its WebSocket, and its flag flashes.
   await page.locator('.line .flag-B.poked').waitFor()
   assert.equal(await page.locator('.line .flag-A.poked').count(), 0)
-  // Those who do not look at the phone see it on the line: A lacks the last version.
+  // The version line shows it, too: A lacks the last version.
   await page.waitForFunction(() => /A lacks it, B has it/.test(document.querySelector('.told').textContent))
 })
 
@@ -314,7 +314,7 @@ look('a first sync shows how far it is, and no plan before it is whole', {}, asy
     if (since !== '0') return route.continue()
     const response = await route.fetch()
     const body = await response.json()
-    // What is up to version 20 comes first: the server answers what follows.
+    // The first page has the rows up to version 20. The server itself answers the pull after that.
     for (const change of Object.values(body.changes)) change.updated = change.updated.filter(({ server_version }) => server_version <= 20)
     const { checksum, ...page } = body
     const row_counts = Object.fromEntries(Object.entries(checksum).map(([table, [rows]]) => [table, rows]))

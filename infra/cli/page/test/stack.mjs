@@ -13,8 +13,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url))
 const binary = process.env.TRUEPPM_BIN ?? here('../../../../target/debug/trueppm')
 
 /**
- * Debian's Chromium, or the one that CHROMIUM names; without its sandbox, which wants a user other than root. Before the
- * stack, so that nothing is left running when there is no browser.
+ * Debian's Chromium, or the browser that CHROMIUM names. It runs without its sandbox, which root cannot use. It is started
+ * before the stack, so that no stack is left running if there is no browser.
  */
 export const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -43,8 +43,8 @@ async function startStack() {
 }
 
 /**
- * The page, opened on a fresh project; `complaints` is what the browser's console had to say. PAGE_DIST names a directory
- * with a newer page than the one that the stack was built with.
+ * Opens the page on a fresh project. `complaints` has the messages of the browser's console. PAGE_DIST names a directory with a
+ * newer page than the one that the stack was built with.
  */
 export async function openPage({ width = 1280, height = 1000, colorScheme = 'light', ...options } = {}) {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme, ...options })
@@ -104,7 +104,7 @@ export class Screen {
     return Number((await this.device(device).locator('.phone-list').getAttribute('aria-label')).match(/^\d+/)[0])
   }
 
-  /** Presses one of the buttons that make trouble; answers the story's lines once it is over. */
+  /** Presses the button of a scenario. Returns the lines of its report once it is over. */
   async trouble(button) {
     await this.page.locator('#pane-trouble').getByRole('button', { name: button, exact: true }).click()
     const story = this.page.locator('.story')
@@ -137,7 +137,7 @@ export class Screen {
     return this.device(device).locator('.controls button.primary[aria-busy="false"]').waitFor()
   }
 
-  /** Waits until the device is idle, its sync stands like this, and so many edits wait. A sync may start at any time. */
+  /** Waits until the device is idle and has this sync state and number of waiting edits. A sync may start at any time. */
   stands(device, status, pending) {
     const shown = (pane) =>
       this.page.evaluate((pane) => {

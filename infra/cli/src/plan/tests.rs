@@ -158,7 +158,7 @@ fn dependencies_tie_tasks_of_the_files_or_the_project_once_and_in_no_cycle() {
 }
 
 #[test]
-fn what_is_there_is_passed_over_and_what_is_there_with_another_content_is_a_fault() {
+fn existing_rows_are_passed_over_and_existing_rows_with_other_content_are_faults() {
     let mut there = project(&[
         ("projects#p", json!({"name": "P", "start_date": "2026-03-02"})),
         ("tasks#a", task("A")),
@@ -187,7 +187,7 @@ fn a_dependency_without_an_id_gets_the_same_each_time() {
 }
 
 #[test]
-fn who_is_given_a_task_and_is_no_member_is_named() {
+fn assignees_who_are_not_members_are_named() {
     let there = project(&[("projects#p", json!({"name": "P", "start_date": "2026-03-02"}))]);
     let checked = checked(&[(TASKS, "id,name,assignee\na,A,olga\nb,B,mia\nc,C,\nd,D,adam\n")], &there, false);
     assert_eq!(checked.strangers, ["mia"]);

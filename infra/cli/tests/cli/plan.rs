@@ -453,7 +453,7 @@ async fn files_that_are_not_read_are_faults_with_the_likely_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_that_others_wrote_is_an_order_to_a_terminal_or_a_spreadsheet() {
+async fn no_text_of_others_can_control_a_terminal_or_a_spreadsheet() {
     let stack = Stack::start().await;
     let orders = "\u{1b}]0;x\u{7}\u{9b}2J\u{202e}txt";
     stack.send("POST", "", json!({"id": "inert", "name": "=1+1"})).await;

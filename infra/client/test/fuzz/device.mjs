@@ -15,10 +15,10 @@ import { response } from '../mock/http.mjs'
 export const complaints = []
 logger.default.log = () => {}
 logger.default.error = (...message) => complaints.push(message.join(' '))
-// That a writer has to wait for another is no complaint: the seed makes it wait.
+// A writer that has to wait for another one is not a fault, because the seed makes it wait.
 logger.default.warn = (...message) => /can't be performed yet/.test(message[0]) || complaints.push(message.join(' '))
 
-// In memory if there is such a place: what is tested is not the disk.
+// In memory if there is such a directory, because the disk is not under test.
 const home = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'trueppm-fuzz-'))
 process.once('exit', () => rmSync(home, { recursive: true, force: true }))
 let files = 0
@@ -57,7 +57,7 @@ const adapters = {
   },
 }
 
-/** The adapter, with each call an event and its result another one. */
+/** The adapter. Each call is an event, and so is its result. */
 function interruptible(real, events, life) {
   return new Proxy(real, {
     get(target, name) {
@@ -115,7 +115,7 @@ export class Device {
     })
   }
 
-  /** The app ends between two events; what was on its way stays on its way, and nobody waits for it. */
+  /** Ends the app between two events. Its requests are still delivered, but nobody waits for the answers. */
   kill() {
     this.stats.kills += 1
     this.events.drop(this.life)
@@ -155,7 +155,7 @@ export class Device {
     })
   }
 
-  /** A request that a repetition has overtaken, or that nobody waits for any more. */
+  /** Delivers a request that a repetition has overtaken, or that nobody waits for any more. */
   async arriveLate() {
     const request = this.late.shift()
     if (!request) return

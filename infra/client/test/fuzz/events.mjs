@@ -1,10 +1,10 @@
 // Everything that a device waits for is an event: a call of its adapter, a request on its way, an answer on its way. The
-// seed says which comes next, and whether the app is killed first.
+// seed decides which event comes next, and whether the app is killed first.
 
-// Deep-frozen queries take a third of the time.
+// In production mode WatermelonDB does not deep-freeze queries, which would take a third of the time.
 process.env.NODE_ENV = 'production'
 
-// WatermelonDB puts off its work with setTimeout(…, 0), which takes a millisecond. Here it takes a turn.
+// WatermelonDB defers work with setTimeout(…, 0), which takes a millisecond. Here it takes one turn of the event loop.
 const { setTimeout: later } = globalThis
 globalThis.setTimeout = (callback, pause, ...args) => (pause ? later(callback, pause, ...args).unref() : setImmediate(callback, ...args))
 
@@ -20,7 +20,7 @@ export class Events {
     this.random = random
   }
 
-  /** `owner` is a life of a device: what belongs to an earlier life never happens. */
+  /** `owner` is one run of a device's app. Events of an earlier run never happen. */
   add(owner, run) {
     if (!owner.isOver) this.waiting.push({ owner, run })
   }
@@ -30,13 +30,13 @@ export class Events {
     this.waiting = this.waiting.filter((event) => event.owner !== owner)
   }
 
-  /** Lets everything run that needs no event. */
+  /** Runs everything that can go on without an event. */
   async settle() {
     await turn()
     for (let n = 0; n < 6 && !this.waiting.length; n += 1) await turn()
   }
 
-  /** One event, any of those that wait. Answers whether there was one. */
+  /** Runs one of the waiting events. Returns whether there was one. */
   async step() {
     await this.settle()
     if (!this.waiting.length) return false
@@ -46,7 +46,7 @@ export class Events {
     return true
   }
 
-  /** Events until the promise is settled. */
+  /** Runs events until the promise is settled. */
   async until(promise) {
     let isDone = false
     const done = () => (isDone = true)

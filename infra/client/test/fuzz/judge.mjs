@@ -1,9 +1,9 @@
-// What must never happen, by the letters of the invariants:
+// Detects violations of the invariants, which have these letters:
 // (a) the last edit of each field is on the server, dirty, aside, or given up by its user;
 // (b) every value that an accepted write replaced had been shown on that device before the edit, or the user chose his own;
 // (c) nothing is written twice, nothing that was given up is written later;
 // (f) no row under another project, no conflict about what the user had seen or made, no false `id_taken`.
-// (d), (e) and (h), that a project which cannot be served holds up no other, are judged by the world, at its end.
+// The world checks (d) and (e) at its end, and (h): a project that cannot be synced does not stop the others.
 
 import { TABLES } from '../mock/server.mjs'
 
@@ -17,7 +17,7 @@ export class Judge {
   history = new Map()
   /** Writes of unique values by devices. */
   writes = new Map()
-  /** After a restore from a backup the server repeats itself, and knows of no base. */
+  /** Whether the server was restored from a backup. Then it may accept a value twice, and knows no base from before. */
   wasRestored = false
 
   mark() {
@@ -41,7 +41,7 @@ export class Judge {
     this.log.push({ project: project.id, user, table: row.table, id: row.id, replaced: { ...row.fields }, fields: null })
   }
 
-  /** Judges what a request has done, now that nothing of it is taken back. */
+  /** Judges the writes of a request, which can no longer be rolled back. */
   commit(memories) {
     for (const entry of this.log.splice(0)) this.#judge(entry, memories.get(entry.user))
   }

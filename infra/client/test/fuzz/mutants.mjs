@@ -1,4 +1,4 @@
-// Each rule, left out: what the fuzz has to notice. `find` is text of a source file, `replace` what stands there instead.
+// For each rule, a change that leaves it out. The fuzz must notice it. `find` is text of a source file.
 
 const one = (rule, file, find, replace) => ({ rule, edits: [{ file, find, replace }] })
 

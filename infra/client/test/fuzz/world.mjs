@@ -13,7 +13,7 @@ const PROJECTS = ['p', 'q']
 const NO_FAULTS = { lost: 0, busy: 0, late: 0, garbled: 0 }
 /** What one sync may take at most. */
 const MAX_REQUESTS = 150
-/** And when nothing has changed: a list of projects, and a pull of each. */
+/** The same if nothing has changed: a list of projects, and a pull of each. */
 const IDLE_REQUESTS = 3
 /** How a project fails that cannot be served for a while: some answers say whose failure it is, and some do not. */
 const ILLNESSES = {
@@ -210,7 +210,7 @@ export class World {
     this.judge.commit(this.memories)
   }
 
-  /** Often of what somebody has just edited on a device: there lie the conflicts. */
+  /** Often changes what somebody has just edited on a device, because that causes conflicts. */
   #webEdit(project, row, request) {
     const hot = this.hot?.project === project.id && project.live('tasks', this.hot.id) && this.random.chance(0.6) ? this.hot : null
     if (!hot) return request('PATCH', row.table, row.id, this.#change(row.table))
@@ -337,7 +337,7 @@ export class World {
     }
   }
 
-  /** Who makes a milestone makes its duration 0, too, and the other way round. */
+  /** A user who makes a task a milestone also sets its duration to 0, and the other way round. */
   #follow(memory, table, id, column, value) {
     if (table !== 'tasks') return
     if (column === 'is_milestone' && value) memory.make(table, id, 'duration', 0)
@@ -384,7 +384,7 @@ export class World {
     const { table, id, field, theirs } = conflict
     const memory = this.memories.get(device.user)
     const choice = field === null ? this.random.pick(['mine', 'theirs']) : this.random.pick(['mine', 'theirs', 'theirs', 'value'])
-    // What the question shows has been seen; of a deletion, the whole row.
+    // The user has seen what the question shows; for a deletion, the whole row.
     for (const [column, value] of Object.entries(field === null ? theirs : { [field]: theirs })) memory.see(table, id, column, value)
     const raw = await this.#raw(device, table, id)
     if (!raw) return
@@ -519,7 +519,7 @@ export class World {
     }
   }
 
-  /** (d) What waits for its user waits for a reason, and holds up nothing else. */
+  /** (d) Everything that waits for the user has a reason to wait, and blocks nothing else. */
   async #judgeWaiting() {
     for (const device of this.devices) {
       for (const { project, table, id, method, values } of device.sync.rejected$.value) {

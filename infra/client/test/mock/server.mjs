@@ -1,5 +1,5 @@
 // The server as a device sees it: the rules of its REST, its batches of mode "each" and its pulls, in memory and at once.
-// It knows no network and no time. What it accepts it tells to `judge`, if there is one.
+// It has no network and no clock. It reports what it accepts to `judge`, if there is one.
 
 export const TABLES = {
   projects: ['name', 'description', 'start_date', 'calendar'],
@@ -123,7 +123,7 @@ export class MockServer {
     this.#kill(project, '', project.live('memberships', `${project.id}-${user}`))
   }
 
-  /** A row, without being judged or looked at. */
+  /** Adds a row without any checks. */
   addForVolume(id, table, { id: rowId, ...fields }) {
     this.#put(this.projects.get(id), '', table, rowId, undefined, { ...DEFAULTS[table], ...fields })
   }
@@ -450,7 +450,7 @@ export class MockServer {
   }
 }
 
-/** Of a milestone and a duration of 0, one follows from the other. */
+/** Completes a change: a milestone gets the duration 0, and a task with the duration 0 becomes a milestone. */
 function inferred(table, fields) {
   if (table !== 'tasks') return { ...fields }
   if (fields.is_milestone === true && !('duration' in fields)) return { ...fields, duration: 0 }

@@ -1,4 +1,4 @@
-// What the package reports, `trueppm diagnose` reads: a phone is damaged behind the package's back, and each damage is named.
+// `trueppm diagnose` reads the package's report. A phone is damaged without the package, and each damage must be named.
 
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
@@ -121,7 +121,7 @@ onEachAdapter((adapter) => {
     assert.deepEqual(await found(phone), [0, []])
   })
 
-  test(`${adapter}: what the package remembers is named where it cannot be`, async () => {
+  test(`${adapter}: notes of the package that cannot be true are named`, async () => {
     const phone = await syncedPhone(adapter)
     const [{ mark }] = (await phone.sync.report()).projects
     for (const [change, expected] of [

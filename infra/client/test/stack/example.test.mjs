@@ -58,7 +58,7 @@ async function bundled() {
   await build({
     stdin: { contents: contents.join('\n'), resolveDir: at('../../example') },
     outfile, bundle: true, format: 'cjs', platform: 'node', packages: 'external', jsx: 'automatic', logLevel: 'error',
-    // Not the example's own, which names its React Native, too.
+    // The example's own tsconfig cannot be used, because it also names its React Native.
     tsconfigRaw: { compilerOptions: { experimentalDecorators: true, useDefineForClassFields: false } },
     plugins: [{
       name: 'app',
@@ -91,7 +91,7 @@ class Phone {
     this.sync = app.openSync(this.database, { baseUrl, token: () => tokenFor(this.user) })
   }
 
-  /** The app is closed and opened again: what it holds in memory is gone. */
+  /** Closes and reopens the app, which loses what it had in memory. */
   async reopen() {
     await this.sync.stop()
     this.open()

@@ -83,7 +83,7 @@ onEachAdapter((adapter) => {
           return phone.sync.status$.value.pending === 0
         })
       }
-      // What the last poke said may be lost. The next one that comes brings it.
+      // The last poke may be lost. The next one that arrives makes up for it.
       await until('converged', async () => {
         if (probability) await project.send('PATCH', 'tasks/a/', { name: `web ${randomUUID()}` })
         await pause(700)
@@ -137,7 +137,7 @@ test('from a write to the row on a second device (printed, on this machine and w
       if (row?.name === arrived?.name) arrived.tell(at)
     })
     for (let n = 0; n < writes; n += 1) {
-      await pause(1_100 + Math.random() * 300) // A project is spoken of once a second.
+      await pause(1_100 + Math.random() * 300) // A project is poked once a second.
       const name = `Write ${n}`
       const came = new Promise((tell) => { arrived = { name, tell } })
       const start = performance.now()

@@ -90,7 +90,7 @@ fn advice(code: &str) -> &'static str {
         }
         "not_sendable" => "Rows of this table are created by a request of their own: a fault of the app.",
         "batch_too_large" => "The edit is larger than a request may be. Ask the user to split it.",
-        _ => "The code is explained in infra/docs/rest.md.",
+        _ => "The code is explained in infra/docs/protocol.md.",
     }
 }
 

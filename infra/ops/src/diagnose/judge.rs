@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_a_report_says_can_order_a_terminal_about() {
+    fn no_text_of_a_report_can_control_a_terminal() {
         let server = Server::new();
         let evil = "\u{1b}[2J\n\u{7}";
         let device = server

@@ -101,7 +101,7 @@ pub(super) fn not_syncing(problem: &DeviceProblem) -> Finding {
         "rate_limited" | "busy" | "unavailable" | "not_proven" => {
             "The package tries again by itself. Look for this user in the functions' log."
         }
-        _ => "The code is explained in infra/docs/rest.md and infra/docs/client.md.",
+        _ => "The code is explained in infra/docs/protocol.md and infra/docs/client.md.",
     };
     Finding::fault(Difference::NotSyncing, what, advice)
 }

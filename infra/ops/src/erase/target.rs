@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_user_the_memberships_and_the_assignments_go_and_nothing_else() {
+    fn erasing_a_user_removes_memberships_and_assignments_and_nothing_else() {
         let of = |row: &Row| action(&Target::User(user("ann")), &project(), row);
         assert_eq!(of(&member("ann", 1)), Some(Action::Remove));
         assert_eq!(of(&task("ann")), Some(Action::Unassign));

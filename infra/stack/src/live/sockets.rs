@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_takes_nothing_costs_bounded_memory_and_who_has_gone_is_gone() {
+    async fn a_client_that_receives_nothing_costs_bounded_memory_and_a_closed_one_is_gone() {
         let (sockets, id) = (Sockets::default(), "a".parse().expect("an id"));
         assert_eq!(sockets.send(&id, "x").await, Delivery::Gone);
         let orders = sockets.open(id.clone());

@@ -60,7 +60,7 @@ fn versions_follow_the_counter_and_an_edge_dies_before_its_task() {
 }
 
 #[test]
-fn what_was_looked_at_and_not_written_becomes_a_condition() {
+fn rows_that_were_read_and_not_written_become_conditions() {
     let mut draft = draft();
     draft.delete(key("tasks#a"));
     assert_eq!(draft.other_conditions().collect::<Vec<_>>(), [(&key("tasks#b"), None)]);
@@ -171,7 +171,7 @@ fn the_checksums_of_a_draft_on_top_of_another_commit_count_from_that_one() {
 }
 
 #[test]
-fn what_was_read_in_order_is_no_condition_and_still_not_to_be_touched_by_a_commit_that_came_between() {
+fn rows_read_in_order_are_no_conditions_but_no_commit_in_between_may_write_them() {
     let counter = |last: &str| Counter { write_set: vec![(key(last), version(3))], ..Counter::at(version(3)) };
     assert_eq!(draft().read_in_order().other_conditions().count(), 0);
     assert!(draft().read_in_order().rebase(counter("tasks#x")));

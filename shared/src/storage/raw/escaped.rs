@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn other_escapes_are_understood_and_what_is_none_is_refused() {
+    fn other_escapes_are_decoded_and_invalid_ones_are_refused() {
         let part = |text: &str| Escaped::part_of(&Arc::new(text.to_owned()), 0..text.len());
         assert_eq!(unescaped(&part(r#"{\"a\":\"\u00e4\/\\n\"}"#)).expect("escaped"), r#"{"a":"ä/\n"}"#);
         for text in ["\\", "\\x", "\\u00", "\\ud800"] {

@@ -456,7 +456,7 @@ mod tests {
         Ok(FeedPage { rows, next: output.last_evaluated_key.map(PageCursor) })
     }
 
-    /// Damage to what is not read shows in what the SDK makes of it alone.
+    /// The attributes that are read. Only the SDK notices damage to other ones.
     const READ: [&str; 6] = ["entity", "server_version", "writes", "superseded", "is_deleted", "row"];
 
     fn as_json(value: &AttributeValue) -> Value {

@@ -133,7 +133,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands there: a string of these characters is taken only if it is one.
+        /// A text of these characters is taken only if it is a valid JSON string.
         #[test]
         fn what_is_taken_is_a_string(inside in r#"[\\"{}nu0ä\x1f]{0,12}"#) {
             let body = format!(r#"{{"row":{{"S":"{{{inside}}}"}}}}"#);
