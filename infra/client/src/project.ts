@@ -1,6 +1,7 @@
 // The sync of one project: finish the pending request, push, pull, compare, and repeat while there is something to send.
 
 import type { Api } from './api.js'
+import { settleRows } from './arrival.js'
 import { unsentColumns } from './bases.js'
 import { checksumsOf } from './checksum.js'
 import type { Checksum, RowVersion } from './checksum.js'
@@ -88,7 +89,12 @@ export class Project {
     const { status, mark, request, acks, fetch } = this.store.state
     // The first pull since the app started compares checksums.
     if (status !== 'live' || version !== mark || this.#agreedAt !== mark) return false
-    if (request || Object.keys(acks).length || Object.keys(fetch).length || (await this.survey()).sendable.length) return false
+    if (request || Object.keys(acks).length || Object.keys(fetch).length) return false
+    const { sendable, dirty } = await this.survey()
+    if (sendable.length) return false
+    // A pull would settle the rows of which nothing is sent, and may note values to fetch.
+    if (dirty) await settleRows(this.#context)
+    if (Object.keys(this.store.state.fetch).length) return false
     await this.store.update((draft) => {
       draft.lastSyncedAt = Date.now()
     })
@@ -126,8 +132,8 @@ export class Project {
 
   // ---- push
 
-  /** The operations that can be sent now, and the number of rows with unsent edits. */
-  async survey(): Promise<{ sendable: Operation[]; pending: number }> {
+  /** The operations that can be sent now, the number of rows with unsent edits, and that of rows that WatermelonDB calls dirty. */
+  async survey(): Promise<{ sendable: Operation[]; pending: number; dirty: number }> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
     await this.#followTyping(dirty)
     await this.#dropSettledRefusals(dirty)
@@ -135,7 +141,7 @@ export class Project {
     const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
     const pending = dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
     const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !unsendable(operation))
-    return { sendable, pending }
+    return { sendable, pending, dirty: dirty.length }
   }
 
   /** Drops the refusals of rows that have nothing left to send: a pull has brought what the refused operation asked for. */

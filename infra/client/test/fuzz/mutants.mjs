@@ -95,6 +95,7 @@ export const mutants = [
   one('respelt-text-is-fetched', 'arrival.ts', 'if (texts.length) respelt', 'if (texts.length < 0) respelt'),
   one('repair-after-restart', 'project.ts', 'this.store.state.broken && this.#hasRepaired', 'this.store.state.broken'),
   one('older-rows-stay-away', 'pull.ts', '(here.get(id) ?? 0) <= server_version', 'server_version > 0'),
+  one('settled-without-a-pull', 'project.ts', 'if (dirty) await settleRows(this.#context)', 'void dirty'),
   one('checksum', 'project.ts', 'if (!expected) return null', 'return null'),
   one('checksum-without-created', 'project.ts', "filter((raw) => raw._status !== 'created')", 'filter(() => true)'),
   one('checksum-with-deleted', 'project.ts', "filter((raw) => raw._status !== 'created')", "filter((raw) => raw._status === 'synced' || raw._status === 'updated')"),
