@@ -35,16 +35,9 @@ impl Rules for Dependency {
                 return Err(refuse(field, "must be a task of this project"));
             }
         }
-        if same_predecessor && same_successor && before.is_some_and(|before| before.dep_type == self.dep_type) {
-            return Ok(());
-        }
-        let graph = draft.graph()?;
-        if let Some(other) = graph.duplicate_of(id, self) {
-            return Err(Error::DuplicateDependency { id: other.clone() });
-        }
-        match graph.cycle_through(id, &self.predecessor, &self.successor) {
-            Some(tasks) => Err(Error::DependencyCycle { tasks }),
-            None => Ok(()),
+        match before {
+            Some(before) if before.links_same(self) => Ok(()),
+            _ => draft.graph()?.accept(id, self),
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Dependency, RowId};
+use super::{Dependency, Error, RowId};
 
 /// The live dependencies of a project, indexed by their tasks.
 ///
 /// A decision keeps one graph and updates it with each write. So a hundred new edges do not each search all the others.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Graph {
     edges: HashMap<RowId, Dependency>,
     /// Edges of a type that only a newer version of this code knows. They duplicate no edge of another type.
@@ -50,13 +50,19 @@ impl Graph {
 
     /// Another edge than `id` with the same tasks and type. This code must know the type.
     pub fn duplicate_of(&self, id: &RowId, edge: &Dependency) -> Option<&RowId> {
-        let same = |other: &Dependency| {
-            other.predecessor == edge.predecessor
-                && other.successor == edge.successor
-                && other.dep_type == edge.dep_type
-        };
         self.edges_at(&edge.predecessor)
-            .find(|other| *other != id && !self.of_unknown_type.contains(*other) && same(&self.edges[*other]))
+            .find(|other| *other != id && !self.of_unknown_type.contains(*other) && self.edges[*other].links_same(edge))
+    }
+
+    /// Fails if the edge `id` would duplicate another edge or create a cycle in this form. Its form in the graph is ignored.
+    pub fn accept(&self, id: &RowId, edge: &Dependency) -> Result<(), Error> {
+        if let Some(other) = self.duplicate_of(id, edge) {
+            return Err(Error::DuplicateDependency { id: other.clone() });
+        }
+        match self.cycle_through(id, &edge.predecessor, &edge.successor) {
+            Some(tasks) => Err(Error::DependencyCycle { tasks }),
+            None => Ok(()),
+        }
     }
 
     /// The tasks of a cycle that an edge between these tasks would create, in the order of the edges, beginning with its

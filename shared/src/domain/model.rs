@@ -214,6 +214,13 @@ pub struct Dependency {
     pub lag: i64,
 }
 
+impl Dependency {
+    /// Whether both link the same tasks with the same type.
+    pub fn links_same(&self, other: &Self) -> bool {
+        self.predecessor == other.predecessor && self.successor == other.successor && self.dep_type == other.dep_type
+    }
+}
+
 impl Resource for Dependency {
     const COLLECTION: Collection = Collection::Dependencies;
     const COLUMNS: &'static [&'static str] = &["predecessor", "successor", "dep_type", "lag"];

@@ -139,7 +139,10 @@ impl fmt::Display for Shown<'_> {
             write!(f, "\nWritten: every row up to {line}")?;
         }
         if let Some((first, last)) = &report.in_doubt {
-            write!(f, "\nNot known: whether the rows from {first} to {last} were written, all of them or none")?;
+            write!(
+                f,
+                "\nNot known: whether the rows that were sent last, from {first} to {last}, were written, all of them or none"
+            )?;
         }
         write!(f, "\n{}", totals(report))?;
         for skipped in &report.skipped {

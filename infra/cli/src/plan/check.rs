@@ -4,11 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
-use shared::domain::{
-    Calendar, Collection, Columns, Dependency, Error, Project, RowId, RowKey, Task, find_cycle, merge, parse,
-};
+use shared::domain::{Calendar, Collection, Columns, Dependency, Error, Project, RowId, RowKey, Task, merge, parse};
 
 use super::contents::Contents;
+use super::edges;
 use super::fault::Fault;
 use super::line::{Line, by_id};
 
@@ -16,6 +15,8 @@ use super::line::{Line, by_id};
 #[derive(Debug)]
 pub(super) struct Step<'a> {
     pub(super) line: &'a Line,
+    /// Its place among the rows to write, in the order of the files.
+    pub(super) place: usize,
     pub(super) write: Write,
     /// The whole row as it will be.
     pub(super) row: Columns,
@@ -69,7 +70,7 @@ pub(super) fn work<'a>(
                 *work.unchanged.entry(line.collection.name()).or_default() += 1;
                 continue;
             }
-            Ok(Some(step)) => step,
+            Ok(Some((write, row))) => Step { line, place: work.steps.len(), write, row },
         };
         let names_assignee = match &step.write {
             Write::Create => true,
@@ -81,18 +82,35 @@ pub(super) fn work<'a>(
         faults.extend(dangling(line, &ids, contents));
         work.steps.push(step);
     }
-    faults.extend(edges(&work.steps, contents));
+    faults.extend(in_order(&mut work.steps, contents));
     work
 }
 
-/// The change for a line, or none if the row exists with the same content. A new row must obey the rules of its collection. The
+/// Puts the dependencies into the order in which the server accepts them, or returns the faults because of which there is none.
+fn in_order(steps: &mut [Step<'_>], contents: &Contents) -> Vec<Fault> {
+    let edges = steps.iter().filter(|step| step.line.collection == Collection::Dependencies);
+    let edges = edges.filter_map(|step| Some((parse::<Dependency>(&step.row).ok()?, step)));
+    let (edges, places): (Vec<_>, Vec<_>) = edges.map(|(edge, step)| ((edge, step.line), step.place)).unzip();
+    match edges::order(&edges, contents) {
+        Err(faults) => faults,
+        Ok(order) => {
+            let turns: HashMap<usize, usize> =
+                order.iter().enumerate().map(|(turn, index)| (places[*index], turn)).collect();
+            // All other rows come first, as they do in the files.
+            steps.sort_by_key(|step| turns.get(&step.place).map_or((0, step.place), |turn| (1, *turn)));
+            vec![]
+        }
+    }
+}
+
+/// The change for a line and the whole row as it will be, or none if the row exists with the same content. A new row must obey the rules of its collection. The
 /// calendar of a project goes to `calendar`.
-fn step<'a>(
-    line: &'a Line,
+fn step(
+    line: &Line,
     contents: &Contents,
     update: bool,
     calendar: &mut Option<Value>,
-) -> Result<Option<Step<'a>>, Vec<Fault>> {
+) -> Result<Option<(Write, Columns)>, Vec<Fault>> {
     let key = line.key();
     if contents.dead.contains(&key) {
         let message =
@@ -107,7 +125,7 @@ fn step<'a>(
         if of_project {
             *calendar = line.fields.get("calendar").filter(|calendar| !calendar.is_null()).cloned();
         }
-        return Ok(Some(Step { line, write: Write::Create, row }));
+        return Ok(Some((Write::Create, row)));
     };
     let now = resource(line.collection, there).unwrap_or_default();
     let fields = match line.collection {
@@ -146,7 +164,7 @@ fn step<'a>(
         *calendar = Some(is.clone());
     }
     let base = contents.versions.get(&key).copied().unwrap_or_default();
-    Ok(Some(Step { line, write: Write::Change { base, before, after }, row }))
+    Ok(Some((Write::Change { base, before, after }, row)))
 }
 
 /// The whole row with its defaults, or the rules that it breaks.
@@ -206,44 +224,6 @@ fn dangling(line: &Line, ids: &HashMap<(Collection, &RowId), &Line>, contents: &
             let file = if csv { format!("{}.csv", collection.name()) } else { line.file.to_string() };
             faults.push(line.fault(Some(column), format!("{what} {id} does not exist in {file} or in the project")));
         }
-    }
-    faults
-}
-
-/// Faults of dependencies that duplicate another one or create a cycle.
-fn edges(steps: &[Step<'_>], contents: &Contents) -> Vec<Fault> {
-    let new = steps.iter().filter(|step| step.line.collection == Collection::Dependencies);
-    let new: Vec<(Dependency, &Line)> =
-        new.filter_map(|step| Some((parse::<Dependency>(&step.row).ok()?, step.line))).collect();
-    let written: BTreeSet<&RowId> = new.iter().map(|(_, line)| &line.id).collect();
-    let old = contents.of(Collection::Dependencies).filter(|(id, _)| !written.contains(id));
-    let old: Vec<(Dependency, &RowId)> =
-        old.filter_map(|(id, row)| Some((parse::<Dependency>(row).ok()?, id))).collect();
-    let mut faults = Vec::new();
-    let ties = |edge: &Dependency| (edge.predecessor.clone(), edge.successor.clone(), format!("{:?}", edge.dep_type));
-    let mut seen: HashMap<_, String> =
-        old.iter().map(|(edge, id)| (ties(edge), format!("{id} in the project"))).collect();
-    for (edge, line) in &new {
-        let here = format!("line {}", line.number);
-        // Two lines without ids have the same id, and are a fault already.
-        let known = |first: &String| line.derived && first.starts_with("line ");
-        if let Some(first) = seen.insert(ties(edge), here).filter(|first| !known(first)) {
-            let message = format!("links the same tasks with the same type as {first}");
-            faults.push(line.fault(Some("successor"), message));
-        }
-    }
-    let ends = new.iter().map(|(edge, _)| edge).chain(old.iter().map(|(edge, _)| edge));
-    let Some(tasks) = find_cycle(ends.map(|edge| (&edge.predecessor, &edge.successor)).collect()) else {
-        return faults;
-    };
-    // The project has no cycle of its own, so at least one line is on it.
-    let on_it = |edge: &Dependency| {
-        let at = tasks.iter().position(|task| *task == edge.predecessor);
-        at.is_some_and(|at| tasks[(at + 1) % tasks.len()] == edge.successor)
-    };
-    if let Some((_, line)) = new.iter().rfind(|(edge, _)| on_it(edge)) {
-        let way: Vec<&str> = tasks.iter().chain(tasks.first()).map(RowId::as_str).collect();
-        faults.push(line.fault(Some("successor"), format!("creates a cycle: {}", way.join(" → "))));
     }
     faults
 }

@@ -1,6 +1,6 @@
 //! Imports a plan's files into a project over REST.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
@@ -88,7 +88,7 @@ pub async fn import(client: &Client, import: &Import, progress: &ProgressBar) ->
         );
         return Err(PlanError::Asked(asked));
     }
-    let edges = by_ties(&contents);
+    let edges = by_ties(&contents, &lines);
     let lines: Vec<Line> =
         lines.into_iter().map(|line| in_project(line, &project).found_in(&contents, &edges)).collect();
     let lines = if xml { mspdi::calendars_by_name(lines, &contents) } else { lines };
@@ -116,7 +116,7 @@ pub async fn import(client: &Client, import: &Import, progress: &ProgressBar) ->
         work.strangers.iter().for_each(|_| report.add(Collection::Memberships, true));
         return Ok(report);
     }
-    let mut writer = Writer { client, project: &project, report, progress };
+    let mut writer = Writer { client, project: &project, report, progress, written: HashSet::new() };
     writer.write(&work).await;
     Ok(writer.report)
 }

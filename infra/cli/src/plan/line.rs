@@ -1,6 +1,6 @@
 //! The rows of a plan's files, with their file and line.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use shared::domain::{Collection, Columns, RowId, RowKey};
@@ -59,9 +59,12 @@ impl Line {
     }
 }
 
-/// The dependencies of a project by what they link.
-pub(super) fn by_ties(contents: &Contents) -> HashMap<String, RowId> {
-    contents.of(Collection::Dependencies).map(|(id, row)| (ties(row), id.clone())).collect()
+/// The dependencies of a project by what they link, without those that a line names by id: such a line may change what they link.
+pub(super) fn by_ties(contents: &Contents, lines: &[Line]) -> HashMap<String, RowId> {
+    let of_dependency = |line: &&Line| line.collection == Collection::Dependencies && !line.derived;
+    let named: HashSet<&RowId> = lines.iter().filter(of_dependency).map(|line| &line.id).collect();
+    let rows = contents.of(Collection::Dependencies).filter(|(id, _)| !named.contains(id));
+    rows.map(|(id, row)| (ties(row), id.clone())).collect()
 }
 
 /// The namespace of derived ids. Any fixed value would do, but it must never change, because a repeated import finds its rows by

@@ -4,13 +4,15 @@
 //! - `rfc4180.rs` checks that a text is CSV, `file.rs` reads it into lines that know where they are from (`line.rs`), `names.rs` finds
 //!   files and columns that are not known
 //! - `mspdi/` reads and writes the XML of MS Project, with `users.rs`, which maps resources to users
-//! - `check.rs` checks all lines, with each other and with what the project has, before anything is written; `hurts.rs` warns
+//! - `check.rs` checks all lines, with each other and with what the project has, before anything is written; `edges.rs` finds the
+//!   order in which dependencies can be written; `hurts.rs` warns
 //! - [`import()`] does all of that, and `write.rs` writes the missing rows over REST in batches; [`export()`] and [`to_mspdi()`]
 //!   write the files
 //! - [`Contents`] has the contents of a project, as a device would get them
 
 mod check;
 mod contents;
+mod edges;
 mod export;
 mod fault;
 mod file;

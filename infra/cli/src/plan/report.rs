@@ -25,7 +25,8 @@ pub struct Report {
     /// Rows of the files that are not read.
     pub skipped: Vec<Skipped>,
     /// The faults. If there are any, nothing was written, except when only the server found them: then rows before the fault, in the
-    /// order of the import, have been written.
+    /// order of the import, have been written. That is the order of the files, except that changed dependencies come before new ones,
+    /// and one that another one's change makes possible directly behind that one.
     pub faults: Vec<Fault>,
     /// Warnings about a plan that is allowed but causes trouble. It is imported nevertheless.
     pub warnings: Vec<Fault>,
@@ -35,9 +36,9 @@ pub struct Report {
     pub changes: Vec<Change>,
     /// Whether a file is not CSV or XML at all.
     pub unreadable: bool,
-    /// The first and the last line of the rows that may have been written, if the import stopped while they were sent.
+    /// The first and the last line of the rows that were sent last, which may have been written, if the import stopped then.
     pub in_doubt: Option<(String, String)>,
-    /// The last line of the rows that were written.
+    /// The last line of the files up to which all rows were written.
     pub written_up_to: Option<String>,
     /// The failure that stopped the import.
     #[serde(serialize_with = "as_text")]

@@ -1,7 +1,8 @@
 //! Tests of the faults in a plan's files, without a server.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
-use shared::domain::{Collection, RowKey};
+use shared::domain::{Collection, Dependency, Graph, RowId, RowKey, parse};
 
 use super::check::{Work, Write, work};
 use super::contents::Contents;
@@ -12,6 +13,8 @@ use super::line::{Line, by_ties};
 
 const TASKS: Collection = Collection::Tasks;
 const EDGES: Collection = Collection::Dependencies;
+/// The number of dependencies in a long plan.
+const LONG: usize = 10_000;
 
 /// A project with these rows, and olga as its only member.
 fn project(rows: &[(&str, Value)]) -> Contents {
@@ -45,7 +48,7 @@ struct Checked {
 fn checked(files: &[(Collection, &str)], contents: &Contents, update: bool) -> Checked {
     let mut findings = Findings::default();
     let lines: Vec<_> = files.iter().flat_map(|(file, text)| read(*file, text.as_bytes(), &mut findings)).collect();
-    let edges = by_ties(contents);
+    let edges = by_ties(contents, &lines);
     let lines: Vec<Line> = lines.into_iter().map(|line| line.found_in(contents, &edges)).collect();
     let Work { steps, unchanged, strangers, .. } = work(&lines, contents, Some("adam"), update, &mut findings.faults);
     findings.warnings.extend(warnings(&lines, &steps, contents));
@@ -261,6 +264,160 @@ fn a_row_that_differs_is_changed_where_it_differs_if_that_is_asked_for() {
     let circle = checked(&[turned, (EDGES, "id,predecessor,successor\nback,a,b\n")], &there, true);
     assert_eq!(circle.findings.faults.len(), 1, "{:?}", circle.findings.faults);
     assert_eq!(checked(&[(TASKS, "id,name\na,A\n")], &there, true).unchanged, 1);
+}
+
+/// A project with the tasks that these dependencies link, and with them: `(id, predecessor, successor)`.
+fn linked(edges: &[(&str, &str, &str)]) -> Contents {
+    let tasks = edges.iter().flat_map(|(_, from, to)| [from, to]).map(|id| (format!("tasks#{id}"), task(id)));
+    let edges = edges.iter().map(|(id, from, to)| (format!("dependencies#{id}"), edge(from, to)));
+    let rows: Vec<(String, Value)> = tasks.chain(edges).collect();
+    project(&rows.iter().map(|(key, row)| (key.as_str(), row.clone())).collect::<Vec<_>>())
+}
+
+/// The ids of the dependencies that an import with `--update` writes, in its order, or the faults.
+fn update(edges: &str, there: &Contents) -> Result<Vec<String>, Vec<String>> {
+    let Checked { findings, steps, .. } =
+        checked(&[(EDGES, &format!("id,predecessor,successor\n{edges}"))], there, true);
+    let faults: Vec<String> = findings.faults.iter().map(ToString::to_string).collect();
+    let id = |step: &String| step.split([' ', '#']).nth(1).unwrap_or_default().to_owned();
+    if faults.is_empty() { Ok(steps.iter().map(id).collect()) } else { Err(faults) }
+}
+
+fn ids(ids: &str) -> Result<Vec<String>, Vec<String>> {
+    Ok(ids.split_whitespace().map(str::to_owned).collect())
+}
+
+#[test]
+fn a_changed_dependency_is_written_directly_behind_the_one_that_makes_room_for_it() {
+    let chain = linked(&[("ab", "a", "b"), ("bc", "b", "c"), ("cd", "c", "d"), ("ef", "e", "f")]);
+    assert_eq!(update("ab,b,c\nbc,c,d\ncd,a,e\nef,f,e\n", &chain), ids("cd bc ab ef"), "no duplicate on the way");
+    assert_eq!(update("ef,c,a\nab,a,e\nbc,b,e\ncd,c,e\n", &chain), ids("ab ef bc cd"), "no cycle on the way");
+    assert_eq!(update("ef,e,a\nab,b,d\nbc,c,d\ncd,a,d\n", &chain), ids("ef ab cd bc"));
+}
+
+#[test]
+fn a_new_dependency_is_written_behind_the_changed_one_that_makes_room_for_it() {
+    let there = linked(&[("ab", "a", "b"), ("cd", "c", "d")]);
+    assert_eq!(update("new,a,b\nab,a,c\n", &there), ids("ab new"));
+    assert_eq!(update("new,b,a\nab,b,c\n", &there), ids("ab new"));
+    // A line without an id is not the row that another line changes.
+    let without_id = update(",a,b\nab,a,c\n", &there).expect("an order");
+    assert_eq!((without_id.len(), without_id[0].as_str()), (2, "ab"));
+    let twice = update(",a,b\nab,a,b\n", &there).expect_err("a fault");
+    let fault = "dependencies.csv:2: column successor: links the same tasks with the same type as ab in the project";
+    assert_eq!(twice, [fault]);
+}
+
+#[test]
+fn dependencies_that_exchange_their_tasks_are_told_to_exchange_their_ids() {
+    let there = linked(&[("ab", "a", "b"), ("cd", "c", "d"), ("ef", "e", "f")]);
+    let fault = |line: u64, id: &str, until: u64| {
+        format!(
+            "dependencies.csv:{line}: column successor: links the same tasks with the same type as {id} in the project until line \
+             {until} is written, which has to wait for this line; use the id {id} in this line"
+        )
+    };
+    assert_eq!(update("ab,c,d\ncd,a,b\n", &there), Err(vec![fault(2, "cd", 3), fault(3, "ab", 2)]));
+    assert_eq!(update("cd,c,d\nab,a,b\n", &there), ids(""), "as it was told");
+    let round = update("ab,c,d\ncd,e,f\nef,a,b\n", &there);
+    assert_eq!(round, Err(vec![fault(2, "cd", 3), fault(3, "ef", 4), fault(4, "ab", 2)]));
+}
+
+#[test]
+fn a_dependency_that_closes_a_cycle_in_any_order_is_told_to_begin_anew() {
+    let mut there = linked(&[("e1", "x", "y"), ("e2", "a", "c")]);
+    let fault = "dependencies.csv:2: column successor: creates a cycle until line 3 is written, and no order was found that the \
+                 server accepts: c → a → c; delete e1 in the project, and give this line another id";
+    assert_eq!(update("e1,c,a\ne2,x,y\n", &there), Err(vec![fault.to_owned()]));
+    let deleted: RowKey = "dependencies#e1".parse().expect("a key");
+    there.rows.remove(&deleted);
+    there.dead.insert(deleted);
+    assert_eq!(update("e3,c,a\ne2,x,y\n", &there), ids("e2 e3"), "as it was told");
+}
+
+#[test]
+fn a_long_chain_that_moves_by_one_is_put_in_order_in_one_go() {
+    let names: Vec<String> = (0..LONG + 2).map(|n| format!("t{n}")).collect();
+    let edges: Vec<(&str, &str, &str)> =
+        names.windows(2).take(LONG).map(|two| (two[0].as_str(), two[0].as_str(), two[1].as_str())).collect();
+    let mut there = linked(&edges);
+    there.rows.extend(project(&[(&format!("tasks#t{}", LONG + 1), task("last"))]).rows);
+    let moved: String = names.windows(3).map(|three| format!("{},{},{}\n", three[0], three[1], three[2])).collect();
+    let backwards: Vec<String> = names[..LONG].iter().rev().cloned().collect();
+    assert_eq!(update(&moved, &there), Ok(backwards));
+}
+
+/// Pairs of tasks, so few that they often collide.
+fn any_pairs(most: usize) -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let task = || prop::sample::select(vec!["a", "b", "c", "d"]);
+    let pairs = (task(), task()).prop_filter("two tasks", |(from, to)| from != to);
+    prop::collection::vec(pairs, 0..=most)
+}
+
+fn form(from: &str, to: &str) -> Dependency {
+    parse(edge(from, to).as_object().expect("columns")).expect("a dependency")
+}
+
+/// Those of these dependencies that the server accepts in this order, from an empty project.
+fn accepted<'a>(pairs: &[(&'a str, &'a str)]) -> (Graph, Vec<(String, &'a str, &'a str)>) {
+    let (mut graph, mut found) = (Graph::default(), vec![]);
+    for (n, (from, to)) in pairs.iter().enumerate() {
+        let (name, form) = (format!("e{n}"), form(from, to));
+        let id: RowId = name.parse().expect("an id");
+        if graph.accept(&id, &form).is_ok() {
+            graph.put(id, form);
+            found.push((name, *from, *to));
+        }
+    }
+    (graph, found)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn the_server_accepts_each_dependency_in_the_order_that_was_found(old in any_pairs(6), to_be in any_pairs(8)) {
+        let ((graph, old), (_, to_be)) = (accepted(&old), accepted(&to_be));
+        let text = |(id, from, to): &(String, &str, &str)| format!("{id},{from},{to}\n");
+        let rows: Vec<_> = old.iter().map(|(id, from, to)| (id.as_str(), *from, *to)).collect();
+        let mut there = linked(&rows);
+        there.rows.extend(project(&["tasks#a", "tasks#b", "tasks#c", "tasks#d"].map(|key| (key, task("T")))).rows);
+        let accepts = |order: &[String]| {
+            let mut graph = graph.clone();
+            order.iter().all(|id| {
+                let (_, from, to) = to_be.iter().find(|(name, ..)| name == id).expect("a line");
+                let (id, form) = (id.parse::<RowId>().expect("an id"), form(from, to));
+                let accepted = graph.accept(&id, &form).is_ok();
+                graph.put(id, form);
+                accepted
+            })
+        };
+        match update(&to_be.iter().map(text).collect::<String>(), &there) {
+            Ok(order) => prop_assert!(accepts(&order), "{order:?}"),
+            Err(faults) if faults.iter().any(|fault| fault.contains("use the id")) => {
+                let orders = permutations(to_be.iter().map(|(id, ..)| id.clone()).collect());
+                prop_assert!(!orders.iter().any(|order| accepts(order)), "{faults:?}");
+            }
+            // A cycle in the end, or one for which no order was found.
+            Err(_) => {}
+        }
+    }
+}
+
+/// All orders of these.
+fn permutations(of: Vec<String>) -> Vec<Vec<String>> {
+    if of.len() < 2 {
+        return vec![of];
+    }
+    let with_first = |at: usize| {
+        let mut rest = of.clone();
+        let first = rest.remove(at);
+        permutations(rest).into_iter().map(move |mut order| {
+            order.insert(0, first.clone());
+            order
+        })
+    };
+    (0..of.len()).flat_map(with_first).collect()
 }
 
 #[test]

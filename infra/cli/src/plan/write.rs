@@ -1,5 +1,7 @@
 //! Writes the rows of an import over REST.
 
+use std::collections::HashSet;
+
 use axum::http::{Method, StatusCode};
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
@@ -20,6 +22,8 @@ pub(super) struct Writer<'a> {
     pub(super) project: &'a ProjectId,
     pub(super) report: Report,
     pub(super) progress: &'a ProgressBar,
+    /// The places of the rows that were written.
+    pub(super) written: HashSet<usize>,
 }
 
 /// The import ends. The report has the reason.
@@ -31,7 +35,18 @@ impl Writer<'_> {
         self.progress.set_length(work.steps.len() as u64);
         // Whether everything was written is in the report.
         let _ = self.all(work).await;
+        self.report.written_up_to = self.written_up_to(&work.steps);
         self.progress.finish_and_clear();
+    }
+
+    /// The last row before the first that was not written, in the order of the files. A change of the project's calendar comes last
+    /// and does not count.
+    fn written_up_to(&self, steps: &[Step<'_>]) -> Option<String> {
+        let written = |step: &Step<'_>| self.written.contains(&step.place);
+        let mut steps: Vec<&Step<'_>> =
+            steps.iter().filter(|step| written(step) || step.line.collection != Collection::Projects).collect();
+        steps.sort_by_key(|step| step.place);
+        steps.into_iter().take_while(|step| written(step)).last().map(|step| position(step.line))
     }
 
     async fn all(&mut self, work: &Work<'_>) -> Result<(), Stopped> {
@@ -90,8 +105,7 @@ impl Writer<'_> {
                 for step in steps {
                     self.report.add(step.line.collection, step.write == Write::Create);
                 }
-                self.report.written_up_to =
-                    steps.last().map(|step| place(step.line)).or(self.report.written_up_to.take());
+                self.written.extend(steps.iter().map(|step| step.place));
                 self.progress.inc(steps.len() as u64);
                 Ok(())
             }
@@ -135,15 +149,17 @@ impl Writer<'_> {
             CallError::Refused { status, .. } => status.is_server_error() && error.code() != Some("busy"),
             _ => true,
         };
-        if let (true, Some(first), Some(last)) = (in_doubt, steps.first(), steps.last()) {
-            self.report.in_doubt = Some((place(first.line), place(last.line)));
+        let first = steps.iter().min_by_key(|step| step.place);
+        let last = steps.iter().max_by_key(|step| step.place);
+        if let (true, Some(first), Some(last)) = (in_doubt, first, last) {
+            self.report.in_doubt = Some((position(first.line), position(last.line)));
         }
         self.report.stopped = Some(error);
         Err(Stopped)
     }
 }
 
-fn place(line: &Line) -> String {
+fn position(line: &Line) -> String {
     format!("{}:{}", line.file, line.number)
 }
 

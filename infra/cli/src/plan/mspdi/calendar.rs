@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use shared::domain::{Collection, Columns, RowId};
+use shared::domain::{Collection, Columns, FieldErrors, RowId};
 
 use super::super::contents::Contents;
 use super::super::fault::Findings;
@@ -115,19 +115,38 @@ fn exceptions(file: &str, calendar: &Element, what: &str, findings: &mut Finding
             let message =
                 format!("the working days {start} to {end} {name:?} have no place here; an exception is a day off");
             findings.leave(file, exception.line, what, &message);
-        } else if kind == 1 || times <= 1 && kind != 2 {
+        } else if kind == 1 || times <= 1 && kind != 2 && (!is_repeated(kind) || start == end) {
             add(start.to_owned(), end.to_owned());
         } else if let (2, Some(month), Some(day)) = (kind, exception.number("Month"), exception.number("MonthDay")) {
             let year = |date: &str| date.split('-').next().and_then(|year| year.parse::<i64>().ok());
-            let years = year(start).zip(year(end)).map(|(first, last)| first..=last.min(first + 200));
-            let days = years.into_iter().flatten().map(|year| format!("{year:04}-{:02}-{day:02}", month + 1));
-            days.filter(|date| (start..=end).contains(&date.as_str())).for_each(|date| add(date.clone(), date));
+            let years = year(start).zip(year(end)).map(|(first, last)| first..=last.min(first.saturating_add(200)));
+            let days =
+                years.into_iter().flatten().map(|year| format!("{year:04}-{:02}-{day:02}", month.saturating_add(1)));
+            // February has 29 days in some years only.
+            let days: Vec<String> =
+                days.filter(|date| (start..=end).contains(&date.as_str()) && is_date(date)).collect();
+            if days.is_empty() {
+                let message = format!("the yearly exception {name:?} has no day from {start} to {end}");
+                findings.leave(file, exception.line, what, &message);
+            }
+            days.into_iter().for_each(|date| add(date.clone(), date));
         } else {
             let message = format!("the repeated exception {name:?} from {start} to {end} has no place here");
             findings.leave(file, exception.line, what, &message);
         }
     }
     found
+}
+
+/// Whether an exception of this kind is on single days of its period: every so many weeks, or months, or years.
+fn is_repeated(kind: i64) -> bool {
+    (2..=8).contains(&kind)
+}
+
+fn is_date(text: &str) -> bool {
+    let mut errors = FieldErrors::default();
+    errors.date("", text);
+    errors.finish().is_ok()
 }
 
 /// The lines of calendars and of the project that uses them. A calendar with the same name as one of the project gets that one's

@@ -232,3 +232,49 @@ fn a_task_that_was_copied_gets_an_id_of_its_own() {
     assert_eq!(ids(field), (vec!["dig".to_owned(), "task-2".to_owned()], 1, 0));
     assert_eq!(ids(""), (vec!["task-1".to_owned(), "task-2".to_owned()], 0, 2), "Text30 of somebody else");
 }
+
+/// The days off of a calendar with one exception, and what is listed as left out.
+fn days_off(exception: &str, from: &str, to: &str) -> (Vec<String>, Vec<String>) {
+    let period = format!("<TimePeriod><FromDate>{from}T00:00:00</FromDate><ToDate>{to}T23:59:00</ToDate></TimePeriod>");
+    let exceptions = format!(
+        "<Exceptions><Exception>{period}<Name>Off</Name>{exception}<DayWorking>0</DayWorking></Exception></Exceptions>"
+    );
+    let calendar = format!(
+        "<Calendars><Calendar><UID>1</UID><Name>Site</Name><IsBaseCalendar>1</IsBaseCalendar>{exceptions}</Calendar></Calendars>"
+    );
+    let (lines, findings) = read(&plan(&calendar, ""), &Users::default());
+    assert_eq!(findings.faults, []);
+    let row = row(&lines, "calendar-1");
+    shared::domain::parse::<shared::domain::Calendar>(&row.fields).expect("a calendar that the server accepts");
+    let exceptions = row.fields["exceptions"].as_array().expect("a list");
+    let period = |day: &Value| format!("{} {}", day["start"], day["end"]).replace('"', "");
+    (exceptions.iter().map(period).collect(), left_out(&findings))
+}
+
+#[test]
+fn a_yearly_day_off_is_left_out_of_the_years_that_lack_the_day() {
+    let yearly = |month: i64, day: i64| {
+        format!("<Occurrences>5</Occurrences><Type>2</Type><Month>{month}</Month><MonthDay>{day}</MonthDay>")
+    };
+    let leap_days = days_off(&yearly(1, 29), "2024-01-01", "2028-12-31");
+    assert_eq!(leap_days, (vec!["2024-02-29 2024-02-29".to_owned(), "2028-02-29 2028-02-29".to_owned()], vec![]));
+    for (month, day) in [(1, 30), (3, 31), (12, 1), (i64::MAX, 1), (0, 0), (-1, 1)] {
+        let (days, left) = days_off(&yearly(month, day), "2024-01-01", "2028-12-31");
+        let listed =
+            ["plan.xml:1: calendar \"Site\": the yearly exception \"Off\" has no day from 2024-01-01 to 2028-12-31"];
+        assert_eq!((days, left), (vec![], listed.map(str::to_owned).to_vec()), "{month} {day}");
+    }
+}
+
+#[test]
+fn a_monthly_day_off_does_not_close_the_whole_period() {
+    let monthly = "<Type>4</Type><MonthDay>31</MonthDay>";
+    let (days, left) = days_off(monthly, "2026-01-01", "2026-12-31");
+    assert_eq!(days, Vec::<String>::new());
+    assert!(
+        left[0].ends_with("the repeated exception \"Off\" from 2026-01-01 to 2026-12-31 has no place here"),
+        "{left:?}"
+    );
+    assert_eq!(days_off(monthly, "2026-01-31", "2026-01-31"), (vec!["2026-01-31 2026-01-31".to_owned()], vec![]));
+    assert_eq!(days_off("", "2026-12-24", "2026-12-31"), (vec!["2026-12-24 2026-12-31".to_owned()], vec![]));
+}
