@@ -206,7 +206,7 @@ export class Live {
       this.#asked = new Set(projects)
       this.#send({ action: 'watch', token, projects })
     } catch (error) {
-      if (socket === this.#socket) this.#lose(`There is no token: ${String(error)}`)
+      if (socket === this.#socket) this.#lose(`The app could not get a token: ${String(error)}`)
     }
   }
 

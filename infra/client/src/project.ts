@@ -313,4 +313,4 @@ function isWholeRefusal({ status = 0, code }: Problem): boolean {
 }
 
 const mismatch = (tables: string[]): SyncError =>
-  new SyncError('checksum_mismatch', `Rows of ${tables.join(', ')} are not as the server has them, also after a repair. Send the report to support.`)
+  new SyncError('checksum_mismatch', `Rows of ${tables.join(', ')} still differ from the server's after a repair. Send the report to support.`)

@@ -140,7 +140,7 @@ async function collectFrom(context: PullContext, since: number, isWhole: boolean
 async function page({ api, project, store }: PullContext, since: number): Promise<Page> {
   const confirmed = Object.values(store.state.acks).reduce((most, { v }) => Math.max(most, v), 0)
   const answer = await api.page(project, since, confirmed)
-  if (answer.hasMore && answer.timestamp === since) throw new SyncError('unreadable_answer', 'The server says that there is more, and sends the same again.')
+  if (answer.hasMore && answer.timestamp === since) throw new SyncError('unreadable_answer', 'The server says that there is more, but its answer does not move the mark.')
   return answer
 }
 

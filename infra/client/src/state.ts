@@ -180,7 +180,7 @@ export class Store {
     // Two that read the same revision write the same number: only the writer tells whose it is.
     const { revision = 0, writer = '' } = stored ?? {}
     if (revision !== this.#state.revision || writer !== this.#state.writer) {
-      throw new SyncError('two_instances', 'Something else syncs this database at the same time. Open it once, and restart the app.')
+      throw new SyncError('two_instances', 'Another instance syncs this database. Open the database only once, and restart the app.')
     }
     const draft = copied(this.#state)
     change(draft)
@@ -189,7 +189,7 @@ export class Store {
     try {
       await this.#database.localStorage.set(this.#key as never, draft)
     } catch (error) {
-      throw new SyncError('storage_failed', `The device could not store what it has to remember: ${String(error)}`)
+      throw new SyncError('storage_failed', `The device could not store the state of the sync: ${String(error)}`)
     }
     this.#state = draft
     this.#changed()

@@ -523,7 +523,7 @@ function claim(database: DatabaseLike, sync: DatabaseSync): void {
 }
 
 function expectFree(database: DatabaseLike, sync: DatabaseSync): void {
-  if ((owners.get(database) ?? sync) !== sync) throw new SyncError('two_instances', 'This database is synced already. Stop the other one first.')
+  if ((owners.get(database) ?? sync) !== sync) throw new SyncError('two_instances', 'Another instance syncs this database already. Stop it first.')
 }
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'

@@ -393,7 +393,7 @@ test('a report has the reason when there is no token', async (t) => {
   it.live.start()
   await it.pass(0)
   await it.socket.open()
-  assert.match(it.live.report().lastFailure.detail, /no token: Error: signed out/)
+  assert.match(it.live.report().lastFailure.detail, /get a token: Error: signed out/)
 })
 
 test('a project that came new is watched, and none that the server refused until it is a new one', async (t) => {
