@@ -112,7 +112,7 @@ export class Api {
     const headers = { 'Idempotency-Key': request.key }
     const { body } = await this.#http.send('POST', `${path(project)}batch/`, headers, request.text)
     const results = array(object(body).results)
-    if (results.length !== request.operations.length) throw misshapen('has not one result for each operation')
+    if (results.length !== request.operations.length) throw misshapen('does not have one result for each operation')
     return Promise.all(results.map((result, index) => this.#result(project, request.operations[index], object(result))))
   }
 
@@ -157,7 +157,7 @@ function isRefusalOfOne({ status = 0, code }: Problem): boolean {
 const path = (project: string): string => `projects/${encodeURIComponent(project)}/`
 
 const misshapen = (what: string): SyncError =>
-  new SyncError('unreadable_answer', `The answer ${what}. Check baseUrl, and whether the app and the server fit together.`)
+  new SyncError('unreadable_answer', `The answer ${what}. Check baseUrl, and whether the app matches the version of the server.`)
 
 function object(json: unknown): Json {
   if (typeof json !== 'object' || json === null || Array.isArray(json)) throw misshapen('is not what the server sends')

@@ -39,7 +39,9 @@ export async function enterArrival(place: Place, arrival: Arrival): Promise<void
       for (const key of Object.keys(map)) if (!local.has(key) || local.get(key)?.raw._status === 'synced') delete map[key]
     }
     draft.mark = arrival.timestamp
-    if (arrival.isFinal) draft.columns = printOf(place.tables)
+    const columns = printOf(place.tables)
+    draft.columnsOfPages = arrival.isFinal ? '' : columns
+    if (arrival.isFinal) draft.columns = columns
   })
 }
 

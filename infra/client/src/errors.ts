@@ -30,9 +30,6 @@ export class SyncError extends Error {
   }
 }
 
-/** Whether the server was not reached. */
-export const isUnreached = (error: unknown): boolean => error instanceof SyncError && error.code === 'network'
-
 /** Any error as a problem that can be shown and stored. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof SyncError) return error.problem

@@ -18,6 +18,16 @@ export interface HttpResponse {
 /** Returns the user's token. `refresh` is true if the server did not accept the last one. */
 export type TokenSource = (request: { refresh: boolean }) => string | Promise<string>
 
+/** Renews the token once for all who ask for it at the same time: a refresh token may be good for one use only. */
+export function renewedOnce(token: TokenSource): TokenSource {
+  let renewal: Promise<string> | undefined
+  const renew = (): Promise<string> =>
+    Promise.resolve()
+      .then(() => token({ refresh: true }))
+      .finally(() => (renewal = undefined))
+  return ({ refresh }) => (refresh ? (renewal ??= renew()) : token({ refresh }))
+}
+
 export interface Answer {
   status: number
   body: unknown
@@ -98,8 +108,8 @@ function parsed(text: string): unknown {
 
 const unreadable = (text: string): string =>
   /^\s*</.test(text)
-    ? 'Something else than the server answered, with a page of HTML. Check baseUrl, and whether a sign-in page or a proxy is between.'
-    : 'The answer of the server was cut off, or is no JSON.'
+    ? 'Something other than the server answered with an HTML page. Check baseUrl, and whether a sign-in page or a proxy is in between.'
+    : 'The answer of the server was cut off, or it is not JSON.'
 
 function refusal(response: HttpResponse, json: unknown, skew: number | null): SyncError {
   const { status } = response
@@ -107,7 +117,7 @@ function refusal(response: HttpResponse, json: unknown, skew: number | null): Sy
   const retryAfter = wait > 0 ? wait : undefined
   const problem = (typeof json === 'object' && json !== null ? json : {}) as Partial<Problem>
   if (typeof problem.code !== 'string') {
-    return new SyncError(`http_${status}`, `The answer had the status ${status} and no problem in it.`, { status }, retryAfter)
+    return new SyncError(`http_${status}`, `The server answered ${status} without a description of the problem.`, { status }, retryAfter)
   }
   const clock = status === 401 && skew !== null && Math.abs(skew) > 300_000 ? ` The clock of this device is ${Math.round(skew / 60_000)} minutes off.` : ''
   return new SyncError(problem.code, `${problem.detail ?? ''}${clock}`, { ...problem, status }, retryAfter)

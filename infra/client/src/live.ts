@@ -2,7 +2,7 @@
 // or repeated. So nothing depends on it: a message only leads to a pull, and polls find what was missed.
 
 import type { TokenSource } from './http.js'
-import { clock } from './schedule.js'
+import { askedWait, clock, pauseAfter } from './schedule.js'
 
 /**
  * `live`: changes of others arrive within about a second. `reconnecting`: the connection is being restored. `polling`: changes
@@ -97,6 +97,8 @@ export class Live {
   readonly #denied = new Set<string>()
   /** Whether a `watch` has no answer yet. */
   #isAsking = false
+  /** Whether that `watch` is not sent yet, because its token is still being fetched. */
+  #awaitsToken = false
   /** Whether the server refused the latest token. */
   #isTokenRefused = false
   #lastFailure: LiveReport['lastFailure'] = null
@@ -177,6 +179,8 @@ export class Live {
 
   #connect(): void {
     if (!this.#Socket) return
+    // A refusal may have been a passing one. Each connection asks anew.
+    this.#denied.clear()
     this.#in(this.#pace.connect, () => this.#lose('The connection was not open in time.'))
     try {
       const socket = new this.#Socket(this.#url)
@@ -192,16 +196,17 @@ export class Live {
 
   /** Asks for a token and watches the current projects. */
   async #watch(socket: SocketLike): Promise<void> {
-    this.#isAsking = true
+    this.#isAsking = this.#awaitsToken = true
     this.#in(this.#pace.connect, () => this.#lose('The server did not answer the watch in time.'))
     try {
       const token = await this.#deps.token({ refresh: this.#isTokenRefused })
       if (socket !== this.#socket) return
+      this.#awaitsToken = false
       const projects = this.#toWatch()
       this.#asked = new Set(projects)
       this.#send({ action: 'watch', token, projects })
     } catch (error) {
-      if (socket === this.#socket) this.#lose(`There is no token: ${String(error)}`)
+      if (socket === this.#socket) this.#lose(`The app could not get a token: ${String(error)}`)
     }
   }
 
@@ -222,7 +227,7 @@ export class Live {
   #hear(socket: SocketLike, data: unknown): void {
     const message = parsed(data)
     if (Array.isArray(message.watching)) this.#answered(message.watching, message.refused)
-    else if (typeof message.code === 'string') this.#refused(message.code, message.detail, Number(message.retry_after) || 0)
+    else if (typeof message.code === 'string') this.#refused(message.code, message.detail, askedWait(message.retry_after))
     else if (isChange(message)) this.#deps.moved(message)
     // Any message shows that the server is there.
     if (socket === this.#socket && this.#liveSince !== null && !this.#isAsking) this.#in(this.#pace.ping, () => this.#ping())
@@ -244,12 +249,15 @@ export class Live {
     this.follow()
   }
 
-  #refused(code: string, detail: unknown, retryAfter: number): void {
+  /** `asked`: the milliseconds that the server asked to wait. */
+  #refused(code: string, detail: unknown, asked: number): void {
+    // Each watched project that moves says so of the old token.
+    if (isOfToken(code) && this.#awaitsToken) return
     if (isOfToken(code) && !this.#isTokenRefused && this.#socket) {
       this.#isTokenRefused = true
       void this.#watch(this.#socket)
     } else if (this.#isAsking) {
-      this.#lose(`The server refused the watch: ${code}: ${String(detail)}`, retryAfter * 1_000)
+      this.#lose(`The server refused the watch: ${code}: ${String(detail)}`, asked)
     }
   }
 
@@ -263,8 +271,7 @@ export class Live {
     const wasSteady = this.#liveSince !== null && clock() - this.#liveSince >= this.#pace.steady
     this.#drop()
     if (wasSteady) this.#failures = 0
-    // Full jitter: anywhere up to the pause, so that all who lose a server do not come back at once.
-    const pause = this.#random() * Math.min(this.#pace.maxRetry, this.#pace.retry * 2 ** this.#failures)
+    const pause = pauseAfter(this.#failures, this.#pace, this.#random)
     this.#failures += 1
     this.#notBefore = asked ? clock() + asked : 0
     this.#connectIn(asked + pause)
@@ -275,7 +282,7 @@ export class Live {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#liveSince = null
-    this.#isAsking = false
+    this.#isAsking = this.#awaitsToken = false
     const socket = this.#socket
     this.#socket = null
     if (!socket) return

@@ -1,6 +1,7 @@
 // The sync of one project: finish the pending request, push, pull, compare, and repeat while there is something to send.
 
 import type { Api } from './api.js'
+import { settleRows } from './arrival.js'
 import { unsentColumns } from './bases.js'
 import { checksumsOf } from './checksum.js'
 import type { Checksum, RowVersion } from './checksum.js'
@@ -9,7 +10,7 @@ import type { Problem } from './errors.js'
 import { pull } from './pull.js'
 import type { PullContext, Pulled } from './pull.js'
 import { forgetNeverSent, wipe } from './removal.js'
-import { isUnsendable, MAX_OPERATIONS, operationOf, operationsOf, printOf, requestOf } from './request.js'
+import { MAX_OPERATIONS, operationOf, operationsOf, printOf, requestOf, unsendable } from './request.js'
 import { Rows } from './rows.js'
 import type { Row } from './rows.js'
 import { enterResults, mergesOf } from './settle.js'
@@ -88,7 +89,12 @@ export class Project {
     const { status, mark, request, acks, fetch } = this.store.state
     // The first pull since the app started compares checksums.
     if (status !== 'live' || version !== mark || this.#agreedAt !== mark) return false
-    if (request || Object.keys(acks).length || Object.keys(fetch).length || (await this.survey()).sendable.length) return false
+    if (request || Object.keys(acks).length || Object.keys(fetch).length) return false
+    const { sendable, dirty } = await this.survey()
+    if (sendable.length) return false
+    // A pull would settle the rows of which nothing is sent, and may note values to fetch.
+    if (dirty) await settleRows(this.#context)
+    if (Object.keys(this.store.state.fetch).length) return false
     await this.store.update((draft) => {
       draft.lastSyncedAt = Date.now()
     })
@@ -126,16 +132,16 @@ export class Project {
 
   // ---- push
 
-  /** The operations that can be sent now, and the number of rows with unsent edits. */
-  async survey(): Promise<{ sendable: Operation[]; pending: number }> {
+  /** The operations that can be sent now, the number of rows with unsent edits, and that of rows that WatermelonDB calls dirty. */
+  async survey(): Promise<{ sendable: Operation[]; pending: number; dirty: number }> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
     await this.#followTyping(dirty)
     await this.#dropSettledRefusals(dirty)
     const { state } = this.store
     const isHeld = (key: string): boolean => !!(state.conflicts[key] ?? state.parked[key])
     const pending = dirty.filter(({ table, raw }) => isHeld(keyOf(table.name, raw.id)) || operationOf(state, table, raw)).length
-    const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !isUnsendable(operation))
-    return { sendable, pending }
+    const sendable = operationsOf(state, dirty, Date.now()).filter((operation) => !unsendable(operation))
+    return { sendable, pending, dirty: dirty.length }
   }
 
   /** Drops the refusals of rows that have nothing left to send: a pull has brought what the refused operation asked for. */
@@ -172,8 +178,8 @@ export class Project {
   async #push(): Promise<void> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
     const operations = operationsOf(this.store.state, dirty, Date.now())
-    await this.#refuse(operations.filter(isUnsendable))
-    const sendable = operations.filter((operation) => !isUnsendable(operation))
+    await this.#refuse(operations)
+    const sendable = operations.filter((operation) => !unsendable(operation))
     const request = requestOf(this.#deps.tables, this.store.state, sendable, this.#batchSize, this.#deps.newKey())
     if (!request) return
     await this.store.update((draft) => {
@@ -215,12 +221,14 @@ export class Project {
 
   /** Shows operations that can never be sent as refused. */
   async #refuse(operations: Operation[]): Promise<void> {
-    if (!operations.length) return
+    const refused = operations.flatMap((operation) => {
+      const problem = unsendable(operation)
+      return problem ? [{ operation, problem }] : []
+    })
+    if (!refused.length) return
     await this.store.update((draft) => {
-      for (const operation of operations) {
+      for (const { operation, problem } of refused) {
         const { method, table, id, values = {} } = operation
-        const detail = `Rows of ${table} are created by a request of their own, and not by a sync.`
-        const problem: Problem = { code: 'not_sendable', detail }
         draft.parked[keyOf(table, id)] = { print: printOf(operation), activity: draft.activity, problem, method, values, at: Date.now(), tries: 1 }
       }
     })
@@ -298,9 +306,11 @@ export async function pendingElsewhere({ database, watermelon, tables }: Project
 
 /** Whether the server refused the request as a whole, and would refuse it again. */
 function isWholeRefusal({ status = 0, code }: Problem): boolean {
+  // Also from a gateway, which words no problem: what is too large today is so tomorrow.
+  if (status === 413) return true
   if (code.startsWith('http_') || GONE.includes(code)) return false
   return status >= 400 && status < 500 && ![401, 408, 425, 429].includes(status)
 }
 
 const mismatch = (tables: string[]): SyncError =>
-  new SyncError('checksum_mismatch', `Rows of ${tables.join(', ')} are not as the server has them, also after a repair. Send the report to support.`)
+  new SyncError('checksum_mismatch', `Rows of ${tables.join(', ')} still differ from the server's after a repair. Send the report to support.`)

@@ -101,9 +101,10 @@ export async function pull(context: PullContext, anew = false): Promise<Pulled> 
 /** Collects what is applied together: all pages of a delta, or one page of a first sync. */
 async function collect(context: PullContext, anew: boolean): Promise<Arrivals> {
   const { store, rows, database, tables } = context
-  const { mark, columns } = store.state
+  const { mark, columns, columnsOfPages } = store.state
   const isFirst = columns === ''
-  const hasNewColumns = !isFirst && columns !== printOf(tables)
+  const had = columns || columnsOfPages
+  const hasNewColumns = had !== '' && had !== printOf(tables)
   const lostItsMark = mark === 0 && (await database.read(() => rows.countFromServer())) > 0
   const isWhole = anew || hasNewColumns || lostItsMark
   try {
@@ -139,7 +140,7 @@ async function collectFrom(context: PullContext, since: number, isWhole: boolean
 async function page({ api, project, store }: PullContext, since: number): Promise<Page> {
   const confirmed = Object.values(store.state.acks).reduce((most, { v }) => Math.max(most, v), 0)
   const answer = await api.page(project, since, confirmed)
-  if (answer.hasMore && answer.timestamp === since) throw new SyncError('unreadable_answer', 'The server says that there is more, and sends the same again.')
+  if (answer.hasMore && answer.timestamp === since) throw new SyncError('unreadable_answer', 'The server says that there is more, but its answer does not move the mark.')
   return answer
 }
 

@@ -1,6 +1,7 @@
 // From dirty rows to the next request.
 
 import { ackOf, basesOf, unsentColumns } from './bases.js'
+import type { Problem } from './errors.js'
 import type { Row } from './rows.js'
 import type { Operation, Parked, PendingRequest, ProjectState } from './state.js'
 import { coupledWith, fieldsOf, toRest, withFollowing } from './tables.js'
@@ -80,9 +81,30 @@ function rank({ method, table }: Operation): number {
   return table === 'dependencies' ? 2 : 1
 }
 
-/** Whether this package refuses the operation. The server would make a different row of it. */
-export const isUnsendable = ({ method, table }: Operation): boolean =>
-  method === 'POST' && (table === 'memberships' || table === 'projects')
+/** Why this package refuses the operation, or null if it can be sent. */
+export function unsendable(operation: Operation): Problem | null {
+  const { method, table } = operation
+  const problem = (detail: string): Problem => ({ code: 'not_sendable', detail })
+  // The server would make another row of it.
+  const isMadeElsewhere = method === 'POST' && (table === 'memberships' || table === 'projects')
+  if (isMadeElsewhere) return problem(`Rows of ${table} are created by a request of their own, and not by a sync.`)
+  const bytes = bytesOf(JSON.stringify(wireOf(operation)))
+  if (bytes <= MAX_BATCH_BYTES) return null
+  return problem(`This edit has ${(bytes / 1e6).toFixed(1)} MB. One edit may have at most ${MAX_BATCH_BYTES / 1e6} MB: shorten its text.`)
+}
+
+/** The length in UTF-8. Not every React Native has a `TextEncoder`. */
+function bytesOf(text: string): number {
+  // A UTF-16 unit takes at most three bytes.
+  if (3 * text.length <= MAX_BATCH_BYTES) return 3 * text.length
+  let bytes = 0
+  for (let at = 0; at < text.length; at += 1) {
+    const unit = text.charCodeAt(at)
+    const isSurrogate = unit >= 0xd800 && unit < 0xe000
+    bytes += unit < 0x80 ? 1 : unit < 0x800 || isSurrogate ? 2 : 3
+  }
+  return bytes
+}
 
 /** The first request for these operations: a batch of as many as fit, or a single request for one that a batch does not take. */
 export function requestOf(
@@ -104,7 +126,7 @@ export function requestOf(
   let bytes = 0
   for (const operation of operations.filter(isBatched)) {
     const text = JSON.stringify(wireOf(operation))
-    bytes += 3 * text.length // A UTF-16 unit takes at most three bytes.
+    bytes += bytesOf(text)
     if (chosen.length && (chosen.length >= atMost || bytes > MAX_BATCH_BYTES)) break
     texts.push(text)
     chosen.push(operation)

@@ -14,6 +14,16 @@ export interface Pace {
 
 export const DEFAULT_PACE: Pace = { debounce: 1_000, poll: 300_000, retry: 1_000, maxRetry: 300_000 }
 
+/** The longest `Retry-After` in seconds that is followed. A timer of more than 24 days would fire at once. */
+const MAX_ASKED = 3_600
+
+/** Milliseconds that a server asked to wait; 0 if it asked for none. */
+export const askedWait = (seconds: unknown): number => Math.min(Math.max(Number(seconds) || 0, 0), MAX_ASKED) * 1_000
+
+/** A random pause after a failure: devices that failed at the same time must not all retry at the same time. Its bound doubles. */
+export const pauseAfter = (failures: number, { retry, maxRetry }: Pick<Pace, 'retry' | 'maxRetry'>, random: () => number): number =>
+  random() * Math.min(maxRetry, retry * 2 ** failures)
+
 /** The result of an attempt. `retryAfter` is the number of seconds that the server asked to wait. */
 export type Attempt = { failed: false } | { failed: true; retryAfter: number | undefined }
 
@@ -31,7 +41,7 @@ export class Schedule {
   readonly #pace: Pace
   readonly #random: () => number
 
-  constructor(attempt: () => Promise<Attempt>, pace: Pace = DEFAULT_PACE, random: () => number = Math.random) {
+  constructor(attempt: () => Promise<Attempt>, pace: Pace = DEFAULT_PACE, random: () => number = () => Math.random()) {
     this.#attempt = attempt
     this.#pace = pace
     this.#random = random
@@ -63,6 +73,11 @@ export class Schedule {
     this.#plan(this.#random() * within)
   }
 
+  /** Plans the retry of a project that fails by itself. */
+  retryIn(pause: number): void {
+    this.#plan(pause)
+  }
+
   /** Plans an attempt after a pause, unless an earlier one is planned. */
   #plan(pause: number): void {
     if (!this.#isStarted) return
@@ -79,18 +94,18 @@ export class Schedule {
   }
 
   async #run(): Promise<void> {
+    // A timer may fire a little early. Or this was planned before the server asked to wait.
+    const left = Math.max(this.#due, this.#notBefore) - clock()
     this.#due = Infinity
-    // This attempt was planned before the server asked to wait.
-    if (clock() < this.#notBefore) return this.#plan(0)
+    if (left > 0) return this.#plan(left)
     if (this.#isRunning) return this.#plan(this.#pace.debounce)
     this.#isRunning = true
     try {
       const outcome = await this.#attempt()
       this.#failures = outcome.failed ? this.#failures + 1 : 0
-      const asked = outcome.failed ? (outcome.retryAfter ?? 0) * 1_000 : 0
+      const asked = outcome.failed ? askedWait(outcome.retryAfter) : 0
       this.#notBefore = asked ? clock() + asked : 0
-      // Full jitter: anywhere up to the pause, so that devices that failed together do not come back together.
-      if (outcome.failed) this.#plan(asked + this.#random() * Math.min(this.#pace.maxRetry, this.#pace.retry * 2 ** this.#failures))
+      if (outcome.failed) this.#plan(asked + pauseAfter(this.#failures, this.#pace, this.#random))
       else this.#plan(this.#pace.poll * (0.5 + this.#random()))
     } finally {
       this.#isRunning = false

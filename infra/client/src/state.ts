@@ -83,6 +83,8 @@ export interface ProjectState {
   mark: number
   /** The synced columns at the last pull. */
   columns: string
+  /** Those of a first sync of which some pages have come; '' before and afterwards. */
+  columnsOfPages: string
   request: PendingRequest | null
   acks: Record<string, Ack>
   parked: Record<string, Parked>
@@ -109,6 +111,7 @@ export const emptyState = (): ProjectState => ({
   writer: '',
   mark: 0,
   columns: '',
+  columnsOfPages: '',
   request: null,
   acks: {},
   parked: {},
@@ -174,8 +177,10 @@ export class Store {
     const stored = await this.#stored()
     // A write that was reported as failed may have taken effect.
     if (stored?.writer === this.#writer) this.#state = { ...emptyState(), ...stored }
-    if ((stored?.revision ?? 0) !== this.#state.revision) {
-      throw new SyncError('two_instances', 'Something else syncs this database at the same time. Open it once, and restart the app.')
+    // Two that read the same revision write the same number: only the writer tells whose it is.
+    const { revision = 0, writer = '' } = stored ?? {}
+    if (revision !== this.#state.revision || writer !== this.#state.writer) {
+      throw new SyncError('two_instances', 'Another instance syncs this database. Open the database only once, and restart the app.')
     }
     const draft = copied(this.#state)
     change(draft)
@@ -184,7 +189,7 @@ export class Store {
     try {
       await this.#database.localStorage.set(this.#key as never, draft)
     } catch (error) {
-      throw new SyncError('storage_failed', `The device could not store what it has to remember: ${String(error)}`)
+      throw new SyncError('storage_failed', `The device could not store the state of the sync: ${String(error)}`)
     }
     this.#state = draft
     this.#changed()

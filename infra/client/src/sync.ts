@@ -4,16 +4,19 @@ import { Api } from './api.js'
 import { decideConflict, decideWithValue, discardRefused, dropAside, finishRestores, restoreAside } from './decisions.js'
 import { problemOf, SyncError } from './errors.js'
 import type { Problem } from './errors.js'
-import { Http } from './http.js'
+import { Http, renewedOnce } from './http.js'
 import type { Fetch, TokenSource } from './http.js'
 import { Live } from './live.js'
 import type { Change, LiveOptions } from './live.js'
+import { tabLockOf } from './lock.js'
+import type { TabLock } from './lock.js'
 import { Subject } from './observable.js'
 import type { Observable } from './observable.js'
 import { pendingElsewhere, Project } from './project.js'
 import type { ProjectDeps } from './project.js'
 import { reportOf, VERSION } from './report.js'
 import type { Report, ReportOptions } from './report.js'
+import { Retries } from './retries.js'
 import { clock, DEFAULT_PACE, Schedule } from './schedule.js'
 import type { Attempt } from './schedule.js'
 import type { Merge } from './settle.js'
@@ -88,8 +91,25 @@ const LIVE_WITHIN = 300
 const COUNT_AFTER = 100
 const MAX_PROBLEMS = 20
 const MAX_MERGES = 50
-/** Codes of problems that are not about one project. The next projects would fail in the same way. */
-const GENERAL = ['network', 'storage_failed', 'two_instances', 'unreadable_answer']
+
+/** Why nothing could be synced, and the seconds that the server asked to wait. */
+interface Outage {
+  problem: Problem
+  retryAfter: number | undefined
+}
+
+/** What the attempt to sync one project says about the server. After an `outage` the other projects are not tried. */
+type Attempted = 'answered' | 'unanswered' | 'no news' | 'outage'
+
+/** Whether this is a problem of the device or of the caller. Every other project would fail in the same way. */
+const isOfAll = ({ code, status }: Problem): boolean => ['storage_failed', 'two_instances'].includes(code) || status === 401 || status === 429
+
+/** Codes with status 5xx that are about one project or one request. */
+const OF_ONE_PROJECT = ['internal_error', 'not_proven', 'busy', 'outcome_unknown']
+
+/** Whether other projects may fail in the same way. One failure alone does not show it. */
+const isUnanswered = ({ code, status = 0 }: Problem): boolean =>
+  ['network', 'unreadable_answer'].includes(code) || (status >= 500 && !OF_ONE_PROJECT.includes(code))
 
 /** For each database, the instance that may sync it. */
 const owners = new WeakMap<DatabaseLike, DatabaseSync>()
@@ -110,6 +130,7 @@ class DatabaseSync implements Sync {
   readonly #api: Api
   readonly #deps: ProjectDeps
   readonly #schedule = new Schedule(() => this.#scheduled())
+  readonly #retries = new Retries()
   readonly #projects = new Map<string, Project>()
   readonly #told = new Map<string, { pending: number; problem: Problem | null; tried: boolean }>()
   readonly #problems: Report['problems'] = []
@@ -127,22 +148,27 @@ class DatabaseSync implements Sync {
   #elsewhere = 0
   #turn: Promise<unknown> = Promise.resolve()
   #running: string | null = null
-  #problem: Problem | null = null
-  #retryAfter: number | undefined
+  /** What ended the latest sync, or keeps the device from counting. */
+  #outage: Outage | null = null
   #counter: ReturnType<typeof setTimeout> | undefined
   readonly #live: Live | null
+  readonly #token: TokenSource
+  readonly #lock: TabLock | null
 
   constructor(options: SyncOptions) {
     const { database, watermelon, schema, baseUrl, token } = options
     this.#options = options
     const tables = tablesOf(schema, database.schema as SchemaLike)
     const fetch: Fetch = options.fetch ?? ((url, init) => globalThis.fetch(url, init))
-    this.#http = new Http(baseUrl, token, fetch)
+    this.#token = renewedOnce(token)
+    this.#http = new Http(baseUrl, this.#token, fetch)
     this.#api = new Api(this.#http, tables)
     const merged: ProjectDeps['merged'] = (project, merges) => this.#noteMerges(project, merges)
     this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell(), merged }
     this.#live = options.live ? this.#liveOf(options.live) : null
+    this.#lock = tabLockOf(database)
     claim(database, this)
+    void this.#lock?.hold()
   }
 
   // ---- when
@@ -151,6 +177,7 @@ class DatabaseSync implements Sync {
     if (this.#subscriptions.length) return
     const { database, network, appState } = this.#options
     claim(database, this)
+    void this.#lock?.hold()
     this.#starts += 1
     this.#allDueAt = 0
     const tables = [...this.#deps.tables.keys()] as never[]
@@ -175,19 +202,29 @@ class DatabaseSync implements Sync {
     for (const unsubscribe of this.#subscriptions.splice(0)) unsubscribe()
     const starts = this.#starts
     await this.#turn
-    const isOver = starts === this.#starts
-    if (isOver && owners.get(this.#options.database) === this) owners.delete(this.#options.database)
+    if (starts !== this.#starts || !this.#isOwner()) return
+    await this.#lock?.release()
+    if (starts === this.#starts && this.#isOwner()) owners.delete(this.#options.database)
   }
 
-  now(): Promise<SyncStatus> {
-    return this.#alone(() => this.#syncAll(null))
+  #isOwner(): boolean {
+    return owners.get(this.#options.database) === this
   }
 
-  repair(project: string): Promise<SyncStatus> {
-    return this.#alone(async () => {
+  async now(): Promise<SyncStatus> {
+    await this.#alone(() => this.#syncAll(null))
+    return this.status$.value
+  }
+
+  async repair(project: string): Promise<SyncStatus> {
+    await this.#alone(async () => {
       await this.#load()
-      await this.#attempt(await this.#open(project), async (it) => void (await it.sync(true, true)))
+      await this.#attempt(await this.#open(project), false, async (it) => {
+        await it.sync(true, true)
+        return true
+      })
     })
+    return this.status$.value
   }
 
   poke(change: Change): void {
@@ -203,7 +240,7 @@ class DatabaseSync implements Sync {
 
   #liveOf(options: LiveOptions): Live {
     return new Live(options, {
-      token: this.#options.token,
+      token: this.#token,
       projects: () => this.#watchable(),
       moved: (change) => this.#heard(change),
       // The pull finds out why they were refused.
@@ -214,7 +251,7 @@ class DatabaseSync implements Sync {
 
   /** Handles a notification over the WebSocket. It does not shorten a pause after a failure: pokes may come while pulls fail. */
   #heard(change: Change): void {
-    const { code = 'network' } = this.#problem ?? this.#told.get(change.project)?.problem ?? {}
+    const { code = 'network' } = this.#outage?.problem ?? this.#told.get(change.project)?.problem ?? {}
     if (code === 'network') this.#poked(change, LIVE_WITHIN)
   }
 
@@ -225,36 +262,47 @@ class DatabaseSync implements Sync {
     return projects === 'mine' ? live : live.filter((id) => projects.includes(id))
   }
 
-  /** Runs one task after the other, never two at a time. */
-  #alone(work: () => Promise<void>): Promise<SyncStatus> {
+  /** Runs one task after the other, never two at a time. Returns what kept the task from being done. */
+  #alone(work: () => Promise<void>): Promise<Outage | null> {
     const done = this.#turn.then(async () => {
-      this.#problem = null
-      this.#retryAfter = undefined
+      this.#outage = null
       try {
         expectFree(this.#options.database, this)
+        await this.#expectTab()
         await work()
       } catch (error) {
-        this.#note(null, error)
+        this.#outage = outageOf(error, this.#note(null, error))
       }
       this.#running = null
       await this.#count()
-      return this.status$.value
+      if (!this.#isOwner()) await this.#lock?.release()
+      // After an outage the next sync is for all.
+      const next = this.#outage ? null : this.#retries.nextIn()
+      if (next !== null) this.#schedule.retryIn(next)
+      return this.#outage
     })
     this.#turn = done
     return done
   }
 
+  async #expectTab(): Promise<void> {
+    if (!this.#lock || (await this.#lock.hold())) return
+    throw new SyncError('two_instances', 'Another tab syncs this database. Close that tab, then reload this one.')
+  }
+
   async #scheduled(): Promise<Attempt> {
+    for (const id of this.#retries.due()) this.#wanted.add(id)
     const isForAll = !this.#wanted.size || clock() >= this.#allDueAt
     const wanted = isForAll ? null : new Set(this.#wanted)
     this.#wanted.clear()
     if (isForAll) this.#allDueAt = clock() + DEFAULT_PACE.poll
-    const { problem } = await this.#alone(() => this.#syncAll(wanted))
-    if (isForAll && problem) this.#allDueAt = 0
-    return problem ? { failed: true, retryAfter: this.#retryAfter } : { failed: false }
+    const outage = await this.#alone(() => this.#syncAll(wanted, (id) => !this.#retries.mustWait(id)))
+    // What this one was for is still to be done.
+    if (outage) this.#allDueAt = 0
+    return outage ? { failed: true, retryAfter: outage.retryAfter } : { failed: false }
   }
 
-  async #syncAll(only: Set<string> | null): Promise<void> {
+  async #syncAll(only: Set<string> | null, mayTry: (id: string) => boolean = () => true): Promise<void> {
     await this.#load()
     const { projects } = this.#options
     const heads = projects === 'mine' && !only ? await this.#api.heads() : null
@@ -262,39 +310,56 @@ class DatabaseSync implements Sync {
     for (const id of mine) await this.#open(id)
     if (!only) this.#isListed = true
     const known = projects === 'mine' ? [...this.#projects.keys()] : projects
-    for (const id of only ?? known) {
+    // Once the server has answered, what fails next may be the project's own.
+    let isReachable = projects === 'mine' && !only
+    for (const id of this.#retries.inOrder(only ?? known)) {
       const project = this.#projects.get(id)
-      if (!project) continue
-      const isOver = await this.#attempt(project, async (it) => {
-        if (!(await it.isAt(heads?.get(id)))) await it.sync(!only && mine.includes(id))
+      if (!project || !mayTry(id)) continue
+      const attempted = await this.#attempt(project, isReachable, async (it) => {
+        if (await it.isAt(heads?.get(id))) return false
+        await it.sync(!only && mine.includes(id))
+        return true
       })
-      if (isOver) return
+      if (attempted === 'outage') return
+      if (attempted !== 'no news') isReachable = attempted === 'answered'
     }
   }
 
-  /** Returns whether the other projects need not be tried, because they would fail as well. */
-  async #attempt(project: Project, work: (project: Project) => Promise<void>): Promise<boolean> {
+  /** `isReachable`: the server has just answered for something else. `work` returns whether it sent a request. */
+  async #attempt(project: Project, isReachable: boolean, work: (project: Project) => Promise<boolean>): Promise<Attempted> {
     const told = this.#toldOf(project.id)
     this.#running = project.id
     this.#tell()
     try {
-      await work(project)
+      const hasAsked = await work(project)
       told.problem = null
-      return false
+      this.#retries.succeeded(project.id)
+      return hasAsked ? 'answered' : 'no news'
     } catch (error) {
       told.problem = this.#note(project.id, error)
-      const { status = 0 } = told.problem
-      return GENERAL.includes(told.problem.code) || status === 401 || status === 429 || status >= 500
+      return this.#failed(project.id, outageOf(error, told.problem), isReachable)
     } finally {
       told.tried = true
       this.#running = null
     }
   }
 
+  /** Whose failure it is: that of all, or of the project, which is then tried again by itself. */
+  #failed(project: string, failure: Outage, isReachable: boolean): Attempted {
+    const { problem, retryAfter } = failure
+    this.#retries.failed(project)
+    const [mayBeOfAll, isKnown] = [isUnanswered(problem), this.#retries.has(project)]
+    if (isOfAll(problem) || (mayBeOfAll && !isReachable && !isKnown)) {
+      this.#outage = failure
+      return 'outage'
+    }
+    this.#retries.pause(project, retryAfter)
+    if (!mayBeOfAll) return 'answered'
+    return isKnown ? 'no news' : 'unanswered'
+  }
+
   #note(project: string | null, error: unknown): Problem {
     const problem = problemOf(error)
-    if (error instanceof SyncError) this.#retryAfter = error.retryAfter
-    if (!project || GENERAL.includes(problem.code)) this.#problem = problem
     this.#problems.unshift({ at: Date.now(), project, code: problem.code, detail: problem.detail })
     this.#problems.splice(MAX_PROBLEMS)
     return problem
@@ -367,7 +432,7 @@ class DatabaseSync implements Sync {
       const mayBeNamed = this.#options.projects === 'mine' && this.#isLoaded && !this.#isListed
       this.#elsewhere = mayBeNamed ? await pendingElsewhere(this.#deps, this.#projects) : 0
     } catch (error) {
-      this.#note(null, error)
+      this.#outage = outageOf(error, this.#note(null, error))
     }
     this.#tell()
   }
@@ -375,7 +440,7 @@ class DatabaseSync implements Sync {
   #tell(): void {
     const projects = [...this.#projects.values()]
     const states = Object.fromEntries(projects.map((project) => [project.id, this.#statusOf(project)]))
-    const [problem, live, isListed, elsewhere] = [this.#problem, this.#live?.state ?? 'polling', this.#isListed, this.#elsewhere]
+    const [problem, live, isListed, elsewhere] = [this.#outage?.problem ?? null, this.#live?.state ?? 'polling', this.#isListed, this.#elsewhere]
     this.status$.set(overall(states, { problem, live, isListed, elsewhere }))
     this.conflicts$.set(projects.flatMap(conflictsOf))
     this.rejected$.set(projects.flatMap(rejectedOf))
@@ -427,6 +492,7 @@ class DatabaseSync implements Sync {
   }
 
   #syncSoon(project: string): void {
+    if (this.#retries.isPaused(project)) return
     this.#wanted.add(project)
     this.#schedule.changed()
   }
@@ -445,6 +511,11 @@ class DatabaseSync implements Sync {
   }
 }
 
+const outageOf = (error: unknown, problem: Problem): Outage => ({
+  problem,
+  retryAfter: error instanceof SyncError ? error.retryAfter : undefined,
+})
+
 /** Makes this instance the only one that syncs the database. Two would each send what the other has sent. */
 function claim(database: DatabaseLike, sync: DatabaseSync): void {
   expectFree(database, sync)
@@ -452,7 +523,7 @@ function claim(database: DatabaseLike, sync: DatabaseSync): void {
 }
 
 function expectFree(database: DatabaseLike, sync: DatabaseSync): void {
-  if ((owners.get(database) ?? sync) !== sync) throw new SyncError('two_instances', 'This database is synced already. Stop the other one first.')
+  if ((owners.get(database) ?? sync) !== sync) throw new SyncError('two_instances', 'Another instance syncs this database already. Stop it first.')
 }
 
 const ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'

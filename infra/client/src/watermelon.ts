@@ -37,7 +37,7 @@ export interface ColumnLike {
 
 export interface DatabaseLike {
   readonly schema: unknown
-  readonly adapter: { destroyDeletedRecords(table: never, ids: string[]): Promise<void> }
+  readonly adapter: { readonly dbName?: string | undefined; destroyDeletedRecords(table: never, ids: string[]): Promise<void> }
   readonly localStorage: {
     get(key: never): Promise<unknown>
     set(key: never, value: unknown): Promise<void>

@@ -204,6 +204,47 @@ test('one operation for which the server refuses the whole batch is found, and t
   assert.deepEqual(phone.sync.rejected$.value.map(({ id, problem }) => [id, problem.code]), [['n3', 'malformed_json']])
 })
 
+for (const [what, notes] of [['letters', 'x'.repeat(2_000_001)], ['characters of three bytes', '€'.repeat(700_000)]]) {
+  test(`an edit that is too large for any request, of ${notes.length} ${what}, is refused on the device, and holds up nothing`, async () => {
+    const phone = await synced()
+    await phone.edit('tasks', 't', { notes })
+    await phone.add('tasks', { id: 'n', name: 'Other' })
+    web(phone.server, 'POST', 'tasks', 'w', { id: 'w', name: 'Theirs' })
+    const { state, pending } = await phone.sync.now()
+    assert.deepEqual([state, pending], ['synced', 1])
+    assert.equal(phone.server.get('web', 'p', 'tasks', 'n').name, 'Other')
+    assert.equal((await phone.row('tasks', 'w')).name, 'Theirs')
+    const [{ id, problem }] = phone.sync.rejected$.value
+    assert.deepEqual([id, problem.code], ['t', 'not_sendable'])
+    assert.match(problem.detail, /2\.\d MB/)
+    assert.ok(phone.batches().every(({ body }) => body.length < 1_000))
+    await phone.edit('tasks', 't', { notes: 'Short' })
+    assert.equal((await phone.sync.now()).pending, 0)
+    assert.equal(phone.server.get('web', 'p', 'tasks', 't').notes, 'Short')
+  })
+}
+
+test('an edit that just fits into a request is sent', async () => {
+  const phone = await synced()
+  await phone.edit('tasks', 't', { notes: 'x'.repeat(1_999_000) })
+  assert.equal((await phone.sync.now()).pending, 0)
+  assert.equal(phone.server.get('web', 'p', 'tasks', 't').notes.length, 1_999_000)
+})
+
+test('an edit that a gateway refuses as too large, without a problem, is found and shown, and the others arrive', async () => {
+  const phone = await synced()
+  for (const n of [1, 2, 3, 4, 5]) await phone.add('tasks', { id: `n${n}`, name: n === 3 ? 'poison' : `Task ${n}` })
+  await phone.edit('projects', 'p', { description: 'poison' })
+  web(phone.server, 'PATCH', 'tasks', 't', { name: 'Theirs' })
+  phone.meanwhile = async ({ body }, plain) => (body?.includes('poison') ? plainAnswer(413, '{"message":"Request Entity Too Large"}') : plain())
+  const { state, pending } = await phone.sync.now()
+  assert.deepEqual([state, pending], ['synced', 2])
+  const there = ['n1', 'n2', 'n3', 'n4', 'n5'].filter((id) => phone.server.projects.get('p').live('tasks', id))
+  assert.deepEqual(there, ['n1', 'n2', 'n4', 'n5'])
+  assert.deepEqual(phone.sync.rejected$.value.map(({ id, problem }) => [id, problem.code]).sort(), [['n3', 'http_413'], ['p', 'http_413']])
+  assert.equal((await phone.row('tasks', 't')).name, 'Theirs')
+})
+
 test('an old row between two pages does not take the place of a newer one', async () => {
   const phone = await synced()
   const old = phone.server.pulled(phone.server.projects.get('p'), phone.server.projects.get('p').row('tasks', 't'))

@@ -2,7 +2,8 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { newServer, Phone, plainAnswer, web } from './phone.mjs'
+import { appsOf } from './fuzz/schemas.mjs'
+import { newDatabase, newServer, Phone, plainAnswer, schema, web, withBaseVersion } from './phone.mjs'
 
 const IDS = ['p', 'q', 'r', 's', 't']
 
@@ -62,6 +63,17 @@ test('a value that was given up is fetched although the project did not move', a
   await phone.sync.discard(refused)
   await phone.sync.now()
   assert.equal((await phone.row('tasks', 't')).percent_complete, 0)
+})
+
+test('an edit of a column of the app, which is never sent, is settled although the project did not change', async () => {
+  const { today } = appsOf(schema, withBaseVersion)
+  const database = newDatabase('LokiJS', today.app)
+  const phone = await phoneOfFive({ database })
+  await phone.sync.now()
+  phone.pulled()
+  await phone.edit('tasks', 't', { is_open: true })
+  await phone.sync.now()
+  assert.deepEqual([phone.pulled(), (await phone.row('tasks', 't'))._status], [[], 'synced'])
 })
 
 test('a server that does not know the heads is asked for its projects, and each is pulled', async () => {

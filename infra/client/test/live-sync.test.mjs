@@ -96,6 +96,33 @@ test('a token that expires is renewed over the same connection, and nothing is m
   assert.deepEqual([tokens, phone.live.connections], [[true], 1])
 })
 
+test('requests and the connection renew a token together', async () => {
+  const renewals = []
+  let isRenewed = false
+  const token = ({ refresh }) => {
+    if (!refresh) return isRenewed ? 'ann#1' : 'ann#0'
+    return new Promise((resolve) => renewals.push(() => resolve('ann#1')))
+  }
+  const phone = await livePhone({ options: { token } })
+  let refused = 0
+  phone.meanwhile = async ({ headers }, plain) => {
+    if (headers.Authorization !== 'Bearer ann#0') return plain()
+    refused += 1
+    return { status: 401, headers: { get: () => null }, text: async () => '{"code":"token_expired","detail":"…"}' }
+  }
+  phone.live.refusesToken = (token) => token === 'ann#0'
+  const synced = phone.sync.now()
+  for (const socket of phone.live.sockets.clients) socket.send('{"code":"token_expired","detail":"…"}')
+  await until('refused', () => refused && renewals.length)
+  await pause(300) // Whoever asks asks now.
+  assert.equal(renewals.length, 1)
+  isRenewed = true
+  renewals[0]()
+  assert.equal((await synced).state, 'synced')
+  await until('watched with the new one', () => phone.live.heard.at(-1).token === 'ann#1')
+  assert.deepEqual([renewals.length, phone.live.connections], [1, 1])
+})
+
 test('a project that the server refuses is pulled, which takes its rows away, and is watched no more', async () => {
   const phone = await livePhone()
   phone.server.leave(phone.server.projects.get('p'), 'ann')

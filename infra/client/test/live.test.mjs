@@ -255,6 +255,20 @@ for (const code of ['token_expired', 'token_invalid', 'unauthenticated']) {
   })
 }
 
+test('a token that expires while several projects move is renewed once, over the same connection', async (t) => {
+  const renewals = []
+  const it = device(t, { projects: ['p', 'q'], token: ({ refresh }) => (refresh ? new Promise((resolve) => renewals.push(resolve)) : 'old') })
+  it.live.start()
+  await it.connect()
+  for (let n = 0; n < 3; n += 1) await it.socket.say({ code: 'token_expired', detail: '…' })
+  assert.deepEqual([renewals.length, it.socket.isClosed], [1, false])
+  renewals[0]('new')
+  await settled()
+  assert.deepEqual(it.socket.sent.at(-1), { action: 'watch', token: 'new', projects: ['p', 'q'] })
+  await it.socket.say({ code: 'token_expired', detail: '…' })
+  assert.equal(it.socket.isClosed, true, 'the new one, too')
+})
+
 test('a new token that is refused, too, is not tried in a loop', async (t) => {
   const it = device(t)
   it.live.start()
@@ -290,6 +304,18 @@ test('the pause that the server asks for is kept, even when the app comes back t
   assert.equal(it.socket.isClosed, true)
   it.live.signal('appState', true)
   await it.pass(29_000)
+  assert.equal(it.sockets.length, 1)
+  await it.pass(2_000)
+  assert.equal(it.sockets.length, 2)
+})
+
+test('a server that asks to wait for a year is asked again after an hour, and not all the time', async (t) => {
+  const it = device(t)
+  it.live.start()
+  await it.pass(0)
+  await it.socket.open()
+  await it.socket.say({ code: 'rate_limited', detail: '…', retry_after: 31_536_000 })
+  await it.pass(3_599_000)
   assert.equal(it.sockets.length, 1)
   await it.pass(2_000)
   assert.equal(it.sockets.length, 2)
@@ -367,7 +393,7 @@ test('a report has the reason when there is no token', async (t) => {
   it.live.start()
   await it.pass(0)
   await it.socket.open()
-  assert.match(it.live.report().lastFailure.detail, /no token: Error: signed out/)
+  assert.match(it.live.report().lastFailure.detail, /get a token: Error: signed out/)
 })
 
 test('a project that came new is watched, and none that the server refused until it is a new one', async (t) => {
@@ -389,6 +415,18 @@ test('a project that came new is watched, and none that the server refused until
   it.live.follow()
   await it.pass(0)
   assert.deepEqual([it.socket.sent.length, asked()], [3, ['p', 'q']])
+})
+
+test('a project that the server refused is watched again over the next connection', async (t) => {
+  const it = device(t, { projects: ['p', 'q'] })
+  it.live.start()
+  await it.pass(0)
+  await it.socket.open()
+  await it.socket.say({ watching: [{ project: 'p', version: 1 }], refused: ['q'] })
+  await it.socket.end()
+  await it.pass(1_000)
+  await it.socket.open()
+  assert.deepEqual(it.socket.sent[0].projects, ['p', 'q'])
 })
 
 test('without a project to watch there is no connection', async (t) => {

@@ -26,7 +26,7 @@ after(() => {
 })
 
 const adapters = {
-  LokiJS: (schema) => new lokijs.default({ schema, dbName: 'test', useWebWorker: false, useIncrementalIndexedDB: true, extraLokiOptions: { autosave: false } }),
+  LokiJS: (schema, dbName = 'test') => new lokijs.default({ schema, dbName, useWebWorker: false, useIncrementalIndexedDB: true, extraLokiOptions: { autosave: false } }),
   SQLite: (schema, dbName = ':memory:', migrations) => new sqlite.default({ schema, dbName, ...(migrations && { migrations }) }),
 }
 

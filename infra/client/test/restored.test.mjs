@@ -70,6 +70,21 @@ test('the pull of a new column after the server was restored keeps edits that it
   assertKept(phone)
 })
 
+test('an update of the app within a first sync fills a new column of the rows that had come before, too', async () => {
+  const { before, today } = appsOf(schema, withBaseVersion)
+  const file = join(home, 'first.db')
+  const server = newServer({ pageSize: 3 })
+  for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) web(server, 'POST', 'tasks', id, { id, name: id, notes: `Notes of ${id}` })
+  const old = new Phone({ server, database: newDatabase('SQLite', before.app, file), options: { schema: before.schema } })
+  withoutPulls(old, 3)
+  await old.sync.now()
+  assert.ok(await old.row('tasks', 'a'))
+  await old.sync.stop()
+  const phone = new Phone({ server, database: newDatabase('SQLite', today.app, file, today.migrations), options: { schema: today.schema } })
+  assert.equal((await phone.sync.now()).state, 'synced')
+  for (const id of ['a', 'b', 'c', 'd', 'e', 'f']) assert.equal((await phone.row('tasks', id)).notes, `Notes of ${id}`)
+})
+
 test('a device that lost its mark drops rows that the server does not have, even if no checksum shows them', async () => {
   const before = await synced()
   const { server, database } = before

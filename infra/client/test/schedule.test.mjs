@@ -88,6 +88,32 @@ test('the network comes back: at once, whatever failed before', async (t) => {
   assert.equal(it.attempts, 4)
 })
 
+for (const years of [10_000_000, Infinity]) {
+  test(`a server that asks to wait ${years} seconds is asked again after an hour, and not all the time`, async (t) => {
+    const it = scheduled(t, failed(years))
+    it.schedule.start()
+    await it.pass(1)
+    it.schedule.soon()
+    await it.pass(3_599_000)
+    assert.equal(it.attempts, 1)
+    await it.pass(2_000)
+    assert.equal(it.attempts, 2)
+  })
+}
+
+test('a timer that fires early does not begin anything early', async (t) => {
+  const it = scheduled(t)
+  it.schedule.start()
+  await it.pass(1)
+  it.schedule.changed()
+  const { now } = performance
+  t.mock.method(performance, 'now', () => now() - 0.7)
+  await it.pass(1_000)
+  assert.equal(it.attempts, 1)
+  await it.pass(1)
+  assert.equal(it.attempts, 2)
+})
+
 test('once stopped, nothing begins any more', async (t) => {
   const it = scheduled(t)
   it.schedule.start()

@@ -2,8 +2,14 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { from } from 'rxjs'
+import { build } from 'esbuild'
 import { onEachAdapter, newServer, Phone, plainAnswer, web } from './phone.mjs'
+
+const outfile = fileURLToPath(new URL('../build/http.mjs', import.meta.url))
+await build({ entryPoints: [fileURLToPath(new URL('../src/http.ts', import.meta.url))], outfile, bundle: true, format: 'esm' })
+const { renewedOnce } = await import(pathToFileURL(outfile))
 
 async function synced(options) {
   const phone = new Phone({ server: newServer(options?.server), ...options?.phone })
@@ -349,6 +355,24 @@ test('a token that has expired is renewed once', async () => {
   phone.meanwhile = async ({ headers }, plain) => (headers.Authorization === 'Bearer ann' ? plain() : { ...(await plain()), status: 401 })
   assert.equal((await phone.sync.now()).state, 'synced')
   assert.deepEqual(asked.slice(0, 2), [false, true])
+})
+
+test('a token is renewed once for all who ask at the same time, and again after it could not be renewed', async () => {
+  const renewals = []
+  const token = ({ refresh }) => (refresh ? new Promise((resolve, reject) => renewals.push({ resolve, reject })) : 'old')
+  const renewing = renewedOnce(token)
+  assert.equal(await renewing({ refresh: false }), 'old')
+  for (const [end, expected] of [['resolve', 'fulfilled'], ['reject', 'rejected'], ['resolve', 'fulfilled']]) {
+    const asked = Promise.allSettled([renewing({ refresh: true }), renewing({ refresh: true })])
+    await new Promise(setImmediate)
+    assert.equal(renewals.length, 1)
+    renewals.pop()[end]('new')
+    assert.deepEqual((await asked).map(({ status }) => status), [expected, expected])
+  }
+  const failing = renewedOnce(() => {
+    throw new Error('signed out')
+  })
+  for (let n = 0; n < 2; n += 1) await assert.rejects(failing({ refresh: true }), /signed out/)
 })
 
 test('rows that differ from the server for no reason are repaired once, and told if they differ still', async () => {

@@ -28,7 +28,8 @@ export class Disk {
   /** The database as the app finds it when it starts. */
   open() {
     this.#adapter = new lokijs.default({
-      dbName: 'phone',
+      // The client package allows one sync for each name, in all tabs. Here nothing is stored under it.
+      dbName: `phone ${Math.random()}`,
       schema: app.schema,
       useWebWorker: false,
       useIncrementalIndexedDB: true,

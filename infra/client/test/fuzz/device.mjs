@@ -138,7 +138,12 @@ export class Device {
         const request = () => this.transport(url, init)
         if (init.method !== 'GET' && random.chance(faults.late)) this.late.push(request)
         if (url.includes('since=0')) this.stats.whole += 1
-        const answered = await request()
+        let answered
+        try {
+          answered = await request()
+        } catch (error) {
+          return fail(error.message)
+        }
         this.onAnswer?.()
         events.add(life, () => {
           if (random.chance(faults.lost)) return fail('lost on the way back')
@@ -155,7 +160,11 @@ export class Device {
     const request = this.late.shift()
     if (!request) return
     this.stats.late += 1
-    await request()
+    try {
+      await request()
+    } catch {
+      return // It found no server.
+    }
     this.onAnswer?.()
   }
 

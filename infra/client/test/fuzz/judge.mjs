@@ -3,7 +3,7 @@
 // (b) every value that an accepted write replaced had been shown on that device before the edit, or the user chose his own;
 // (c) nothing is written twice, nothing that was given up is written later;
 // (f) no row under another project, no conflict about what the user had seen or made, no false `id_taken`.
-// The world checks (d) and (e) at its end.
+// The world checks (d) and (e) at its end, and (h): a project that cannot be synced does not stop the others.
 
 import { TABLES } from '../mock/server.mjs'
 

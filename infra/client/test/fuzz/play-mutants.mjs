@@ -20,7 +20,7 @@ const run = (args, MUTANT = '') => spawnSync(process.execPath, args, { encoding:
 
 /** The first test that fails. */
 function failingTest(rule) {
-  for (const name of ['rules', 'arrival', 'restored', 'sync', 'bad-input']) {
+  for (const name of ['rules', 'arrival', 'restored', 'sync', 'bad-input', 'several', 'tabs', 'heads']) {
     const { stdout } = run(['--test', '--test-reporter=tap', '--test-timeout=60000', at(`../${name}.test.mjs`)], rule)
     const failed = /^not ok \d+ - (.*)$/m.exec(stdout)?.[1]
     if (failed) return failed

@@ -15,6 +15,16 @@ const NO_FAULTS = { lost: 0, busy: 0, late: 0, garbled: 0 }
 const MAX_REQUESTS = 150
 /** The same if nothing has changed: a list of projects, and a pull of each. */
 const IDLE_REQUESTS = 3
+/** How a project fails that cannot be served for a while: some answers say whose failure it is, and some do not. */
+const ILLNESSES = {
+  internal_error: { status: 500, text: '{"status":500,"code":"internal_error","detail":"a row is corrupt"}' },
+  not_proven: { status: 503, text: '{"status":503,"code":"not_proven","detail":"not proven complete"}' },
+  unavailable: { status: 503, text: '{"status":503,"code":"unavailable","detail":"no database"}' },
+  http_504: { status: 504, text: '{"message":"Endpoint request timed out"}' },
+  http_404: { status: 404, text: 'no such page' },
+  unreadable_answer: { status: 200, text: '{"changes":' },
+  network: null,
+}
 
 export class World {
   violations = []
@@ -28,6 +38,7 @@ export class World {
     this.server = new MockServer({ limit: 4, pageSize: 3 + random.below(6), judge: this.judge, random: () => random.next() })
     this.server.tokens = 0
     this.events = new Events(random)
+    this.ill = this.#illness(new Random(seed + 2 ** 30))
     this.faults = random.chance(0.15) ? { ...NO_FAULTS } : { lost: 0.06, busy: 0.03, late: 0.15, garbled: 0.02 }
     this.actions = actions
     this.apps = apps
@@ -66,8 +77,21 @@ export class World {
         if (refresh) serial = this.server.tokens
         return `${user}#${serial}`
       },
-      transport: (url, init) => answer(this.server, url, init, (token) => Number(token.split('#')[1]) === this.server.tokens),
+      transport: (url, init) => this.#fails(url) ?? answer(this.server, url, init, (token) => Number(token.split('#')[1]) === this.server.tokens),
     }
+  }
+
+  /** In some worlds one project cannot be served, from some action on until all is well again. */
+  #illness(random) {
+    if (!random.chance(0.15)) return null
+    return { project: random.pick(PROJECTS), code: random.pick(Object.keys(ILLNESSES)), from: random.below(60) }
+  }
+
+  #fails(url) {
+    if (!this.ill || this.stats.actions < this.ill.from || !new URL(url).pathname.startsWith(`/api/v1/projects/${this.ill.project}/`)) return undefined
+    const illness = ILLNESSES[this.ill.code]
+    if (!illness) throw new Error('no answer in time')
+    return { headers: {}, ...illness }
   }
 
   get projects() {
@@ -427,6 +451,8 @@ export class World {
       device.kill()
     }
     for (const project of this.projects) for (const { user } of this.devices) if (!project.live('memberships', `${project.id}-${user}`) && this.random.chance(0.5)) this.server.join(project, user, 300)
+    if (this.ill) await this.#judgeOther()
+    this.ill = null
     await this.#quiesce()
     await this.#judgeEdits()
     await this.#judgeWaiting()
@@ -443,6 +469,20 @@ export class World {
         if (n === 3 && device.requests > IDLE_REQUESTS) this.violation('e', `${device.name} takes ${device.requests} requests when there is nothing to do`)
         if (n === 3 && status.problem) this.violation('d', `${device.name} ends with ${status.problem.code}: ${status.problem.detail}`)
       }
+    }
+  }
+
+  /** (h) A project that cannot be served holds up no other. */
+  async #judgeOther() {
+    this.ill.from = 0
+    for (let n = 0; n < 4; n += 1) for (const device of this.devices) await this.events.until(this.#sync(device))
+    const other = this.projects.find(({ id }) => id !== this.ill.project)
+    for (const device of this.devices) {
+      if (!other.live('memberships', `${other.id}-${device.user}`)) continue
+      const state = await this.events.until(device.state(other.id))
+      const { problem } = device.sync.status$.value.projects[other.id] ?? {}
+      const isThere = state?.mark === other.counter && !state.request && !problem
+      if (!isThere) this.violation('h', `${device.name} is at ${state?.mark} of ${other.id}, not ${other.counter}, while ${this.ill.project} fails with ${this.ill.code}: ${problem?.code}`)
     }
   }
 
