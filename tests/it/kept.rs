@@ -120,7 +120,7 @@ async fn a_page_without_tombstones_is_for_a_fresh_database_alone() {
 #[tokio::test]
 async fn a_page_from_before_a_restore_is_not_given() {
     let table = table("kept").await;
-    // A restore raises the counter by more than `max_behind`, which alone would hide the page.
+    // Otherwise `max_behind` would hide the page, because a restore raises the counter by more.
     let app = TestApp::on_keeping(&table, table.table().await, Limits { max_behind: u64::MAX, ..ALL }).await;
     let project = app.with_project().with_tasks(3).with_member("vic", Role::Viewer).await;
     let backup = items(&table).await;
