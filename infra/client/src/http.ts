@@ -18,13 +18,18 @@ export interface HttpResponse {
 /** Returns the user's token. `refresh` is true if the server did not accept the last one. */
 export type TokenSource = (request: { refresh: boolean }) => string | Promise<string>
 
-/** Renews the token once for all who ask for it at the same time: a refresh token may be good for one use only. */
+/**
+ * Renews the token once for all who ask for it at the same time: a refresh token may be good for one use only. A renewal that does
+ * not end within a minute has failed, so that it does not hold up everything that comes later.
+ */
 export function renewedOnce(token: TokenSource): TokenSource {
   let renewal: Promise<string> | undefined
   const renew = (): Promise<string> =>
-    Promise.resolve()
-      .then(() => token({ refresh: true }))
-      .finally(() => (renewal = undefined))
+    new Promise<string>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new SyncError('network', 'The app returned no new token within a minute.')), TIMEOUT)
+      const renewed = Promise.resolve().then(() => token({ refresh: true }))
+      void renewed.then(resolve, reject).finally(() => clearTimeout(timer))
+    }).finally(() => (renewal = undefined))
   return ({ refresh }) => (refresh ? (renewal ??= renew()) : token({ refresh }))
 }
 

@@ -93,7 +93,7 @@ export function unsendable(operation: Operation): Problem | null {
   return problem(`This edit has ${(bytes / 1e6).toFixed(1)} MB. One edit may have at most ${MAX_BATCH_BYTES / 1e6} MB: shorten its text.`)
 }
 
-/** The length in UTF-8. Not every React Native has a `TextEncoder`. */
+/** The length in UTF-8, or an upper bound of it for a short text. Not every React Native has a `TextEncoder`. */
 function bytesOf(text: string): number {
   // A UTF-16 unit takes at most three bytes.
   if (3 * text.length <= MAX_BATCH_BYTES) return 3 * text.length

@@ -8,8 +8,7 @@ import { Http, renewedOnce } from './http.js'
 import type { Fetch, TokenSource } from './http.js'
 import { Live } from './live.js'
 import type { Change, LiveOptions } from './live.js'
-import { tabLockOf } from './lock.js'
-import type { TabLock } from './lock.js'
+import { isOnlyTab } from './lock.js'
 import { Subject } from './observable.js'
 import type { Observable } from './observable.js'
 import { pendingElsewhere, Project } from './project.js'
@@ -17,6 +16,7 @@ import type { ProjectDeps } from './project.js'
 import { reportOf, VERSION } from './report.js'
 import type { Report, ReportOptions } from './report.js'
 import { Retries } from './retries.js'
+import type { Attempted, Failure } from './retries.js'
 import { clock, DEFAULT_PACE, Schedule } from './schedule.js'
 import type { Attempt } from './schedule.js'
 import type { Merge } from './settle.js'
@@ -92,25 +92,6 @@ const COUNT_AFTER = 100
 const MAX_PROBLEMS = 20
 const MAX_MERGES = 50
 
-/** Why nothing could be synced, and the seconds that the server asked to wait. */
-interface Outage {
-  problem: Problem
-  retryAfter: number | undefined
-}
-
-/** What the attempt to sync one project says about the server. After an `outage` the other projects are not tried. */
-type Attempted = 'answered' | 'unanswered' | 'no news' | 'outage'
-
-/** Whether this is a problem of the device or of the caller. Every other project would fail in the same way. */
-const isOfAll = ({ code, status }: Problem): boolean => ['storage_failed', 'two_instances'].includes(code) || status === 401 || status === 429
-
-/** Codes with status 5xx that are about one project or one request. */
-const OF_ONE_PROJECT = ['internal_error', 'not_proven', 'busy', 'outcome_unknown']
-
-/** Whether other projects may fail in the same way. One failure alone does not show it. */
-const isUnanswered = ({ code, status = 0 }: Problem): boolean =>
-  ['network', 'unreadable_answer'].includes(code) || (status >= 500 && !OF_ONE_PROJECT.includes(code))
-
 /** For each database, the instance that may sync it. */
 const owners = new WeakMap<DatabaseLike, DatabaseSync>()
 
@@ -149,11 +130,11 @@ class DatabaseSync implements Sync {
   #turn: Promise<unknown> = Promise.resolve()
   #running: string | null = null
   /** What ended the latest sync, or keeps the device from counting. */
-  #outage: Outage | null = null
+  #outage: Failure | null = null
   #counter: ReturnType<typeof setTimeout> | undefined
   readonly #live: Live | null
   readonly #token: TokenSource
-  readonly #lock: TabLock | null
+  readonly #isOnlyTab: Promise<boolean>
 
   constructor(options: SyncOptions) {
     const { database, watermelon, schema, baseUrl, token } = options
@@ -166,9 +147,8 @@ class DatabaseSync implements Sync {
     const merged: ProjectDeps['merged'] = (project, merges) => this.#noteMerges(project, merges)
     this.#deps = { database, watermelon, tables, api: this.#api, newKey, changed: () => this.#tell(), merged }
     this.#live = options.live ? this.#liveOf(options.live) : null
-    this.#lock = tabLockOf(database)
     claim(database, this)
-    void this.#lock?.hold()
+    this.#isOnlyTab = isOnlyTab(database)
   }
 
   // ---- when
@@ -177,7 +157,6 @@ class DatabaseSync implements Sync {
     if (this.#subscriptions.length) return
     const { database, network, appState } = this.#options
     claim(database, this)
-    void this.#lock?.hold()
     this.#starts += 1
     this.#allDueAt = 0
     const tables = [...this.#deps.tables.keys()] as never[]
@@ -202,13 +181,8 @@ class DatabaseSync implements Sync {
     for (const unsubscribe of this.#subscriptions.splice(0)) unsubscribe()
     const starts = this.#starts
     await this.#turn
-    if (starts !== this.#starts || !this.#isOwner()) return
-    await this.#lock?.release()
-    if (starts === this.#starts && this.#isOwner()) owners.delete(this.#options.database)
-  }
-
-  #isOwner(): boolean {
-    return owners.get(this.#options.database) === this
+    const { database } = this.#options
+    if (starts === this.#starts && owners.get(database) === this) owners.delete(database)
   }
 
   async now(): Promise<SyncStatus> {
@@ -263,19 +237,18 @@ class DatabaseSync implements Sync {
   }
 
   /** Runs one task after the other, never two at a time. Returns what kept the task from being done. */
-  #alone(work: () => Promise<void>): Promise<Outage | null> {
+  #alone(work: () => Promise<void>): Promise<Failure | null> {
     const done = this.#turn.then(async () => {
       this.#outage = null
       try {
         expectFree(this.#options.database, this)
-        await this.#expectTab()
+        if (!(await this.#isOnlyTab)) throw new SyncError('two_instances', 'Another tab syncs this database. Close that tab, then reload this one.')
         await work()
       } catch (error) {
-        this.#outage = outageOf(error, this.#note(null, error))
+        this.#outage = failureOf(error, this.#note(null, error))
       }
       this.#running = null
       await this.#count()
-      if (!this.#isOwner()) await this.#lock?.release()
       // After an outage the next sync is for all.
       const next = this.#outage ? null : this.#retries.nextIn()
       if (next !== null) this.#schedule.retryIn(next)
@@ -283,11 +256,6 @@ class DatabaseSync implements Sync {
     })
     this.#turn = done
     return done
-  }
-
-  async #expectTab(): Promise<void> {
-    if (!this.#lock || (await this.#lock.hold())) return
-    throw new SyncError('two_instances', 'Another tab syncs this database. Close that tab, then reload this one.')
   }
 
   async #scheduled(): Promise<Attempt> {
@@ -321,7 +289,7 @@ class DatabaseSync implements Sync {
         return true
       })
       if (attempted === 'outage') return
-      if (attempted !== 'no news') isReachable = attempted === 'answered'
+      if (attempted !== 'not asked') isReachable = attempted === 'answered'
     }
   }
 
@@ -334,28 +302,17 @@ class DatabaseSync implements Sync {
       const hasAsked = await work(project)
       told.problem = null
       this.#retries.succeeded(project.id)
-      return hasAsked ? 'answered' : 'no news'
+      return hasAsked ? 'answered' : 'not asked'
     } catch (error) {
       told.problem = this.#note(project.id, error)
-      return this.#failed(project.id, outageOf(error, told.problem), isReachable)
+      const failure = failureOf(error, told.problem)
+      const attempted = this.#retries.failed(project.id, failure, isReachable)
+      if (attempted === 'outage') this.#outage = failure
+      return attempted
     } finally {
       told.tried = true
       this.#running = null
     }
-  }
-
-  /** Whose failure it is: that of all, or of the project, which is then tried again by itself. */
-  #failed(project: string, failure: Outage, isReachable: boolean): Attempted {
-    const { problem, retryAfter } = failure
-    this.#retries.failed(project)
-    const [mayBeOfAll, isKnown] = [isUnanswered(problem), this.#retries.has(project)]
-    if (isOfAll(problem) || (mayBeOfAll && !isReachable && !isKnown)) {
-      this.#outage = failure
-      return 'outage'
-    }
-    this.#retries.pause(project, retryAfter)
-    if (!mayBeOfAll) return 'answered'
-    return isKnown ? 'no news' : 'unanswered'
   }
 
   #note(project: string | null, error: unknown): Problem {
@@ -432,7 +389,7 @@ class DatabaseSync implements Sync {
       const mayBeNamed = this.#options.projects === 'mine' && this.#isLoaded && !this.#isListed
       this.#elsewhere = mayBeNamed ? await pendingElsewhere(this.#deps, this.#projects) : 0
     } catch (error) {
-      this.#outage = outageOf(error, this.#note(null, error))
+      this.#outage = failureOf(error, this.#note(null, error))
     }
     this.#tell()
   }
@@ -511,7 +468,7 @@ class DatabaseSync implements Sync {
   }
 }
 
-const outageOf = (error: unknown, problem: Problem): Outage => ({
+const failureOf = (error: unknown, problem: Problem): Failure => ({
   problem,
   retryAfter: error instanceof SyncError ? error.retryAfter : undefined,
 })

@@ -26,7 +26,7 @@ const failures = {
   unreadable_answer: () => plainAnswer(200, '{"changes":'),
   network: () => Promise.reject(new Error('no answer in time')),
 }
-const isOfOne = (code) => ['internal_error', 'not_proven', 'busy', 'outcome_unknown', 'http_404'].includes(code)
+const isOfOne = (code) => ['internal_error', 'not_proven', 'busy', 'outcome_unknown'].includes(code)
 const projectOf = (url) => url.match(/projects\/([^/?]+)/)?.[1]
 
 /** A phone with projects p, q and r, of which each has a task; requests for those in `sick` fail. */
@@ -64,7 +64,7 @@ for (const [code, fails] of Object.entries(failures)) {
   }
 }
 
-for (const code of ['network', 'http_504', 'unavailable', 'unreadable_answer']) {
+for (const code of ['network', 'http_504', 'http_404', 'unavailable', 'unreadable_answer']) {
   test(`where all fail with ${code} an attempt costs one request, and each time another project is asked`, async () => {
     const fails = failures[code]
     const phone = phoneOfThree({ sick: { p: fails, q: fails, r: fails } })
@@ -176,7 +176,7 @@ test('a project that failed once is tried again by itself', async () => {
   phone.sick = {
     q: () => {
       phone.sick = {}
-      return failures.http_404()
+      return failures.internal_error()
     },
   }
   phone.change('q', { name: 'Theirs' })

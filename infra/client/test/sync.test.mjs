@@ -375,6 +375,19 @@ test('a token is renewed once for all who ask at the same time, and again after 
   for (let n = 0; n < 2; n += 1) await assert.rejects(failing({ refresh: true }), /signed out/)
 })
 
+test('a renewal of the token that does not end fails after a minute, and the next one asks the app again', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  let asked = 0
+  const renewing = renewedOnce(() => {
+    asked += 1
+    return asked === 1 ? new Promise(() => {}) : 'new'
+  })
+  const hanging = assert.rejects(renewing({ refresh: true }), { code: 'network' })
+  t.mock.timers.tick(60_000)
+  await hanging
+  assert.equal(await renewing({ refresh: true }), 'new')
+})
+
 test('rows that differ from the server for no reason are repaired once, and told if they differ still', async () => {
   const before = await synced()
   const { database, server } = before
