@@ -170,7 +170,11 @@ async fn a_batch_whose_watchers_cannot_be_read_is_repeated_from_that_projects_fi
     let records = [moved(&here.id, 10), moved(&broken.id, 10), moved(&here.id, 11), moved(&broken.id, 11)];
     assert_eq!(live.batch(&records).await, Some(format!("{:021}", 2)));
     assert_eq!(live.clients.sent(&watcher), [poke(&here, 11)], "the other project does not wait for it");
+    let line = live.line();
+    assert_eq!((&line["ServerError"], &line["RemovalsFailed"]), (&json!(1.0), &json!(0.0)));
     assert_eq!(live.batch(&[moved(&here.id, 12), removed(&broken.id, "vic")]).await, Some(format!("{:021}", 2)));
+    let line = live.line();
+    assert_eq!((&line["ServerError"], &line["RemovalsFailed"]), (&json!(0.0), &json!(1.0)), "it rolls nothing back");
 }
 
 /// A table for one test, because instances of other tests also sweep with their first batches.

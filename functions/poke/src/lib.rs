@@ -122,7 +122,7 @@ impl<C: Connections> Poke<C> {
         let mut failed = Vec::new();
         for removed in batch.removed {
             if let Err(error) = self.close_removed(&removed, deadline, tally).await {
-                tally.failed_to_read(&error);
+                tally.failed_to_remove(&error);
                 failed.push(removed.place);
             }
         }

@@ -30,6 +30,8 @@ pub struct Tally {
     pub failed_reads: usize,
     /// Number of removals of watches, and of sweeps, that failed.
     pub failed_cleanups: usize,
+    /// Number of projects from which members were removed whose connections could not be closed.
+    pub failed_removals: usize,
 }
 
 impl Tally {
@@ -42,6 +44,7 @@ impl Tally {
         self.closed += other.closed;
         self.failed_reads += other.failed_reads;
         self.failed_cleanups += other.failed_cleanups;
+        self.failed_removals += other.failed_removals;
     }
 
     pub(crate) fn failed_to_read(&mut self, error: &Error) {
@@ -54,6 +57,13 @@ impl Tally {
         tracing::warn!(error = %shared::storage::reasons(error), "dead watches are left for the next poke");
     }
 
+    /// It is no `ServerError`. That alarm rolls a deployment back, and a removal is repeated for two hours: it would keep out the
+    /// version that mends it.
+    pub(crate) fn failed_to_remove(&mut self, error: &Error) {
+        self.failed_removals += 1;
+        tracing::warn!(error = %shared::storage::reasons(error), "a removed member's connections are not closed yet");
+    }
+
     pub(crate) fn metrics(&self) -> Vec<Metric> {
         let counts = [
             ("Records", self.records),
@@ -64,6 +74,7 @@ impl Tally {
             ("PokesFailed", self.failed + self.unsent),
             ("WatchesExpired", self.expired),
             ("ConnectionsClosed", self.closed + self.swept),
+            ("RemovalsFailed", self.failed_removals),
             ("ServerError", self.failed_reads + self.failed_cleanups),
         ];
         counts.into_iter().map(|(name, count)| (name, "Count", count as f64)).collect()

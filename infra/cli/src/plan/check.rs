@@ -103,8 +103,8 @@ fn in_order(steps: &mut [Step<'_>], contents: &Contents) -> Vec<Fault> {
     }
 }
 
-/// The change for a line and the whole row as it will be, or none if the row exists with the same content. A new row must obey the rules of its collection. The
-/// calendar of a project goes to `calendar`.
+/// The change for a line and the whole row as it will be, or none if the row exists with the same content. A new row must obey the
+/// rules of its collection. The calendar of a project goes to `calendar`.
 fn step(
     line: &Line,
     contents: &Contents,
