@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -11,7 +13,9 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use shared::domain::Role;
 use sync::Limits;
-use tests::support::{Answer, Device, Pull, TestApp, TestProject};
+use tests::support::{Answer, Device, Pull, TestApp, TestProject, TestTable};
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use tower::ServiceExt;
 
 use crate::after_restore;
@@ -90,6 +94,47 @@ async fn a_member_who_was_added_since_gets_no_page_from_before() {
     // She may also get pages that are made from now on.
     let again = first_sync(&project, "nora").await;
     assert!(outcomes(&again).iter().all(|outcome| outcome == "kept"), "{:?}", outcomes(&again));
+}
+
+/// The counter that covers a page may be read long after the rows of the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_whose_rows_were_read_before_a_member_was_added_is_not_given_to_them() {
+    let table = TestTable::of_this_process().await;
+    let (step, beside) = (Arc::new(AtomicU8::new(0)), Arc::new(OnceLock::<TestProject>::new()));
+    let seen = table.seen_by({
+        let (step, beside) = (Arc::clone(&step), Arc::clone(&beside));
+        move |operation, _| {
+            let at = step.load(Ordering::Relaxed);
+            if !matches!((operation, at), ("Query", 1) | ("GetItem", 2)) {
+                return Ok(());
+            }
+            step.store(at + 1, Ordering::Relaxed);
+            let project = beside.get().ok_or("no project")?;
+            block_in_place(|| {
+                Handle::current().block_on(async {
+                    if at == 1 {
+                        // The pull meets this row beyond its counter, and reads the counter again after the rows.
+                        project.patch("tasks/t9", &json!({"name": "newer"})).await.expect(200);
+                    } else {
+                        project.patch("tasks/t1", &json!({"name": "replaced"})).await.expect(200);
+                        project.give("nora", Role::Viewer).await.expect(201);
+                    }
+                });
+            });
+            Ok(())
+        }
+    });
+    let app = TestApp::on_keeping(table, seen.await, ALL).await;
+    let project = app.with_project().with_tasks(9).with_member("vic", Role::Viewer).await;
+    beside.set(project.seen_by(TestApp::new().await)).ok().expect("one project");
+    step.store(1, Ordering::Relaxed);
+    let made = Pull::of(&project.sync("since=0&limit=4").await);
+    assert_eq!((step.load(Ordering::Relaxed), made.has_more), (3, true));
+    assert!(made.updated("tasks").contains(&"t1"), "{:?}", made.updated("tasks"));
+    let of = async |user| Pull::of(&project.sync("since=0&limit=4").by(user).await);
+    assert_eq!(of("vic").await.path, "kept");
+    let noras = of("nora").await;
+    assert_eq!((noras.path.as_str(), noras.updated("tasks").contains(&"t1")), ("first_read", false));
 }
 
 #[tokio::test]

@@ -183,6 +183,8 @@ struct Gathering<'a, 'k> {
     counter: Counter,
     /// The version above which the device needs everything. [`Mark::NOTHING`] if the device was wiped or its app has new columns.
     since: Mark,
+    /// A counter that was read before the index.
+    begun: Mark,
     proof: Proof,
     /// Whether the index was read from its end.
     end_was_read: bool,
@@ -215,6 +217,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
             pull,
             membership,
             since,
+            begun: counter.current.into(),
             proof: Proof::new(since, counter.skipped_spans()),
             end_was_read: false,
             archive_is_too_large: false,
@@ -609,7 +612,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
     /// The answer that is exactly the state at `mark`, a counter that was read.
     fn finish_exact(self, mark: ServerVersion, reading: Option<Reading<'k>>) -> Made<'k> {
         let rows = self.proof.into_rows(Mark::EVERYTHING);
-        let page = Page::of(&rows, self.since, mark.into(), mark.into(), true);
+        let page = Page::of(&rows, self.since, mark.into(), (self.begun, mark.into()), true);
         let (rows, checksums) = (without_tombstones_for(self.pull, rows), Some(self.counter.checksums));
         let page = Page { rows: rows.len(), ..page };
         let page = reading.map(|reading| NewPage { page, reading, following: vec![] });
@@ -631,7 +634,8 @@ impl<'a, 'k> Gathering<'a, 'k> {
         let proven = if is_all { self.proof.proven().min(covered) } else { mark.into() };
         let mut rows = self.proof.into_rows(proven);
         let rest = rows.split_off(rows.partition_point(|row| row.version <= mark));
-        let pages = Pages { kept: self.kept, since: self.since, covered, checksums: &self.counter.checksums };
+        let counters = (self.begun, covered);
+        let pages = Pages { kept: self.kept, since: self.since, counters, checksums: &self.counter.checksums };
         let (page, rest) = pages.first(rows, rest);
         let following = Pages { since: page.0.mark, ..pages }.all(if is_all { rest } else { vec![] }, self.pull.budget);
         let key_of = |page: &Page| PageKey { since: page.after, without_tombstones: false, ..reading.key().clone() };
@@ -654,7 +658,8 @@ fn without_tombstones_for(pull: &Pull, mut rows: Vec<FeedRow>) -> Vec<FeedRow> {
 struct Pages<'k> {
     kept: &'k KeptPages,
     since: Mark,
-    covered: Mark,
+    /// The counters that were read before and after the rows.
+    counters: (Mark, Mark),
     /// The checksums of the counter that covers the pages.
     checksums: &'k Checksums,
 }
@@ -674,7 +679,7 @@ impl Pages<'_> {
 
     fn page(&self, rows: Vec<FeedRow>) -> (Page, PullAnswer) {
         let mark = rows.last().map_or(self.since, |row| row.version.into());
-        let page = Page::of(&rows, self.since, mark, self.covered, false);
+        let page = Page::of(&rows, self.since, mark, self.counters, false);
         let checksums = Some(self.checksums.clone());
         (page, PullAnswer { rows, has_more: true, checksums, ..PullAnswer::empty(mark) })
     }

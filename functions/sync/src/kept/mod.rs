@@ -1,8 +1,9 @@
 //! Pages kept by an instance, for a herd: many devices that need the same first sync within seconds.
 //!
 //! A page that was proven once stays a right answer. Later changes have versions above its mark and come with the next pages. The
-//! rule: let a page have the versions `(after, mark]`, made when the counter was `covered`. It may be given to any device with a
-//! mark from `after` up to `mark`, if its reader could have been given the page when the counter was `covered`.
+//! rule: let a page have the versions `(after, mark]`, made while the counter went from `begun` to `covered`. It may be given to
+//! any device with a mark from `after` up to `mark`, if its reader was a member by `begun` and could have been given the page when
+//! the counter was `covered`.
 //!
 //! - Every pull first takes all the steps that come before the index: counter and membership, resync, removal, deletion, marks
 //!   ahead, `min_version`, unchanged. Only then does it look for a page.

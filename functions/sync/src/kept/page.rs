@@ -30,6 +30,8 @@ pub(crate) struct Page {
     pub(crate) after: Mark,
     /// The version up to which the page has every change.
     pub(crate) mark: Mark,
+    /// A counter that was read before everything that the page was made of, except for the counter and the membership of its pull.
+    pub(crate) begun: Mark,
     /// A counter that was read after everything that the page was made of, and that is not below any version of it.
     pub(crate) covered: Mark,
     /// The number of rows and tombstones.
@@ -60,11 +62,17 @@ pub(crate) enum Form {
 
 impl Page {
     /// A page of these rows, ascending.
-    pub(crate) fn of(rows: &[FeedRow], after: Mark, mark: Mark, covered: Mark, is_final: bool) -> Self {
+    pub(crate) fn of(
+        rows: &[FeedRow],
+        after: Mark,
+        mark: Mark,
+        (begun, covered): (Mark, Mark),
+        is_final: bool,
+    ) -> Self {
         let members = CollectionName::Known(Collection::Memberships);
         let dead = rows.iter().filter(|row| row.json.is_none() && row.key.collection == members);
         let dead_members = dead.map(|row| row.key.clone()).collect();
-        Self { after, mark, covered, rows: rows.len(), dead_members, is_final }
+        Self { after, mark, begun, covered, rows: rows.len(), dead_members, is_final }
     }
 
     /// Whether, and how, the page may be given to another caller than the one whose pull made it.
@@ -72,9 +80,9 @@ impl Page {
         let fits = self.after <= reader.since && reader.since < self.mark && self.mark <= self.covered;
         // With a lower counter, this pull's reads began before the page was made.
         let is_covered = self.covered <= reader.counter && reader.min_version <= self.covered;
-        // A member who was added later must not see what was deleted before. A membership at that time may have been a different
-        // one.
-        let was_a_member = self.covered.covers(reader.membership.version);
+        // A member who was added later must not see what was deleted or replaced before. `covered` would not do here: it may have
+        // been read long after the rows.
+        let was_a_member = self.begun.covers(reader.membership.version);
         let is_told_of_own_removal =
             self.dead_members.contains(&reader.membership.key) || reader.membership.was_removed_at(self.mark);
         if !(fits && is_covered && was_a_member) || is_told_of_own_removal {
@@ -113,9 +121,10 @@ mod tests {
         }
     }
 
-    /// A page of (10, 20], made when the counter was 30.
+    /// A page of (10, 20], made while the counter went from 28 to 30.
     fn page() -> Page {
-        Page { after: mark(10), mark: mark(20), covered: mark(30), rows: 10, dead_members: vec![], is_final: false }
+        let (begun, covered) = (mark(28), mark(30));
+        Page { after: mark(10), mark: mark(20), begun, covered, rows: 10, dead_members: vec![], is_final: false }
     }
 
     /// A reader who may have the page.
@@ -149,10 +158,11 @@ mod tests {
     #[test]
     fn a_page_from_before_a_member_was_let_in_is_not_given_to_them() {
         for (writes, is_given) in [
-            (&[(30, false)][..], true),
+            (&[(28, false)][..], true),
+            (&[(29, false)], false),
             (&[(31, false)], false),
-            (&[(2, false), (25, true), (31, false)], false),
-            (&[(2, false), (25, true), (29, false)], true),
+            (&[(2, false), (25, true), (29, false)], false),
+            (&[(2, false), (25, true), (28, false)], true),
         ] {
             let member = membership(writes);
             assert_eq!(page().form_for(&reader(&member)).is_some(), is_given, "{writes:?}");
@@ -189,7 +199,7 @@ mod tests {
             feed_row("memberships#live", 12, true),
             feed_row("tasks#dead", 13, false),
         ];
-        let page = Page::of(&rows, mark(10), mark(13), mark(20), false);
+        let page = Page::of(&rows, mark(10), mark(13), (mark(19), mark(20)), false);
         assert_eq!(page.dead_members, ["memberships#dead".parse().expect("a key")]);
         assert_eq!(page.rows, 3);
     }

@@ -282,6 +282,7 @@ mod tests {
         Page {
             after: mark(after),
             mark: mark(after + 10),
+            begun: mark(1000),
             covered: mark(1000),
             rows: 10,
             dead_members: vec![],
