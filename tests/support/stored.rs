@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::Value;
 use shared::domain::{Mark, ServerVersion, VersionHistory};
@@ -71,10 +72,8 @@ impl TestProject {
 
     /// Makes an item unreadable for the product: the attribute becomes a text that says nothing.
     pub async fn spoil(&self, entity: &str, attribute: &str) {
-        let update = self.app.client.update_item().table_name(&self.app.table);
-        let update = update
-            .key("project_id", AttributeValue::S(self.id.clone()))
-            .key("entity", AttributeValue::S(entity.to_owned()))
+        let update = self
+            .update(&self.id, entity)
             .update_expression("SET #spoilt = :nothing")
             .condition_expression("attribute_exists(#spoilt)")
             .expression_attribute_names("#spoilt", attribute)
@@ -85,10 +84,8 @@ impl TestProject {
     /// Makes every record expire without removing it. DynamoDB may keep expired items for days.
     pub async fn expire_records(&self) {
         for (entity, _) in self.records().await {
-            let update = self.app.client.update_item().table_name(&self.app.table);
-            let update = update
-                .key("project_id", AttributeValue::S(format!("request#{}", self.id)))
-                .key("entity", AttributeValue::S(entity))
+            let update = self
+                .update(&format!("request#{}", self.id), &entity)
                 .update_expression("SET expires_at = :past")
                 .expression_attribute_values(":past", AttributeValue::N("1700000000".to_owned()));
             update.send().await.expect("an update");
@@ -97,13 +94,18 @@ impl TestProject {
 
     /// Removes an attribute of an item, like code that does not know the attribute.
     pub async fn forget(&self, entity: &str, attribute: &str) {
-        let update = self.app.client.update_item().table_name(&self.app.table);
-        let update = update
-            .key("project_id", AttributeValue::S(self.id.clone()))
-            .key("entity", AttributeValue::S(entity.to_owned()))
+        let update = self
+            .update(&self.id, entity)
             .update_expression("REMOVE #attribute")
             .expression_attribute_names("#attribute", attribute);
         update.send().await.expect("an update");
+    }
+
+    /// An update of an item, for an expression to be added.
+    fn update(&self, partition: &str, entity: &str) -> UpdateItemFluentBuilder {
+        let update = self.app.client.update_item().table_name(&self.app.table);
+        let key = |text: &str| AttributeValue::S(text.to_owned());
+        update.key("project_id", key(partition)).key("entity", key(entity))
     }
 
     async fn items_of(&self, partition: &str) -> BTreeMap<String, Stored> {

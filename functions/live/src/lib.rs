@@ -140,7 +140,8 @@ impl Live {
         self.table.watch(watcher, opened_at, &allowed).await?;
         let versions = self.table.versions_for(&watcher.user, &allowed).await?;
         let refused_by_now = allowed.iter().filter(|project| !versions.contains_key(project));
-        self.table.end_watches_of(&watcher.connection, refused_by_now).await?;
+        let ended: Vec<_> = refused_by_now.map(|project| (project, &watcher.connection)).collect();
+        self.table.end_watches(&ended).await?;
         let (mut watching, mut refused) = (Vec::new(), Vec::new());
         for project in wanted {
             match versions.get(&project) {

@@ -147,7 +147,8 @@ impl<C: Connections> Poke<C> {
         watchers.retain(|watcher| removed.users.contains(&watcher.user));
         let connections: Vec<ConnectionId> = watchers.into_iter().map(|watcher| watcher.connection).collect();
         // The watches end first: if a connection cannot be closed, it hears nothing all the same.
-        self.table.end_watches(&removed.project, &connections).await?;
+        let ended: Vec<_> = connections.iter().map(|connection| (&removed.project, connection)).collect();
+        self.table.end_watches(&ended).await?;
         tally.closed += self.close(connections, deadline).await.count;
         Ok(())
     }
@@ -179,26 +180,23 @@ impl<C: Connections> Poke<C> {
             }
         }
         tally.gone += dead.len();
-        // If this fails, the next poke finds the dead watches again.
-        if let Err(error) = self.table.end_watches(&moved.project, &dead).await {
-            tally.failed_to_clean(&error);
-        }
-        self.close_surplus(&moved.project, surplus, deadline, tally).await;
+        self.end_watches(&moved.project, &dead, tally).await;
+        // A connection that cannot be closed keeps its watch: it would take itself for watching, and the next poke tries again.
+        let closed = self.close(surplus, deadline).await;
+        tally.closed += closed.count;
+        self.end_watches(&moved.project, &closed.ended, tally).await;
         self.end_expired(&moved.project, expired, deadline, tally).await;
     }
 
-    /// Closes connections of users who watch the project over too many, and then ends their watches. A connection that cannot be
-    /// closed keeps its watch: it would take itself for watching, and the next poke tries again.
-    async fn close_surplus(
+    /// Ends watches of a project. If this fails, the next poke finds them again.
+    async fn end_watches(
         &self,
         project: &ProjectId,
-        surplus: Vec<ConnectionId>,
-        deadline: Instant,
+        connections: impl IntoIterator<Item = &ConnectionId>,
         tally: &mut Tally,
     ) {
-        let closed = self.close(surplus, deadline).await;
-        tally.closed += closed.count;
-        if let Err(error) = self.table.end_watches(project, &closed.ended).await {
+        let watches: Vec<_> = connections.into_iter().map(|connection| (project, connection)).collect();
+        if let Err(error) = self.table.end_watches(&watches).await {
             tally.failed_to_clean(&error);
         }
     }

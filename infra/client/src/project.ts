@@ -178,8 +178,7 @@ export class Project {
   async #push(): Promise<void> {
     const dirty = await this.#deps.database.read(() => this.rows.dirty())
     const operations = operationsOf(this.store.state, dirty, Date.now())
-    await this.#refuse(operations)
-    const sendable = operations.filter((operation) => !unsendable(operation))
+    const sendable = await this.#refuseUnsendable(operations)
     const request = requestOf(this.#deps.tables, this.store.state, sendable, this.#batchSize, this.#deps.newKey())
     if (!request) return
     await this.store.update((draft) => {
@@ -219,19 +218,19 @@ export class Project {
     this.#batchSize = Math.max(1, Math.floor(operations.length / 2))
   }
 
-  /** Shows operations that can never be sent as refused. */
-  async #refuse(operations: Operation[]): Promise<void> {
-    const refused = operations.flatMap((operation) => {
-      const problem = unsendable(operation)
-      return problem ? [{ operation, problem }] : []
-    })
-    if (!refused.length) return
+  /** Shows operations that can never be sent as refused. Returns the others. */
+  async #refuseUnsendable(operations: Operation[]): Promise<Operation[]> {
+    const judged = operations.map((operation) => ({ operation, problem: unsendable(operation) }))
+    const sendable = judged.flatMap(({ operation, problem }) => (problem ? [] : [operation]))
+    if (sendable.length === operations.length) return sendable
     await this.store.update((draft) => {
-      for (const { operation, problem } of refused) {
+      for (const { operation, problem } of judged) {
+        if (!problem) continue
         const { method, table, id, values = {} } = operation
         draft.parked[keyOf(table, id)] = { print: printOf(operation), activity: draft.activity, problem, method, values, at: Date.now(), tries: 1 }
       }
     })
+    return sendable
   }
 
   // ---- pull

@@ -165,13 +165,11 @@ pub fn find_cycle(mut edges: Vec<(&RowId, &RowId)>) -> Option<Vec<RowId>> {
     let mut cycle: Vec<&RowId> =
         iter::successors(Some(at), |task| Some(before[*task]).filter(|task| *task != at)).collect();
     cycle.reverse();
-    let places: HashMap<&RowId, usize> = cycle.iter().enumerate().map(|(place, task)| (*task, place)).collect();
-    let is_on_it = |predecessor, successor| {
-        places.get(predecessor).is_some_and(|place| cycle[(place + 1) % cycle.len()] == successor)
-    };
     // It begins with the first of the edges that is on it.
-    let first = edges.iter().find(|(predecessor, successor)| is_on_it(*predecessor, *successor))?.0;
-    cycle.rotate_left(places[first]);
+    let steps: HashSet<_> = cycle.iter().copied().zip(cycle.iter().copied().cycle().skip(1)).collect();
+    let first = edges.iter().find(|edge| steps.contains(*edge))?.0;
+    let place = cycle.iter().position(|task| *task == first)?;
+    cycle.rotate_left(place);
     Some(cycle.into_iter().cloned().collect())
 }
 

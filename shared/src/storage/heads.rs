@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::layout::{self, COUNTER, key, key_of_row};
-use super::readable::readable;
+use super::readable::{readable, visible_version};
 use super::table::Table;
-use crate::domain::{Counter, Error, ProjectId, Role, Row, RowKey, ServerVersion, UserId, authorize};
+use crate::domain::{Counter, Error, ProjectId, Row, RowKey, ServerVersion, UserId};
 
 /// A live project and the version that it is at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +43,8 @@ impl Table {
         }
         let mut heads = Vec::with_capacity(memberships.len());
         for project in projects {
-            let counter = counters.get(project.as_str());
-            match readable(authorize(counter, memberships.get(project.as_str()), user, Role::Viewer)) {
-                Ok(Some(_)) => heads.extend(counter.map(|counter| Head { project, version: counter.current })),
-                Ok(None) | Err(Error::NotAMember | Error::MembershipRevoked | Error::ProjectDeleted) => {}
-                Err(error) => return Err(error),
-            }
+            let (counter, membership) = (counters.get(project.as_str()), memberships.get(project.as_str()));
+            heads.extend(visible_version(counter, membership, user)?.map(|version| Head { project, version }));
         }
         Ok((heads, next))
     }

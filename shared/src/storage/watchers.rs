@@ -26,9 +26,9 @@ use tokio::time::Instant;
 use super::batch_write::{delete, put};
 use super::layout::{self, CONNECTION, COUNTER, Item, LIVE, UNWATCHED, key_of_row, number, string, text};
 use super::page::{all_items, page};
-use super::readable::readable;
+use super::readable::{readable, visible_version};
 use super::table::{Table, unavailable};
-use crate::domain::{ConnectionId, Counter, Error, ProjectId, Role, Row, RowKey, ServerVersion, UserId, authorize};
+use crate::domain::{ConnectionId, Counter, Error, ProjectId, Row, RowKey, ServerVersion, UserId};
 
 /// The number of partitions over which the watches of a project are spread, and likewise the unwatched connections. One partition
 /// takes 1,000 writes per second, twice as many as the connections that the gateway opens for an account. To tell watchers, the
@@ -180,11 +180,7 @@ impl Table {
         for project in projects {
             let (counter, membership) = (counters.get(project.as_str()), memberships.get(project.as_str()));
             self.note(project, user, membership);
-            match readable(authorize(counter, membership, user, Role::Viewer)) {
-                Ok(Some(_)) => versions.extend(counter.map(|counter| (project.clone(), counter.current))),
-                Ok(None) | Err(Error::NotAMember | Error::MembershipRevoked | Error::ProjectDeleted) => {}
-                Err(error) => return Err(error),
-            }
+            versions.extend(visible_version(counter, membership, user)?.map(|version| (project.clone(), version)));
         }
         Ok(versions)
     }
@@ -233,7 +229,7 @@ impl Table {
         let watched = self.watched_by(&closed.connection).await?;
         let mut keys = vec![closed.key(), connection_key(&closed.connection)];
         keys.extend(watched.iter().map(|project| watch_key(project, &closed.connection)));
-        self.write_each(keys.into_iter().map(delete).collect::<Result<_, _>>()?, deadline()).await
+        self.delete_each(keys).await
     }
 
     /// The watchers of a project, those first whose latest `watch` is oldest, including those whose watch has expired. It reads
@@ -256,34 +252,19 @@ impl Table {
             .key_condition_expression("project_id = :partition")
             .expression_attribute_values(":partition", text(&partition));
         let items = all_items(query, usize::MAX).await.map_err(unavailable)?;
-        let readable = |item: &Item| {
+        let logged = |item: &Item| {
             let watch = watch(item);
             if watch.is_none() {
                 tracing::error!(alarm = "corrupt", partition, "a watch cannot be read");
             }
             watch
         };
-        Ok(items.iter().flatten().filter_map(readable).collect())
+        Ok(items.iter().flatten().filter_map(logged).collect())
     }
 
-    /// Ends the watches of a project by these connections.
-    pub async fn end_watches<'a>(
-        &self,
-        project: &ProjectId,
-        connections: impl IntoIterator<Item = &'a ConnectionId>,
-    ) -> Result<(), Error> {
-        let deletes = connections.into_iter().map(|connection| delete(watch_key(project, connection)));
-        self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
-    }
-
-    /// Ends the watches of these projects by one connection.
-    pub async fn end_watches_of<'a>(
-        &self,
-        connection: &ConnectionId,
-        projects: impl IntoIterator<Item = &'a ProjectId>,
-    ) -> Result<(), Error> {
-        let deletes = projects.into_iter().map(|project| delete(watch_key(project, connection)));
-        self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
+    /// Ends these watches, each of a project by a connection.
+    pub async fn end_watches(&self, watches: &[(&ProjectId, &ConnectionId)]) -> Result<(), Error> {
+        self.delete_each(watches.iter().map(|(project, connection)| watch_key(project, connection)).collect()).await
     }
 
     /// Ends a watch that has expired, unless it was renewed since it was read. Returns whether the watch ended.
@@ -346,8 +327,11 @@ impl Table {
         &self,
         connections: impl IntoIterator<Item = &'a Unwatched>,
     ) -> Result<(), Error> {
-        let deletes = connections.into_iter().map(|unwatched| delete(unwatched.key()));
-        self.write_each(deletes.collect::<Result<_, _>>()?, deadline()).await
+        self.delete_each(connections.into_iter().map(Unwatched::key).collect()).await
+    }
+
+    async fn delete_each(&self, keys: Vec<Item>) -> Result<(), Error> {
+        self.write_each(keys.into_iter().map(delete).collect::<Result<_, _>>()?, deadline()).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! The server judges each dependency when it comes. So it can refuse a change in a plan that is sound in the end: a dependency cannot
 //! link two tasks while another one links them with the same type, even if a later change moves that one away.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use shared::domain::{Collection, Dependency, Error, Graph, RowId, find_cycle, parse};
 
@@ -55,11 +55,8 @@ fn faults_in_the_end(edges: &[(Dependency, &Line)], there: &BTreeMap<&RowId, Dep
         return faults;
     };
     // The project has no cycle of its own, so at least one line is on it.
-    let on_it = |edge: &Dependency| {
-        let at = tasks.iter().position(|task| *task == edge.predecessor);
-        at.is_some_and(|at| tasks[(at + 1) % tasks.len()] == edge.successor)
-    };
-    if let Some((_, line)) = edges.iter().rfind(|(edge, _)| on_it(edge)) {
+    let steps: HashSet<_> = tasks.iter().zip(tasks.iter().cycle().skip(1)).collect();
+    if let Some((_, line)) = edges.iter().rfind(|(edge, _)| steps.contains(&(&edge.predecessor, &edge.successor))) {
         faults.push(line.fault(Some("successor"), format!("creates a cycle: {}", circle(&tasks))));
     }
     faults
