@@ -65,7 +65,7 @@ TYPED = {
     "cargo bench -p tests --bench pull": {"bench": "bench --profile dev", "pull": "pull -- 100 1000"},
     "cargo bench -p tests --bench growth": {"bench": "bench --profile dev", "growth": "growth -- 100"},
     "cargo bench -p tests --bench reference": {"bench": "bench --profile dev"},
-    "cargo bench -p tests --bench import": {"bench": "bench --profile dev"},
+    "cargo bench -p tests --bench import": {"bench": "bench --profile dev", "import": "import -- 1000"},
     "cargo bench -p tests --bench start": {"bench": "bench --profile dev"},
     "tests/mutants/run": {"tests/mutants/run": "SEEDS=0..2 tests/mutants/run mark_without_proof"},
 }
