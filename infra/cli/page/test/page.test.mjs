@@ -201,13 +201,17 @@ for (const lostTable of [false, true]) {
 
 look('a device that is live gets what changes', {}, async ({ page, id, screen }) => {
   await screen.set('B', 'Live', true)
-  await rest(id, 'tasks/keys/', { method: 'PATCH', body: JSON.stringify({ name: 'Keys, at last' }) })
+  // A change before the device listens comes with its next sync, and no poke tells of it.
+  let changes = 0
+  await eventually(async () => {
+    await rest(id, 'tasks/keys/', { method: 'PATCH', body: JSON.stringify({ name: `Keys, at last ${(changes += 1)}` }) })
+    await page.locator('.line .flag-B.poked').waitFor({ timeout: 2_000 })
+  })
   await screen.device('B').locator('.phone-list', { hasText: 'Keys, at last' }).waitFor({ timeout: 10_000 }).catch(() => {})
   await screen.device('B').locator('.phone-list').evaluate((list) => (list.scrollTop = 9_999))
   await screen.device('B').locator('.phone-task', { hasText: 'Keys, at last' }).waitFor()
   assert.ok((await screen.mark('A')) < (await screen.mark('B')), 'the other is not live')
-  // It heard of it over its WebSocket, and its flag flashes.
-  await page.locator('.line .flag-B.poked').waitFor()
+  // B heard of it over its WebSocket, and its flag flashed.
   assert.equal(await page.locator('.line .flag-A.poked').count(), 0)
   // The version line shows it, too: A lacks the last version.
   await page.waitForFunction(() => /A lacks it, B has it/.test(document.querySelector('.told').textContent))

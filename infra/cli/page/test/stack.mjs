@@ -65,7 +65,8 @@ export async function openPage({ width = 1280, height = 1000, colorScheme = 'lig
   assert.equal(made.status, 201)
   const { id } = await made.json()
   await page.goto(`${address}/#${id}`)
-  await page.locator('.phone-task').first().waitFor({ state: 'attached' })
+  // A test may take a device offline at once, and a device that never synced shows no task.
+  for (const pane of ['#pane-a', '#pane-b']) await page.locator(`${pane} .phone-task`).first().waitFor({ state: 'attached' })
   return { page, id, complaints, foreign, close: () => context.close() }
 }
 
