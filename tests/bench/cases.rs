@@ -114,7 +114,7 @@ async fn measure(case: Case, endpoint: &str, since: u64) -> Outcome<Measured> {
     let idle_memory = meter::peak_memory();
     drain(&router, &token, &path, since).await?;
     let first_peak = meter::peak_memory();
-    // Counted at the second time, because the first pull of a process does not know the member and makes one call more.
+    // Counts the second pull: the first one of a process does not know the member yet, and makes one more call.
     let pulled = drain(&router, &token, &path, since).await?;
 
     let before = meter::cpu();
