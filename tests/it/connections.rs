@@ -21,11 +21,11 @@ const FAILURE: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\r
 /// Closes the connection instead of an answer.
 const SILENCE: &str = "";
 
-/// A service that answers by a script, and notes the connection of each request.
+/// A service that answers by a script, and notes the connection and the text of each request.
 #[derive(Clone)]
 struct Service {
     script: Arc<Mutex<VecDeque<&'static str>>>,
-    requests: Arc<Mutex<Vec<usize>>>,
+    requests: Arc<Mutex<Vec<(usize, String)>>>,
 }
 
 impl Service {
@@ -48,8 +48,9 @@ impl Service {
     async fn serve(self, connection: usize, mut stream: TcpStream) {
         let mut request = vec![0; 64 * 1024];
         // Each request is small, so it arrives in one piece.
-        while stream.read(&mut request).await.is_ok_and(|bytes| bytes > 0) {
-            self.requests.lock().expect("no panic").push(connection);
+        while let Ok(length @ 1..) = stream.read(&mut request).await {
+            let text = String::from_utf8_lossy(&request[..length]).into_owned();
+            self.requests.lock().expect("no panic").push((connection, text));
             let answer = self.script.lock().expect("no panic").pop_front().expect("no more requests");
             stream.write_all(answer.as_bytes()).await.expect("a reader");
             if [CUT_SHORT, SILENCE].contains(&answer) {
@@ -58,8 +59,19 @@ impl Service {
         }
     }
 
+    /// The connections of the requests.
     fn requests(&self) -> Vec<usize> {
-        self.requests.lock().expect("no panic").clone()
+        self.requests.lock().expect("no panic").iter().map(|(connection, _)| *connection).collect()
+    }
+
+    /// The names of the first request's headers, in order.
+    fn headers(&self) -> Vec<String> {
+        let requests = self.requests.lock().expect("no panic");
+        let (head, _) = requests[0].1.split_once("\r\n\r\n").expect("a whole head");
+        let name = |line: &str| line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+        let mut names: Vec<_> = head.lines().skip(1).map(name).collect();
+        names.sort();
+        names
     }
 }
 
@@ -83,6 +95,17 @@ async fn an_answer_that_is_cut_short_or_never_comes_is_asked_for_again() {
         assert!(table.counter(&project()).await.expect("an answer").is_none());
         assert_eq!(service.requests(), [0, 1, 2]);
     }
+}
+
+/// Each header costs CPU in every call, and most are signed.
+#[tokio::test]
+async fn a_call_has_only_the_headers_that_the_table_needs_and_a_name() {
+    let (service, table) = Service::playing([NOTHING]).await;
+    table.counter(&project()).await.expect("an answer");
+    let needed = ["authorization", "content-length", "content-type", "host", "x-amz-date", "x-amz-target"];
+    let mut expected: Vec<_> = needed.into_iter().chain(["user-agent"]).collect();
+    expected.sort_unstable();
+    assert_eq!(service.headers(), expected);
 }
 
 /// This is within the two seconds of one attempt.

@@ -15,8 +15,10 @@ use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::capture_connection;
+use lambda_http::http::header::{HeaderValue, USER_AGENT};
 use lambda_http::http::{Request, Response};
 
+use super::sdk_headers;
 use crate::outbound::Client;
 
 /// A client as the SDK wants it.
@@ -74,7 +76,8 @@ const LONGEST: usize = 32 * 1024 * 1024;
 /// The request with its body in one piece. The SDK makes requests to DynamoDB in one piece already.
 fn plain(request: HttpRequest) -> Result<Request<Full<Bytes>>, ConnectorError> {
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    parts.headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(sdk_headers::USER_AGENT));
     let body = body.bytes().ok_or_else(|| ConnectorError::user("a request that is a stream".into()))?;
     Ok(Request::from_parts(parts, Full::new(Bytes::copy_from_slice(body))))
 }

@@ -42,6 +42,7 @@ mod read;
 mod readable;
 mod reading;
 mod restore;
+mod sdk_headers;
 mod stream;
 mod table;
 mod transaction;

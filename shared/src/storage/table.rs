@@ -9,12 +9,13 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Region;
+use aws_sdk_dynamodb::config::{Region, SharedInterceptor, StalledStreamProtectionConfig};
 use aws_sdk_dynamodb::error::SdkError;
 
 use super::capacity::AskForCapacity;
 use super::connector::Connector;
 use super::known_members::KnownMembers;
+use super::sdk_headers::OmitSdkHeaders;
 use crate::domain::{Error, InvalidQuota, Quotas, VersionHistory};
 use crate::outbound;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -27,7 +28,8 @@ pub const BY_USER: &str = "by_user";
 pub const LIVE_EDGES: &str = "live_edges";
 
 /// The time limit for one attempt of one call. It is long enough for a page of 1 MB, and short enough to repeat the call within
-/// a request's deadline.
+/// a request's deadline. It also ends an answer that stalls, because the connector reads all of an answer within the attempt. So
+/// the SDK's own protection against that is off.
 const ATTEMPT: Duration = Duration::from_secs(2);
 
 /// The error that the environment does not name the table, or has an invalid quota.
@@ -61,9 +63,12 @@ pub struct Table {
 impl Table {
     /// The table with this name behind a client, whose calls are counted for the request that makes them.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
-        let counted = client.config().to_builder().interceptor(AskForCapacity);
+        let mut config = client.config().to_builder();
+        // Nothing disables these two. `permanent` spares the SDK a check of that at each step of each call.
+        config.push_interceptor(SharedInterceptor::permanent(AskForCapacity));
+        config.push_interceptor(SharedInterceptor::permanent(OmitSdkHeaders));
         Self {
-            client: Client::from_conf(counted.build()),
+            client: Client::from_conf(config.build()),
             name: name.into(),
             members: Arc::default(),
             quotas: Quotas::default(),
@@ -97,6 +102,7 @@ impl Table {
             .http_client(Connector(client))
             .retry_config(retries())
             .timeout_config(timeouts())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
     }
 
     /// The table of a function's environment: `TABLE_NAME`, `AWS_REGION`, the credentials that Lambda gives, and
@@ -109,6 +115,7 @@ impl Table {
             .http_client(Connector(outbound::client()))
             .retry_config(retries())
             .timeout_config(timeouts())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .region(set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION")).map(Region::new))
             .credentials_provider(EnvironmentVariableCredentialsProvider::new());
         config.set_endpoint_url(set("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| set("AWS_ENDPOINT_URL")));
