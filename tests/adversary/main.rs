@@ -8,6 +8,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "all of this is test code, helpers included")]
 
+use mimalloc::MiMalloc;
+
 mod answer;
 mod batch;
 mod bugs;
@@ -31,3 +33,6 @@ mod run;
 mod scenario;
 mod table;
 mod writer;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;

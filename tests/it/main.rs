@@ -5,6 +5,8 @@
     reason = "in a test, a surprise is a failure; clippy knows tests, not their helpers"
 )]
 
+use mimalloc::MiMalloc;
+
 mod access;
 mod after_restore;
 mod alarms;
@@ -63,3 +65,6 @@ mod supply_chain;
 mod tasks;
 mod trail;
 mod versions;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
