@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use shared::domain::Mark;
-use tokio::sync::watch;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::ending::with_more;
@@ -53,8 +53,9 @@ struct Memory {
     pages: HashMap<PageKey, KeptPage>,
     bytes: usize,
     kept_so_far: u64,
-    /// Pages that pulls are reading. The channel closes when one is done.
-    reading: HashMap<PageKey, watch::Receiver<()>>,
+    /// Pages that pulls are reading. Each semaphore has no permits. When it is closed because the pull is done, it wakes the pulls
+    /// that wait in the order in which they came. A channel of tokio wakes them in a random order, and no test could be repeated.
+    reading: HashMap<PageKey, Arc<Semaphore>>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,7 +96,7 @@ pub(crate) struct Reading<'a> {
     kept: &'a KeptPages,
     key: PageKey,
     /// None if another pull reads the same page and this pull has waited for it long enough.
-    others: Option<watch::Sender<()>>,
+    others: Option<Arc<Semaphore>>,
 }
 
 impl Reading<'_> {
@@ -112,8 +113,9 @@ impl Reading<'_> {
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        if self.others.is_some() {
+        if let Some(others) = &self.others {
             self.kept.memory().reading.remove(&self.key);
+            others.close();
         }
     }
 }
@@ -200,14 +202,14 @@ impl KeptPages {
         memory.put(key, kept, self.limits.bytes);
     }
 
-    /// Begins to read a page, or returns the channel of the pull that is reading it.
-    fn begin(&self, key: &PageKey) -> Result<watch::Sender<()>, watch::Receiver<()>> {
+    /// Begins to read a page, or returns the semaphore of the pull that is reading it.
+    fn begin(&self, key: &PageKey) -> Result<Arc<Semaphore>, Arc<Semaphore>> {
         let mut memory = self.memory();
         if let Some(under_way) = memory.reading.get(key) {
-            return Err(under_way.clone());
+            return Err(Arc::clone(under_way));
         }
-        let (others, under_way) = watch::channel(());
-        memory.reading.insert(key.clone(), under_way);
+        let others = Arc::new(Semaphore::new(0));
+        memory.reading.insert(key.clone(), Arc::clone(&others));
         Ok(others)
     }
 
@@ -246,10 +248,10 @@ impl Memory {
     }
 }
 
-/// Waits until the channel is closed, or long enough.
-async fn wait_for(mut under_way: watch::Receiver<()>) {
+/// Waits until the semaphore is closed, or long enough.
+async fn wait_for(under_way: Arc<Semaphore>) {
     // In either case there is nothing more to wait for.
-    let _ = timeout(MAX_WAIT, under_way.changed()).await;
+    let _ = timeout(MAX_WAIT, under_way.acquire()).await;
 }
 
 #[cfg(test)]
@@ -389,6 +391,28 @@ mod tests {
         let begin = Instant::now();
         assert!(matches!(find().await, Found::None(Reading { others: None, .. })));
         assert_eq!(begin.elapsed(), MAX_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pulls_that_wait_for_a_page_go_on_in_the_order_in_which_they_came() {
+        let kept = Arc::new(kept(10_000));
+        let member = member();
+        let Found::None(reading) = kept.find(key("p", 0), &reader(&member, 0)).await else { panic!("a page") };
+        let order = Arc::new(Mutex::new(vec![]));
+        let mut pulls = vec![];
+        for number in 0..20 {
+            let (kept, member, order) = (Arc::clone(&kept), member.clone(), Arc::clone(&order));
+            pulls.push(tokio::spawn(async move {
+                kept.find(key("p", 0), &reader(&member, 0)).await;
+                order.lock().expect("no panic").push(number);
+            }));
+        }
+        tokio::task::yield_now().await;
+        reading.keep(page(0), Bytes::from_static(b"body"), false);
+        for pull in pulls {
+            pull.await.expect("no panic");
+        }
+        assert_eq!(*order.lock().expect("no panic"), (0..20).collect::<Vec<_>>());
     }
 
     proptest! {
