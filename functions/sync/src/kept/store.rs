@@ -54,7 +54,8 @@ struct Memory {
     bytes: usize,
     kept_so_far: u64,
     /// Pages that pulls are reading. Each semaphore has no permits. When it is closed because the pull is done, it wakes the pulls
-    /// that wait in the order in which they came. A channel of tokio wakes them in a random order, and no test could be repeated.
+    /// that wait in the order in which they came. tokio's `watch` channel would wake them in a random order, and a seed of the tests
+    /// could not be played again.
     reading: HashMap<PageKey, Arc<Semaphore>>,
 }
 
