@@ -9,6 +9,7 @@ pub mod auth;
 pub mod domain;
 pub mod http;
 pub mod idempotency;
+pub mod lambda;
 pub mod live;
 pub mod meter;
 pub mod outbound;

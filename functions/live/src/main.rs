@@ -5,6 +5,7 @@ use std::sync::Arc;
 use live::{Live, run};
 use shared::auth::Verifier;
 use shared::http::{CallerBudgets, log_to_stdout};
+use shared::lambda::run_as_task;
 use shared::live::LiveLog;
 use shared::storage::Table;
 
@@ -15,5 +16,6 @@ async fn main() -> Result<(), lambda_http::Error> {
     let table = Table::from_env()?;
     let budgets = CallerBudgets::from_env()?;
     table.connect().await;
-    run(Live::new(table, verifier).with_budgets(budgets).with_log(LiveLog::of_function("live"))).await
+    let live = Live::new(table, verifier).with_budgets(budgets).with_log(LiveLog::of_function("live"));
+    run_as_task(run(live)).await
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use poke::{Poke, run};
 use shared::http::log_to_stdout;
+use shared::lambda::run_as_task;
 use shared::live::{Gateway, LiveLog};
 use shared::storage::Table;
 
@@ -13,5 +14,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     let table = Table::from_env()?;
     let connections = Arc::new(Gateway::from_env()?);
     table.connect().await;
-    run(Poke::new(table, connections).with_log(LiveLog::of_function("poke"))).await
+    run_as_task(run(Poke::new(table, connections).with_log(LiveLog::of_function("poke")))).await
 }

@@ -6,6 +6,7 @@ use lambda_http::Error;
 use rest::{App, router};
 use shared::auth::Verifier;
 use shared::http::{CallerBudgets, RequestLog, log_to_stdout, run};
+use shared::lambda::run_as_task;
 use shared::storage::Table;
 
 #[tokio::main(flavor = "current_thread")]
@@ -16,5 +17,5 @@ async fn main() -> Result<(), Error> {
     let budgets = CallerBudgets::from_env()?;
     table.connect().await;
     let router = router(App { table, verifier }).layer(RequestLog::of_function("rest"));
-    run(CallerBudgets::around(budgets, router)).await
+    run_as_task(run(CallerBudgets::around(budgets, router))).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lambda_http::Error;
 use shared::auth::Verifier;
 use shared::http::log_to_stdout;
+use shared::lambda::run_as_task;
 use shared::storage::Table;
 use sync::{App, KeptPages, run};
 
@@ -14,5 +15,6 @@ async fn main() -> Result<(), Error> {
     let verifier = Arc::new(Verifier::from_env().await?);
     let table = Table::from_env()?;
     table.connect().await;
-    run(App::new(table, verifier).keeping(Arc::new(KeptPages::from_env()?))).await
+    let app = App::new(table, verifier).keeping(Arc::new(KeptPages::from_env()?));
+    run_as_task(run(app)).await
 }
