@@ -91,7 +91,7 @@ async fn a_project_whose_counter_or_membership_cannot_be_read_has_no_head_and_hi
     let (app, user) = (TestApp::new().await, somebody());
     let projects = projects(&app, &user, 5).await;
     let membership = |project: &TestProject| format!("memberships#{}", project.membership(&user));
-    projects[0].spoil("_counter", "last").await;
+    projects[0].spoil("_counter", "checksums").await;
     projects[1].spoil(&membership(&projects[1]), "writes").await;
     projects[3].spoil(&membership(&projects[3]), "row").await;
     for limit in [1, 2, 100] {

@@ -1,6 +1,7 @@
 //! The steps of a pull. A pull does not trust what it reads. It proves it, see [`Proof`].
 //!
-//! 1. Read counter and membership in one strong read. If the device is up to date, answer without a read of the index.
+//! 1. Read counter and membership in one strong read. If one of them is left unprocessed, read both again. If the device is up
+//!    to date, answer without a read of the index.
 //! 2. Read the rows above `since` from the index, ascending and without an upper end. Many rows are read in ranges in parallel,
 //!    of which the last has no end.
 //! 3. Prove that nothing is missing up to the counter. If rows are newer than the counter, read the counter again and prove
@@ -29,9 +30,9 @@
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use shared::domain::{Checksums, Counter, Error, Mark, ProjectId, Row, RowKey, ServerVersion, UserId, VersionSpan};
+use shared::domain::{Checksums, Error, Mark, ProjectId, PullCounter, ServerVersion, UserId, VersionSpan};
 use shared::meter;
-use shared::storage::{FeedPage, FeedRow, MAX_ROWS, Table};
+use shared::storage::{FeedPage, FeedRow, MAX_ROWS, PullMembership, PullStart, Table};
 use tokio::time::{Instant, sleep};
 
 use crate::body::{Budget, IdBudget, PullAnswer};
@@ -130,21 +131,19 @@ pub(crate) async fn pull<'a>(
     pull: &Pull,
 ) -> Result<Pulled<'a>, Error> {
     table.expect_member_or_removed(&pull.project, &pull.caller).await?;
-    let membership = RowKey::membership(&pull.project, &pull.caller);
-    let snapshot = table.snapshot(&pull.project, std::slice::from_ref(&membership)).await?;
-    let (Some(counter), Some(membership)) = (&snapshot.counter, snapshot.row(&membership)) else {
+    let start = table.pull_start(&pull.project, &pull.caller).await?;
+    let PullStart { counter: Some(counter), membership: Some(membership) } = start else {
         return Err(Error::NotAMember);
     };
-    expect_no_resync(counter, pull.since)?;
-    let in_doubt = snapshot.was_read_in_several_calls();
-    match Gathering::answer(table, strong, kept, pull, counter.clone(), membership, in_doubt).await {
+    expect_no_resync(&counter, pull.since)?;
+    let resync_through = counter.resync_through;
+    match Gathering::answer(table, strong, kept, pull, counter, &membership).await {
         Ok(made) => Ok(Pulled::Made(Box::new(made))),
         Err(Stop::Given(page)) => Ok(Pulled::Given(page)),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Ended(ended)) => {
             let Pull { ref project, since, wipe_page, .. } = *pull;
-            let wipe =
-                Wipe { table, strong, project, since, resync_through: counter.resync_through, budget: wipe_page };
+            let wipe = Wipe { table, strong, project, since, resync_through, budget: wipe_page };
             Ok(Pulled::Made(Box::new(Made::unkept(wipe.answer(ended).await?, PullOutcome::Wiped))))
         }
     }
@@ -154,7 +153,7 @@ pub(crate) async fn pull<'a>(
 /// its wipe began on another table.
 ///
 /// This comes before removal and deletion, because a wipe names only the ids that this table has.
-fn expect_no_resync(counter: &Counter, since: Mark) -> Result<(), Error> {
+fn expect_no_resync(counter: &PullCounter, since: Mark) -> Result<(), Error> {
     let is_stale = match since.wipe_place() {
         Some(place) => !place.is_since(counter.resync_through),
         None => since != Mark::NOTHING && counter.resync_through.is_some_and(|through| since <= through.into()),
@@ -179,8 +178,8 @@ struct Gathering<'a, 'k> {
     strong: &'a StrongReads,
     kept: &'k KeptPages,
     pull: &'a Pull,
-    membership: &'a Row,
-    counter: Counter,
+    membership: &'a PullMembership,
+    counter: PullCounter,
     /// The version above which the device needs everything. [`Mark::NOTHING`] if the device was wiped or its app has new columns.
     since: Mark,
     /// A counter that was read before the index.
@@ -201,13 +200,11 @@ impl<'a, 'k> Gathering<'a, 'k> {
         strong: &'a StrongReads,
         kept: &'k KeptPages,
         pull: &'a Pull,
-        counter: Counter,
-        membership: &'a Row,
-        // Whether the counter may have been read long after the membership.
-        mut in_doubt: bool,
+        counter: PullCounter,
+        membership: &'a PullMembership,
     ) -> Result<Made<'k>, Stop> {
         // Step 7 is about the mark of a device that was wiped or is being wiped.
-        let wiped = membership.was_removed_at(pull.since) || pull.since.wipe_place().is_some();
+        let wiped = membership.removals.may_include(pull.since) || pull.since.wipe_place().is_some();
         let held = if wiped { Mark::NOTHING } else { pull.since };
         let since = if pull.needs_everything { Mark::NOTHING } else { held };
         let mut gathering = Self {
@@ -226,24 +223,23 @@ impl<'a, 'k> Gathering<'a, 'k> {
             began: Instant::now(),
             deadline: Instant::now() + MAX_PROOF_TIME,
         };
-        gathering.proof.add(FeedRow::of(&pull.project, membership));
-        if membership.live().is_none() {
+        gathering.proof.add(membership.row.clone());
+        if !membership.is_live() {
             return Err(Ended::removed(membership).into());
         }
         gathering.expect_not_deleted()?;
         if held > gathering.counter.current.into() {
             // The device may have seen a commit's rows before its counter.
             gathering.read_counter().await?;
-            in_doubt = true;
-        }
-        let current = gathering.counter.current;
-        if held > current.into() {
-            return Err(Error::SinceAheadOfServer { current }.into());
-        }
-        if in_doubt && held.covers(membership.version) {
-            // A mark that the device guessed may be above the removal. Then the dead membership is not among the rows. Whoever
-            // is a member after the counter was read was not removed up to the counter.
-            gathering.read_membership().await?;
+            let current = gathering.counter.current;
+            if held > current.into() {
+                return Err(Error::SinceAheadOfServer { current }.into());
+            }
+            if held.covers(membership.row.version) {
+                // A mark that the device guessed may be above the removal. Then the dead membership is not among the rows.
+                // Whoever is a member after the counter was read was not removed up to the counter.
+                gathering.read_membership().await?;
+            }
         }
         gathering.wait_for_min_version().await?;
         let current = gathering.counter.current;
@@ -341,7 +337,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
                 self.outcome = self.outcome.max(PullOutcome::Busy);
                 self.wait_for_counter().await?;
                 let membership = self.read_membership().await?;
-                if !membership.was_removed_at(counter.into()) {
+                if !membership.removals.may_include(counter.into()) {
                     return Ok(self.finish_busy(counter));
                 }
                 if Instant::now() >= self.deadline {
@@ -559,6 +555,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
     /// Reads the counter again. The project may have been deleted.
     async fn read_counter(&mut self) -> Result<(), Stop> {
         let counter = self.table.counter(&self.pull.project).await?.ok_or(Error::NotAMember)?;
+        let counter = PullCounter::from(counter);
         // The counter never goes back, because what was read before was true.
         if counter.current >= self.counter.current {
             self.counter = counter;
@@ -582,13 +579,14 @@ impl<'a, 'k> Gathering<'a, 'k> {
     }
 
     /// Reads the caller's membership again, because it may be dead by now.
-    async fn read_membership(&self) -> Result<Row, Stop> {
-        let key = &self.membership.key;
-        let row = self.table.row(&self.pull.project, key).await?.ok_or(Error::NotAMember)?;
-        if row.live().is_none() {
-            return Err(Ended::removed(&row).into());
+    async fn read_membership(&self) -> Result<PullMembership, Stop> {
+        let project = &self.pull.project;
+        let row = self.table.row(project, &self.membership.row.key).await?.ok_or(Error::NotAMember)?;
+        let membership = PullMembership::of(project, &row);
+        if !membership.is_live() {
+            return Err(Ended::removed(&membership).into());
         }
-        Ok(row)
+        Ok(membership)
     }
 
     fn expect_not_deleted(&self) -> Result<(), Stop> {
@@ -597,7 +595,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
 
     /// Ends the pull if the caller's own membership is dead. The live one from step 1 is among the rows, so a dead one is newer.
     fn expect_not_removed(&self) -> Result<(), Stop> {
-        match self.proof.row(&self.membership.key) {
+        match self.proof.row(&self.membership.row.key) {
             Some(row) if row.json.is_none() => Err(Ended::Removed { at: row.version, knew: row.version }.into()),
             _ => Ok(()),
         }
@@ -718,17 +716,20 @@ where
 
 #[cfg(test)]
 mod tests {
+    use shared::domain::Counter;
+
     use super::*;
 
     #[test]
     fn a_mark_from_before_a_restore_starts_over_and_a_new_device_or_a_later_mark_does_not() {
         let version = |number: u64| ServerVersion::try_from(number).expect("a version");
-        let starts_over = |counter: &Counter, since: u64| {
+        let starts_over = |counter: &PullCounter, since: u64| {
             let since = Mark::try_from(since).expect("a mark");
             matches!(expect_no_resync(counter, since), Err(Error::ResyncRequired { through }) if through == version(7))
         };
-        let restored = Counter { resync_through: Some(version(7)), ..Counter::at(version(9)) };
+        let counter = PullCounter::from(Counter::at(version(9)));
+        let restored = PullCounter { resync_through: Some(version(7)), ..counter.clone() };
         assert_eq!([0, 1, 7, 8].map(|since| starts_over(&restored, since)), [false, true, true, false]);
-        assert!(!starts_over(&Counter::at(version(9)), 7));
+        assert!(!starts_over(&counter, 7));
     }
 }

@@ -12,8 +12,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use shared::domain::{ArchivedVersions, Error, Mark, ProjectId, Row, RowKey, ServerVersion, WipePlace};
-use shared::storage::{RowVersions, Table};
+use shared::domain::{ArchivedVersions, Error, Mark, ProjectId, RowKey, ServerVersion, WipePlace};
+use shared::storage::{PullMembership, RowVersions, Table};
 use tokio::time::{Duration, Instant};
 
 use crate::body::{IdBudget, PullAnswer};
@@ -39,10 +39,10 @@ pub(crate) enum Ended {
 
 impl Ended {
     /// The removal of a dead membership.
-    pub(crate) fn removed(membership: &Row) -> Self {
-        let is_removal = |version: &ServerVersion| membership.removed_at.contains(version);
-        let written_dead = membership.history.versions().iter().copied().take_while(is_removal);
-        Self::Removed { at: membership.version, knew: written_dead.last().unwrap_or(membership.version) }
+    pub(crate) fn removed(PullMembership { row, removals }: &PullMembership) -> Self {
+        let is_removal = |version: &ServerVersion| removals.versions().contains(version);
+        let written_dead = row.history.versions().iter().copied().take_while(is_removal);
+        Self::Removed { at: row.version, knew: written_dead.last().unwrap_or(row.version) }
     }
 
     /// The version of the removal or deletion.
@@ -201,20 +201,8 @@ impl Archived {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::{RowKey, Write};
-
     use super::*;
-    use crate::testing::version;
-
-    /// A membership that was given or, where it says so, removed at these versions.
-    fn membership(writes: &[(u64, bool)]) -> Row {
-        let key: RowKey = "memberships#m".parse().expect("a key");
-        let write = |removed| if removed { Write::Delete } else { Write::Put(shared::domain::Columns::new()) };
-        let written = writes.iter().fold(None, |row: Option<Row>, (at, removed)| {
-            Some(Row::written(row.as_ref(), key.clone(), write(*removed), version(*at)))
-        });
-        written.expect("a write")
-    }
+    use crate::testing::membership;
 
     fn ended(writes: &[(u64, bool)]) -> (u64, u64) {
         let ended = Ended::removed(&membership(writes));

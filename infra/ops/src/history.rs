@@ -112,7 +112,7 @@ fn held(row: &Row) -> Vec<Held> {
     let mut held = Vec::new();
     let mut there = superseded.len() as u64 + 1 < row.revision_count;
     for (version, fate) in superseded.chain([(row.version.get(), now)]) {
-        let removed = row.removed_at.iter().any(|at| at.get() == version);
+        let removed = row.removals.versions().iter().any(|at| at.get() == version);
         let change = match there {
             _ if fate == Fate::Tombstone || removed => Change::Deleted,
             true => Change::Updated,

@@ -6,6 +6,7 @@ mod author;
 mod checksum;
 mod column_versions;
 mod conflict;
+mod counter;
 mod draft;
 mod error;
 mod fields;
@@ -16,6 +17,7 @@ mod model;
 mod precondition;
 mod promised;
 mod quota;
+mod removals;
 mod row;
 mod unknown;
 mod version;
@@ -27,6 +29,7 @@ pub use author::{Author, LastWrite};
 pub use checksum::Checksums;
 pub use column_versions::ColumnVersions;
 pub use conflict::{concurrent_changes, expect_seen};
+pub use counter::{Counter, PullCounter, UnfinishedDeletion};
 pub use draft::{Draft, PlannedWrite, RowState, Step};
 pub use error::{Error, FieldConflict, FieldError};
 pub use fields::{FieldErrors, Patched, Understood, merge, parse, patched, read, understand};
@@ -38,9 +41,8 @@ pub use model::{
 pub use precondition::{Base, Precondition};
 pub use promised::PromisedAnswer;
 pub use quota::{InvalidQuota, Quotas};
-pub use row::{
-    Collection, CollectionName, Columns, Counter, Row, RowKey, State, UnfinishedDeletion, UnknownCollection, Write,
-};
+pub use removals::Removals;
+pub use row::{Collection, CollectionName, Columns, Row, RowKey, State, UnknownCollection, Write};
 pub use unknown::UnknownColumns;
 pub use version::{InvalidVersion, Mark, ServerVersion, VersionSpan, WipePlace};
 pub use version_history::{CorruptHistory, VersionHistory};

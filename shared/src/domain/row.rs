@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use super::{
-    Calendar, Checksums, ColumnVersions, Dependency, LastWrite, Mark, Membership, Project, ProjectId, PromisedAnswer,
-    Resource, RowId, ServerVersion, Task, UnknownColumns, UserId, VersionHistory, VersionSpan, membership_id,
+    Calendar, ColumnVersions, Dependency, LastWrite, Mark, Membership, Project, ProjectId, Removals, Resource, RowId,
+    ServerVersion, Task, UnknownColumns, UserId, VersionHistory, membership_id,
 };
 
 /// The columns of a row without `id`, `server_version` and `project`, nested values as JSON.
@@ -271,9 +271,8 @@ pub struct Row {
     pub state: State,
     /// The columns that a newer version of this code gave it.
     pub unknown: UnknownColumns,
-    /// On a membership, the versions at which it was removed, oldest first. It has at most the latest
-    /// [`Row::MAX_REMOVALS`]. See [`Row::was_removed_at`].
-    pub removed_at: Vec<ServerVersion>,
+    /// The removals of a membership. No other row has any.
+    pub removals: Removals,
     /// Who wrote the row last, and when. None if older code did. It stays on the table: no device and no answer of REST
     /// has it.
     pub last_write: Option<LastWrite>,
@@ -300,7 +299,7 @@ impl Row {
         let old_columns = old.map(Self::columns);
         let column_versions = old.map(|row| row.column_versions.clone()).unwrap_or_default();
         let buried = matches!(write, Write::Bury(..));
-        let mut removed_at = old.filter(|_| !buried).map(|row| row.removed_at.clone()).unwrap_or_default();
+        let mut removals = old.filter(|_| !buried).map(|row| row.removals.clone()).unwrap_or_default();
         let unknown = old.map(|row| row.unknown.clone()).unwrap_or_default();
         let (column_versions, state, unknown) = match write {
             Write::Put(new) => {
@@ -316,8 +315,7 @@ impl Row {
             Write::Bury(last, unknown) => (column_versions, State::Dead(last), unknown),
         };
         if key.collection == Collection::Memberships && matches!(state, State::Dead(_)) {
-            removed_at.push(version);
-            removed_at.drain(..removed_at.len().saturating_sub(Self::MAX_REMOVALS));
+            removals.push(version);
         }
         let superseding = |row: &Self| row.history.superseding(row.version, version, max_history_bytes);
         let history = old.map(superseding).unwrap_or_default();
@@ -333,22 +331,9 @@ impl Row {
             column_versions,
             state,
             unknown,
-            removed_at,
+            removals,
             last_write: None,
         }
-    }
-
-    /// How many removals a membership remembers exactly.
-    pub const MAX_REMOVALS: usize = 16;
-
-    /// Whether a device of this member with this mark may have been told to forget everything.
-    ///
-    /// If the list is full, older removals may have been dropped. Then any mark up to the oldest kept one may be a
-    /// removal. A false positive costs a full pull. A false negative costs rows.
-    pub fn was_removed_at(&self, mark: Mark) -> bool {
-        let first_exact = self.removed_at.len().checked_sub(Self::MAX_REMOVALS);
-        first_exact.is_some_and(|first| mark <= self.removed_at[first].into())
-            || self.removed_at.iter().any(|version| mark == (*version).into())
     }
 
     /// The versions that the row is known to have had, newest first: the current one and those in its history.
@@ -403,7 +388,7 @@ impl Row {
     /// The largest size that this row has on the table, in bytes.
     pub fn stored_size(&self, project: &ProjectId) -> usize {
         Self::size(project, &self.key, self.columns(), &self.unknown)
-            + self.removed_at.len() * Self::BYTES_PER_REMOVAL
+            + self.removals.versions().len() * Self::BYTES_PER_REMOVAL
             + self.last_write.as_ref().map_or(0, LastWrite::size)
     }
 
@@ -467,74 +452,6 @@ fn flat(value: &Value) -> Value {
     }
 }
 
-/// A project's counter.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Counter {
-    /// The version of the latest row write.
-    pub current: ServerVersion,
-    /// The rows of the latest commit, each with its version.
-    pub write_set: Vec<(RowKey, ServerVersion)>,
-    /// The version of the commit that deleted the project.
-    pub deleted_at: Option<ServerVersion>,
-    /// Ranges of versions, both ends included, that no row holds: what a restore could not bring back.
-    pub skipped: Vec<(u64, u64)>,
-    /// A device with a mark from 1 up to here holds rows that a restore took back, which no delta clears.
-    pub resync_through: Option<ServerVersion>,
-    /// The checksums of the live rows.
-    pub checksums: Checksums,
-    /// A deletion that takes several commits, between the first of them and the last. The next commit of the project,
-    /// whoever asks for it, goes on with this one.
-    pub unfinished: Option<UnfinishedDeletion>,
-}
-
-/// A task's deletion of which some commits are made and the last one is not.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnfinishedDeletion {
-    /// The task. It is live until the last commit.
-    pub task: RowId,
-    /// The answer that the last commit stores for the request, if the request has a key.
-    pub promised: Option<PromisedAnswer>,
-    /// Who asked for it. None if older code noted it.
-    pub by: Option<UserId>,
-}
-
-impl UnfinishedDeletion {
-    /// Whether it is the same deletion. The author does not count, because older code drops it from the note, and an
-    /// erasure may.
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        self.task == other.task && self.promised == other.promised
-    }
-}
-
-impl Counter {
-    /// The counter of a project about which there is nothing else to say.
-    pub fn at(current: ServerVersion) -> Self {
-        let checksums = Checksums::default();
-        let (write_set, skipped) = (vec![], vec![]);
-        Self { current, write_set, deleted_at: None, skipped, resync_through: None, checksums, unfinished: None }
-    }
-
-    /// Whether the counter is not below the mark.
-    pub fn reaches(&self, mark: Mark) -> bool {
-        mark <= self.current.into()
-    }
-
-    /// The skipped versions, each range as a span.
-    pub fn skipped_spans(&self) -> impl Iterator<Item = VersionSpan> {
-        let mark = |number: u64| Mark::try_from(number).unwrap_or(Mark::EVERYTHING);
-        self.skipped
-            .iter()
-            .map(move |(first, last)| VersionSpan { after: mark(first.saturating_sub(1)), through: mark(*last) })
-    }
-
-    /// The version to which the latest restore raised the counter. 0 if there was no restore.
-    ///
-    /// A version up to here may have been handed out for content that the restore took back. Every row is above it.
-    pub fn restored_through(&self) -> u64 {
-        self.skipped.iter().map(|(_, last)| *last).max().unwrap_or(0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -592,10 +509,6 @@ mod tests {
         assert!(Collection::ALL.iter().all(|c| c.name() >= "a" && "_counter" < "a"));
     }
 
-    fn mark(number: u64) -> Mark {
-        Mark::try_from(number).expect("a mark")
-    }
-
     #[test]
     fn a_row_counts_its_writes_and_remembers_the_versions_it_held() {
         let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
@@ -604,7 +517,7 @@ mod tests {
         let back = Row::written(Some(&removed), first.key.clone(), put(), version(9));
         assert_eq!((first.revision_count, removed.revision_count, back.revision_count), (1, 2, 3));
         assert_eq!(back.history.versions(), [5, 2].map(version));
-        assert_eq!(back.removed_at, [version(5)]);
+        assert_eq!(back.removals.versions(), [version(5)]);
         assert!(removed.live().is_none() && back.live().is_some());
         assert_eq!(back.column_versions.version_of(0), Some(9), "a revived row is new in every column");
     }
@@ -646,39 +559,6 @@ mod tests {
         let (columns, _) = Row::columns_of(Collection::Calendars.into(), text).expect("columns");
         assert_eq!(columns["exceptions"], "RRULE:FREQ=YEARLY");
         assert_eq!(flat(&columns["exceptions"]), columns["exceptions"]);
-    }
-
-    #[test]
-    fn a_membership_knows_its_latest_removals_exactly_and_takes_every_older_mark_for_one() {
-        let put = || Write::Put(columns(json!({"user": "ann", "role": 100})));
-        let mut row = Row::written(None, key("memberships#m"), put(), version(1));
-        let mut removals: Vec<u64> = Vec::new();
-        for round in 1..=40 {
-            row = Row::written(Some(&row), row.key.clone(), Write::Delete, version(round * 10));
-            row = Row::written(Some(&row), row.key.clone(), put(), version(round * 10 + 1));
-            removals.push(round * 10);
-            let kept = removals.len().min(Row::MAX_REMOVALS);
-            let exact = &removals[removals.len() - kept..];
-            assert_eq!(row.removed_at.iter().map(|version| version.get()).collect::<Vec<_>>(), exact);
-            assert!(removals.iter().all(|removal| row.was_removed_at(mark(*removal))), "none is forgotten");
-            let known = |number: &u64| row.was_removed_at(mark(*number));
-            let taken: Vec<u64> = (exact[0] + 1..=round * 10 + 5).filter(known).collect();
-            assert_eq!(taken, exact[1..], "between the exact ones no mark is taken for one");
-            assert_eq!(row.was_removed_at(mark(exact[0] - 1)), kept == Row::MAX_REMOVALS);
-        }
-    }
-
-    #[test]
-    fn a_longer_list_of_removals_by_older_code_is_read_exactly() {
-        let put = Write::Put(columns(json!({"user": "ann", "role": 100})));
-        let mut row = Row::written(None, key("memberships#m"), put, version(99));
-        row.removed_at = (1..=20).map(|round| version(round * 4)).collect();
-        let taken: Vec<u64> = (1..=80).filter(|number| row.was_removed_at(mark(*number))).collect();
-        let expected: Vec<u64> = (1..=20).chain((6..=20).map(|round| round * 4)).collect();
-        assert_eq!(taken, expected);
-        let removed = Row::written(Some(&row), row.key.clone(), Write::Delete, version(100));
-        assert_eq!(removed.removed_at.len(), Row::MAX_REMOVALS);
-        assert!((1..=80).map(mark).filter(|mark| row.was_removed_at(*mark)).all(|mark| removed.was_removed_at(mark)));
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Table {
         if self.quotas.max_projects_a_day > 0 {
             keys.push(count.clone());
         }
-        let found = self.batch_get_with(keys, again).await?.items;
+        let found = self.batch_get_with(keys, again).await?;
         let is_count = |item: &Item| item.get("project_id") == count.get("project_id");
         let created =
             found.iter().find(|item| is_count(item)).map(|item| layout::integer(item, "created")).transpose()?;

@@ -37,7 +37,7 @@ impl Table {
         let membership = |project: &ProjectId| key_of_row(project, &RowKey::membership(project, user));
         let live = projects.iter().filter(|project| counters.contains_key(project.as_str()));
         let mut memberships: HashMap<String, Row> = HashMap::new();
-        for item in self.batch_get(live.map(membership).collect()).await?.items {
+        for item in self.batch_get(live.map(membership).collect()).await? {
             let project = layout::string(&item, "project_id")?;
             memberships.extend(readable(layout::row(&item))?.map(|row| (project.to_owned(), row)));
         }
@@ -53,7 +53,7 @@ impl Table {
     async fn live_counters(&self, projects: &[ProjectId]) -> Result<HashMap<String, Counter>, Error> {
         let keys = projects.iter().map(|project| key(project, COUNTER)).collect();
         let mut counters = HashMap::new();
-        for item in self.batch_get(keys).await?.items {
+        for item in self.batch_get(keys).await? {
             if let Some(counter) = readable(layout::counter(&item))?
                 && counter.deleted_at.is_none()
             {

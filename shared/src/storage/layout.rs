@@ -22,7 +22,7 @@
 //! - A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of `row`. So the last content stays in
 //!   the table but not in the index.
 //! - A membership has `user_id` S while it is live, which puts it into `by_user`. It has `removed_at` L of N once it was removed:
-//!   its latest removals, see [`Row::was_removed_at`].
+//!   its latest removals, see [`Removals`](crate::domain::Removals).
 //! - A dependency has `live_edge` S, its id, while it is live, which puts it into `live_edges`, see `live_edges.rs`.
 //! - `written_at` N (seconds since 1970), and `written_by` S (a user's id) or `written_by_operator` S (the name of a command)
 //!   tell of the last write. Only an audit reads them. Older code leaves them out, and an erasure removes `written_by`.
@@ -53,7 +53,7 @@ use super::feed_row::FeedRow;
 use super::kept_body;
 use crate::domain::{
     Author, Checksums, Collection, CollectionName, ColumnVersions, Counter, Error, LastWrite, Mark, ProjectId,
-    PromisedAnswer, Row, RowKey, ServerVersion, State, UnfinishedDeletion, UserId, VersionHistory,
+    PromisedAnswer, Removals, Row, RowKey, ServerVersion, State, UnfinishedDeletion, UserId, VersionHistory,
 };
 use crate::idempotency::RestAnswer;
 
@@ -187,8 +187,8 @@ pub(super) fn row_item(project: &ProjectId, row: &Row) -> Item {
             set("deleted_version", number(row.version));
         }
     }
-    if !row.removed_at.is_empty() {
-        set("removed_at", AttributeValue::L(row.removed_at.iter().map(number).collect()));
+    if !row.removals.versions().is_empty() {
+        set("removed_at", AttributeValue::L(row.removals.versions().iter().map(number).collect()));
     }
     if let Some(LastWrite { author, at }) = &row.last_write {
         set(WRITTEN_AT, number(at));
@@ -218,12 +218,12 @@ pub(super) fn row(item: &Item) -> Result<Row, Error> {
             .map_err(|_| corrupt(item, "changed"))?,
         state: if deleted { State::Dead(columns) } else { State::Live(columns) },
         unknown,
-        removed_at: match item.get("removed_at") {
+        removals: match item.get("removed_at") {
             Some(AttributeValue::L(versions)) => versions
                 .iter()
                 .map(|v| as_version(v).ok_or_else(|| corrupt(item, "removed_at")))
                 .collect::<Result<_, _>>()?,
-            _ => vec![],
+            _ => Removals::default(),
         },
         last_write: last_write(item),
         key,

@@ -4,7 +4,7 @@
 //! - [`Table::expect_member`]: called before any read that a stranger could make expensive
 //! - [`Table::snapshot`], [`Table::list`], [`Table::projects_of`], [`Table::heads_of`]: reads for REST
 //! - [`Table::commit`]: the only way to write
-//! - [`Table::feed_page`], [`Table::histories_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
+//! - [`Table::pull_start`], [`Table::feed_page`], [`Table::histories_page`], [`Table::rows_page`], [`Table::versions_page`]: what a pull reads
 //! - [`Table::put_archive`], [`Table::archived_above`]: versions for which version histories have no room
 //! - [`Table::partitions_page`], [`Table::stored`], [`Table::indexed`], [`Table::kept_request`]: what an audit reads
 //! - [`Table::replace_counter`], [`Table::remove_remains`], [`Table::drop_answers`], [`Table::set_new_projects`]: what
@@ -37,6 +37,7 @@ mod live_edges;
 mod members;
 mod new_projects;
 mod page;
+mod pull_start;
 pub mod raw;
 mod read;
 mod readable;
@@ -56,6 +57,7 @@ pub use heads::Head;
 pub use idempotency::{KeptAnswer, KeptRequest};
 pub use layout::Partition;
 pub use new_projects::NewProjects;
+pub use pull_start::{PullMembership, PullStart};
 pub use read::Snapshot;
 pub use reading::ReadSet;
 pub use restore::Restoration;

@@ -28,7 +28,7 @@ const MIN_PAGE: usize = 100;
 /// this many memberships, even if it needs fewer projects, because most may be of deleted projects.
 const MAX_CONFIRMED: usize = 100;
 /// How long a read asks again for keys that DynamoDB left unprocessed.
-const PATIENCE: Duration = Duration::from_secs(3);
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A counter and some rows. Each is read strongly, but they are not of one moment: a commit may show in one of them and
 /// not yet in another.
@@ -41,8 +41,6 @@ pub struct Snapshot {
     rows: HashMap<RowKey, Option<Row>>,
     /// The idempotency record that was asked for, if it exists.
     pub(super) record: Option<IdempotencyRecord>,
-    /// Whether the read took several calls, because of too many keys or because DynamoDB left some unprocessed.
-    in_several_calls: bool,
     /// The version above which a new project begins, if that was asked for.
     pub(super) start_above: u64,
 }
@@ -51,7 +49,7 @@ impl Snapshot {
     /// The snapshot of a project that does not exist.
     pub(super) fn of_nothing(rows: &[RowKey]) -> Self {
         let rows = rows.iter().map(|key| (key.clone(), None)).collect();
-        Self { counter: None, waited: Duration::ZERO, rows, record: None, in_several_calls: false, start_above: 0 }
+        Self { counter: None, waited: Duration::ZERO, rows, record: None, start_above: 0 }
     }
 
     /// The same snapshot. The versions of a new project begin above this one.
@@ -62,11 +60,6 @@ impl Snapshot {
     /// A row that was asked for, dead or alive. None if it does not exist.
     pub fn row(&self, key: &RowKey) -> Option<&Row> {
         self.rows.get(key).and_then(Option::as_ref)
-    }
-
-    /// Whether some of the items were read in a later call than others.
-    pub fn was_read_in_several_calls(&self) -> bool {
-        self.in_several_calls
     }
 
     /// Checks the user's membership and role, see [`authorize`]. The membership must have been asked for.
@@ -116,9 +109,8 @@ impl Table {
         wanted.insert(0, COUNTER.to_owned());
         let keys = wanted.into_iter().map(|entity| key(project, entity));
         let keys = keys.chain(record_id.map(|id| layout::request_key(project, id))).collect();
-        let found = self.batch_get(keys).await?;
-        let mut snapshot = Snapshot { in_several_calls: found.calls > 1, ..Snapshot::of_nothing(rows) };
-        for item in found.items {
+        let mut snapshot = Snapshot::of_nothing(rows);
+        for item in self.batch_get(keys).await? {
             if layout::string(&item, "project_id")? != project.as_str() {
                 snapshot.record = Some(IdempotencyRecord::of(&item)?);
             } else if layout::string(&item, "entity")? == COUNTER {
@@ -308,7 +300,7 @@ impl Table {
     /// project. A row that cannot be read is left out, or it would keep the user from all other projects.
     async fn live_by_project(&self, keys: Vec<Item>) -> Result<HashMap<String, (Row, usize)>, Error> {
         let mut live = HashMap::new();
-        for item in self.batch_get(keys).await?.items {
+        for item in self.batch_get(keys).await? {
             if let Some(row) = readable(layout::row(&item))?
                 && row.live().is_some()
             {
@@ -319,13 +311,13 @@ impl Table {
     }
 
     /// Reads items strongly, in any order. Items that do not exist are left out.
-    pub(super) async fn batch_get(&self, keys: Vec<Item>) -> Result<Found, Error> {
+    pub(super) async fn batch_get(&self, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
         self.batch_get_with(keys, true).await
     }
 
     /// Reads items strongly, or eventually consistent for half of the price.
-    pub(super) async fn batch_get_with(&self, keys: Vec<Item>, strongly: bool) -> Result<Found, Error> {
-        let mut found = Found { items: Vec::with_capacity(keys.len()), calls: 0 };
+    pub(super) async fn batch_get_with(&self, keys: Vec<Item>, strongly: bool) -> Result<Vec<Item>, Error> {
+        let mut found = Vec::with_capacity(keys.len());
         for chunk in keys.chunks(BATCH) {
             let mut backoff = Backoff::until(Instant::now() + PATIENCE);
             let mut wanted = chunk.to_vec();
@@ -342,8 +334,7 @@ impl Table {
                     .send()
                     .await
                     .map_err(unavailable)?;
-                found.calls += 1;
-                found.items.extend(output.responses.unwrap_or_default().into_values().flatten());
+                found.extend(output.responses.unwrap_or_default().into_values().flatten());
                 let rest = output.unprocessed_keys.unwrap_or_default().into_values().next();
                 wanted = rest.map(|rest| rest.keys).unwrap_or_default();
                 if wanted.is_empty() {
@@ -404,12 +395,6 @@ impl<'a> List<'a> {
         }
         place
     }
-}
-
-/// The items that exist, and how many calls the read took.
-pub(super) struct Found {
-    pub(super) items: Vec<Item>,
-    calls: usize,
 }
 
 /// The length of a live row's JSON. What REST sends is no shorter, because it is escaped inside the function's

@@ -144,7 +144,7 @@ impl Table {
         let unknown: Vec<&ProjectId> = projects.iter().filter(|project| !self.members.knows(project, user)).collect();
         let keys = unknown.iter().map(|project| key_of_row(project, &RowKey::membership(project, user))).collect();
         let mut live = HashSet::new();
-        for item in self.batch_get_with(keys, true).await?.items {
+        for item in self.batch_get_with(keys, true).await? {
             if !layout::is_deleted(&item) {
                 live.insert(string(&item, "project_id")?.to_owned());
             }
@@ -168,7 +168,7 @@ impl Table {
         });
         let mut counters: HashMap<String, Counter> = HashMap::new();
         let mut memberships: HashMap<String, Row> = HashMap::new();
-        for item in self.batch_get_with(keys.collect(), true).await?.items {
+        for item in self.batch_get_with(keys.collect(), true).await? {
             let project = string(&item, "project_id")?.to_owned();
             if string(&item, "entity")? == COUNTER {
                 counters.extend(readable(layout::counter(&item))?.map(|counter| (project, counter)));
@@ -315,7 +315,7 @@ impl Table {
     ) -> Result<(Vec<Unwatched>, Vec<Unwatched>), Error> {
         let keys = connections.iter().map(|unwatched| connection_key(&unwatched.connection)).collect();
         let mut watching = HashSet::new();
-        for item in self.batch_get_with(keys, true).await?.items {
+        for item in self.batch_get_with(keys, true).await? {
             watching.insert(string(&item, "project_id")?.to_owned());
         }
         let watches = |it: &Unwatched| watching.contains(&format!("{CONNECTION}{}", it.connection));

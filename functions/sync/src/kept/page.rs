@@ -1,7 +1,7 @@
 //! The rules that say which page may be given to whom. They have no memory and no clock.
 
-use shared::domain::{Collection, CollectionName, Mark, ProjectId, Row, RowKey, ServerVersion};
-use shared::storage::FeedRow;
+use shared::domain::{Collection, CollectionName, Mark, ProjectId, RowKey, ServerVersion};
+use shared::storage::{FeedRow, PullMembership};
 
 use crate::encoding::Encoding;
 
@@ -49,7 +49,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) counter: Mark,
     pub(crate) min_version: Mark,
     /// The caller's own membership, which is live.
-    pub(crate) membership: &'a Row,
+    pub(crate) membership: &'a PullMembership,
 }
 
 /// How a page may be given.
@@ -82,9 +82,9 @@ impl Page {
         let is_covered = self.covered <= reader.counter && reader.min_version <= self.covered;
         // A member who was added later must not see what was deleted or replaced before. `covered` would not do here: it may have
         // been read long after the rows.
-        let was_a_member = self.begun.covers(reader.membership.version);
+        let was_a_member = self.begun.covers(reader.membership.row.version);
         let is_told_of_own_removal =
-            self.dead_members.contains(&reader.membership.key) || reader.membership.was_removed_at(self.mark);
+            self.dead_members.contains(&reader.membership.row.key) || reader.membership.removals.may_include(self.mark);
         if !(fits && is_covered && was_a_member) || is_told_of_own_removal {
             return None;
         }
@@ -94,21 +94,11 @@ impl Page {
 
 #[cfg(test)]
 mod tests {
-    use shared::domain::{Columns, VersionHistory, Write};
+    use shared::domain::VersionHistory;
     use shared::storage::raw::Escaped;
 
     use super::*;
-    use crate::testing::{mark, version};
-
-    /// A membership that was given or, where it says so, removed at these versions.
-    fn membership(writes: &[(u64, bool)]) -> Row {
-        let key: RowKey = "memberships#m".parse().expect("a key");
-        let write = |removed| if removed { Write::Delete } else { Write::Put(Columns::new()) };
-        let written = writes.iter().fold(None, |row: Option<Row>, (at, removed)| {
-            Some(Row::written(row.as_ref(), key.clone(), write(*removed), version(*at)))
-        });
-        written.expect("a write")
-    }
+    use crate::testing::{mark, membership, version};
 
     fn feed_row(key: &str, at: u64, is_live: bool) -> FeedRow {
         FeedRow {
@@ -128,7 +118,7 @@ mod tests {
     }
 
     /// A reader who may have the page.
-    fn reader(membership: &Row) -> Reader<'_> {
+    fn reader(membership: &PullMembership) -> Reader<'_> {
         Reader { since: mark(10), counter: mark(31), min_version: mark(0), membership }
     }
 
@@ -172,7 +162,7 @@ mod tests {
     #[test]
     fn a_page_tells_nobody_of_their_own_removal() {
         let member = membership(&[(2, false), (15, true), (22, false)]);
-        let told = Page { dead_members: vec![member.key.clone()], ..page() };
+        let told = Page { dead_members: vec![member.row.key.clone()], ..page() };
         assert_eq!(told.form_for(&reader(&member)), None);
         let other = Page { dead_members: vec!["memberships#o".parse().expect("a key")], ..page() };
         assert!(other.form_for(&reader(&member)).is_some());

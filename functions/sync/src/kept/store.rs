@@ -258,15 +258,15 @@ async fn wait_for(under_way: Arc<Semaphore>) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use shared::domain::{Columns, Row, RowKey, ServerVersion, Write};
+    use shared::domain::ServerVersion;
+    use shared::storage::PullMembership;
 
     use super::*;
     use crate::encoding::Encoding;
-    use crate::testing::mark;
+    use crate::testing::{mark, membership};
 
-    fn member() -> Row {
-        let key: RowKey = "memberships#m".parse().expect("a key");
-        Row::written(None, key, Write::Put(Columns::new()), ServerVersion::FIRST)
+    fn member() -> PullMembership {
+        membership(&[(1, false)])
     }
 
     fn key(project: &str, since: u64) -> PageKey {
@@ -293,7 +293,7 @@ mod tests {
         }
     }
 
-    fn reader(membership: &Row, since: u64) -> Reader<'_> {
+    fn reader(membership: &PullMembership, since: u64) -> Reader<'_> {
         Reader { since: mark(since), counter: mark(1000), min_version: Mark::NOTHING, membership }
     }
 

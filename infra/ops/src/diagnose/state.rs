@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use shared::domain::{Collection, CollectionName, Counter, Error, ProjectId, Row, RowKey, UserId, WipePlace};
+use shared::domain::{Collection, CollectionName, Counter, Error, ProjectId, Removals, Row, RowKey, UserId, WipePlace};
 use shared::storage::{KeptRequest, StoredItem};
 
 /// One project as it was read from the table.
@@ -131,9 +131,9 @@ impl TableState {
     }
 
     fn member_then(row: &Row, version: u64) -> Then {
-        let forgets = row.removed_at.len() >= Row::MAX_REMOVALS;
-        match row.removed_at.first() {
-            _ if row.removed_at.iter().any(|removed| removed.get() == version) => Then::Dead,
+        let forgets = row.removals.versions().len() >= Removals::MAX;
+        match row.removals.versions().first() {
+            _ if row.removals.versions().iter().any(|removed| removed.get() == version) => Then::Dead,
             Some(oldest) if forgets && version < oldest.get() => Then::Unknown,
             _ => Then::Live(version),
         }

@@ -367,7 +367,7 @@ fn rows_that_only_the_lost_table_has_become_tombstones_and_no_device_has_to_star
         let row = &after.rows[&key(&entity)];
         assert!(row.live().is_none() && row.revision_count == 1 && row.columns() == lost.rows[&key(&entity)].columns());
     }
-    assert_eq!(after.rows[&key(&member("later"))].removed_at.len(), 1);
+    assert_eq!(after.rows[&key(&member("later"))].removals.versions().len(), 1);
     assert!(after.rows[&key("tasks#a")].live().is_some(), "the backup knows it alive");
 }
 
@@ -376,7 +376,7 @@ fn a_dead_membership_remembers_its_new_version_as_a_removal() {
     let before = sound();
     let old = before.rows[&key(&member("gone"))].version;
     let row = restored(&before, &aim(None), false).rows[&key(&member("gone"))].clone();
-    assert_eq!(row.removed_at, [old, row.version]);
+    assert_eq!(row.removals.versions(), [old, row.version]);
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn whoever_was_back_in_the_lost_table_is_removed_anew() {
     let lost = with(&backup, vec![(&gone, put(json!({"user": "gone", "role": 1})))]);
     let row = restored(&backup, &aim(Some(lost)), true).rows[&key(&gone)].clone();
     assert!(row.live().is_none());
-    assert_eq!(row.removed_at, [row.version], "and is told of every row up to now");
+    assert_eq!(row.removals.versions(), [row.version], "and is told of every row up to now");
 }
 
 #[test]

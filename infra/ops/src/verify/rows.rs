@@ -151,9 +151,9 @@ fn disagreements(project: &ProjectId, project_is_deleted: bool, row: &Row, item:
         row.archived_above.is_none_or(|above| above < row.history.silent_through()),
         "archived_from is not below the version history",
     );
-    require(is_membership || row.removed_at.is_empty(), "removed_at on a row that is not a membership");
-    require(row.removed_at.is_sorted_by(|one, next| one < next), "removed_at is not in ascending order");
-    let removed = row.removed_at.last().map(|version| version.get());
+    require(is_membership || row.removals.versions().is_empty(), "removed_at on a row that is not a membership");
+    require(row.removals.versions().is_sorted_by(|one, next| one < next), "removed_at is not in ascending order");
+    let removed = row.removals.versions().last().map(|version| version.get());
     require(
         !is_membership || if live { removed < Some(version) } else { removed == Some(version) },
         "removed_at does not end with the latest removal",

@@ -35,11 +35,15 @@ impl Escaped {
         Self { page: Arc::clone(page), range }
     }
 
+    /// Copies a text that is known to be escaped.
+    pub(crate) fn copy_of(text: &str) -> Self {
+        Self { page: Arc::new(text.to_owned()), range: 0..text.len() }
+    }
+
     /// A copy without the rest of its page, so that the page can be freed.
     #[must_use]
     pub fn detached(&self) -> Self {
-        let text = self.as_str().to_owned();
-        Self { range: 0..text.len(), page: Arc::new(text) }
+        Self::copy_of(self.as_str())
     }
 
     /// The escaped text.
@@ -133,7 +137,7 @@ mod tests {
 
     #[test]
     fn other_escapes_are_decoded_and_invalid_ones_are_refused() {
-        let part = |text: &str| Escaped::part_of(&Arc::new(text.to_owned()), 0..text.len());
+        let part = Escaped::copy_of;
         assert_eq!(unescaped(&part(r#"{\"a\":\"\u00e4\/\\n\"}"#)).expect("escaped"), r#"{"a":"ä/\n"}"#);
         for text in ["\\", "\\x", "\\u00", "\\ud800"] {
             assert_eq!(unescaped(&part(text)), Err(NotEscaped), "{text}");
