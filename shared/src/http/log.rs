@@ -17,7 +17,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::seen::Seen;
 
 /// Writes a function's other log messages to the standard output. `RUST_LOG` has the levels by crate or module, as in
-/// `info,shared=debug`. Any text that is not such a list counts as `info`.
+/// `warn,shared=info`. Any text that is not such a list counts as `info`. There are no messages below that: see
+/// `tracing` in Cargo.toml.
 pub fn log_to_stdout() {
     let wanted = std::env::var("RUST_LOG").ok().and_then(|wanted| wanted.parse::<Targets>().ok());
     let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
