@@ -1,6 +1,7 @@
 //! The body of a sync response, and the limits on its size.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -222,10 +223,12 @@ impl PullAnswer {
 
     /// Writes `{changes, timestamp}`, piece by piece.
     fn write<E>(&self, mut out: impl FnMut(Piece<'_>) -> Result<(), E>) -> Result<(), E> {
-        let mut start = r#"{"changes":{"#;
+        let mut start = r#"{"changes":{""#;
         for collection in Collection::ALL.into_iter().map(CollectionName::Known).chain(self.unknown_collections()) {
-            out(Piece::Json(&format!(r#"{start}"{}":{{"created":[],"updated":["#, collection.name())))?;
-            start = ",";
+            out(Piece::Json(start))?;
+            out(Piece::Json(collection.name()))?;
+            out(Piece::Json(r#"":{"created":[],"updated":["#))?;
+            start = ",\"";
             let mut comma = "";
             let rows = self.rows.iter().filter(|row| row.key.collection == collection);
             for json in rows.clone().filter_map(|row| row.json.as_ref()) {
@@ -244,23 +247,28 @@ impl PullAnswer {
             }
             out(Piece::Json("]}"))?;
         }
+        out(Piece::Json(&self.end()))
+    }
+
+    /// What follows the changes.
+    fn end(&self) -> String {
         let has_more = if self.has_more { r#","has_more":true"# } else { "" };
-        out(Piece::Json(&format!(r#"}},"timestamp":{}{has_more}"#, self.mark)))?;
+        let mut end = format!(r#"}},"timestamp":{}{has_more}"#, self.mark);
         if let Some(checksums) = &self.checksums {
-            let of = |collection: CollectionName| {
-                let [rows, one, other] = checksums.get(collection);
-                let name = collection.name();
-                if self.has_more {
-                    format!(r#""{name}":{rows}"#)
-                } else {
-                    format!(r#""{name}":[{rows},{one},{other}]"#)
-                }
-            };
-            let all: Vec<_> = checksums.collections().map(of).collect();
-            let key = if self.has_more { "row_counts" } else { "checksum" };
-            out(Piece::Json(&format!(r#","{key}":{{{}}}"#, all.join(","))))?;
+            let mut start = if self.has_more { r#","row_counts":{"# } else { r#","checksum":{"# };
+            for collection in checksums.collections() {
+                let (name, [rows, one, other]) = (collection.name(), checksums.get(collection));
+                // Writing to a `String` cannot fail.
+                let _ = match self.has_more {
+                    true => write!(end, r#"{start}"{name}":{rows}"#),
+                    false => write!(end, r#"{start}"{name}":[{rows},{one},{other}]"#),
+                };
+                start = ",";
+            }
+            end.push('}');
         }
-        out(Piece::Json("}"))
+        end.push('}');
+        end
     }
 }
 

@@ -1,5 +1,9 @@
 //! Content encodings that a client accepts.
 
+use std::convert::Infallible;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
 /// The encoding of a body.
@@ -11,7 +15,7 @@ pub(crate) enum Encoding {
 
 impl Encoding {
     /// The encoding for a response: gzip if `Accept-Encoding` allows it and does not prefer an uncompressed body.
-    pub(crate) fn accepted_by(headers: &HeaderMap) -> Self {
+    fn accepted_by(headers: &HeaderMap) -> Self {
         let lines = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|line| line.to_str().ok());
         let (mut gzip, mut identity, mut any) = (None, None, None);
         for part in lines.flat_map(|line| line.split(',')) {
@@ -28,6 +32,14 @@ impl Encoding {
         }
         let gzip = gzip.or(any).unwrap_or(0.0);
         if gzip > 0.0 && gzip >= identity.unwrap_or(0.0) { Self::Gzip } else { Self::Identity }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Encoding {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::accepted_by(&parts.headers))
     }
 }
 

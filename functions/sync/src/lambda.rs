@@ -4,7 +4,6 @@
 //! pull came from the table already escaped, and are most of the work of a first pull. So they are written into the response as
 //! they are. Everything else is done by the official runtime.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -57,9 +56,9 @@ async fn answer(router: Router, event: LambdaEvent<Box<RawValue>>) -> Result<Pay
 /// The function's response in the gateway's format 2.0, without the body.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Head {
+struct Head<'a> {
     status_code: u16,
-    headers: BTreeMap<String, String>,
+    headers: Joined<'a>,
     is_base64_encoded: bool,
     /// Always empty. The gateway does not need it, but emulators in Rust do.
     cookies: [String; 0],
@@ -93,7 +92,7 @@ impl Payload {
                 })
             }
         };
-        let (status_code, headers) = (parts.status.as_u16(), joined(&parts.headers));
+        let (status_code, headers) = (parts.status.as_u16(), Joined(&parts.headers));
         let mut head = serde_json::to_string(&Head { status_code, headers, is_base64_encoded, cookies: [] })?;
         head.pop();
         head.push_str(",\"body\":");
@@ -102,16 +101,17 @@ impl Payload {
 }
 
 /// The headers, with those of one name joined. Without the length, which the gateway counts itself.
-fn joined(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let mut joined: BTreeMap<String, String> = BTreeMap::new();
-    for (name, value) in headers.iter().filter(|(name, _)| *name != header::CONTENT_LENGTH) {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        joined
-            .entry(name.as_str().to_owned())
-            .and_modify(|values| *values = format!("{values}, {value}"))
-            .or_insert_with(|| value.to_string());
+struct Joined<'a>(&'a HeaderMap);
+
+impl Serialize for Joined<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names = self.0.keys().filter(|name| **name != header::CONTENT_LENGTH);
+        serializer.collect_map(names.map(|name| {
+            let mut values = self.0.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+            let first = values.next().unwrap_or_default();
+            (name.as_str(), values.fold(first, |joined, value| format!("{joined}, {value}").into()))
+        }))
     }
-    joined
 }
 
 impl Serialize for Payload {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{FromRef, Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -120,9 +120,8 @@ async fn sync(
     Caller(caller): Caller,
     Path(OfProject { project_id }): Path<OfProject>,
     params: Params,
-    headers: HeaderMap,
+    encoding: Encoding,
 ) -> Result<impl IntoResponse, Problem> {
-    let encoding = Encoding::accepted_by(&headers);
     let since = mark_in(&params, "since")?;
     let limit = params.integer("limit", 1, 100_000)?.and_then(|limit| usize::try_from(limit).ok());
     let mut wanted = Pull {

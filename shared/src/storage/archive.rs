@@ -82,7 +82,7 @@ impl Table {
         for archived in archived {
             let mut key = item(project, archived);
             key.retain(|name, _| matches!(name.as_str(), "project_id" | "entity"));
-            self.client.delete_item().table_name(&self.name).set_key(Some(key)).send().await.map_err(unavailable)?;
+            self.client.delete_item().table_name(self.name()).set_key(Some(key)).send().await.map_err(unavailable)?;
         }
         Ok(())
     }
@@ -97,7 +97,7 @@ impl Table {
         let query = self
             .client
             .query()
-            .table_name(&self.name)
+            .table_name(self.name())
             .consistent_read(true)
             .key_condition_expression("project_id = :project AND entity BETWEEN :first AND :last")
             .expression_attribute_values(":project", text(project.as_str()))

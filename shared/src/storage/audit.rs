@@ -90,7 +90,7 @@ impl Table {
         let output = self
             .client
             .scan()
-            .table_name(&self.name)
+            .table_name(self.name())
             .consistent_read(true)
             .projection_expression("project_id")
             .set_exclusive_start_key(cursor.map(|cursor| cursor.0))
@@ -114,7 +114,7 @@ impl Table {
 
     /// All items with this partition key, read strongly.
     pub(super) async fn partition_page(&self, key: &str, cursor: Option<PageCursor>) -> Result<StoredPage, Error> {
-        let query = partition(self.client.query().consistent_read(true), &self.name, key);
+        let query = partition(self.client.query().consistent_read(true), self.name(), key);
         let page = page(query, cursor.map(|cursor| cursor.0)).await.map_err(unavailable)?;
         let items = page.items.into_iter().map(StoredItem).collect();
         Ok(StoredPage { items, next: page.next.map(PageCursor) })
@@ -123,12 +123,12 @@ impl Table {
     /// The same in one call, for callers that need them together. The counter sorts first, so it is read before the
     /// rows.
     pub async fn stored(&self, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
-        all(partition(self.client.query().consistent_read(true), &self.name, project.as_str())).await
+        all(partition(self.client.query().consistent_read(true), self.name(), project.as_str())).await
     }
 
     /// All items of a project as the index `by_version` has them now, which may be later.
     pub async fn indexed(&self, project: &ProjectId) -> Result<Vec<StoredItem>, Error> {
-        all(partition(self.client.query().index_name(BY_VERSION), &self.name, project.as_str())).await
+        all(partition(self.client.query().index_name(BY_VERSION), self.name(), project.as_str())).await
     }
 }
 

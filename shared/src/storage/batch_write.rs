@@ -29,7 +29,7 @@ impl Table {
         let mut backoff = Backoff::until(deadline);
         while !writes.is_empty() {
             let rest = writes.split_off(writes.len().min(MAX_WRITES));
-            let output = self.client.batch_write_item().request_items(&self.name, writes);
+            let output = self.client.batch_write_item().request_items(self.name(), writes);
             let output = output.send().await.map_err(|error| match error.as_service_error() {
                 Some(BatchWriteItemError::ItemCollectionSizeLimitExceededException(_)) => full(),
                 _ => unavailable(error),

@@ -77,7 +77,7 @@ impl Table {
             return Ok(None);
         }
         let update = Update::builder()
-            .table_name(&self.name)
+            .table_name(self.name())
             .set_key(Some(count_key(creator)))
             .condition_expression("attribute_not_exists(created) OR created < :max")
             .update_expression("SET expires_at = :end ADD created :one")

@@ -84,7 +84,7 @@ impl Table {
             for item in &page.items {
                 counts += 1;
                 if !dry_run {
-                    let delete = self.client.delete_item().table_name(&self.name).set_key(Some(item.key()));
+                    let delete = self.client.delete_item().table_name(self.name()).set_key(Some(item.key()));
                     delete.send().await.map_err(unavailable)?;
                 }
             }

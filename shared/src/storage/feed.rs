@@ -48,7 +48,7 @@ impl Table {
         let query = self
             .client
             .query()
-            .table_name(&self.name)
+            .table_name(self.name())
             .index_name(BY_VERSION)
             .expression_attribute_values(":project", text(project.as_str()))
             .set_exclusive_start_key(cursor.map(|cursor| cursor.0));
@@ -88,7 +88,7 @@ impl Table {
     fn all_rows(&self, project: &ProjectId, cursor: Option<PageCursor>) -> QueryFluentBuilder {
         self.client
             .query()
-            .table_name(&self.name)
+            .table_name(self.name())
             .consistent_read(true)
             .key_condition_expression("project_id = :project AND entity >= :first")
             .expression_attribute_values(":project", text(project.as_str()))

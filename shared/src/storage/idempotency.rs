@@ -210,7 +210,7 @@ impl Table {
         let output = self
             .client
             .get_item()
-            .table_name(&self.name)
+            .table_name(self.name())
             .set_key(Some(layout::request_key(project, record_id)))
             .consistent_read(true)
             .send()

@@ -12,7 +12,7 @@ impl Table {
     /// An update, to which the caller adds a condition. In the condition, `:read` is the version that was read, which
     /// [`Table::changed_in_place`] fills in.
     pub(super) fn update_in_place(&self, key: Item) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.name).set_key(Some(key))
+        self.client.update_item().table_name(self.name()).set_key(Some(key))
     }
 
     /// Sends the update. Returns false if its condition does not hold.

@@ -24,7 +24,7 @@ impl StoredItem {
 impl Table {
     /// Fails if the table was created without the index of live dependencies.
     pub async fn expect_live_edges(&self) -> Result<(), Error> {
-        let query = self.client.query().table_name(&self.name).index_name(LIVE_EDGES).consistent_read(true);
+        let query = self.client.query().table_name(self.name()).index_name(LIVE_EDGES).consistent_read(true);
         let query = query
             .key_condition_expression("project_id = :project")
             .expression_attribute_values(":project", text(layout::TABLE));
@@ -37,7 +37,7 @@ impl Table {
         if !is_refused {
             return Err(unavailable(error));
         }
-        let table = &self.name;
+        let table = self.name();
         Err(Error::Unavailable(
             format!("{table} has no index {LIVE_EDGES}, and a table gets that only when it is made").into(),
         ))

@@ -32,7 +32,7 @@ impl Table {
         let output = self
             .client
             .get_item()
-            .table_name(&self.name)
+            .table_name(self.name())
             .set_key(Some(layout::key_of_row(project, &membership)))
             .consistent_read(true)
             .send()

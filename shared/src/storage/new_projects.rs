@@ -45,7 +45,7 @@ pub(super) fn start_above(note: &Item) -> Result<u64, Error> {
 impl Table {
     /// The note about new projects. None on a table that was never restored.
     pub async fn new_projects(&self) -> Result<Option<NewProjects>, Error> {
-        let get = self.client.get_item().table_name(&self.name).set_key(Some(key())).consistent_read(true);
+        let get = self.client.get_item().table_name(self.name()).set_key(Some(key())).consistent_read(true);
         let Some(note) = get.send().await.map_err(unavailable)?.item else { return Ok(None) };
         Ok(Some(NewProjects {
             start_above: start_above(&note)?,
@@ -60,7 +60,7 @@ impl Table {
         item.insert("start_above".to_owned(), number(note.start_above));
         item.insert("restored".to_owned(), text(&note.restored));
         item.insert("before".to_owned(), number(note.before));
-        self.client.put_item().table_name(&self.name).set_item(Some(item)).send().await.map_err(unavailable)?;
+        self.client.put_item().table_name(self.name()).set_item(Some(item)).send().await.map_err(unavailable)?;
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ impl Table {
                 .consistent_read(true)
                 .build()
                 .map_err(unbuilt)?;
-            let batch = self.client.batch_get_item().request_items(&self.name, request);
+            let batch = self.client.batch_get_item().request_items(self.name(), request);
             // If one of them is unprocessed, both are read again, so that they are always of one call.
             if let Some(start) = raw::read_pull_start(batch).await? {
                 return Ok(start);

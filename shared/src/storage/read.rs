@@ -137,7 +137,7 @@ impl Table {
     }
 
     async fn get(&self, key: Item) -> Result<Option<Item>, Error> {
-        let get = self.client.get_item().table_name(&self.name).set_key(Some(key)).consistent_read(true);
+        let get = self.client.get_item().table_name(self.name()).set_key(Some(key)).consistent_read(true);
         Ok(get.send().await.map_err(unavailable)?.item)
     }
 
@@ -259,7 +259,7 @@ impl Table {
         let query = self
             .client
             .query()
-            .table_name(&self.name)
+            .table_name(self.name())
             .index_name(BY_USER)
             .key_condition_expression("user_id = :user")
             .expression_attribute_values(":user", text(user.as_str()))
@@ -330,7 +330,7 @@ impl Table {
                 let output = self
                     .client
                     .batch_get_item()
-                    .request_items(&self.name, request)
+                    .request_items(self.name(), request)
                     .send()
                     .await
                     .map_err(unavailable)?;
@@ -374,7 +374,7 @@ impl<'a> List<'a> {
 
     /// A strong query, in the order of the ids.
     fn query(&self, table: &Table) -> QueryFluentBuilder {
-        let query = table.client.query().table_name(&table.name).consistent_read(true);
+        let query = table.client.query().table_name(table.name()).consistent_read(true);
         let query = if self.indexed {
             query.index_name(LIVE_EDGES).key_condition_expression("project_id = :project")
         } else {

@@ -70,9 +70,9 @@ fn noted(restoration: &Restoration) -> AttributeValue {
 impl Table {
     /// The identity of this table. A table with the same name at another time has another one.
     pub async fn identity(&self) -> Result<String, Error> {
-        let output = self.client.describe_table().table_name(&self.name).send().await.map_err(unavailable)?;
+        let output = self.client.describe_table().table_name(self.name()).send().await.map_err(unavailable)?;
         let identity = output.table.and_then(|table| table.table_id.or(table.table_arn));
-        identity.ok_or_else(|| Error::Corrupt(format!("the table {} has no id", self.name)))
+        identity.ok_or_else(|| Error::Corrupt(format!("the table {} has no id", self.name())))
     }
 
     /// Puts a counter in the place of the one that was read, in one transaction on the condition that nothing has moved.
@@ -90,7 +90,7 @@ impl Table {
     ) -> Result<(), Error> {
         let last = counter.write_set.iter().map(|(key, version)| (key.to_string(), *version));
         let mut update = Update::builder()
-            .table_name(&self.name)
+            .table_name(self.name())
             .set_key(Some(key(project, COUNTER)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#last", "last")

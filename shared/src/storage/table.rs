@@ -54,7 +54,7 @@ impl fmt::Debug for ConfigError {
 #[derive(Debug, Clone)]
 pub struct Table {
     pub(super) client: Client,
-    pub(super) name: String,
+    name: Arc<str>,
     pub(super) members: Arc<KnownMembers>,
     pub(super) quotas: Quotas,
     pub(super) max_history_bytes: usize,
@@ -62,14 +62,14 @@ pub struct Table {
 
 impl Table {
     /// The table with this name behind a client, whose calls are counted for the request that makes them.
-    pub fn new(client: Client, name: impl Into<String>) -> Self {
+    pub fn new(client: Client, name: impl AsRef<str>) -> Self {
         let mut config = client.config().to_builder();
         // Nothing disables these two. `permanent` spares the SDK a check of that at each step of each call.
         config.push_interceptor(SharedInterceptor::permanent(AskForCapacity));
         config.push_interceptor(SharedInterceptor::permanent(OmitSdkHeaders));
         Self {
             client: Client::from_conf(config.build()),
-            name: name.into(),
+            name: name.as_ref().into(),
             members: Arc::default(),
             quotas: Quotas::default(),
             max_history_bytes: VersionHistory::MAX_BYTES,
@@ -129,7 +129,7 @@ impl Table {
     pub async fn connect(&self) {
         let nothing = AttributeValue::S("_".to_owned());
         let absent =
-            self.client.get_item().table_name(&self.name).key("project_id", nothing.clone()).key("entity", nothing);
+            self.client.get_item().table_name(self.name()).key("project_id", nothing.clone()).key("entity", nothing);
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         if let Err(error) = absent.customize().config_override(once).send().await {
             tracing::warn!(error = %reasons(&error), "no connection to the table yet");

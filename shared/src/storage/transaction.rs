@@ -71,14 +71,14 @@ impl Condition {
 
 /// Writes an item.
 pub(super) fn put(table: &Table, item: Item, condition: &Condition) -> Result<TransactWriteItem, Error> {
-    let put = Put::builder().table_name(&table.name).set_item(Some(item));
+    let put = Put::builder().table_name(table.name()).set_item(Some(item));
     let put = put.condition_expression(condition.expression()).set_expression_attribute_values(condition.values());
     Ok(TransactWriteItem::builder().put(put.build().map_err(unbuilt)?).build())
 }
 
 /// Removes an item.
 pub(super) fn delete(table: &Table, key: Item, condition: &Condition) -> Result<TransactWriteItem, Error> {
-    let delete = Delete::builder().table_name(&table.name).set_key(Some(key));
+    let delete = Delete::builder().table_name(table.name()).set_key(Some(key));
     let delete =
         delete.condition_expression(condition.expression()).set_expression_attribute_values(condition.values());
     Ok(TransactWriteItem::builder().delete(delete.build().map_err(unbuilt)?).build())
@@ -86,7 +86,7 @@ pub(super) fn delete(table: &Table, key: Item, condition: &Condition) -> Result<
 
 /// Writes nothing.
 pub(super) fn check(table: &Table, key: Item, condition: &Condition) -> Result<TransactWriteItem, Error> {
-    let check = ConditionCheck::builder().table_name(&table.name).set_key(Some(key));
+    let check = ConditionCheck::builder().table_name(table.name()).set_key(Some(key));
     let check = check.condition_expression(condition.expression()).set_expression_attribute_values(condition.values());
     Ok(TransactWriteItem::builder().condition_check(check.build().map_err(unbuilt)?).build())
 }

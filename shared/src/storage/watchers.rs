@@ -214,7 +214,7 @@ impl Table {
 
     /// The projects that the connection watches.
     async fn watched_by(&self, connection: &ConnectionId) -> Result<Vec<ProjectId>, Error> {
-        let get = self.client.get_item().table_name(&self.name).set_key(Some(connection_key(connection)));
+        let get = self.client.get_item().table_name(self.name()).set_key(Some(connection_key(connection)));
         let item = get.consistent_read(true).send().await.map_err(unavailable)?.item;
         let Some(item) = item else { return Ok(vec![]) };
         let Some(AttributeValue::L(projects)) = item.get("projects") else {
@@ -247,7 +247,7 @@ impl Table {
         let query = self
             .client
             .query()
-            .table_name(&self.name)
+            .table_name(self.name())
             .consistent_read(true)
             .key_condition_expression("project_id = :partition")
             .expression_attribute_values(":partition", text(&partition));
@@ -272,7 +272,7 @@ impl Table {
         let delete = self
             .client
             .delete_item()
-            .table_name(&self.name)
+            .table_name(self.name())
             .set_key(Some(watch_key(project, &watcher.connection)))
             .condition_expression("#until = :read")
             .expression_attribute_names("#until", "until")
@@ -293,7 +293,7 @@ impl Table {
             let query = self
                 .client
                 .query()
-                .table_name(&self.name)
+                .table_name(self.name())
                 .key_condition_expression("project_id = :partition AND entity < :time")
                 .expression_attribute_values(":partition", text(format!("{UNWATCHED}{shard}")))
                 .expression_attribute_values(":time", text(format!("{:016}", sweep.opened_before)))

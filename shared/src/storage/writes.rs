@@ -46,7 +46,7 @@ fn counter_update(
     let rows = planned_writes.iter().map(|planned| &planned.row);
     let new = rows.clone().next_back().map(|row| row.version).ok_or(Error::Bug("an empty commit"))?;
     let mut update = Update::builder()
-        .table_name(&table.name)
+        .table_name(table.name())
         .set_key(Some(key(draft.project(), COUNTER)))
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .expression_attribute_values(":new", number(new))

@@ -75,7 +75,7 @@ struct Item<'a> {
     #[serde(borrow)]
     resync_through: Option<Number<'a>>,
     #[serde(borrow)]
-    checksums: Option<Map<'a, List<Number<'a>>>>,
+    checksums: Option<Map<'a, ThreeNumbers<'a>>>,
     #[serde(borrow)]
     server_version: Option<Number<'a>>,
     #[serde(borrow)]
@@ -89,6 +89,12 @@ struct Item<'a> {
     row: Option<Json<'a>>,
     #[serde(borrow)]
     removed_at: Option<List<Number<'a>>>,
+}
+
+/// The checksums of a collection.
+#[derive(Deserialize)]
+enum ThreeNumbers<'a> {
+    L(#[serde(borrow)] [Number<'a>; 3]),
 }
 
 fn start_of(batch: Batch<'_>) -> Result<Start, Error> {
@@ -157,13 +163,12 @@ fn range_of(range: &List<Number<'_>>) -> Option<(u64, u64)> {
 }
 
 /// A collection that is not named has no rows, because the code that wrote them did not know it.
-fn checksums_of(by_collection: &Map<'_, List<Number<'_>>>) -> Option<Checksums> {
+fn checksums_of(by_collection: &Map<'_, ThreeNumbers<'_>>) -> Option<Checksums> {
     let Map::M(by_collection) = by_collection;
     let mut checksums = Checksums::default();
-    for (name, List::L(numbers)) in by_collection {
+    for (name, ThreeNumbers::L([rows, one, other])) in by_collection {
         let collection: CollectionName = name.parse().ok()?;
-        let numbers: Option<Vec<u32>> = numbers.iter().map(Number::parse).collect();
-        checksums.set(collection, numbers?.try_into().ok()?);
+        checksums.set(collection, [rows.parse()?, one.parse()?, other.parse()?]);
     }
     Some(checksums)
 }
