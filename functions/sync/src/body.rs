@@ -179,17 +179,25 @@ impl PullAnswer {
     }
 
     /// Writes the body as the inside of a JSON string, piece by piece. A function hands it to the gateway like this, so the rows are
-    /// written as they came from the table.
+    /// written as they came from the table. What is between them is collected first, because each piece costs a call.
     pub(crate) fn write_escaped<E>(&self, mut out: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-        let mut escaped = String::new();
-        self.write(|piece| match piece {
-            Piece::Json(json) => {
-                escaped.clear();
-                escape_into(json, &mut escaped);
-                out(&escaped)
+        let mut escaped = String::with_capacity(WORTH_COMPRESSING);
+        self.write(|piece| {
+            let row = match piece {
+                Piece::Json(json) => {
+                    escape_into(json, &mut escaped);
+                    None
+                }
+                Piece::Row(row) => Some(row),
+            };
+            if row.is_none() && escaped.len() < AT_A_TIME {
+                return Ok(());
             }
-            Piece::Row(row) => out(row.as_str()),
-        })
+            out(&escaped)?;
+            escaped.clear();
+            row.map_or(Ok(()), |row| out(row.as_str()))
+        })?;
+        out(&escaped)
     }
 
     /// The body.

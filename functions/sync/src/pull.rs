@@ -144,7 +144,7 @@ pub(crate) async fn pull<'a>(
         Err(Stop::Ended(ended)) => {
             let Pull { ref project, since, wipe_page, .. } = *pull;
             let wipe = Wipe { table, strong, project, since, resync_through, budget: wipe_page };
-            Ok(Pulled::Made(Box::new(Made::unkept(wipe.answer(ended).await?, PullOutcome::Wiped))))
+            Ok(Pulled::Made(Box::new(Made::unkept(Box::pin(wipe.answer(ended)).await?, PullOutcome::Wiped))))
         }
     }
 }
@@ -247,7 +247,8 @@ impl<'a, 'k> Gathering<'a, 'k> {
             let checksums = Some(gathering.counter.checksums.clone());
             return Ok(Made::unkept(PullAnswer { checksums, ..PullAnswer::empty(current) }, PullOutcome::Unchanged));
         }
-        gathering.find_or_gather().await
+        // Apart, because the future of a pull is copied, and most pulls end above.
+        Box::pin(gathering.find_or_gather()).await
     }
 
     /// Reads the counter until it is at `min_version`. From then on no final answer ends below it.
