@@ -247,7 +247,7 @@ impl<'a, 'k> Gathering<'a, 'k> {
             let checksums = Some(gathering.counter.checksums.clone());
             return Ok(Made::unkept(PullAnswer { checksums, ..PullAnswer::empty(current) }, PullOutcome::Unchanged));
         }
-        // Apart, because the future of a pull is copied, and most pulls end above.
+        // In memory of its own, because the future of a pull is copied once, and most pulls end before this.
         Box::pin(gathering.find_or_gather()).await
     }
 
