@@ -1,15 +1,41 @@
-//! The reads of a pull: rows in the order of their versions from the index, or all rows from the table.
+//! The reads of a pull: counter and membership, then rows in the order of their versions from the index, or all rows from the table.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use tokio::time::Instant;
 
+use super::backoff::Backoff;
 use super::feed_row::{FeedPage, PageCursor, RowHistory, RowVersions};
-use super::layout::{self, number, text};
+use super::layout::{self, COUNTER, key, key_of_row, number, text};
+use super::pull_start::PullStart;
 use super::raw;
+use super::read::PATIENCE;
 use super::table::{BY_VERSION, Table};
-use crate::domain::{Error, ProjectId, VersionSpan};
+use super::transaction::unbuilt;
+use crate::domain::{Error, ProjectId, RowKey, UserId, VersionSpan};
 
 impl Table {
+    /// Reads a project's counter and the caller's membership. `Busy` if DynamoDB leaves one of them unprocessed for 3 s.
+    pub async fn pull_start(&self, project: &ProjectId, caller: &UserId) -> Result<PullStart, Error> {
+        let membership = RowKey::membership(project, caller);
+        let mut backoff = Backoff::until(Instant::now() + PATIENCE);
+        loop {
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(vec![key(project, COUNTER), key_of_row(project, &membership)]))
+                .consistent_read(true)
+                .build()
+                .map_err(unbuilt)?;
+            let batch = self.client.batch_get_item().request_items(self.name(), request);
+            // If one of them is unprocessed, both are read again, so that they are always of one call.
+            if let Some(start) = raw::read_pull_start(batch).await? {
+                return Ok(start);
+            }
+            if !backoff.wait().await {
+                return Err(Error::Busy);
+            }
+        }
+    }
+
     /// A page of the rows of a project with a `server_version` in the span, ascending, as the index has them now.
     ///
     /// The index is eventually consistent, so rows may be missing, old, there twice, or gone on a later page. If
@@ -106,9 +132,4 @@ const VERSIONS: &str = "entity, server_version, writes, superseded, is_deleted";
 
 fn content(query: QueryFluentBuilder) -> QueryFluentBuilder {
     query.projection_expression(CONTENT).expression_attribute_names("#row", "row")
-}
-
-/// The prefix of the sort keys of a collection's rows.
-pub(super) fn collection_prefix(collection: crate::domain::Collection) -> AttributeValue {
-    text(format!("{}#", collection.name()))
 }

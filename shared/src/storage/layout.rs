@@ -105,6 +105,11 @@ pub(super) fn request_key(project: &ProjectId, id: String) -> Item {
     [("project_id".to_owned(), text(requests(project))), ("entity".to_owned(), text(id))].into()
 }
 
+/// The prefix of the sort keys of a collection's rows.
+pub(super) fn collection_prefix(collection: Collection) -> AttributeValue {
+    text(format!("{}#", collection.name()))
+}
+
 /// The key of a row.
 pub(super) fn key_of_row(project: &ProjectId, row: &RowKey) -> Item {
     key(project, row.to_string())

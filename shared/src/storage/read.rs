@@ -8,9 +8,8 @@ use aws_sdk_dynamodb::types::KeysAndAttributes;
 use tokio::time::Instant;
 
 use super::backoff::Backoff;
-use super::feed::collection_prefix;
 use super::idempotency::IdempotencyRecord;
-use super::layout::{self, COUNTER, Item, LIVE_EDGE, key, key_of_row, text};
+use super::layout::{self, COUNTER, Item, LIVE_EDGE, collection_prefix, key, key_of_row, text};
 use super::page::page;
 use super::readable::readable;
 use super::table::{BY_USER, LIVE_EDGES, Table, unavailable};

@@ -1,4 +1,5 @@
-//! The fast path of a pull: it reads DynamoDB's answers itself, and copies rows to the gateway's without parsing them.
+//! The fast path of a pull. It reads DynamoDB's answers without the SDK's types, and copies rows into the response without parsing
+//! them.
 //!
 //! **What.** DynamoDB sends a row's JSON escaped, inside a JSON string. The gateway wants the body of a response escaped, inside a
 //! JSON string. So the text of a row can be copied as it is:
