@@ -22,7 +22,7 @@
 //! - A tombstone has `is_deleted` BOOL, `deleted_version` N, and `deleted_row` S instead of `row`. So the last content stays in
 //!   the table but not in the index.
 //! - A membership has `user_id` S while it is live, which puts it into `by_user`. It has `removed_at` L of N once it was removed:
-//!   its latest removals, see [`Removals`](crate::domain::Removals).
+//!   its latest removals, see [`Removals`].
 //! - A dependency has `live_edge` S, its id, while it is live, which puts it into `live_edges`, see `live_edges.rs`.
 //! - `written_at` N (seconds since 1970), and `written_by` S (a user's id) or `written_by_operator` S (the name of a command)
 //!   tell of the last write. Only an audit reads them. Older code leaves them out, and an erasure removes `written_by`.
