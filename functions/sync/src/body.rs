@@ -29,7 +29,7 @@ const WORTH_COMPRESSING: usize = 1400;
 /// The compression level. At level 2, 3.85 MB of rows become 0.58 MB in 12 ms. At this level they become 0.55 MB in 16 ms, at
 /// level 6 0.50 MB in 28 ms.
 pub(crate) const LEVEL: Compression = Compression::new(3);
-/// How many bytes are compressed at a time. Row by row would take half as much CPU again.
+/// How many bytes are collected before they are compressed or written. To compress row by row would take half as much CPU again.
 const AT_A_TIME: usize = 64 * 1024;
 
 /// The room that is left in one response.
@@ -181,7 +181,8 @@ impl PullAnswer {
     /// Writes the body as the inside of a JSON string, piece by piece. A function hands it to the gateway like this, so the rows are
     /// written as they came from the table. What is between them is collected first, because each piece costs a call.
     pub(crate) fn write_escaped<E>(&self, mut out: impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
-        let mut escaped = String::with_capacity(WORTH_COMPRESSING);
+        // A body without rows fits.
+        let mut escaped = String::with_capacity(1024);
         self.write(|piece| {
             let row = match piece {
                 Piece::Json(json) => {

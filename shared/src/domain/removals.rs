@@ -47,9 +47,9 @@ mod tests {
         ServerVersion::try_from(number).expect("a version")
     }
 
-    fn included(removals: &Removals, mut marks: impl Iterator<Item = u64>) -> Vec<u64> {
+    fn included(removals: &Removals, marks: impl Iterator<Item = u64>) -> Vec<u64> {
         let is_included = |mark: &u64| removals.may_include(Mark::try_from(*mark).expect("a mark"));
-        marks.by_ref().filter(is_included).collect()
+        marks.filter(is_included).collect()
     }
 
     #[test]

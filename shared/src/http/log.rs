@@ -1,7 +1,6 @@
 //! The log of requests: one line of JSON for each request. CloudWatch also takes metrics from it (embedded metric format).
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +14,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use super::seen::Seen;
+use crate::lambda::{print_line, stage};
 
 /// Writes a function's other log messages to the standard output. `RUST_LOG` has the levels by crate or module, as in
 /// `warn,shared=info`. Any text that is not such a list counts as `info`. There are no messages below that: see
@@ -39,11 +39,7 @@ pub struct RequestLog {
 impl RequestLog {
     /// The log of a deployed function: the standard output. The stage is the environment's `STAGE`, or `dev`.
     pub fn of_function(function: &'static str) -> Extension<Self> {
-        let stage = std::env::var("STAGE").ok().filter(|stage| !stage.is_empty());
-        Self::new(function, stage.as_deref().unwrap_or("dev"), |line| {
-            // If nobody reads the output any more, the function still answers.
-            let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
-        })
+        Self::new(function, &stage(), print_line)
     }
 
     /// A log that hands each line to `write`, without its end.

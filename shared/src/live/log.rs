@@ -1,11 +1,12 @@
 //! The log of events: one line of JSON for each event. CloudWatch also takes metrics from it (embedded metric format), as from
 //! the lines about requests.
 
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
+
+use crate::lambda::{print_line, stage};
 
 /// A metric of a line: its name, its unit as CloudWatch spells it, and its value.
 pub type Metric = (&'static str, &'static str, f64);
@@ -21,11 +22,7 @@ pub struct LiveLog {
 impl LiveLog {
     /// The log of a deployed function: the standard output. The stage is the environment's `STAGE`, or `dev`.
     pub fn of_function(function: &'static str) -> Self {
-        let stage = std::env::var("STAGE").ok().filter(|stage| !stage.is_empty());
-        Self::new(function, stage.as_deref().unwrap_or("dev"), |line| {
-            // If nobody reads the output any more, the function still answers.
-            let _ = std::io::stdout().write_all(format!("{line}\n").as_bytes());
-        })
+        Self::new(function, &stage(), print_line)
     }
 
     /// A log that hands each line to `write`, without its end.

@@ -1,4 +1,5 @@
-//! The reads of a pull: counter and membership, then rows in the order of their versions from the index, or all rows from the table.
+//! The reads of a pull: counter and membership, then rows in the order of their versions from the index, or all rows from the
+//! table.
 
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::KeysAndAttributes;

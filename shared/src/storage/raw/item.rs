@@ -46,6 +46,14 @@ pub(super) enum Map<'a, T> {
     M(#[serde(borrow)] HashMap<Cow<'a, str>, T>),
 }
 
+impl Text<'_> {
+    /// The error that something is wrong with the item whose `entity` this is.
+    pub(super) fn corrupt(&self, what: &str) -> Error {
+        let Self::S(entity) = self;
+        Error::Corrupt(format!("{entity}: {what}"))
+    }
+}
+
 impl Number<'_> {
     pub(super) fn parse<N: std::str::FromStr>(&self) -> Option<N> {
         let Self::N(digits) = self;
@@ -97,35 +105,30 @@ pub(in super::super) struct Attributes<'a> {
 }
 
 impl Attributes<'_> {
-    fn corrupt(&self, what: &str) -> Error {
-        let Text::S(entity) = &self.entity;
-        Error::Corrupt(format!("{entity}: {what}"))
-    }
-
     fn version(&self) -> Result<ServerVersion, Error> {
-        self.server_version.version().ok_or_else(|| self.corrupt("server_version"))
+        self.server_version.version().ok_or_else(|| self.entity.corrupt("server_version"))
     }
 
     fn key(&self) -> Result<RowKey, Error> {
         let Text::S(entity) = &self.entity;
-        entity.parse().map_err(|_| self.corrupt("entity"))
+        entity.parse().map_err(|_| self.entity.corrupt("entity"))
     }
 
     fn revision_count(&self) -> Result<u64, Error> {
-        self.writes.as_ref().and_then(Number::parse).ok_or_else(|| self.corrupt("writes"))
+        self.writes.as_ref().and_then(Number::parse).ok_or_else(|| self.entity.corrupt("writes"))
     }
 
     fn history(&self, version: ServerVersion) -> Result<VersionHistory, Error> {
         let Some(Base64::B(text)) = &self.superseded else { return Ok(VersionHistory::default()) };
         let bytes = base64::decode(text.as_ref()).ok();
         let list = bytes.and_then(|bytes| VersionHistory::decode(&bytes, version).ok());
-        list.ok_or_else(|| self.corrupt("superseded"))
+        list.ok_or_else(|| self.entity.corrupt("superseded"))
     }
 
     fn archived_above(&self) -> Result<Option<Mark>, Error> {
         let Some(from) = &self.archived_from else { return Ok(None) };
         let above = from.parse().and_then(|from| Mark::below_floor(from).ok());
-        above.map(Some).ok_or_else(|| self.corrupt("archived_from"))
+        above.map(Some).ok_or_else(|| self.entity.corrupt("archived_from"))
     }
 }
 
@@ -141,7 +144,7 @@ impl FromItem for FeedRow {
         let history = item.history(version)?;
         let is_deleted = matches!(item.is_deleted, Some(Bool::Bool(true)));
         if item.row.is_some() != row.is_some() || is_deleted == row.is_some() {
-            return Err(item.corrupt("row"));
+            return Err(item.entity.corrupt("row"));
         }
         let archived_above = item.archived_above()?;
         Ok(Self {

@@ -22,16 +22,13 @@ use crate::domain::{Checksums, CollectionName, Error, PullCounter};
 
 /// Sends a read of a counter and a membership. None if DynamoDB left one of them unprocessed.
 pub(in super::super) async fn send(batch: BatchGetItemFluentBuilder) -> Result<Option<PullStart>, Error> {
-    let start = ReadAnswer::<Start>::new();
+    let start = ReadAnswer::new();
     batch.customize().interceptor(start.clone()).send().await.map_err(unavailable)?;
-    start.take().map(|Start(start)| start)
+    start.take()
 }
 
 /// None if an item was left unprocessed.
-#[derive(Debug)]
-struct Start(Option<PullStart>);
-
-impl Answer for Start {
+impl Answer for Option<PullStart> {
     type SdkError = BatchGetItemError;
 
     fn sdk_error(metadata: ErrorMetadata) -> BatchGetItemError {
@@ -97,9 +94,9 @@ enum ThreeNumbers<'a> {
     L(#[serde(borrow)] [Number<'a>; 3]),
 }
 
-fn start_of(batch: Batch<'_>) -> Result<Start, Error> {
+fn start_of(batch: Batch<'_>) -> Result<Option<PullStart>, Error> {
     if batch.unprocessed.is_some_and(|keys| !keys.is_empty()) {
-        return Ok(Start(None));
+        return Ok(None);
     }
     let mut start = PullStart { counter: None, membership: None };
     for item in batch.responses.into_values().flatten() {
@@ -110,32 +107,31 @@ fn start_of(batch: Batch<'_>) -> Result<Start, Error> {
             start.membership = Some(item.membership()?);
         }
     }
-    Ok(Start(Some(start)))
+    Ok(Some(start))
 }
 
 impl<'a> Item<'a> {
-    fn corrupt(&self, what: &str) -> Error {
-        let Text::S(entity) = &self.entity;
-        Error::Corrupt(format!("{entity}: {what}"))
-    }
-
     fn counter(&self) -> Result<PullCounter, Error> {
         let version = |number: &Option<Number<'_>>, what| match number {
-            Some(number) => number.version().map(Some).ok_or_else(|| self.corrupt(what)),
+            Some(number) => number.version().map(Some).ok_or_else(|| self.entity.corrupt(what)),
             None => Ok(None),
         };
         Ok(PullCounter {
             current: version(&self.current_version, "current_version")?
-                .ok_or_else(|| self.corrupt("current_version"))?,
+                .ok_or_else(|| self.entity.corrupt("current_version"))?,
             deleted_at: version(&self.deleted_at, "deleted_at")?,
             skipped: match &self.skipped {
                 Some(List::L(ranges)) => {
-                    ranges.iter().map(range_of).collect::<Option<_>>().ok_or_else(|| self.corrupt("skipped"))?
+                    ranges.iter().map(range_of).collect::<Option<_>>().ok_or_else(|| self.entity.corrupt("skipped"))?
                 }
                 None => vec![],
             },
             resync_through: version(&self.resync_through, "resync_through")?,
-            checksums: self.checksums.as_ref().and_then(checksums_of).ok_or_else(|| self.corrupt("checksums"))?,
+            checksums: self
+                .checksums
+                .as_ref()
+                .and_then(checksums_of)
+                .ok_or_else(|| self.entity.corrupt("checksums"))?,
         })
     }
 
@@ -144,10 +140,9 @@ impl<'a> Item<'a> {
             Some(List::L(versions)) => versions.iter().map(Number::version).collect::<Option<_>>(),
             None => Some(Default::default()),
         };
-        let removals = removals.ok_or_else(|| self.corrupt("removed_at"))?;
-        let no_version = self.corrupt("server_version");
+        let removals = removals.ok_or_else(|| self.entity.corrupt("removed_at"))?;
         let Self { entity, server_version, writes, superseded, archived_from, is_deleted, row, .. } = self;
-        let server_version = server_version.ok_or(no_version)?;
+        let server_version = server_version.ok_or_else(|| entity.corrupt("server_version"))?;
         let text = row.as_ref().and_then(Json::escaped).map(Escaped::copy_of);
         let item = Attributes { entity, server_version, writes, superseded, archived_from, is_deleted, row };
         Ok(PullMembership { row: FeedRow::from_item(&item, text)?, removals })
